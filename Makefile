@@ -1,0 +1,51 @@
+# The commands of this checkout; `make` alone lists them. Everything lives in .venv, made by `setup`.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+DEVICE ?= cpu
+CONFIG ?= configs/smollm2-cpu.yaml
+PORT ?=
+BIN := .venv/bin
+FAST := tests/admission tests/serve
+CODE := admission serve loadtests tests
+# A `kill -9` of make must not leave the gateway behind; Linux tells the child when its parent ends.
+WITH_MAKE := $(if $(shell command -v setpriv),setpriv --pdeathsig TERM --)
+
+.PHONY: help setup environment serve test check bench lock format clean
+
+help: ## list these commands
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
+
+environment:
+	@DEVICE=$(DEVICE) deploy/install.sh
+
+setup: environment ## create .venv from the lock (DEVICE=cpu or gpu) and prepare the embedded model
+	@$(BIN)/python -m serve.model
+
+serve: setup ## start the gateway (CONFIG=configs/smollm2-cpu.yaml PORT=8000); Ctrl-C stops it
+	@exec $(WITH_MAKE) $(BIN)/sluice serve --config $(CONFIG) $(if $(PORT),--port $(PORT))
+
+test: setup ## every test: the fast ones, then the live ones on a real engine
+	@$(BIN)/pytest $(PYTEST_ARGS)
+
+check: environment ## format, lint, types, import contracts, fast tests: seconds, no engine
+	@$(BIN)/ruff format --check $(CODE)
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/pytest -q $(FAST)
+
+bench: setup ## measure, and write the tables of the README into bench-results/
+	@$(BIN)/python tests/bench/run.py
+
+lock: environment ## resolve pyproject.toml anew into deploy/lock-cpu.txt and deploy/lock-gpu.txt
+	@deploy/lock.sh
+
+format: environment ## format the code and mend what ruff can mend
+	@$(BIN)/ruff format $(CODE)
+	@$(BIN)/ruff check --fix $(CODE)
+
+clean: ## remove .venv and caches of this checkout (the prepared model stays in its cache folder)
+	@rm -rf .venv *.egg-info build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

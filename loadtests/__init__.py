@@ -1,0 +1,1 @@
+"""Load tests: they know the gateway by its HTTP endpoint only."""
