@@ -1,0 +1,186 @@
+"""The `admission:` section of a profile, which is also Serve's user_config: one model for both."""
+
+import dataclasses
+import hashlib
+import json
+from typing import Any
+
+from pydantic import ValidationInfo, field_validator
+
+from admission.settings import Mode, Policy, Settings
+from serve.keys import key, plain
+from serve.sections import Section
+
+_DEFAULT = Settings()  # the one place where admission's defaults live
+
+
+class StaticSection(Section):
+    """Settings of the policy `static` alone."""
+
+    limit: int = key(
+        _DEFAULT.static_limit,
+        ge=1,
+        le=65_536,
+        what="Sequences at once under policy `static`; other policies ignore it",
+        unit="sequences",
+        why="a hand-tuned middle, the baseline to beat",
+    )
+
+
+class LineSection(Section):
+    """Bounds of the waiting line."""
+
+    max_requests: int = key(
+        _DEFAULT.line_max_requests,
+        ge=0,
+        le=1_000_000,
+        what="Requests that may wait, all tenants together",
+        unit="requests",
+        why="above what 30 s can serve, so that deadlines refuse first",
+        zero="0: nobody waits; what cannot start now is refused",
+    )
+    max_requests_per_tenant: int = key(
+        _DEFAULT.line_max_requests_per_tenant,
+        ge=0,
+        le=1_000_000,
+        what="Requests of one tenant that may wait; at most `max_requests`",
+        unit="requests",
+        why="one tenant leaves at least half the line to others",
+        zero="0: nobody waits; what cannot start now is refused",
+    )
+    max_tokens: int = key(
+        _DEFAULT.line_max_tokens,
+        ge=0,
+        le=1_000_000_000_000,
+        what="Prompt and predicted output tokens that may wait, all requests together",
+        unit="tokens",
+        why="about seven full caches of the 8 x A10 profile; bounds memory held by waiting prompts",
+        zero="0: nobody waits; what cannot start now is refused",
+    )
+
+    @field_validator("max_requests_per_tenant")
+    @classmethod
+    def _within_the_line(cls, given: int, info: ValidationInfo) -> int:
+        line = info.data.get("max_requests")  # absent when it is itself at fault
+        if line is not None and given > line:
+            raise ValueError(f"{given} is above max_requests ({line}); give at most {line}")
+        return given
+
+
+class AdmissionSection(Section):
+    """Who gets in, who waits, who is refused. Changes without a restart."""
+
+    mode: Mode = key(
+        _DEFAULT.mode,
+        strict=False,
+        what="`enforce` acts; `shadow` decides, records and lets all pass; `off` only counts",
+        unit="name",
+        why="the gateway exists to act; try new settings in `shadow`",
+    )
+    policy: Policy = key(
+        _DEFAULT.policy,
+        strict=False,
+        what="How a request is priced: `footprint` by what it will probably hold, `worst_case` by "
+        "prompt + max_tokens, `static` as one of `static.limit` places",
+        unit="name",
+        why="fills the cache without preemption; the other two are baselines",
+    )
+    static: StaticSection = StaticSection()
+    kv_headroom_ratio: float = key(
+        _DEFAULT.kv_headroom_ratio,
+        ge=0,
+        le=0.5,
+        what="Share of the KV blocks that is never promised to anyone",
+        unit="ratio",
+        why="absorbs errors of the length forecast",
+        zero="0: every block is promised; a forecast that is short preempts",
+    )
+    output_quantile: float = key(
+        _DEFAULT.output_quantile,
+        ge=0.5,
+        le=0.999,
+        what="Coverage of the predicted output length: this share of answers is no longer than "
+        "its price",
+        unit="ratio",
+        why="higher admits fewer; errors of many requests cancel, so 0.9 each seldom fails",
+    )
+    cold_start_output_tokens: int = key(
+        _DEFAULT.cold_start_output_tokens,
+        ge=1,
+        le=1_000_000,
+        what="Predicted output length until a traffic class is known; never above the request's "
+        "max_tokens",
+        unit="tokens",
+        why="longer than nine in ten chat answers",
+    )
+    cold_start_requests: int = key(
+        _DEFAULT.cold_start_requests,
+        ge=1,
+        le=10_000,
+        what="Finished requests of a class, or of its parents, until its own lengths are believed",
+        unit="requests",
+        why="a 0.9 quantile of 50 rests on its five longest",
+    )
+    ttft_deadline_s: float = key(
+        _DEFAULT.ttft_deadline_s,
+        ge=0.05,
+        le=3600,
+        what="How long a request may wait for its first token when it does not say so itself "
+        "(`x-slo-ttft-ms`); a predicted wait above it is refused at once",
+        unit="seconds",
+        why="people stop waiting before that; judges that hold 100s of clients do not",
+    )
+    ttft_deadline_max_s: float = key(
+        _DEFAULT.ttft_deadline_max_s,
+        ge=0.05,
+        le=3600,
+        what="Cap on `x-slo-ttft-ms`; at least `ttft_deadline_s`",
+        unit="seconds",
+        why="proxies cut silent requests at 50 to 120 s",
+    )
+    line: LineSection = LineSection()
+    prefill_backlog_max_tokens: int = key(
+        _DEFAULT.prefill_backlog_max_tokens,
+        ge=1,
+        le=100_000_000,
+        what="Prompt tokens of accepted requests that the engine has not computed yet; a longer "
+        "prompt starts when nothing is ahead of it",
+        unit="tokens",
+        why="a few full steps of 2,048: the engine never idles and TTFT stays bounded",
+    )
+
+    @field_validator("mode", mode="before")
+    @classmethod
+    def _off_is_a_mode(cls, given: Any) -> Any:
+        """YAML 1.1 reads a bare `off` as false."""
+        return Mode.OFF if given is False else given
+
+    @field_validator("ttft_deadline_max_s")
+    @classmethod
+    def _at_least_the_default_deadline(cls, given: float, info: ValidationInfo) -> float:
+        deadline = info.data.get("ttft_deadline_s")  # absent when it is itself at fault
+        if deadline is not None and given < deadline:
+            least = plain(deadline)
+            raise ValueError(
+                f"{plain(given)} is below ttft_deadline_s ({least}); give at least {least}"
+            )
+        return given
+
+    def settings(self) -> Settings:
+        """The same values as the pure core takes them."""
+        flat = self.model_dump(exclude={"static", "line"})
+        line = self.line.model_dump()
+        return Settings(
+            **flat,
+            static_limit=self.static.limit,
+            **{f"line_{name}": value for name, value in line.items()},
+        )
+
+    def mapping(self) -> dict[str, Any]:
+        """Plain nested values, ready for YAML, JSON and Serve's user_config."""
+        return self.model_dump(mode="json")
+
+    def hash(self) -> str:
+        """12 hex digits that name these settings; equal settings, however written, are equal."""
+        values = json.dumps(dataclasses.asdict(self.settings()), sort_keys=True)
+        return hashlib.sha256(values.encode()).hexdigest()[:12]

