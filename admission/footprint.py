@@ -1,0 +1,192 @@
+"""What a request will hold in the KV cache: its shape, the engine's limits, and its price."""
+
+from dataclasses import dataclass
+
+from admission.decision import Limit, Reason, Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class EngineShape:
+    """What the running engine reports of itself; never typed by hand.
+
+    `usable_blocks` leaves out vLLM's null block (num_gpu_blocks - 1). `lookahead_tokens` is how
+    far allocation runs ahead of the tokens seen: 0 for synchronous scheduling, 1 for asynchronous.
+    """
+
+    usable_blocks: int
+    block_tokens: int
+    max_sequences: int
+    max_model_len: int
+    max_batched_tokens: int
+    prefix_caching: bool
+    lookahead_tokens: int = 0
+
+    @property
+    def capacity_tokens(self) -> int:
+        """KV tokens that requests can hold: usable blocks x block size."""
+        return self.usable_blocks * self.block_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class PromptShape:
+    """One prompt of a request body, as the engine will run it.
+
+    `max_tokens` is vLLM's effective limit (after its own defaults and the model's length), so
+    prompt_tokens + max_tokens <= max_model_len. `cached_tokens` are prefix tokens known to be
+    held already by others (0 until an index of shared prefixes exists: the seam for it).
+    """
+
+    prompt_tokens: int
+    max_tokens: int
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RequestShape:
+    """Everything about a request body that its price depends on; all prompts, admitted together."""
+
+    prompts: tuple[PromptShape, ...]
+    sequences: int = 1  # n: answers per prompt
+    min_tokens: int = 0
+    ignore_eos: bool = False
+    prompt_logprobs: bool = False  # switches prefix sharing off for this request in vLLM
+    front_end_stops: bool = False  # stop strings end in the front end; the engine hears a step later
+
+    @property
+    def total_sequences(self) -> int:
+        """Engine sequences the body turns into: prompts x n."""
+        return len(self.prompts) * self.sequences
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Prompt tokens of all prompts, each counted once."""
+        return sum(p.prompt_tokens for p in self.prompts)
+
+
+def blocks_for(tokens: int, *, block_tokens: int) -> int:
+    """Blocks that hold `tokens`; the last block counts in full even if partly empty."""
+    return -(-tokens // block_tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Strand:
+    """A run of KV blocks that lives and grows as one: a sequence, or the prompt several share.
+
+    Holds `prompt_tokens` when computed and one token more per generated one, `output_tokens` at
+    its end. A trunk (`sequences` 0) is the shared prompt of n > 1 answers: it neither grows nor
+    takes a slot and lives as long as its branches. `reserved` promises the end from the start.
+    """
+
+    prompt_tokens: int
+    output_tokens: int
+    sequences: int = 1
+    reserved: bool = False
+    prompt_index: int = 0
+
+    @property
+    def grow_tokens(self) -> int:
+        """Tokens it gains while it lives."""
+        return self.output_tokens if self.sequences else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What admitting a request promises it, in whole blocks of the engine.
+
+    `area_block_steps` is blocks x decode steps over its life: its share of the cache's time.
+    """
+
+    strands: tuple[Strand, ...]
+    sequences: int
+    prompt_tokens: int
+    prefill_tokens: int
+    output_tokens: int
+    blocks_now: int
+    blocks_peak: int
+    area_block_steps: int
+
+    @property
+    def line_tokens(self) -> int:
+        """What the request weighs in the waiting line's token bound."""
+        return self.prompt_tokens + self.output_tokens
+
+
+def shared_blocks(prompt_tokens: int, *, block_tokens: int) -> int:
+    """Full blocks a second sequence with the same prompt takes from the prefix cache.
+
+    vLLM always recomputes the last prompt token, so a prompt that ends on a block's edge shares
+    one block less.
+    """
+    return max(0, prompt_tokens - 1) // block_tokens
+
+
+def price(
+    shape: RequestShape, engine: EngineShape, outputs: tuple[int, ...], *, reserve: bool = False
+) -> Price:
+    """Price of a body whose prompts will produce `outputs` tokens each (one entry per prompt).
+
+    With `reserve` every sequence holds its end from the start: the worst-case policy.
+    """
+    strands: list[Strand] = []
+    shares = shape.sequences > 1 and engine.prefix_caching and not shape.prompt_logprobs
+    prefill = 0
+    for index, (prompt, output) in enumerate(zip(shape.prompts, outputs, strict=True)):
+        trunk = _trunk_tokens(prompt, engine) if shares else 0
+        if trunk:
+            strands.append(Strand(trunk, output, sequences=0, prompt_index=index))
+        own = prompt.prompt_tokens - trunk
+        branch = Strand(own, output, reserved=reserve, prompt_index=index)
+        strands.extend([branch] * shape.sequences)
+        prefill += prompt.prompt_tokens - prompt.cached_tokens
+        prefill += (shape.sequences - 1) * (own if shares else prompt.prompt_tokens)
+    return _priced(tuple(strands), shape, prefill, sum(outputs) * shape.sequences, engine)
+
+
+def _trunk_tokens(prompt: PromptShape, engine: EngineShape) -> int:
+    block_tokens = engine.block_tokens
+    return shared_blocks(prompt.prompt_tokens, block_tokens=block_tokens) * block_tokens
+
+
+def _priced(
+    strands: tuple[Strand, ...], shape: RequestShape, prefill: int, output: int, engine: EngineShape
+) -> Price:
+    size, ahead = engine.block_tokens, engine.lookahead_tokens
+    now = peak = area = 0
+    for strand in strands:
+        grown = strand.grow_tokens + ahead if strand.sequences else 0
+        last = blocks_for(strand.prompt_tokens + grown, block_tokens=size)
+        first = last if strand.reserved else blocks_for(strand.prompt_tokens, block_tokens=size)
+        now, peak = now + first, peak + last
+        area += (first + last) * max(1, strand.output_tokens) // 2
+    return Price(
+        strands=strands,
+        sequences=shape.total_sequences,
+        prompt_tokens=shape.prompt_tokens,
+        prefill_tokens=prefill,
+        output_tokens=output,
+        blocks_now=now,
+        blocks_peak=peak,
+        area_block_steps=area,
+    )
+
+
+def never_fits(shape: RequestShape, priced: Price, engine: EngineShape) -> Rejected | None:
+    """The refusal of a body that no amount of waiting makes room for, or None."""
+    if priced.sequences > engine.max_sequences:
+        return Rejected(
+            Reason.NEVER_FITS,
+            f"The request needs {priced.sequences} sequences at once; the engine runs at most "
+            f"{engine.max_sequences}. Send fewer prompts or a smaller n.",
+            limit=Limit.SLOTS,
+            param="n",
+        )
+    if priced.blocks_peak > engine.usable_blocks:
+        needed = priced.blocks_peak * engine.block_tokens
+        return Rejected(
+            Reason.NEVER_FITS,
+            f"The request would hold {needed} tokens of KV cache; the whole cache holds "
+            f"{engine.capacity_tokens}. Shorten the prompts, or lower n or max_tokens.",
+            limit=Limit.KV,
+            param="max_tokens",
+        )
+    return None

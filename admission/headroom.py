@@ -1,0 +1,145 @@
+"""What still fits, which limit binds, and for how long: the ledger read against the settings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from admission.curve import Trace
+from admission.decision import Limit
+from admission.footprint import Price
+from admission.ledger import Ledger
+from admission.pace import Pace
+from admission.settings import Policy, Settings
+from admission.waiting import Load
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One limit as one offer sees it, in its own unit (blocks, sequences, prompt tokens).
+
+    `promised` is the most that is promised at any later step; `free_in_s` the time until what
+    the offer needs is free for as long as it needs it.
+    """
+
+    limit: Limit
+    unit: str
+    capacity: int
+    promised: int
+    needed: int
+    fits: bool
+    free_in_s: float
+
+
+class Headroom:
+    """Reads one ledger; holds no state of its own but the settings in force."""
+
+    def __init__(self, ledger: Ledger, pace: Pace, settings: Settings) -> None:
+        self._ledger = ledger
+        self._pace = pace
+        self.settings = settings
+
+    @property
+    def block_limit(self) -> int:
+        """Blocks that may be promised at any one step."""
+        return int(self._ledger.engine.usable_blocks * (1 - self.settings.kv_headroom_ratio))
+
+    @property
+    def slot_limit(self) -> int:
+        """Sequences that may run at once."""
+        slots = self._ledger.engine.max_sequences
+        if self.settings.policy is Policy.STATIC:
+            return min(self.settings.static_limit, slots)
+        return slots
+
+    def blocking(self, priced: Price, traces: Sequence[Trace] | None = None) -> Limit | None:
+        """The first limit that keeps this price out now; an idle engine takes whatever can fit."""
+        if not self._ledger.sequences:
+            return None
+        if not self._slots_fit(priced):
+            return Limit.SLOTS
+        if self.settings.policy is Policy.STATIC:
+            return None
+        if not self._prefill_fits(priced):
+            return Limit.PREFILL
+        return None if self._kv_fits(priced, traces) else Limit.KV
+
+    def _slots_fit(self, priced: Price) -> bool:
+        return self._ledger.sequences + priced.sequences <= self.slot_limit
+
+    def _prefill_fits(self, priced: Price) -> bool:
+        backlog = self._ledger.backlog_tokens
+        room = self.settings.prefill_backlog_max_tokens - backlog
+        # a prompt longer than the whole bound passes when nothing else is being computed
+        return not backlog or priced.prefill_tokens <= room
+
+    def _kv_fits(self, priced: Price, traces: Sequence[Trace] | None) -> bool:
+        traces = traces or self._ledger.traces_of(priced)
+        return self._ledger.curve.peak_with(traces) <= self.block_limit
+
+    # -- how long --------------------------------------------------------------------------
+
+    def wait(self, priced: Price, ahead: Load, blocked: Limit) -> tuple[float, Limit]:
+        """Seconds until acceptance, and the limit that takes longest.
+
+        First those running make room for one like this; then those ahead pass through the engine
+        at the rate its blocks, its slots and its prefill allow. A fluid approximation: the error
+        is of the order of one request's life.
+        """
+        waits = {Limit.SLOTS: self._slots_s(priced) + self._through_slots_s(ahead)}
+        if self.settings.policy is not Policy.STATIC:
+            waits[Limit.KV] = self._kv_s(priced) + self.through_kv_s(ahead)
+            waits[Limit.PREFILL] = self._pace.prefill_s(
+                self._ledger.backlog_tokens + ahead.prefill_tokens
+            )
+        longest = max(waits, key=waits.__getitem__)
+        return waits[longest], longest if waits[longest] > 0 else blocked
+
+    def _kv_s(self, priced: Price) -> float:
+        room = max(0, self.block_limit - priced.blocks_peak)
+        return self._pace.steps_s(self._ledger.curve.steps_until_blocks(room))
+
+    def _slots_s(self, priced: Price) -> float:
+        room = max(0, self.slot_limit - priced.sequences)
+        return self._pace.steps_s(self._ledger.curve.steps_until_sequences(room))
+
+    def through_kv_s(self, load: Load) -> float:
+        """Seconds in which the whole cache serves this load's blocks x steps."""
+        return self._pace.steps_s(load.area_block_steps / max(1, self.block_limit))
+
+    def _through_slots_s(self, load: Load) -> float:
+        return self._pace.steps_s(load.output_steps / max(1, self.slot_limit))
+
+    # -- explaining ------------------------------------------------------------------------
+
+    def budgets(self, priced: Price) -> tuple[Budget, ...]:
+        """Every limit beside what this price needs of it; what `blocking` decides by."""
+        ledger, slots, blocks = self._ledger, self.slot_limit, self.block_limit
+        backlog = ledger.backlog_tokens
+        return (
+            Budget(
+                limit=Limit.KV,
+                unit="blocks",
+                capacity=blocks,
+                promised=ledger.curve.peak(),
+                needed=priced.blocks_peak,
+                fits=self._kv_fits(priced, None),
+                free_in_s=self._kv_s(priced),
+            ),
+            Budget(
+                limit=Limit.SLOTS,
+                unit="sequences",
+                capacity=slots,
+                promised=ledger.sequences,
+                needed=priced.sequences,
+                fits=self._slots_fit(priced),
+                free_in_s=self._slots_s(priced),
+            ),
+            Budget(
+                limit=Limit.PREFILL,
+                unit="tokens",
+                capacity=self.settings.prefill_backlog_max_tokens,
+                promised=backlog,
+                needed=priced.prefill_tokens,
+                fits=self._prefill_fits(priced),
+                free_in_s=self._pace.prefill_s(backlog),
+            ),
+        )

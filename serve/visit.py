@@ -1,0 +1,56 @@
+"""One admitted HTTP request on its walk through the gateway: the object all adapters share."""
+
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from admission.decision import Priority, Rejected
+
+
+class Family(StrEnum):
+    """Whose error shape and stream events a route speaks."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """Who calls, as the API key says; `admin` may read the state and drain."""
+
+    name: str
+    priority: Priority = Priority.NORMAL
+    admin: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Visit:
+    """Mutable record of one request; created by the edge before vLLM's app is called.
+
+    The render hook writes `verdict` (a refusal) or lets the gate write `lease_id`; the engine
+    client notes every engine request it starts in `engine_ids`; the edge reads all of it at the
+    end. Instants are the gate's clock in modelled seconds.
+    """
+
+    request_id: str
+    tenant: Tenant
+    route: str  # path, e.g. "/v1/chat/completions"
+    family: Family
+    deadline_s: float  # from arrival to the first token
+    arrived_at_s: float
+    run: str | None = None  # x-sluice-run of load tests
+    verdict: Rejected | None = None
+    lease_id: int | None = None
+    queued_s: float = 0.0
+    engine_ids: list[str] = field(default_factory=list)
+    client_left: bool = False
+    released: bool = False
+    first_byte_at_s: float | None = None
+    status: int | None = None
+    # facts for the access log, filled in by the gate
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    finish: str | None = None
+
+
+VISIT: ContextVar[Visit | None] = ContextVar("sluice_visit", default=None)
