@@ -1,0 +1,36 @@
+"""One HTTP request as the edge knows it, from its first header to its line in the access log."""
+
+from dataclasses import dataclass
+
+from admission.decision import Rejected
+from serve.allow import Route
+from serve.visit import Family, Tenant, Visit
+
+CLIENT_LEFT_STATUS = 499  # nothing was sent: nginx's number, for logs only
+STRANGER = Tenant("-")  # until the key is known, and on routes that ask for none
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """Filled in as the request walks; `visit` exists only on generation routes."""
+
+    request_id: str
+    method: str
+    path: str
+    family: Family
+    headers: dict[str, str]  # by lower-case name
+    arrived_at_s: float
+    route: Route | None = None
+    tenant: Tenant = STRANGER
+    visit: Visit | None = None
+    status: int | None = None  # as sent; None while nothing was
+
+    @property
+    def verdict(self) -> Rejected | None:
+        """The refusal, where there is one."""
+        return None if self.visit is None else self.visit.verdict
+
+    @property
+    def queued_ms(self) -> float:
+        """Time in line, in modelled milliseconds."""
+        return 0.0 if self.visit is None else self.visit.queued_s * 1000

@@ -1,0 +1,217 @@
+"""The outermost ASGI layer: who may come in, by which way, and with what."""
+
+import json
+import logging
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from admission.decision import Outcome
+from serve import allow
+from serve.access_log import access_line
+from serve.allow import Access, Kind, Route
+from serve.call import Call
+from serve.caller import Caller
+from serve.gate_like import GateLike
+from serve.intake import (
+    Body,
+    check_headers,
+    headers_of,
+    parse_body,
+    prompt_chars,
+    read_body,
+    slo_ttft_ms,
+)
+from serve.passage import GRACE_S, Passage
+from serve.problems import Problem, error
+from serve.reply import Reply
+from serve.routes import Question, Routes
+from serve.scrub import (
+    engine_id_for,
+    request_id_of,
+    salt_cache,
+    scrub_body,
+    scrub_headers,
+    unsupported,
+)
+from serve.sections import AccessSection, HttpSection
+from serve.telemetry import Telemetry
+from serve.tenants import Keys
+from serve.visit import Visit
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Whom the gateway lets in, and with what."""
+
+    limits: HttpSection
+    access: AccessSection
+    keys: Keys
+
+
+class Edge:
+    """ASGI app around vLLM's; the only way in. Every answer of the gateway passes it.
+
+    `echo_request_id` stays off behind Ray Serve, whose own layer puts `x-request-id` on every
+    answer: a second one would reach clients as "a, a".
+    """
+
+    def __init__(
+        self,
+        inner: ASGIApp,
+        gate: GateLike,
+        terms: Terms,
+        telemetry: Telemetry,
+        *,
+        echo_request_id: bool = False,
+        grace_s: float = GRACE_S,
+    ) -> None:
+        self._inner = inner
+        self._gate = gate
+        self._terms = terms
+        self._telemetry = telemetry
+        self._echo_request_id = echo_request_id
+        self._routes = Routes(gate, registry=telemetry.metrics.registry)
+        self._passage = Passage(inner, gate, telemetry.tracing, grace_s=grace_s)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI. Answers every HTTP request; refuses WebSockets; passes lifespan on."""
+        if scope["type"] == "lifespan":
+            await self._inner(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})  # policy: no such way in
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call = self._call_of(scope)
+        caller = Caller(receive)
+        reply = Reply(send, caller, call, self._gate, echo_request_id=self._echo_request_id)
+        try:
+            problem = self._may_enter(call, scope) or await self._walk(call, caller, reply, scope)
+            if problem is not None:
+                await reply.problem(problem)
+        except Exception:
+            _log.exception("Request %s failed at the edge", call.request_id)
+            if reply.started:
+                raise  # the server cuts the connection: the caller sees a broken answer as broken
+            await reply.problem(error(500, "The request failed inside the server.", call.family))
+        finally:
+            if self._telemetry.access_log is not None:
+                line = access_line(call, ended_at_s=self._gate.now_s())
+                self._telemetry.access_log.write(line)
+
+    def _call_of(self, scope: Scope) -> Call:
+        headers = headers_of(scope["headers"])
+        return Call(
+            request_id=request_id_of(headers),
+            method=scope["method"],
+            path=scope["path"],
+            family=allow.family_of(scope["path"]),
+            headers=headers,
+            arrived_at_s=self._gate.now_s(),
+            route=allow.find(scope["method"], scope["path"]),
+        )
+
+    def _may_enter(self, call: Call, scope: Scope) -> Problem | None:
+        """Headers within limits, a route that exists, a caller who may use it."""
+        too_large = check_headers(scope["headers"], self._terms.limits, call.family)
+        if too_large is not None:
+            return too_large
+        if call.method == "OPTIONS" and allow.methods_of(call.path):
+            return None  # asks what is possible; browsers send it without their key
+        if call.route is None:
+            return error(404, f"There is no {call.method} {call.path} here.", call.family)
+        return None if call.route.access is Access.OPEN else self._identify(call, call.route)
+
+    def _identify(self, call: Call, route: Route) -> Problem | None:
+        """Notes whose key the caller shows."""
+        tenant = self._terms.keys.identify(call.headers)
+        if tenant is None:
+            message = "Missing or unknown API key. Send it as `Authorization: Bearer KEY`."
+            return error(401, message, call.family)
+        call.tenant = tenant
+        if route.access is Access.ADMIN and not tenant.admin:
+            return error(403, "This needs the API key of an administrator.", call.family)
+        return None
+
+    async def _walk(self, call: Call, caller: Caller, reply: Reply, scope: Scope) -> Problem | None:
+        """From a caller who may enter to the end of the answer, or to a problem to answer."""
+        if call.route is None:
+            await self._options(call, caller, reply, scope)
+            return None
+        body = await self._body_of(call, caller, call.route)
+        if isinstance(body, Problem):
+            return body
+        if caller.has_left:
+            return None
+        if call.route.kind is Kind.OURS:
+            question = Question(call.tenant, scope["query_string"].decode("latin-1"), body.fields)
+            page = await self._routes.answer(call.route, question)
+            await reply.whole(page.status, page.headers, page.body)
+            return None
+        if call.route.kind is Kind.GENERATION:
+            problem = self._make_visit(call, body)
+            if problem is not None:
+                return problem
+        await self._to_app(call, caller, reply, scope, body)
+        return None
+
+    async def _options(self, call: Call, caller: Caller, reply: Reply, scope: Scope) -> None:
+        """A browser's preflight is answered by vLLM's CORS layer, as the profile sets it."""
+        if "access-control-request-method" in call.headers:
+            await self._passage.run(call, caller, reply, dict(scope))
+        else:
+            methods = ", ".join(allow.methods_of(call.path))
+            await reply.whole(200, [(b"allow", methods.encode())], b"")
+
+    async def _body_of(self, call: Call, caller: Caller, route: Route) -> Body | Problem:
+        if call.method != "POST":
+            return Body()
+        declared = call.headers.get("content-length")
+        text = await read_body(caller, declared, self._terms.limits, call.family)
+        if isinstance(text, Problem):
+            return text
+        if not text and route.kind is Kind.OURS:
+            return Body()  # drain asks for none
+        fields = parse_body(text, self._terms.limits, call.family)
+        return fields if isinstance(fields, Problem) else Body(text, fields)
+
+    def _make_visit(self, call: Call, body: Body) -> Problem | None:
+        """Puts the visit on `call`; a body that asks what cannot be priced gets its verdict."""
+        requested_ms = slo_ttft_ms(call.headers, call.family)
+        if isinstance(requested_ms, Problem):
+            return requested_ms
+        call.visit = Visit(
+            request_id=call.request_id,
+            tenant=call.tenant,
+            route=call.path,
+            family=call.family,
+            deadline_s=self._gate.deadline_s(requested_ms),
+            arrived_at_s=call.arrived_at_s,
+            run=call.headers.get("x-sluice-run"),
+            verdict=unsupported(body.fields),
+        )
+        if call.visit.verdict is not None:
+            self._telemetry.metrics.decision(Outcome.REJECTED, call.visit.verdict.reason)
+        return None
+
+    async def _to_app(
+        self, call: Call, caller: Caller, reply: Reply, scope: Scope, body: Body
+    ) -> None:
+        """Shows the app a scrubbed request; a body with nothing to scrub goes as it came."""
+        changed = scrub_body(body.fields)
+        if call.visit is not None and self._terms.access.isolate_prefix_cache:
+            salt_cache(body.fields, call.visit.tenant.name)
+            changed = True
+        text = json.dumps(body.fields).encode() if changed else body.text
+        caller.give_app(text)
+        headers = scrub_headers(
+            scope["headers"], request_id=engine_id_for(call.request_id), body_bytes=len(text)
+        )
+        method = "GET" if call.method == "HEAD" else call.method
+        inner = {**scope, "method": method, "headers": headers}
+        chars = prompt_chars(body.fields)
+        await self._passage.run(call, caller, reply, inner, body_chars=chars)

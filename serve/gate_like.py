@@ -1,0 +1,56 @@
+"""What the HTTP edge needs of the gate; `serve/gate.py` is it, `tests/fakes.py` has a small one."""
+
+from typing import Any, Protocol
+
+from admission.decision import Rejected
+from serve.visit import Tenant, Visit
+
+
+class GateLike(Protocol):
+    """The gate as the edge and our routes see it. Seconds are modelled seconds."""
+
+    @property
+    def healthy(self) -> bool:
+        """False once the engine has died."""
+        ...
+
+    @property
+    def draining(self) -> bool:
+        """True from `drain` on: nothing new is admitted."""
+        ...
+
+    def now_s(self) -> float:
+        """Monotonic."""
+        ...
+
+    def deadline_s(self, requested_ms: float | None) -> float:
+        """From arrival to the first token: as requested, capped, or the profile's default."""
+        ...
+
+    def precheck(self, visit: Visit, body_chars: int) -> Rejected | None:
+        """What can be refused before rendering: draining, engine down, line full, far too long."""
+        ...
+
+    async def leave(self, visit: Visit) -> None:
+        """Ends everything `visit` holds or waits for; returns when nothing is left. Idempotent."""
+        ...
+
+    def prefill_s(self, visit: Visit) -> float | None:
+        """From acceptance to the first token; None while there is none."""
+        ...
+
+    def settings_hash(self) -> str:
+        """Of the admission section now in force, 12 hex digits."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Budgets, leases and line, bounded in size; JSON."""
+        ...
+
+    async def explain(self, route: str, body: dict[str, Any], tenant: Tenant) -> dict[str, Any]:
+        """Price, budgets and decision of a body that is not run; ValueError when it is invalid."""
+        ...
+
+    def drain(self) -> None:
+        """Stops admitting; what runs ends by itself."""
+        ...

@@ -1,0 +1,160 @@
+"""Reading a request: its headers and body within limits, as the JSON object it must be."""
+
+import asyncio
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from serve.caller import Caller
+from serve.problems import Problem, error
+from serve.sections import HttpSection
+from serve.visit import Family
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+BODY_TIMEOUT_S = 60.0  # a body that trickles holds one of Serve's places; proxies allow as much
+_HEADER_OVERHEAD_BYTES = 4  # ": " and the end of the line, as HAProxy counts them
+
+# Where text stands that surely becomes part of the prompt; tools and documents may not, as the
+# chat template decides about them, and pictures are no text.
+_PROMPT_KEYS = ("messages", "input", "system", "instructions")
+_TEXT_KEYS = ("content", "text")
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A request body as it came, and the JSON object it is; both empty where there is none."""
+
+    text: bytes = b""
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+def headers_of(raw: RawHeaders) -> dict[str, str]:
+    """Headers by lower-case name; of a repeated one the first counts."""
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
+    return headers
+
+
+def check_headers(raw: RawHeaders, limits: HttpSection, family: Family) -> Problem | None:
+    """431 when names and values together are over the limit."""
+    size = sum(len(name) + len(value) + _HEADER_OVERHEAD_BYTES for name, value in raw)
+    if size <= limits.max_header_bytes:
+        return None
+    limit = limits.max_header_bytes
+    return error(431, f"Request headers are larger than {limit} bytes.", family)
+
+
+async def read_body(
+    caller: Caller, declared: str | None, limits: HttpSection, family: Family
+) -> bytes | Problem:
+    """The whole body, or the problem with it. `declared` is content-length, absent when chunked.
+
+    Over the limit nothing more is kept or awaited: the server throws the rest away. When the
+    caller leaves meanwhile the body is what came so far; nobody will read the answer.
+    """
+    limit = limits.max_body_bytes
+    too_large = error(413, f"Request body is larger than {limit} bytes.", family)
+    if declared is not None and declared.isdecimal() and int(declared) > limit:
+        return too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for chunk in caller.chunks():
+                body += chunk
+                if len(body) > limit:
+                    return too_large
+    except TimeoutError:
+        return error(408, f"Request body took longer than {BODY_TIMEOUT_S:.0f} s.", family)
+    return bytes(body)
+
+
+def parse_body(body: bytes, limits: HttpSection, family: Family) -> dict[str, Any] | Problem:
+    """The JSON object in `body`, or a 400.
+
+    vLLM parses the same bytes with the same parser, so of a repeated key both see the last one.
+    """
+    too_deep = f"Request body is nested deeper than {limits.max_json_depth} levels."
+    try:
+        document = json.loads(body, parse_constant=_no_constant)
+    except RecursionError:
+        return error(400, too_deep, family)
+    except ValueError as fault:  # also bad UTF-8 and numbers of thousands of digits
+        return error(400, f"Request body is not valid JSON: {fault}", family)
+    if not isinstance(document, dict):
+        return error(400, "Request body must be a JSON object.", family)
+    if depth_of(document) > limits.max_json_depth:
+        return error(400, too_deep, family)
+    return document
+
+
+def depth_of(document: object) -> int:
+    """Levels of nesting; a scalar has none, `{}` has one. No recursion, so no depth is too deep."""
+    depth = 0
+    level = _containers((document,))
+    while level:
+        depth += 1
+        level = [
+            inner
+            for outer in level
+            for inner in _containers(outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return depth
+
+
+def prompt_chars(body: dict[str, Any]) -> int:
+    """Characters of text that become one prompt, at the least: a lower bound of its size.
+
+    Of several prompts in one body the longest counts, and a prompt that may be truncated counts
+    nothing: what is refused by this number could never have run.
+    """
+    if body.get("truncate_prompt_tokens") is not None or body.get("truncation") == "auto":
+        return 0
+    together = sum(_chars(body.get(key)) for key in _PROMPT_KEYS)
+    prompt = body.get("prompt")
+    several = prompt if isinstance(prompt, list) else [prompt]
+    return together + max((len(p) for p in several if isinstance(p, str)), default=0)
+
+
+def slo_ttft_ms(headers: dict[str, str], family: Family) -> float | Problem | None:
+    """`x-slo-ttft-ms`: milliseconds from arrival to the first token that the caller accepts."""
+    text = headers.get("x-slo-ttft-ms")
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if math.isfinite(value) and value > 0:
+        return value
+    message = "Header x-slo-ttft-ms must be a positive number of milliseconds."
+    return error(400, message, family, param="x-slo-ttft-ms")
+
+
+def _containers(values: Iterable[object]) -> list[dict[str, Any] | list[Any]]:
+    return [value for value in values if isinstance(value, dict | list)]
+
+
+def _chars(value: object) -> int:
+    """Characters of `value` when it is text, else of all text under `_TEXT_KEYS` inside it."""
+    if isinstance(value, str):
+        return len(value)
+    chars = 0
+    level = _containers((value,))
+    while level:
+        inner: list[object] = []
+        for outer in level:
+            if isinstance(outer, dict):
+                chars += sum(len(t) for k in _TEXT_KEYS if isinstance(t := outer.get(k), str))
+                inner += outer.values()
+            else:
+                inner += outer
+        level = _containers(inner)
+    return chars
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON value")

@@ -1,0 +1,144 @@
+"""Refusals and errors as HTTP: the one table Reason -> status, in the shapes of both APIs."""
+
+import json
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from admission.decision import Reason, Rejected
+from serve.visit import Family
+
+RETRY_MAX_S = 59.0  # Vercel's SDK ignores 60 s and more, LiteLLM more than 60 s
+RETRY_MIN_S = 0.1  # OpenAI's SDK ignores 0
+RETRY_UNKNOWN_S = 1.0  # nothing is known to be released soon: about one engine's worth of steps
+JITTER = (1.0, 1.5)  # those refused together must not come back together
+
+Jitter = Callable[[float, float], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An error as it goes over the wire; `headers` are lower case and hold no content-length."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a refusal or error is in HTTP, in OpenAI's words and in Anthropic's."""
+
+    status: int
+    openai_type: str
+    anthropic_type: str
+    retry: bool  # x-should-retry
+
+
+_CONTENDED = Kind(429, "rate_limit_error", "rate_limit_error", retry=True)
+_NOTHING_SERVES = Kind(503, "service_unavailable_error", "overloaded_error", retry=True)
+_CANNOT_BE = Kind(400, "invalid_request_error", "invalid_request_error", retry=False)
+
+REASONS: dict[Reason, Kind] = {
+    Reason.KV_CAPACITY: _CONTENDED,
+    Reason.SLOTS: _CONTENDED,
+    Reason.TTFT_SLO: _CONTENDED,
+    Reason.TPOT_SLO: _CONTENDED,
+    Reason.LINE_FULL: _CONTENDED,
+    Reason.TENANT_BUDGET: _CONTENDED,
+    Reason.NEVER_FITS: _CANNOT_BE,
+    Reason.UNSUPPORTED: _CANNOT_BE,
+    Reason.DRAINING: _NOTHING_SERVES,
+    Reason.ENGINE_DOWN: _NOTHING_SERVES,
+}
+
+# status of an error that is no refusal -> its words, and the `code` it has unless one is given
+_ERRORS: dict[int, tuple[Kind, str]] = {
+    400: (_CANNOT_BE, "invalid_request"),
+    401: (Kind(401, "invalid_request_error", "authentication_error", False), "invalid_api_key"),
+    403: (Kind(403, "invalid_request_error", "permission_error", False), "permission_denied"),
+    404: (Kind(404, "invalid_request_error", "not_found_error", False), "not_found"),
+    408: (Kind(408, "invalid_request_error", "invalid_request_error", True), "request_timeout"),
+    413: (Kind(413, "invalid_request_error", "request_too_large", False), "request_too_large"),
+    429: (_CONTENDED, "rate_limited"),
+    431: (Kind(431, "invalid_request_error", "request_too_large", False), "headers_too_large"),
+    500: (Kind(500, "server_error", "api_error", True), "internal_error"),
+    501: (Kind(501, "invalid_request_error", "invalid_request_error", False), "unsupported"),
+    502: (Kind(502, "server_error", "api_error", True), "bad_gateway"),
+    503: (_NOTHING_SERVES, "unavailable"),
+}
+
+ENGINE_DOWN = Rejected(
+    Reason.ENGINE_DOWN,
+    "The engine behind this gateway has stopped and is being restarted. Try again shortly.",
+    retry_after_s=30.0,  # a small engine is back by then; a large one says so again
+)
+
+
+def answer(rejected: Rejected, family: Family, *, jitter: Jitter = random.uniform) -> Problem:
+    """A refusal with its reason and, where coming back helps, when.
+
+    `retry-after-ms` is the predicted time until room is free times U(1, 1.5), `Retry-After` the
+    same in whole seconds, rounded up, 1..60.
+    """
+    kind = REASONS[rejected.reason]
+    headers = [
+        (b"x-sluice-reason", rejected.reason.encode()),
+        (b"x-should-retry", _flag(kind.retry)),
+    ]
+    if kind.retry:
+        headers += _when(rejected.retry_after_s, jitter)
+    body = _body(family, kind, rejected.message, code=rejected.reason, param=rejected.param)
+    return Problem(kind.status, [*_JSON, *headers], body)
+
+
+def error(
+    status: int,
+    message: str,
+    family: Family,
+    *,
+    code: str | None = None,
+    param: str | None = None,
+) -> Problem:
+    """An error that is no refusal of admission, e.g. 404, in the family's shape.
+
+    An unknown 4xx becomes 400, an unknown 5xx 500: FastAPI's 422 is 400 in OpenAI's API.
+    """
+    usual = HTTPStatus.BAD_REQUEST if is_callers(status) else HTTPStatus.INTERNAL_SERVER_ERROR
+    kind, usual_code = _ERRORS.get(status, _ERRORS[usual])
+    headers = [*_JSON, (b"x-should-retry", _flag(kind.retry))]
+    body = _body(family, kind, message, code=code or usual_code, param=param)
+    return Problem(kind.status, headers, body)
+
+
+def is_callers(status: int) -> bool:
+    """True for a status that blames the caller (4xx), False for one that blames us."""
+    return status < HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+_JSON = [(b"content-type", b"application/json")]
+
+
+def _flag(value: bool) -> bytes:
+    return b"true" if value else b"false"
+
+
+def _when(retry_after_s: float | None, jitter: Jitter) -> list[tuple[bytes, bytes]]:
+    """The cap comes before the jitter: else a long wait brings everybody back at once."""
+    known_s = RETRY_UNKNOWN_S if retry_after_s is None else retry_after_s
+    base_s = min(max(known_s, RETRY_MIN_S), RETRY_MAX_S / JITTER[1])
+    wait_s = base_s * jitter(*JITTER)
+    return [
+        (b"retry-after", str(max(1, math.ceil(wait_s))).encode()),
+        (b"retry-after-ms", str(math.ceil(wait_s * 1000)).encode()),
+    ]
+
+
+def _body(family: Family, kind: Kind, message: str, *, code: str, param: str | None) -> bytes:
+    if family is Family.ANTHROPIC:
+        fault = {"type": kind.anthropic_type, "message": message}
+        return json.dumps({"type": "error", "error": fault}).encode()
+    fields = {"message": message, "type": kind.openai_type, "param": param, "code": str(code)}
+    return json.dumps({"error": fields}).encode()

@@ -1,0 +1,170 @@
+"""The way back to the caller: vLLM's answer as it is, or a problem in its place."""
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from starlette.types import Message, Send
+
+from serve.call import Call
+from serve.caller import Caller
+from serve.gate_like import GateLike
+from serve.intake import RawHeaders
+from serve.problems import ENGINE_DOWN, Problem, answer, error, is_callers
+
+_ERROR_BODY_MAX_BYTES = 1_048_576  # vLLM's own are bounded far below
+_TOO_LONG = b"This model's maximum context length"  # how vLLM begins to say so
+
+
+class Reply:
+    """ASGI's `send` for the app. Every answer leaves through here, with our headers.
+
+    The start of an answer is held until its first byte of body: only then are status and headers
+    out of our hands. Until then a verdict, a dead engine or a crash can still be told properly.
+    """
+
+    def __init__(
+        self, send: Send, caller: Caller, call: Call, gate: GateLike, *, echo_request_id: bool
+    ) -> None:
+        self._send = send
+        self._caller = caller
+        self._call = call
+        self._gate = gate
+        self._echo_request_id = echo_request_id
+        self._start: Message | None = None
+        self._error_body = bytearray()
+        self._passing = False
+        self.finished = False
+
+    @property
+    def started(self) -> bool:
+        """True once a status went out."""
+        return self._call.status is not None
+
+    async def __call__(self, message: Message) -> None:
+        """Passes on one message of the app, or not."""
+        if self.finished or self._caller.left.done():
+            return
+        if self._passing:
+            self.finished = not message.get("more_body", False)
+            await self._send(message)
+        elif message["type"] == "http.response.start":
+            await self._hold(message)
+        elif message["type"] == "http.response.body":
+            await self._first_body(message)
+
+    async def problem(self, problem: Problem) -> None:
+        """Answers with `problem`; whatever the app still sends is dropped."""
+        await self.whole(problem.status, problem.headers, problem.body)
+
+    async def whole(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        """Answers in one piece."""
+        if self.finished or self._caller.has_left:
+            return
+        length = (b"content-length", str(len(body)).encode())
+        await self._open(status, [*headers, length])
+        self.finished = True
+        self._note_first_byte()
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def _hold(self, start: Message) -> None:
+        self._start = start
+        if self._call.verdict is not None:
+            verdict = answer(self._call.verdict, self._call.family)
+            await self.problem(_with_cors(verdict, start))
+
+    async def _first_body(self, message: Message) -> None:
+        start = self._start
+        if start is None:
+            return  # the app broke the protocol; its crash is answered when it ends
+        more = message.get("more_body", False)
+        if start["status"] >= HTTPStatus.BAD_REQUEST:
+            await self._collect_error(start, message.get("body", b""), more)
+        elif more and not message.get("body"):
+            return
+        elif more and not self._gate.healthy:
+            await self.problem(_with_cors(answer(ENGINE_DOWN, self._call.family), start))
+        else:
+            await self._open(start["status"], start["headers"])
+            self._note_first_byte()
+            self._passing = True
+            self.finished = not more
+            await self._send(message)
+
+    async def _collect_error(self, start: Message, body: bytes, more: bool) -> None:
+        if len(self._error_body) < _ERROR_BODY_MAX_BYTES:
+            self._error_body += body
+        if more:
+            return
+        if not is_callers(start["status"]) and not self._gate.healthy:
+            problem = answer(ENGINE_DOWN, self._call.family)
+        else:
+            problem = _in_shape(start["status"], bytes(self._error_body), self._call)
+        await self.problem(_with_cors(problem, start))
+
+    async def _open(self, status: int, headers: RawHeaders) -> None:
+        self._call.status = status
+        if self._call.visit is not None:
+            self._call.visit.status = status
+        kept = [(name, value) for name, value in headers if name.lower() != b"x-request-id"]
+        start = {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [*kept, *self._our_headers()],
+        }
+        await self._send(start)
+
+    def _our_headers(self) -> RawHeaders:
+        call = self._call
+        prefill_s = None if call.visit is None else self._gate.prefill_s(call.visit)
+        timing = f"queue;dur={call.queued_ms:.1f}"
+        if prefill_s is not None:
+            timing += f", prefill;dur={prefill_s * 1000:.1f}"
+        headers = [
+            (b"x-sluice-config", self._gate.settings_hash().encode()),
+            (b"x-sluice-queued-ms", f"{call.queued_ms:.0f}".encode()),
+            (b"server-timing", timing.encode()),
+        ]
+        if self._echo_request_id:
+            headers.append((b"x-request-id", call.request_id.encode("latin-1", "replace")))
+        return headers
+
+    def _note_first_byte(self) -> None:
+        if self._call.visit is not None:
+            self._call.visit.first_byte_at_s = self._gate.now_s()
+
+
+def _with_cors(problem: Problem, start: Message) -> Problem:
+    """Keeps what vLLM's CORS layer said: without it a page in a browser cannot read the error."""
+    cors = [
+        (name, value)
+        for name, value in start["headers"]
+        if name.lower().startswith(b"access-control-") or name.lower() == b"vary"
+    ]
+    return Problem(problem.status, [*problem.headers, *cors], problem.body)
+
+
+def _in_shape(status: int, body: bytes, call: Call) -> Problem:
+    """An error of vLLM, FastAPI or Starlette in the family's shape, with a string `code`."""
+    message, param = _message_of(body)
+    code = None
+    if body.find(_TOO_LONG) >= 0:
+        code = "context_length_exceeded"
+    elif status == HTTPStatus.NOT_FOUND and param == "model":
+        code = "model_not_found"
+    return error(status, message, call.family, code=code, param=param)
+
+
+def _message_of(body: bytes) -> tuple[str, str | None]:
+    """Message and param of {"error": {...}}, {"error": "text"}, {"detail": ...} or plain text."""
+    try:
+        document: Any = json.loads(body)
+    except ValueError:
+        return body.decode("utf-8", "replace") or "The request failed.", None
+    fault: Any = document
+    if isinstance(document, dict):
+        fault = document.get("error", document.get("detail", document))
+    if isinstance(fault, dict) and isinstance(fault.get("message"), str):
+        param = fault.get("param")
+        return fault["message"], param if isinstance(param, str) else None
+    return fault if isinstance(fault, str) else json.dumps(fault), None

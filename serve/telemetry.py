@@ -1,0 +1,163 @@
+"""What an operator watches: our Prometheus metrics, and the outputs that a profile turns on."""
+
+from dataclasses import dataclass
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+from admission.decision import Limit, Outcome, Reason
+from serve.json_lines import JsonLines
+from serve.sections import TelemetrySection
+from serve.tracing import Tracing, start_tracing
+
+# From "at once" to the longest deadline a profile can set by default (120 s).
+_WAIT_BUCKETS_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120)
+_LENGTH_BUCKETS_TOKENS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+# Above 1 the answer outgrew its price; the quantile that was asked for is the share below 1.
+_RATIO_BUCKETS = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2, 4, 8)
+
+
+class Metrics:
+    """The `sluice_` metrics. One per registry: Prometheus refuses a second of the same name."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self.registry = registry  # the default one holds vLLM's own metrics, names unchanged
+
+        def counter(name: str, what: str, *labels: str) -> Counter:
+            return Counter(name, what, labels, registry=registry)
+
+        def gauge(name: str, what: str, *labels: str) -> Gauge:
+            return Gauge(name, what, labels, registry=registry)
+
+        def histogram(name: str, what: str, buckets: tuple[float, ...]) -> Histogram:
+            return Histogram(name, what, buckets=buckets, registry=registry)
+
+        self._decisions = counter(
+            "sluice_admission_decisions",
+            "Answers of admission; a request that waits counts as queued and again when decided",
+            "outcome",
+            "reason",
+        )
+        self._capacity = gauge("sluice_kv_capacity_tokens", "KV tokens that requests can hold")
+        self._held = gauge("sluice_kv_held_tokens", "KV tokens held by leases now, whole blocks")
+        self._peak = gauge(
+            "sluice_kv_projected_peak_tokens", "Most KV tokens the present leases will hold"
+        )
+        self._queue = gauge("sluice_queue_size", "Requests waiting in line")
+        self._leases = gauge("sluice_leases", "Requests that hold a lease")
+        self._waits = histogram(
+            "sluice_queue_wait_seconds", "Time in line of requests that left it", _WAIT_BUCKETS_S
+        )
+        self._binding = gauge(
+            "sluice_binding_limit", "1 for the limit that bound the last wait, else 0", "limit"
+        )
+        self._predicted = histogram(
+            "sluice_output_predicted_tokens",
+            "Output length priced at admission, per finished request",
+            _LENGTH_BUCKETS_TOKENS,
+        )
+        self._real = histogram(
+            "sluice_output_real_tokens",
+            "Output length produced, per finished request",
+            _LENGTH_BUCKETS_TOKENS,
+        )
+        self._ratio = histogram(
+            "sluice_output_real_to_predicted_ratio",
+            "Produced / priced output length; above 1 the request outgrew its price",
+            _RATIO_BUCKETS,
+        )
+        self._preemptions = counter(
+            "sluice_engine_preemptions", "Preemptions seen in the engine; the aim is none"
+        )
+        self._unleased = counter(
+            "sluice_unleased_engine_calls", "Engine calls refused because they held no lease"
+        )
+        self._config = counter(
+            "sluice_config_refused", "New admission settings refused; the old ones stay"
+        )
+        self._records = counter(
+            "sluice_step_record_failures", "Engine step records that could not be counted"
+        )
+        self._start_at_zero()
+
+    def decision(self, outcome: Outcome, reason: Reason | None = None) -> None:
+        """Counts one answer of admission."""
+        self._decisions.labels(outcome, reason or "").inc()
+
+    def waited(self, seconds: float) -> None:
+        """Notes how long a request stood in line, however it left it."""
+        self._waits.observe(seconds)
+
+    def levels(
+        self,
+        *,
+        capacity_tokens: int,
+        held_tokens: int,
+        projected_peak_tokens: int,
+        queue_size: int,
+        leases: int,
+    ) -> None:
+        """Sets the gauges from one snapshot of the ledger and the line."""
+        self._capacity.set(capacity_tokens)
+        self._held.set(held_tokens)
+        self._peak.set(projected_peak_tokens)
+        self._queue.set(queue_size)
+        self._leases.set(leases)
+
+    def binding(self, limit: Limit | None) -> None:
+        """Notes what bound the last decision that had to wait; None when nothing binds."""
+        for each in Limit:
+            self._binding.labels(each).set(1 if each is limit else 0)
+
+    def output_length(self, *, predicted_tokens: int, real_tokens: int) -> None:
+        """Notes priced against produced length of a request that ran to its own end."""
+        self._predicted.observe(predicted_tokens)
+        self._real.observe(real_tokens)
+        self._ratio.observe(real_tokens / max(predicted_tokens, 1))
+
+    def preempted(self, times: int = 1) -> None:
+        """Counts preemptions that the engine reports."""
+        self._preemptions.inc(times)
+
+    def unleased_call(self) -> None:
+        """Counts an engine call that came without a lease and was refused."""
+        self._unleased.inc()
+
+    def config_refused(self) -> None:
+        """Counts a new configuration that was not taken."""
+        self._config.inc()
+
+    def step_record_failed(self) -> None:
+        """Counts a step of the engine that the ledger could not follow."""
+        self._records.inc()
+
+    def _start_at_zero(self) -> None:
+        """A series that appears with its first event has no rate for it."""
+        for outcome in (Outcome.ACCEPTED, Outcome.QUEUED, Outcome.ABANDONED):
+            self._decisions.labels(outcome, "")
+        for reason in Reason:
+            self._decisions.labels(Outcome.REJECTED, reason)
+        self.binding(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """Everything that tells what the gateway does, none of it the text of a request."""
+
+    metrics: Metrics
+    tracing: Tracing
+    access_log: JsonLines | None = None
+
+    def close(self) -> None:
+        """Writes and sends what is still buffered."""
+        self.tracing.close()
+        if self.access_log is not None:
+            self.access_log.close()
+
+
+def start_telemetry(section: TelemetrySection) -> Telemetry:
+    """Metrics always; traces and access log as the profile says. Once per process.
+
+    Raises OSError when the access log cannot be opened.
+    """
+    access_log = None if section.access_log is None else JsonLines(section.access_log)
+    return Telemetry(Metrics(), start_tracing(section.otlp_endpoint), access_log)
