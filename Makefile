@@ -7,6 +7,8 @@ DEVICE ?= cpu
 CONFIG ?= configs/smollm2-cpu.yaml
 PORT ?=
 BIN := .venv/bin
+# Without bytecode on disk every start compiles torch, vLLM and Ray anew: 10 s and more of CPU.
+unexport PYTHONDONTWRITEBYTECODE
 FAST := tests/admission tests/serve
 CODE := admission serve loadtests tests
 # A `kill -9` of make must not leave the gateway behind; Linux tells the child when its parent ends.
@@ -21,7 +23,7 @@ environment:
 	@DEVICE=$(DEVICE) deploy/install.sh
 
 setup: environment ## create .venv from the lock (DEVICE=cpu or gpu) and prepare the embedded model
-	@$(BIN)/python -m serve.model
+	@$(BIN)/python -m serve.model >/dev/null
 
 serve: setup ## start the gateway (CONFIG=configs/smollm2-cpu.yaml PORT=8000); Ctrl-C stops it
 	@exec $(WITH_MAKE) $(BIN)/sluice serve --config $(CONFIG) $(if $(PORT),--port $(PORT))

@@ -24,28 +24,37 @@ python_command() {
 
 # A venv holds absolute paths: one that was moved, or whose Python is gone, is made anew.
 venv_usable() {
-  .venv/bin/python -c '' 2>/dev/null && grep -qs "^#!$PWD/.venv/bin/python" .venv/bin/pip
+  .venv/bin/python -c '' 2>/dev/null && grep -qsF "$(pwd -P)/.venv" .venv/pyvenv.cfg
 }
 
+# Whether step $1 was done before for the same input $2; `record` notes that it is done.
+is_done() { [[ $(cat ".venv/.done-$1" 2>/dev/null) == "$2" ]]; }
+record() { echo "$2" >".venv/.done-$1"; }
+hash_of() { cat "$@" | sha256sum | cut -d' ' -f1; }
+
 lock=deploy/lock-${DEVICE:-cpu}.txt
-[[ -f $lock ]] || fail "DEVICE=$DEVICE: no such lock; use DEVICE=cpu or DEVICE=gpu"
-stamp=.venv/installed
-wanted="$lock $(cat "$lock" pyproject.toml deploy/install.sh deploy/packages.sh | sha256sum | cut -d' ' -f1)"
-if venv_usable; then
-  [[ $(cat "$stamp" 2>/dev/null) != "$wanted" ]] || exit 0
-else
+[[ -f $lock ]] || fail "DEVICE=$DEVICE: there is no $lock; use DEVICE=cpu or DEVICE=gpu"
+packages=$(hash_of "$lock")
+project=$packages-$(hash_of pyproject.toml)
+
+if ! venv_usable; then
   python=$(python_command)
   say "creating .venv with $("$python" --version)"
   "$python" -m venv --clear .venv || fail "python's venv module failed; on Debian and Ubuntu: apt install python3-venv"
 fi
-rm -f "$stamp"
-say "installing uv"
-.venv/bin/python -m pip install -q --disable-pip-version-check "$(sed -n 's/^\(uv==[^ ]*\).*$/\1/p' "$lock")"
-find_packages "$lock"
-say "installing $(grep -c '^[a-z]' "$lock") packages from $lock (a few GB; minutes at first, seconds from uv's cache)"
-# `sync` also removes what the lock does not name, above all the other device's vLLM.
-uv pip sync "$lock" "${TORCH_SOURCE[@]}"
-say "installing sluice itself, editable"
-uv pip install -q --no-deps --no-build-isolation --editable .
-echo "$wanted" >"$stamp"
-say "ready: .venv"
+if ! is_done packages "$packages"; then
+  say "installing uv"
+  .venv/bin/python -m pip install -q --disable-pip-version-check "$(sed -n 's/^\(uv==[^ ]*\).*$/\1/p' "$lock")"
+  find_packages "$lock"
+  say "installing $(grep -c '^[a-z]' "$lock") packages from $lock (a few GB; minutes at first, seconds from uv's cache)"
+  [[ -t 2 ]] && quiet=() || quiet=(-q) # on a terminal uv draws its progress
+  # `sync` also removes what the lock does not name, above all the other device's vLLM.
+  uv pip sync "${quiet[@]}" "$lock" "${TORCH_SOURCE[@]}"
+  record packages "$packages"
+fi
+if ! is_done project "$project"; then
+  say "installing sluice itself, editable"
+  uv pip install -q --no-deps --no-build-isolation --editable .
+  record project "$project"
+  say "ready: .venv"
+fi
