@@ -47,10 +47,15 @@ class Visit:
     released: bool = False
     first_byte_at_s: float | None = None
     status: int | None = None
-    # facts for the access log, filled in by the gate
+    # facts for the logs, filled in by the gate
+    accepted_at_s: float | None = None
     prompt_tokens: int | None = None
+    predicted_tokens: tuple[int, ...] = ()  # by prompt, when priced
     output_tokens: int | None = None
     finish: str | None = None
+    prefill_s: float | None = None  # from acceptance to the first token, as the engine saw it
+    tpot_s: float | None = None
+    preemptions: int = 0
 
 
 VISIT: ContextVar[Visit | None] = ContextVar("sluice_visit", default=None)

@@ -1,0 +1,53 @@
+"""How well the ledger agrees with the engine, record by record; shown in the state and in tests."""
+
+from dataclasses import dataclass
+from typing import Any
+
+_SLACK_RATIO = 1.15  # the ledger may be this much above the engine, and one block per sequence
+
+
+@dataclass(slots=True)
+class Agreement:
+    """Running extremes of ledger blocks against the engine's own count, and use of the cache."""
+
+    records: int = 0
+    below_records: int = 0
+    worst_below_blocks: int = 0
+    worst_above_blocks: float = 0.0  # beyond 15 % + one block per sequence; <= 0 is within
+    waiting_records: int = 0
+    _used_while_waiting: float = 0.0
+
+    def note(
+        self,
+        *,
+        held_blocks: int,
+        used_blocks: int,
+        sequences: int,
+        used_ratio: float,
+        waiting: bool,
+    ) -> None:
+        """Compare one step record."""
+        first = not self.records
+        self.records += 1
+        if held_blocks < used_blocks:
+            self.below_records += 1
+            self.worst_below_blocks = max(self.worst_below_blocks, used_blocks - held_blocks)
+        above = held_blocks - _SLACK_RATIO * used_blocks - sequences
+        self.worst_above_blocks = above if first else max(self.worst_above_blocks, above)
+        if waiting:
+            self.waiting_records += 1
+            self._used_while_waiting += used_ratio
+
+    def as_json(self) -> dict[str, Any]:
+        """For the admission state."""
+        waited = self.waiting_records
+        return {
+            "records": self.records,
+            "below_records": self.below_records,
+            "worst_below_blocks": self.worst_below_blocks,
+            "worst_above_blocks": round(self.worst_above_blocks, 1),
+            "waiting_records": waited,
+            "kv_used_mean_while_waiting": (
+                round(self._used_while_waiting / waited, 4) if waited else None
+            ),
+        }

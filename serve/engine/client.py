@@ -1,0 +1,59 @@
+"""The engine client that vLLM's handlers see: every request it starts belongs to a lease."""
+
+import logging
+from collections.abc import AsyncGenerator
+from typing import Any, Protocol
+
+from vllm.sampling_params import SamplingParams
+from vllm.v1.engine.async_llm import AsyncLLM
+
+from serve.visit import VISIT, Visit
+
+_log = logging.getLogger("sluice.engine")
+
+
+class LeaseKeeper(Protocol):
+    """Who must know of every engine request before it starts."""
+
+    def starting(self, visit: Visit, engine_id: str, sequences: int, *, stops: bool) -> None:
+        """An engine request of this visit's lease is about to start."""
+
+    def unleased(self) -> None:
+        """An engine call came without a lease and was refused."""
+
+
+class UnleasedCallError(RuntimeError):
+    """An engine call outside any lease: a way in that admission does not know. Fails closed."""
+
+
+class LeasedClient:
+    """Delegates to AsyncLLM; `generate` notes its request id on the visit or refuses."""
+
+    def __init__(self, client: AsyncLLM, keeper: LeaseKeeper) -> None:
+        self._client = client
+        self._keeper = keeper
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def generate(
+        self, prompt: Any, sampling_params: SamplingParams, request_id: str, **rest: Any
+    ) -> AsyncGenerator[Any, None]:
+        """AsyncLLM.generate under the lease of the request being served."""
+        visit = VISIT.get()
+        if visit is None or visit.lease_id is None or visit.released:
+            self._keeper.unleased()
+            _log.error("engine call %s without a lease was refused", request_id)
+            raise UnleasedCallError(f"engine call {request_id} has no lease")
+        visit.engine_ids.append(request_id)
+        stops = bool(sampling_params.stop)
+        self._keeper.starting(visit, request_id, sampling_params.n, stops=stops)
+        started: AsyncGenerator[Any, None] = self._client.generate(
+            prompt, sampling_params, request_id, **rest
+        )
+        return started
+
+    def encode(self, *_: Any, **__: Any) -> Any:
+        """Pooling requests have no price and no route."""
+        self._keeper.unleased()
+        raise UnleasedCallError("pooling requests are not served")

@@ -1,0 +1,52 @@
+"""Rendering without running: the shape of a request body, for `/v1/admission/explain`."""
+
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.datastructures import State
+from vllm.entrypoints.anthropic.protocol import AnthropicMessagesRequest
+from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+from vllm.entrypoints.openai.completion.protocol import CompletionRequest
+from vllm.entrypoints.openai.responses.protocol import ResponsesRequest
+
+from admission.footprint import RequestShape
+from serve.engine.hooks import is_error, shape_of
+
+
+async def shape_of_body(state: State, route: str, body: dict[str, Any]) -> RequestShape:
+    """Shape of a body as its route would run it. Raises ValueError with vLLM's own words."""
+    try:
+        serving, render, args = _rendering(state, route, body)
+        rendered = await render.plain(*args)
+    except ValidationError as failure:
+        raise ValueError(_first_error(failure)) from failure
+    if is_error(rendered):
+        raise ValueError(rendered.error.message)
+    shape = shape_of(serving, args[0], render.prompts_of(rendered))
+    if shape is None:
+        raise ValueError("vLLM refuses the sampling parameters of this body")
+    return shape
+
+
+def _rendering(state: State, route: str, body: dict[str, Any]) -> tuple[Any, Any, tuple[Any, ...]]:
+    if route == "/v1/chat/completions":
+        serving = state.openai_serving_chat
+        return serving, serving.render_chat_request, (ChatCompletionRequest(**body),)
+    if route == "/v1/completions":
+        serving = state.openai_serving_completion
+        return serving, serving.render_completion_request, (CompletionRequest(**body),)
+    if route == "/v1/responses":
+        serving = state.openai_serving_responses
+        render = serving._render_resolved_response_inputs  # noqa: SLF001 - the hook, see hooks.py
+        return serving, render, (ResponsesRequest(**body), None)
+    if route == "/v1/messages":
+        serving = state.anthropic_serving_messages
+        request = serving.to_chat_completion_request(AnthropicMessagesRequest(**body))
+        return serving, serving.render_chat_request, (request,)
+    raise ValueError(f"{route} is not a generation route")
+
+
+def _first_error(failure: ValidationError) -> str:
+    first = failure.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}"

@@ -1,0 +1,148 @@
+"""Start one vLLM engine and its OpenAI app, and read from it what it can hold."""
+
+import asyncio
+import logging
+from argparse import Namespace
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, Protocol
+
+from starlette.types import ASGIApp
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.entrypoints.launchers.api_server.app_state import init_app_state
+from vllm.entrypoints.launchers.app import build_app
+from vllm.usage.usage_lib import UsageContext
+from vllm.v1.engine.async_llm import AsyncLLM
+
+from admission.footprint import EngineShape, RequestShape
+from serve.engine import explain, hooks, reasoning
+from serve.engine.client import LeasedClient, LeaseKeeper
+from serve.engine.steps import Listener, QuietIterations, StepFeed
+
+_log = logging.getLogger("sluice.engine")
+
+
+class Keeper(hooks.Doorkeeper, LeaseKeeper, Protocol):
+    """All that the engine asks of the gate."""
+
+    def stepped(self, step: Any) -> None:
+        """One step of the engine was done."""
+
+
+class EngineStartError(RuntimeError):
+    """The engine cannot be run under admission; the message says why and what to change."""
+
+
+class Engine:
+    """One running vLLM engine. `app` answers only after `attach`."""
+
+    def __init__(self, client: AsyncLLM, args: Namespace, feed: StepFeed) -> None:
+        self._client = client
+        self._args = args
+        self._feed = feed
+        self.shape = _shape(client)
+        self.served_model = _served_model(args)
+        self.app: ASGIApp | None = None
+        self._state: Any = None
+
+    async def attach(self, keeper: Keeper) -> None:
+        """Build vLLM's app around a client that knows leases, and let steps flow to the gate."""
+        tasks = await self._client.get_supported_tasks()
+        app = build_app(self._args, tasks, self._client.model_config)
+        leased = LeasedClient(self._client, keeper)
+        await init_app_state(leased, app.state, self._args, tasks)
+        app.state.server = SimpleNamespace()  # vLLM's engine-error handler writes to it
+        hooks.install(app.state, keeper)
+        if self._args.structured_outputs_config.reasoning_parser:
+            reasoning.add_second_name()
+        self._state, self.app = app.state, app
+        listener: Listener = keeper.stepped
+        self._feed.listener = listener
+
+    @property
+    def errored(self) -> bool:
+        """Whether the engine has died."""
+        return bool(self._client.errored)
+
+    async def abort(self, engine_ids: Sequence[str]) -> int:
+        """End those of our engine requests that are unfinished; returns how many there were."""
+        known = self._client.output_processor.external_req_ids
+        alive = [engine_id for engine_id in engine_ids if engine_id in known]
+        if alive and not self.errored:
+            await self._client.abort(alive)
+        return len(alive)
+
+    @property
+    def unfinished(self) -> int:
+        """Sequences the front end still follows."""
+        return int(self._client.output_processor.get_num_unfinished_requests())
+
+    async def shape_of_body(self, route: str, body: dict[str, Any]) -> RequestShape:
+        """Shape of a body as it would run; ValueError with vLLM's words when it is invalid."""
+        return await explain.shape_of_body(self._state, route, body)
+
+    def close(self) -> None:
+        """End EngineCore and its workers."""
+        self._client.shutdown()
+
+
+async def start(args: Namespace) -> Engine:
+    """Start EngineCore and read its KV cache. Raises EngineStartError where it cannot be priced."""
+    feed = StepFeed()
+    args.enable_logging_iteration_details = True  # the only source for the prefill backlog
+    args.disable_log_stats = False  # the ledger is corrected from them
+    logging.getLogger("vllm.v1.metrics.loggers").addFilter(QuietIterations())
+    config = AsyncEngineArgs.from_cli_args(args).create_engine_config(
+        usage_context=UsageContext.OPENAI_API_SERVER
+    )
+    _refuse_unpriced(config)
+    # building the client blocks until EngineCore is up: not on the loop that answers health checks
+    client = await asyncio.to_thread(AsyncLLM.from_vllm_config, config, stat_loggers=[feed.logger])
+    feed.output_processor = client.output_processor
+    try:
+        return Engine(client, args, feed)
+    except EngineStartError:
+        client.shutdown()
+        raise
+
+
+def _refuse_unpriced(config: Any) -> None:
+    parallel = config.parallel_config
+    if parallel.data_parallel_size > 1:
+        raise EngineStartError(
+            "data_parallel_size: one gateway replica owns one engine; set engine.replicas instead"
+        )
+    if parallel.decode_context_parallel_size > 1 or parallel.prefill_context_parallel_size > 1:
+        raise EngineStartError("context parallelism splits blocks over GPUs: not priced yet")
+    if config.kv_transfer_config is not None:
+        raise EngineStartError("KV transfer moves blocks outside the ledger: not priced yet")
+
+
+def _shape(client: AsyncLLM) -> EngineShape:
+    config = client.vllm_config
+    cache, scheduler = config.cache_config, config.scheduler_config
+    blocks, size = cache.num_gpu_blocks, cache.block_size
+    if not blocks or not size:
+        raise EngineStartError("the engine reports no KV cache: only generation models are served")
+    reported = cache.kv_cache_size_tokens
+    if reported is not None and reported != blocks * size:
+        raise EngineStartError(
+            f"the engine has more than one KV-cache group ({blocks} blocks of {size} tokens, but "
+            f"{reported} tokens in all): hybrid and sliding-window layouts are not priced yet"
+        )
+    speculative = config.speculative_config
+    ahead = speculative.num_speculative_tokens if speculative else 0
+    return EngineShape(
+        usable_blocks=blocks - 1,
+        block_tokens=size,
+        max_sequences=scheduler.max_num_active_seqs or scheduler.max_num_seqs,
+        max_model_len=config.model_config.max_model_len,
+        max_batched_tokens=scheduler.max_num_batched_tokens,
+        prefix_caching=bool(cache.enable_prefix_caching),
+        lookahead_tokens=ahead + int(bool(scheduler.async_scheduling)),
+    )
+
+
+def _served_model(args: Namespace) -> str:
+    names = args.served_model_name
+    return str(names[0] if names else args.model)

@@ -1,0 +1,398 @@
+"""Admission for one running engine: asyncio around the pure controller.
+
+The controller decides in plain calls; here requests wait for their turn, engine steps are passed
+in, and what was granted is given back. Everything runs on one event loop, so a decision and its
+place in the ledger are one step that nothing interrupts.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+from admission.controller import Controller
+from admission.decision import Accepted, Limit, Outcome, Queued, Reason, Rejected
+from admission.exchange import Answer, Offer, Quote, Turn
+from admission.footprint import EngineShape, RequestShape
+from serve.admission_section import AdmissionSection
+from serve.agreement import Agreement
+from serve.decision_log import DecisionLog
+from serve.sequences import EngineStep, Finished, Sequences
+from serve.telemetry import Metrics
+from serve.tracing import Tracing
+from serve.views import explanation, state
+from serve.visit import Tenant, Visit
+
+_log = logging.getLogger("sluice.gate")
+
+_TICK_S = 0.05  # deadlines and an idle engine's leftovers are looked at this often
+_TICKS_PER_LEVELS = 5  # gauges are set four times a second: finer than any scrape
+
+
+class EngineLike(Protocol):
+    """What the gate needs of the engine."""
+
+    shape: EngineShape
+
+    @property
+    def errored(self) -> bool:
+        """Whether it has died."""
+        ...
+
+    @property
+    def unfinished(self) -> int:
+        """Sequences it has not finished."""
+        ...
+
+    async def abort(self, engine_ids: Sequence[str]) -> int:
+        """End those requests that are unfinished; returns how many there were."""
+        ...
+
+    async def shape_of_body(self, route: str, body: dict[str, Any]) -> RequestShape:
+        """Shape of a body that is not run; ValueError when it is invalid."""
+        ...
+
+
+class Gate:
+    """One engine's admission. Create it on the loop that serves."""
+
+    def __init__(  # noqa: PLR0913 - the parts that app.py puts together, each named once
+        self,
+        engine: EngineLike,
+        section: AdmissionSection,
+        *,
+        metrics: Metrics,
+        tracing: Tracing | None = None,
+        decisions: DecisionLog | None = None,
+        max_concurrent_renderings: int = 4,
+        time_scale: float = 1.0,
+    ) -> None:
+        self.controller = Controller(engine.shape, section.settings())
+        self.agreement = Agreement()
+        self._engine = engine
+        self._section = section
+        self._metrics = metrics
+        self._tracing = tracing or Tracing()
+        self._decisions = decisions or DecisionLog(None)
+        self._renderings = asyncio.Semaphore(max_concurrent_renderings)
+        self.time_scale = time_scale
+        self._loop = asyncio.get_running_loop()
+        self._sequences = Sequences()
+        self._visits: dict[int, Visit] = {}  # by lease
+        self._turns: dict[int, tuple[Visit, asyncio.Future[None]]] = {}  # by ticket
+        self._tickets: dict[Visit, int] = {}
+        self._ticker = self._loop.create_task(self._tick_on())
+
+    # -- the clock -------------------------------------------------------------------------
+
+    def now_s(self) -> float:
+        """Monotonic, in modelled seconds."""
+        return self._loop.time() * self.time_scale
+
+    async def _tick_on(self) -> None:
+        count = 0
+        while True:
+            await asyncio.sleep(_TICK_S)
+            count += 1
+            try:
+                self._look_at_engine()
+                self._settle(self.controller.tick(self.now_s()))
+                if count % _TICKS_PER_LEVELS == 0:
+                    self._set_levels()
+            except Exception:  # noqa: BLE001 - the ticker must outlive one bad tick
+                _log.exception("a tick failed")
+
+    def _look_at_engine(self) -> None:
+        if self._engine.errored and not self.controller.engine_down:
+            _log.error("the engine died with %d leases out", len(self._visits))
+            self.controller.engine_down = True
+
+    def _set_levels(self) -> None:
+        ledger, shape = self.controller.ledger, self._engine.shape
+        self._metrics.levels(
+            capacity_tokens=shape.capacity_tokens,
+            held_tokens=ledger.held_blocks * shape.block_tokens,
+            projected_peak_tokens=ledger.curve.peak() * shape.block_tokens,
+            queue_size=len(self.controller.line),
+            leases=len(ledger.leases),
+        )
+
+    async def close(self) -> None:
+        """Stop the ticker; the engine is the caller's to end."""
+        self._ticker.cancel()
+        await asyncio.gather(self._ticker, return_exceptions=True)
+
+    # -- before the answer -----------------------------------------------------------------
+
+    def deadline_s(self, requested_ms: float | None) -> float:
+        """Seconds from arrival to the first token: as asked for, capped, or the profile's."""
+        settings = self.controller.settings
+        if requested_ms is None:
+            return settings.ttft_deadline_s
+        return min(requested_ms / 1000, settings.ttft_deadline_max_s)
+
+    def precheck(self, visit: Visit, body_chars: int) -> Rejected | None:
+        """What needs no tokens to be refused."""
+        self._look_at_engine()
+        refusal = self.controller.precheck(visit.tenant.name, body_chars)
+        if refusal:
+            self._metrics.decision(Outcome.REJECTED, refusal.reason)
+        return refusal
+
+    @asynccontextmanager
+    async def rendering(self, visit: Visit) -> AsyncIterator[bool]:
+        """A place to render in, in order of arrival; False when the deadline passed first."""
+        left_s = visit.arrived_at_s + visit.deadline_s - self.now_s()
+        try:
+            async with asyncio.timeout(max(0.0, left_s) / self.time_scale):
+                await self._renderings.acquire()
+        except TimeoutError:
+            self.refuse(visit, _too_many_renderings(visit))
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self._renderings.release()
+
+    def refuse(self, visit: Visit, refusal: Rejected) -> None:
+        """Put a verdict on the visit and count it."""
+        visit.verdict = refusal
+        self._metrics.decision(Outcome.REJECTED, refusal.reason)
+
+    async def admit(self, visit: Visit, shape: RequestShape) -> bool:
+        """Offer the request; returns once it holds a lease (True) or is refused (False)."""
+        with self._tracing.admission(visit):
+            visit.prompt_tokens = shape.prompt_tokens
+            offer = self._offer(visit.tenant, shape, visit.arrived_at_s, visit.deadline_s)
+            answer = self.controller.offer(offer, self.now_s())
+            self._note(visit, offer, answer)
+            if isinstance(answer.decision, Accepted):
+                self._begin(visit, answer.decision, answer.quote)
+            elif isinstance(answer.decision, Rejected):
+                visit.verdict = answer.decision
+            elif answer.ticket_id is not None:
+                await self._wait(visit, answer.ticket_id)
+            return visit.verdict is None
+
+    def _offer(
+        self, tenant: Tenant, shape: RequestShape, arrived_at_s: float, deadline_s: float
+    ) -> Offer:
+        return Offer(tenant.name, tenant.priority, shape, arrived_at_s, arrived_at_s + deadline_s)
+
+    def _note(self, visit: Visit, offer: Offer, answer: Answer) -> None:
+        decision = answer.would
+        outcome, reason = _outcome(decision)
+        self._metrics.decision(outcome, reason)
+        if isinstance(decision, Queued):
+            self._metrics.binding(decision.limit)
+        self._decisions.decided(visit, offer, answer, self.controller, self.settings_hash())
+
+    async def _wait(self, visit: Visit, ticket: int) -> None:
+        joined_at_s = self.now_s()
+        turn: asyncio.Future[None] = self._loop.create_future()
+        self._turns[ticket] = (visit, turn)
+        self._tickets[visit] = ticket
+        try:
+            await turn
+        except asyncio.CancelledError:
+            self._leave_line(visit)
+            raise
+        finally:
+            visit.queued_s = self.now_s() - joined_at_s
+            self._metrics.waited(visit.queued_s)
+
+    def _leave_line(self, visit: Visit) -> None:
+        ticket = self._tickets.pop(visit, None)
+        if ticket is not None:
+            del self._turns[ticket]
+            self.controller.leave_line(ticket)
+            self._metrics.decision(Outcome.ABANDONED)
+
+    def _settle(self, turns: Sequence[Turn]) -> None:
+        """Tell those whose turn came.
+
+        The lease is on the visit before its task wakes: a client that leaves in this instant
+        still gives it back.
+        """
+        for turn in turns:
+            visit, future = self._turns.pop(turn.ticket_id)
+            self._tickets.pop(visit, None)
+            outcome, reason = _outcome(turn.decision)
+            self._metrics.decision(outcome, reason)
+            if isinstance(turn.decision, Accepted):
+                self._begin(visit, turn.decision, turn.quote)
+            else:
+                visit.verdict = turn.decision
+            if not future.done():
+                future.set_result(None)
+
+    def _begin(self, visit: Visit, accepted: Accepted, quote: Quote) -> None:
+        visit.predicted_tokens = tuple(predicted.tokens for predicted in quote.predictions)
+        visit.lease_id = accepted.lease_id
+        visit.accepted_at_s = self.now_s()
+        self._visits[accepted.lease_id] = visit
+
+    # -- while it runs ---------------------------------------------------------------------
+
+    def starting(self, visit: Visit, engine_id: str, sequences: int, *, stops: bool) -> None:
+        """An engine request of the lease begins: the next of its rows are its sequences."""
+        if visit.lease_id is None:
+            return
+        rows = self.controller.rows_of(visit.lease_id)
+        taken = self._sequences.started_rows(visit.lease_id)
+        self._sequences.start(
+            visit.lease_id, engine_id, rows[taken : taken + sequences], stops=stops
+        )
+
+    def unleased(self) -> None:
+        """An engine call without a lease was refused."""
+        self._metrics.unleased_call()
+
+    def stepped(self, step: EngineStep) -> None:
+        """One engine step: correct the ledger, teach the lengths, let the line move."""
+        record = self._sequences.read(step)
+        for finished in step.finished:
+            self._finished(finished)
+        turns = self.controller.progress(record, self.now_s())
+        self._compare(step)
+        if step.preempted:
+            self._preempted(step)
+        self._settle(turns)
+
+    def _finished(self, finished: Finished) -> None:
+        known = self._sequences.lease_of(finished.engine_id)
+        if known is None:
+            return
+        lease_id, row = known
+        visit = self._visits[lease_id]
+        self._write_end(visit, finished)
+        if finished.reason in ("stop", "length"):
+            self.controller.learn(lease_id, row, finished.output_tokens)
+            prompt = min(
+                visit.engine_ids.index(finished.engine_id), len(visit.predicted_tokens) - 1
+            )
+            self._metrics.output_length(
+                predicted_tokens=visit.predicted_tokens[prompt], real_tokens=finished.output_tokens
+            )
+
+    def _write_end(self, visit: Visit, finished: Finished) -> None:
+        visit.output_tokens = (visit.output_tokens or 0) + finished.output_tokens
+        visit.finish = finished.reason
+        visit.prefill_s = (finished.queued_s + finished.prefill_s) * self.time_scale
+        visit.tpot_s = finished.tpot_s * self.time_scale
+        visit.preemptions += finished.preemptions
+
+    def _compare(self, step: EngineStep) -> None:
+        if step.kv_used_ratio is None:
+            return
+        ledger = self.controller.ledger
+        self.agreement.note(
+            held_blocks=ledger.held_blocks,
+            used_blocks=round(step.kv_used_ratio * self._engine.shape.usable_blocks),
+            sequences=ledger.sequences,
+            used_ratio=step.kv_used_ratio,
+            waiting=len(self.controller.line) > 0,
+        )
+
+    def _preempted(self, step: EngineStep) -> None:
+        self._metrics.preempted(step.preempted)
+        outgrown = [self._visits[i].request_id for i in self.controller.outgrown()]
+        _log.warning(
+            "the engine preempted %d sequences; requests that outgrew their price: %s",
+            step.preempted,
+            ", ".join(outgrown) or "none",
+        )
+
+    def prefill_s(self, visit: Visit) -> float | None:
+        """Seconds from acceptance to the first token, as the engine measured; None until known."""
+        return visit.prefill_s
+
+    # -- the way out -----------------------------------------------------------------------
+
+    async def leave(self, visit: Visit) -> None:
+        """Abort what the visit started and is unfinished, then give its lease back. Once."""
+        if visit.released:
+            return
+        visit.released = True  # from here on the engine client refuses it
+        self._leave_line(visit)
+        if visit.lease_id is None:
+            return
+        aborted = await self._engine.abort(visit.engine_ids) if visit.engine_ids else 0
+        self._count_produced(visit, visit.lease_id, aborted)
+        self._sequences.forget(visit.lease_id)
+        turns = self.controller.release(
+            visit.lease_id, self.now_s(), in_engine=bool(visit.engine_ids)
+        )
+        del self._visits[visit.lease_id]
+        self._decisions.ended(visit)
+        self._settle(turns)
+
+    def _count_produced(self, visit: Visit, lease_id: int, aborted: int) -> None:
+        """What an aborted request had produced; what ended by itself is counted already."""
+        if aborted:
+            rows = self.controller.rows_of(lease_id)
+            live = sum(self.controller.ledger.generated_tokens(row) for row in rows)
+            visit.output_tokens = (visit.output_tokens or 0) + live
+            visit.finish = "abort"
+
+    # -- for ops ---------------------------------------------------------------------------
+
+    @property
+    def healthy(self) -> bool:
+        """False once the engine has died."""
+        return not (self.controller.engine_down or self._engine.errored)
+
+    @property
+    def draining(self) -> bool:
+        """Whether `drain` was called."""
+        return self.controller.draining
+
+    def drain(self) -> None:
+        """Admit nothing more; what runs ends by itself, what waits is told to go elsewhere."""
+        self.controller.draining = True
+        self._settle(self.controller.tick(self.now_s()))
+
+    def settings_hash(self) -> str:
+        """Of the admission section in force."""
+        return self._section.hash()
+
+    def reconfigure(self, section: AdmissionSection) -> None:
+        """New settings, already validated, from now on."""
+        self._section = section
+        self.controller.reconfigure(section.settings())
+        self._settle(self.controller.tick(self.now_s()))
+
+    def state(self) -> dict[str, Any]:
+        """Budgets, leases by tenant and the line; bounded in size."""
+        return state(self.controller, self._visits.values(), now_s=self.now_s()) | {
+            "time_scale": self.time_scale,
+            "unfinished_sequences": self._engine.unfinished,
+            "ledger_check": self.agreement.as_json(),
+            "config": {"hash": self.settings_hash()},
+        }
+
+    async def explain(self, route: str, body: dict[str, Any], tenant: Tenant) -> dict[str, Any]:
+        """What a body would cost and be answered, without running it."""
+        shape = await self._engine.shape_of_body(route, body)
+        now_s = self.now_s()
+        offer = self._offer(tenant, shape, now_s, self.deadline_s(None))
+        return explanation(self.controller, offer, now_s)
+
+
+def _outcome(decision: Accepted | Queued | Rejected) -> tuple[Outcome, Reason | None]:
+    if isinstance(decision, Rejected):
+        return Outcome.REJECTED, decision.reason
+    return (Outcome.QUEUED if isinstance(decision, Queued) else Outcome.ACCEPTED), None
+
+
+def _too_many_renderings(visit: Visit) -> Rejected:
+    return Rejected(
+        Reason.TTFT_SLO,
+        f"The prompt was not rendered within the {visit.deadline_s:.1f} s allowed: too many "
+        "prompts arrive at once.",
+        limit=Limit.PREFILL,
+        retry_after_s=1.0 + random.random(),  # noqa: S311 - spreads the herd, no secret
+    )

@@ -1,0 +1,148 @@
+"""Which engine sequence is which row of the ledger, and what a step did to each of them."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from admission.exchange import StepRecord
+
+
+class RunningState(Protocol):
+    """What vLLM's front end keeps of one unfinished sequence."""
+
+    external_req_id: str
+    request_index: int
+    stats: Any  # RequestStateStats | None: num_generation_tokens, num_preemptions
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A sequence that ended by itself (`stop`, `length`) or by a fault; the engine's seconds."""
+
+    engine_id: str
+    output_tokens: int
+    reason: str
+    queued_s: float
+    prefill_s: float
+    tpot_s: float
+    preemptions: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStep:
+    """One step as the engine reports it; `kv_used_ratio` (0-1) is None where it did not."""
+
+    running: Mapping[str, RunningState]
+    finished: tuple[Finished, ...] = ()
+    prefill_tokens: int = 0
+    cached_tokens: int = 0
+    decode_tokens: int = 0
+    elapsed_s: float = 0.0
+    kv_used_ratio: float | None = None
+    preempted: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Sequence:
+    lease_id: int
+    row: int
+    engine_id: str
+    stops: bool  # the front end ends it by stop strings: the engine hears of it a step later
+    step: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Started:
+    lease_id: int
+    rows: tuple[int, ...]
+    stops: bool
+
+
+class Sequences:
+    """Follows every engine sequence from its start until it ends or its lease is given back.
+
+    vLLM names sequences itself once they start (our id, a random tail, an index for n > 1), so a
+    sequence is adopted when it is first seen running.
+    """
+
+    def __init__(self) -> None:
+        self._started: dict[str, _Started] = {}  # by engine id as we gave it
+        self._ids: dict[int, list[str]] = {}  # by lease
+        self._running: dict[str, _Sequence] = {}  # by vLLM's own id
+        self._step = 0
+
+    def start(self, lease_id: int, engine_id: str, rows: Sequence[int], *, stops: bool) -> None:
+        """An engine request of the lease begins; `rows` are its sequences, by index."""
+        self._started[engine_id] = _Started(lease_id, tuple(rows), stops)
+        self._ids.setdefault(lease_id, []).append(engine_id)
+
+    def started_rows(self, lease_id: int) -> int:
+        """How many of a lease's rows were given to engine requests."""
+        return sum(len(self._started[i].rows) for i in self._ids.get(lease_id, ()))
+
+    def lease_of(self, engine_id: str) -> tuple[int, int] | None:
+        """Lease and first row of an engine request, while the lease lives."""
+        started = self._started.get(engine_id)
+        return (started.lease_id, started.rows[0]) if started else None
+
+    def forget(self, lease_id: int) -> None:
+        """The lease was given back: its sequences are the ledger's to count out."""
+        for engine_id in self._ids.pop(lease_id, ()):
+            del self._started[engine_id]
+        gone = [key for key, seq in self._running.items() if seq.lease_id == lease_id]
+        for key in gone:
+            del self._running[key]
+
+    def read(self, step: EngineStep) -> StepRecord:
+        """The step in rows of the ledger: who runs with how many tokens, who ended and how."""
+        self._step += 1
+        rows: list[int] = []
+        generated: list[int] = []
+        running, mark = self._running, self._step
+        for key, state in step.running.items():
+            sequence = running.get(key) or self._adopt(key, state)
+            if sequence is not None and state.stats is not None:
+                sequence.step = mark
+                rows.append(sequence.row)
+                generated.append(state.stats.num_generation_tokens)
+        ended, ending = self._vanished(step) if len(rows) < len(running) else ((), ())
+        return StepRecord(
+            rows=np.array(rows, dtype=np.int64),
+            generated=np.array(generated, dtype=np.int64),
+            prefill_tokens=step.prefill_tokens,
+            cached_tokens=step.cached_tokens,
+            decode_tokens=step.decode_tokens,
+            elapsed_s=step.elapsed_s,
+            ended=ended,
+            ending=ending,
+        )
+
+    def _adopt(self, key: str, state: RunningState) -> _Sequence | None:
+        started = self._started.get(state.external_req_id)
+        if started is None or state.request_index >= len(started.rows):
+            return None
+        sequence = _Sequence(
+            started.lease_id,
+            started.rows[state.request_index],
+            state.external_req_id,
+            started.stops,
+        )
+        self._running[key] = sequence
+        return sequence
+
+    def _vanished(self, step: EngineStep) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Rows the engine has freed, and rows it will free when it hears of their end."""
+        freed = Counter(finished.engine_id for finished in step.finished)
+        ended: list[int] = []
+        ending: list[int] = []
+        for key in [key for key, seq in self._running.items() if seq.step != self._step]:
+            sequence = self._running.pop(key)
+            if freed[sequence.engine_id] > 0 and not sequence.stops:
+                freed[sequence.engine_id] -= 1
+                ended.append(sequence.row)
+            else:
+                ending.append(sequence.row)
+        return tuple(ended), tuple(ending)

@@ -1,0 +1,115 @@
+"""What ops may see of admission: its state, and why a request is priced as it is. JSON values."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from admission.controller import Controller
+from admission.decision import Accepted, Decision, Queued
+from admission.exchange import Offer, Quote
+from serve.visit import Visit
+
+_TENANTS_SHOWN = 100  # bounds the answer; the rest is summed up under "others"
+
+
+def state(controller: Controller, visits: Iterable[Visit], *, now_s: float) -> dict[str, Any]:
+    """Budgets, leases by tenant, the line."""
+    engine, ledger, settings = controller.engine, controller.ledger, controller.settings
+    load = controller.line.load
+    return {
+        "mode": settings.mode,
+        "policy": settings.policy,
+        "draining": controller.draining,
+        "engine_down": controller.engine_down,
+        "binding_limit": controller.binding,
+        "engine": asdict(engine) | {"capacity_tokens": engine.capacity_tokens},
+        "kv": {
+            "capacity_blocks": engine.usable_blocks,
+            "held_blocks": ledger.held_blocks,
+            "free_blocks": ledger.free_blocks,
+            "projected_peak_blocks": ledger.curve.peak(),
+            "held_tokens": ledger.held_blocks * engine.block_tokens,
+            "promised_limit_blocks": controller.headroom.block_limit,
+        },
+        "sequences": {"held": ledger.sequences, "limit": controller.headroom.slot_limit},
+        "prefill_backlog_tokens": ledger.backlog_tokens,
+        "leases": len(ledger.leases),
+        "line": {"requests": load.requests, "tokens": load.tokens},
+        "tenants": _by_tenant(controller, visits, now_s),
+        "pace": {
+            "step_s": controller.pace.step_s,
+            "prefill_s_per_token": controller.pace.prefill_s_per_token,
+        },
+        "settings": asdict(settings),
+    }
+
+
+def _by_tenant(controller: Controller, visits: Iterable[Visit], now_s: float) -> dict[str, Any]:
+    rows: dict[str, dict[str, float]] = defaultdict(
+        lambda: {"leases": 0, "held_blocks": 0, "oldest_s": 0.0, "waiting": 0}
+    )
+    ledger = controller.ledger
+    for visit in visits:
+        row = rows[visit.tenant.name]
+        row["leases"] += 1
+        row["oldest_s"] = max(row["oldest_s"], round(now_s - visit.arrived_at_s, 1))
+        if visit.lease_id in ledger.leases:
+            row["held_blocks"] += ledger.lease_blocks(ledger.leases[visit.lease_id])
+    for ticket in controller.line:
+        rows[ticket.tenant]["waiting"] += 1
+    ranked = sorted(rows.items(), key=lambda item: -item[1]["held_blocks"])
+    shown = dict(ranked[:_TENANTS_SHOWN])
+    if len(ranked) > _TENANTS_SHOWN:
+        shown["others"] = {
+            key: sum(row[key] for _, row in ranked[_TENANTS_SHOWN:]) for key in ranked[0][1]
+        }
+    return shown
+
+
+def explanation(controller: Controller, offer: Offer, now_s: float) -> dict[str, Any]:
+    """Price, budgets and decision of an offer that is not made."""
+    quote = controller.quote(offer)
+    decision = controller.judge(offer, quote, now_s)
+    budgets = controller.headroom.budgets(quote.price)
+    short = [budget.limit for budget in budgets if not budget.fits]
+    return {
+        "decision": _decision(decision),
+        "binding_limit": short[0] if short else None,
+        "price": _price(quote),
+        "budgets": [asdict(budget) for budget in budgets],
+        "line": {"requests": len(controller.line)},
+        "shape": asdict(offer.shape),
+        "mode": controller.settings.mode,
+        "policy": controller.settings.policy,
+    }
+
+
+def _decision(decision: Decision) -> dict[str, Any]:
+    if isinstance(decision, Accepted):
+        return {"outcome": "accepted"}
+    if isinstance(decision, Queued):
+        return {"outcome": "queued"} | asdict(decision)
+    return {"outcome": "rejected"} | asdict(decision)
+
+
+def _price(quote: Quote) -> dict[str, Any]:
+    price = quote.price
+    return {
+        "blocks_now": price.blocks_now,
+        "blocks_peak": price.blocks_peak,
+        "prompt_tokens": price.prompt_tokens,
+        "prefill_tokens": price.prefill_tokens,
+        "predicted_output_tokens": price.output_tokens,
+        "sequences": price.sequences,
+        "predictions": [
+            {
+                "tokens": predicted.tokens,
+                "median_tokens": predicted.median_tokens,
+                "known_length": predicted.known,
+                "samples": predicted.samples,
+                "class": list(predicted.class_key),
+            }
+            for predicted in quote.predictions
+        ],
+    }
