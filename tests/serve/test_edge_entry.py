@@ -1,0 +1,345 @@
+"""Who and what may come in: routes, keys, limits, and the fields a caller may not set."""
+
+import hashlib
+import json
+
+import pytest
+
+from admission.decision import Priority
+from serve.allow import ROUTES, Access, Kind, Route
+from serve.intake import depth_of, prompt_chars
+from serve.sections import AccessSection, HttpSection
+from serve.tenants import KeyEntry, Keys
+from tests.fakes import Exchange, house, json_answer, settle
+
+KEYS = Keys(
+    [
+        KeyEntry(tenant=name, priority=Priority.LOW, admin=admin, key_sha256=digest)
+        for name, admin in (("user", False), ("boss", True))
+        for digest in (hashlib.sha256(name.encode()).hexdigest(),)
+    ]
+)
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+GENERATION = [route.path for route in ROUTES if route.kind is Kind.GENERATION]
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda r: f"{r.method} {r.path}")
+async def test_every_route_on_the_list_answers(route: Route) -> None:
+    at = house()
+    body = {"model": "m", "prompt": "x"}
+    assert (await at.ask(route.path, body, method=route.method)).status in {200, 202}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/"),
+        ("GET", "/docs"),
+        ("GET", "/openapi.json"),
+        ("GET", "/v1/chat/completions"),
+        ("POST", "/v1/chat/completions/"),
+        ("POST", "/v1/chat/completions/batch"),
+        ("POST", "/v1//completions"),
+        ("POST", "/V1/completions"),
+        ("POST", "/invocations"),
+        ("POST", "/v1/embeddings"),
+        ("GET", "/v1/responses/resp_1"),
+        ("POST", "/health"),
+        ("GET", "/metrics/"),
+        ("DELETE", "/v1/models"),
+        ("OPTIONS", "/nowhere"),
+    ],
+)
+async def test_everything_else_is_404_and_never_reaches_vllm(method: str, path: str) -> None:
+    at = house()
+    done = await at.ask(path, method=method)
+    assert done.status == 404
+    assert done.answer_json["error"]["code"] == "not_found"
+    assert at.app.scopes == []
+
+
+@pytest.mark.parametrize("path", ["/v1/messages/count_tokens", "/v1/messages/batches"])
+async def test_under_messages_a_404_has_anthropics_shape(path: str) -> None:
+    done = await house().ask(path)
+    assert done.status == 404
+    assert done.answer_json["error"]["type"] == "not_found_error"
+
+
+async def test_head_is_a_get() -> None:
+    at = house()
+    assert (await at.ask("/health", method="HEAD")).status == 200
+    at.app.script = json_answer(200, {"data": []})
+    assert (await at.ask("/v1/models", method="HEAD")).status == 200
+    assert at.app.scopes[0]["method"] == "GET"
+
+
+async def test_options_says_what_is_allowed_and_a_preflight_goes_to_vllms_cors_layer() -> None:
+    at = house(keys=KEYS)
+    done = await at.ask("/v1/models", method="OPTIONS")
+    assert done.answer_headers["allow"] == "GET, HEAD, OPTIONS"
+    assert at.app.scopes == []
+    at.app.script = json_answer(200, "OK")
+    preflight = {"origin": "https://ui.example", "access-control-request-method": "POST"}
+    await at.ask("/v1/chat/completions", method="OPTIONS", headers=preflight)
+    assert len(at.app.scopes) == 1
+
+
+async def test_a_websocket_is_refused() -> None:
+    sent = []
+
+    async def send(message: object) -> None:
+        sent.append(message)
+
+    await house().edge({"type": "websocket", "path": "/v1/realtime"}, lambda: None, send)
+    assert sent == [{"type": "websocket.close", "code": 1008}]
+
+
+async def test_lifespan_goes_to_the_app() -> None:
+    sent = []
+
+    async def send(message: object) -> None:
+        sent.append(message)
+
+    await house().edge({"type": "lifespan"}, lambda: None, send)
+    assert sent == [{"type": "lifespan.startup.complete"}]
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda r: f"{r.method} {r.path}")
+async def test_with_keys_only_health_is_open(route: Route) -> None:
+    at = house(keys=KEYS)
+    done = await at.ask(route.path, method=route.method)
+    if route.access is Access.OPEN:
+        assert route.path == "/health"
+        assert done.status == 200
+    else:
+        assert done.status == 401
+        assert at.app.scopes == []
+
+
+@pytest.mark.parametrize("route", [r for r in ROUTES if r.access is Access.ADMIN])
+async def test_state_and_drain_need_an_admin(route: Route) -> None:
+    at = house(keys=KEYS)
+    user = await at.ask(route.path, method=route.method, headers={"x-api-key": "user"})
+    assert user.status == 403
+    assert not at.gate.draining
+    boss = await at.ask(route.path, method=route.method, headers={"x-api-key": "boss"})
+    assert boss.status in {200, 202}
+
+
+async def test_a_bad_key_has_the_error_shape_of_its_api() -> None:
+    at = house(keys=KEYS)
+    openai = await at.ask(headers={"authorization": "Bearer wrong"})
+    assert openai.answer_json["error"]["code"] == "invalid_api_key"
+    anthropic = await at.ask("/v1/messages", headers={"x-api-key": "wrong"})
+    assert anthropic.answer_json["error"]["type"] == "authentication_error"
+    assert at.gate.prechecked == []
+
+
+async def test_the_key_decides_tenant_and_priority() -> None:
+    at = house(keys=KEYS)
+    await at.ask(headers={"authorization": "Bearer user"})
+    tenant = at.gate.left[0].tenant
+    assert (tenant.name, tenant.priority, tenant.admin) == ("user", Priority.LOW, False)
+
+
+@pytest.mark.parametrize("path", [*GENERATION, "/tokenize", "/v1/admission/explain"])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{",
+        b"nonsense",
+        b"\xff\xfe\x00",
+        b'{"model": "m"',
+        b"[1, 2]",
+        b'"text"',
+        b"null",
+        b'{"temperature": NaN}',
+        b'{"temperature": -Infinity}',
+        b'{"n": ' + b"9" * 5000 + b"}",
+        b"[" * 100_000,
+        b'{"a": ' * 65 + b"1" + b"}" * 65,
+    ],
+    ids=range(13),
+)
+async def test_a_malformed_body_is_400_in_the_family_s_shape(path: str, raw: bytes) -> None:
+    at = house()
+    done = await at.ask(path, raw=raw)
+    assert done.status == 400
+    kind = done.answer_json["error"]["type"]
+    assert kind == "invalid_request_error"
+    assert ("code" in done.answer_json["error"]) is (path != "/v1/messages")
+    assert at.app.scopes == []
+    assert at.gate.prechecked == []
+
+
+def test_depth_counts_levels_of_objects_and_lists() -> None:
+    assert depth_of(1) == 0
+    assert depth_of({}) == 1
+    assert depth_of({"a": [1, {"b": 2}], "c": "x"}) == 3
+    nested: object = []
+    for _ in range(100_000):
+        nested = [nested]
+    assert depth_of(nested) == 100_001
+
+
+async def test_the_deepest_allowed_body_passes() -> None:
+    at = house(limits=HttpSection(max_json_depth=4))
+    assert (await at.ask("/tokenize", {"a": {"b": {"c": {}}}})).status == 200
+    assert (await at.ask("/tokenize", {"a": {"b": {"c": {"d": {}}}}})).status == 400
+
+
+@pytest.mark.parametrize("declared", [True, False], ids=["content-length", "chunked"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/detokenize"])
+async def test_a_body_over_the_limit_is_413_and_read_no_further(path: str, declared: bool) -> None:
+    at = house(limits=HttpSection(max_body_bytes=1024))
+    headers = {"content-length": "5000"} if declared else {"transfer-encoding": "chunked"}
+    call = Exchange(path=path, headers=headers)
+    for _ in range(5):
+        call.give(b"x" * 1000, more=True)
+    await call.begin(at.edge).end()
+    assert call.status == 413
+    assert call.answer_json["error"]["type"] in {"invalid_request_error", "request_too_large"}
+    assert call.incoming.qsize() == (5 if declared else 3)
+    assert at.app.scopes == []
+
+
+async def test_a_chunked_body_without_a_length_is_put_together() -> None:
+    at = house()
+    call = Exchange(path="/tokenize", headers={"transfer-encoding": "chunked"})
+    text = json.dumps(CHAT).encode()
+    for piece in (text[:10], b"", text[10:]):
+        call.give(piece, more=True)
+    call.give(b"")
+    for _ in range(3):
+        at.app.tokens.release()
+    await call.begin(at.edge).end()
+    assert call.status == 200
+    assert at.app.bodies == [text]
+    headers = dict(at.app.scopes[0]["headers"])
+    assert headers[b"content-length"] == str(len(text)).encode()
+    assert b"transfer-encoding" not in headers
+
+
+async def test_headers_over_the_limit_are_431() -> None:
+    at = house(limits=HttpSection(max_header_bytes=1024))
+    done = await at.ask("/v1/messages", headers={"x-long": "y" * 1024})
+    assert done.status == 431
+    assert done.answer_json["error"]["type"] == "request_too_large"
+
+
+@pytest.mark.parametrize("path", GENERATION)
+async def test_fields_that_reach_behind_the_ledger_are_dropped(path: str) -> None:
+    at = house()
+    forbidden = {
+        "priority": -5,
+        "data_parallel_rank": 3,
+        "kv_transfer_params": {"do_remote_prefill": True},
+        "ec_transfer_params": {"a": 1},
+        "request_id": "taken",
+    }
+    body = CHAT | forbidden | {"vllm_xargs": {"kv_transfer_params": "x", "keep": 1}}
+    headers = {"X-Vllm-Priority": "-5", "X-data-parallel-rank": "1", "x-kept": "yes"}
+    assert (await at.ask(path, body, headers=headers)).status == 200
+    assert json.loads(at.app.bodies[0]) == CHAT | {"vllm_xargs": {"keep": 1}}
+    seen = dict(at.app.scopes[0]["headers"])
+    assert not {b"x-vllm-priority", b"x-data-parallel-rank"} & seen.keys()
+    assert seen[b"x-kept"] == b"yes"
+    assert seen[b"content-length"] == str(len(at.app.bodies[0])).encode()
+
+
+async def test_an_innocent_body_goes_through_byte_by_byte() -> None:
+    at = house()
+    raw = b'{ "messages": [{"role":"user","content":"pri\\u006frity \xc3\xa9"}],\n"model":"m" }'
+    await at.ask(raw=raw)
+    assert at.app.bodies == [raw]
+
+
+@pytest.mark.parametrize("field", ["background", "use_beam_search"])
+async def test_what_cannot_be_priced_is_refused_with_its_reason(field: str) -> None:
+    at = house()
+    done = await at.ask("/v1/responses", {"input": "x", field: True})
+    assert done.status == 400
+    assert done.answer_json["error"]["code"] == "unsupported"
+    assert done.answer_json["error"]["param"] == field
+    assert done.answer_headers["x-sluice-reason"] == "unsupported"
+    assert at.app.scopes == []
+    labels = {"outcome": "rejected", "reason": "unsupported"}
+    assert at.registry.get_sample_value("sluice_admission_decisions_total", labels) == 1
+    assert (await at.ask("/v1/responses", {"input": "x", field: False})).status == 200
+
+
+async def test_an_isolated_cache_is_salted_by_tenant_and_by_the_caller_s_own_salt() -> None:
+    at = house(keys=KEYS, access=AccessSection(isolate_prefix_cache=True))
+    salts = []
+    for key, own in [
+        ("user", None),
+        ("user", None),
+        ("boss", None),
+        ("user", "s"),
+        ("boss", "s"),
+    ]:
+        body = CHAT if own is None else CHAT | {"cache_salt": own}
+        await at.ask("/v1/chat/completions", body, headers={"x-api-key": key})
+        salts.append(json.loads(at.app.bodies[-1])["cache_salt"])
+    assert salts[0] == salts[1]
+    assert len(set(salts)) == 4
+    assert all(len(salt) == 64 and salt.isalnum() for salt in salts)  # vLLM: at most 128
+
+
+async def test_without_isolation_the_caller_s_salt_stays() -> None:
+    at = house()
+    await at.ask("/v1/chat/completions", CHAT | {"cache_salt": "mine"})
+    assert json.loads(at.app.bodies[0])["cache_salt"] == "mine"
+
+
+@pytest.mark.parametrize(("sent", "deadline_s"), [("1500", 1.5), ("0.5", 0.0005), ("9e9", 120.0)])
+async def test_the_caller_s_deadline_is_taken_and_capped(sent: str, deadline_s: float) -> None:
+    at = house()
+    await at.ask(headers={"x-slo-ttft-ms": sent, "x-sluice-run": "r1"})
+    assert at.gate.left[0].deadline_s == deadline_s
+    assert at.gate.left[0].run == "r1"
+
+
+@pytest.mark.parametrize("sent", ["", "soon", "0", "-1", "nan", "inf"])
+async def test_a_bad_deadline_is_400(sent: str) -> None:
+    done = await house().ask(headers={"x-slo-ttft-ms": sent})
+    assert done.status == 400
+    assert done.answer_json["error"]["param"] == "x-slo-ttft-ms"
+
+
+@pytest.mark.parametrize(
+    ("body", "chars"),
+    [
+        ({"prompt": "abc"}, 3),
+        ({"prompt": ["abc", "abcde"]}, 5),
+        ({"prompt": [1, 2, 3]}, 0),
+        ({"prompt": [[1, 2], [3]]}, 0),
+        ({"prompt": "abc", "truncate_prompt_tokens": 10}, 0),
+        ({"input": "abc", "instructions": "de"}, 5),
+        ({"input": "abc", "truncation": "auto"}, 0),
+        ({"input": [{"content": [{"type": "input_text", "text": "abc"}]}]}, 3),
+        ({"messages": [{"role": "user", "content": "abc"}], "system": "de"}, 5),
+        ({"messages": [{"content": [{"type": "image_url", "image_url": {"url": "x" * 99}}]}]}, 0),
+        ({"tools": [{"description": "long"}]}, 0),
+        ({}, 0),
+    ],
+)
+def test_characters_of_a_prompt_are_counted_from_below(body: dict, chars: int) -> None:
+    assert prompt_chars(body) == chars
+
+
+async def test_precheck_hears_how_long_the_prompt_is_at_least() -> None:
+    at = house()
+    await at.ask()
+    assert at.gate.prechecked[0][1] == len("hello")
+
+
+async def test_only_generation_routes_are_offered_to_the_gate() -> None:
+    at = house()
+    for path in ("/tokenize", "/detokenize"):
+        await at.ask(path)
+    assert at.gate.prechecked == []
+    assert at.app.visits == [None, None]
+    await settle()
+    assert at.gate.left == []

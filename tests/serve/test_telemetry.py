@@ -1,0 +1,221 @@
+"""What an operator sees: metrics by the names of the contract, spans when asked for, JSON lines."""
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
+from prometheus_client import CollectorRegistry
+from starlette.types import Send
+
+from admission.decision import Limit, Outcome, Reason, Rejected
+from serve.json_lines import JsonLines
+from serve.sections import TelemetrySection
+from serve.telemetry import Metrics, Telemetry
+from serve.tracing import Tracing, start_tracing
+from serve.visit import VISIT
+from tests.fakes import body, house, start
+
+CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def test_decisions_are_counted_by_outcome_and_reason() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    metrics.decision(Outcome.ACCEPTED)
+    metrics.decision(Outcome.REJECTED, Reason.SLOTS)
+    metrics.decision(Outcome.REJECTED, Reason.SLOTS)
+
+    def count(outcome: str, reason: str) -> float | None:
+        labels = {"outcome": outcome, "reason": reason}
+        return registry.get_sample_value("sluice_admission_decisions_total", labels)
+
+    assert count("accepted", "") == 1
+    assert count("rejected", "slots") == 2
+    assert count("abandoned", "") == 0
+    assert all(count("rejected", reason) is not None for reason in Reason)
+
+
+def test_levels_and_the_binding_limit_are_gauges() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    metrics.levels(
+        capacity_tokens=1600, held_tokens=320, projected_peak_tokens=800, queue_size=3, leases=2
+    )
+    metrics.binding(Limit.SLOTS)
+    value = registry.get_sample_value
+    assert value("sluice_kv_capacity_tokens") == 1600
+    assert value("sluice_kv_held_tokens") == 320
+    assert value("sluice_kv_projected_peak_tokens") == 800
+    assert value("sluice_queue_size") == 3
+    assert value("sluice_leases") == 2
+    assert {n: value("sluice_binding_limit", {"limit": n}) for n in Limit} == {
+        "kv": 0,
+        "slots": 1,
+        "prefill": 0,
+        "decode": 0,
+    }
+    metrics.binding(None)
+    assert value("sluice_binding_limit", {"limit": "slots"}) == 0
+
+
+def test_predicted_is_held_against_real_output_length() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    metrics.output_length(predicted_tokens=100, real_tokens=80)
+    metrics.output_length(predicted_tokens=100, real_tokens=300)
+    value = registry.get_sample_value
+    assert value("sluice_output_predicted_tokens_sum") == 200
+    assert value("sluice_output_real_tokens_sum") == 380
+    assert value("sluice_output_real_to_predicted_ratio_bucket", {"le": "1.0"}) == 1
+
+
+def test_what_should_never_happen_is_counted() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    metrics.preempted(2)
+    metrics.unleased_call()
+    metrics.config_refused()
+    metrics.step_record_failed()
+    metrics.waited(0.3)
+    value = registry.get_sample_value
+    assert value("sluice_engine_preemptions_total") == 2
+    assert value("sluice_unleased_engine_calls_total") == 1
+    assert value("sluice_config_refused_total") == 1
+    assert value("sluice_step_record_failures_total") == 1
+    assert value("sluice_queue_wait_seconds_count") == 1
+
+
+class Spans:
+    """Tracing whose finished spans can be looked at."""
+
+    def __init__(self) -> None:
+        self._exporter = InMemorySpanExporter()
+        provider = TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(self._exporter))
+        self.tracing = Tracing(provider)
+
+    def by_name(self) -> dict[str, ReadableSpan]:
+        return {span.name: span for span in self._exporter.get_finished_spans()}
+
+
+async def test_a_request_is_a_span_of_the_caller_s_trace_with_admission_inside() -> None:
+    spans = Spans()
+    at = house(tracing=spans.tracing)
+
+    async def script(send: Send) -> None:
+        visit = VISIT.get()
+        assert visit is not None
+        with spans.tracing.admission(visit):
+            visit.queued_s = 1.5
+        await send(start(200))
+        await send(body(b"{}"))
+
+    at.app.script = script
+    await at.ask(headers={"traceparent": CALLER, "x-request-id": "mine"})
+    found = spans.by_name()
+    request, admission = found["POST /v1/chat/completions"], found["admission"]
+    assert request.kind is SpanKind.SERVER
+    assert request.parent is not None
+    assert f"{request.context.trace_id:032x}" == CALLER.split("-")[1]
+    assert f"{request.parent.span_id:016x}" == CALLER.split("-")[2]
+    assert admission.parent == request.context
+    assert request.attributes is not None
+    assert request.attributes["http.response.status_code"] == 200
+    assert request.attributes["sluice.request_id"] == "mine"
+    assert admission.attributes is not None
+    assert admission.attributes["sluice.queued_s"] == 1.5
+    passed_on = dict(at.app.scopes[0]["headers"])[b"traceparent"].decode()
+    assert passed_on.split("-")[2] == f"{request.context.span_id:016x}"
+
+
+async def test_a_refused_request_has_its_span_too() -> None:
+    spans = Spans()
+    at = house(tracing=spans.tracing)
+    at.gate.refusal = Rejected(Reason.ENGINE_DOWN, "Down.")
+    await at.ask()
+    (span,) = spans.by_name().values()
+    assert span.attributes is not None
+    assert span.attributes["http.response.status_code"] == 503
+    assert not span.status.is_ok
+
+
+async def test_without_tracing_the_caller_s_context_goes_through_untouched() -> None:
+    at = house()
+    await at.ask(headers={"traceparent": CALLER})
+    assert dict(at.app.scopes[0]["headers"])[b"traceparent"] == CALLER.encode()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "url"),
+    [
+        ("http://127.0.0.1:4318", "http://127.0.0.1:4318/v1/traces"),
+        ("http://127.0.0.1:4318/", "http://127.0.0.1:4318/v1/traces"),
+        ("https://otel.example/in/traces", "https://otel.example/in/traces"),
+    ],
+)
+def test_a_bare_collector_gets_the_usual_path(endpoint: str, url: str) -> None:
+    tracing = start_tracing(endpoint)
+    assert tracing._provider is not None
+    processor = tracing._provider._active_span_processor._span_processors[0]
+    assert processor.span_exporter._endpoint == url
+    tracing.close()
+
+
+def test_without_an_endpoint_nothing_is_traced() -> None:
+    assert start_tracing(None)._provider is None
+
+
+def test_lines_are_written_in_order_and_appended(tmp_path: Path) -> None:
+    file = tmp_path / "access.jsonl"
+    for first in (0, 100):
+        lines = JsonLines(str(file))
+        for number in range(first, first + 100):
+            lines.write({"n": number, "text": 'a "quoted"\nline'})
+        lines.close()
+    written = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [line["n"] for line in written] == list(range(200))
+
+
+def test_a_dash_is_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = JsonLines("-")
+    lines.write({"n": 1})
+    lines.close()
+    assert capsys.readouterr().out == '{"n": 1}\n'
+
+
+def test_a_log_that_cannot_keep_up_drops_lines_and_never_blocks(tmp_path: Path) -> None:
+    blocked = threading.Event()
+
+    class Slow:
+        """A value whose text is not there yet: holds the writing thread."""
+
+        def __str__(self) -> str:
+            blocked.wait()
+            return "slow"
+
+    lines = JsonLines(str(tmp_path / "log"), queue_lines=2)
+    for _ in range(10):
+        lines.write({"slow": Slow()})
+    assert lines.dropped >= 7
+    blocked.set()
+    lines.close()
+
+
+def test_a_log_that_cannot_be_opened_says_so_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="none"):
+        JsonLines(str(tmp_path / "none" / "log"))
+
+
+def test_closing_telemetry_writes_what_is_buffered(tmp_path: Path) -> None:
+    section = TelemetrySection(access_log=str(tmp_path / "log"))
+    assert section.access_log is not None
+    telemetry = Telemetry(Metrics(CollectorRegistry()), Tracing(), JsonLines(section.access_log))
+    assert telemetry.access_log is not None
+    telemetry.access_log.write({"n": 1})
+    telemetry.close()
+    assert (tmp_path / "log").read_text() == '{"n": 1}\n'
