@@ -138,7 +138,7 @@ class HttpSection(Section):
     drain_timeout_s: float = key(
         300.0,
         ge=0,
-        le=86_400,
+        le=3600,
         what="How long running answers may go on after a drain or SIGTERM before they are cut",
         unit="seconds",
         why="1,500 tokens at 0.2 s each, the slowest rate promised",
