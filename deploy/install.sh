@@ -48,8 +48,13 @@ if ! is_done packages "$packages"; then
   find_packages "$lock"
   say "installing $(grep -c '^[a-z]' "$lock") packages from $lock (a few GB; minutes at first, seconds from uv's cache)"
   [[ -t 2 ]] && quiet=() || quiet=(-q) # on a terminal uv draws its progress
+  if ((${#TORCH_SOURCE[@]})); then
+    # On its own: the index has other packages too, whose files need not be those of the lock.
+    say "installing $TORCH from PyTorch's CPU index"
+    uv pip install "${quiet[@]}" --no-deps "${TORCH_SOURCE[@]}" "$TORCH"
+  fi
   # `sync` also removes what the lock does not name, above all the other device's vLLM.
-  uv pip sync "${quiet[@]}" "$lock" "${TORCH_SOURCE[@]}"
+  uv pip sync "${quiet[@]}" "$lock"
   record packages "$packages"
 fi
 if ! is_done project "$project"; then

@@ -1,5 +1,6 @@
 # Sourced by install.sh and lock.sh, which run in the root of the checkout: uv, and where it looks.
 
+unset VIRTUAL_ENV CONDA_PREFIX # else uv works on what the user has activated
 uv() { .venv/bin/uv "$@"; }
 
 # Prints the value of pip's option $1, wherever it is set; nothing when it is set nowhere.
@@ -7,17 +8,17 @@ pip_option() {
   .venv/bin/python -m pip config list 2>/dev/null | sed -n "s/^[^=]*\.$1='\(.*\)'\$/\1/p" | head -n 1
 }
 
-# Hands pip's own configuration to uv, which does not read it. File $1 names torch's CPU build, if
-# the device needs one: it comes from pip's configuration when that offers it, else from PyTorch's
-# CPU index, whose address uv knows. TORCH_SOURCE gets uv's arguments for that.
+# Hands pip's own configuration to uv, which does not read it. File $1 pins torch's CPU build, if
+# the device needs one: TORCH is that pin, and TORCH_SOURCE is empty when pip's configuration
+# offers it, else it holds the arguments that make uv ask PyTorch's CPU index (uv knows its address).
 find_packages() {
-  local torch links index
+  local links index
   index=$(pip_option index-url)
   [[ -z $index ]] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$index}"
+  TORCH=$(sed -n 's/^.*\(torch==[0-9.]*+cpu\).*$/\1/p' "$1")
   TORCH_SOURCE=()
-  torch=$(sed -n 's/^.*\(torch==[0-9.]*+cpu\).*$/\1/p' "$1")
-  [[ -n $torch ]] || return 0 # a folder of CPU wheels must not serve the GPU lock
+  [[ -n $TORCH ]] || return 0 # a folder of CPU wheels must not serve the GPU lock
   links=$(pip_option find-links)
   [[ -z $links ]] || export UV_FIND_LINKS="${UV_FIND_LINKS:-${links// /,}}"
-  uv pip install -q --dry-run --no-deps "$torch" 2>/dev/null || TORCH_SOURCE=(--torch-backend cpu)
+  uv pip compile -q --no-deps - <<<"$TORCH" &>/dev/null || TORCH_SOURCE=(--torch-backend cpu)
 }
