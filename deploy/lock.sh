@@ -10,22 +10,32 @@ resolve() { # device, further arguments of uv
   shift
   echo "resolving deploy/lock-$device.txt ..."
   # Resolved for Python 3.11; the pins hold on 3.12 and 3.13 too.
-  uv pip compile --quiet pyproject.toml --extra "$device" --extra dev "$@" \
+  uv pip compile --quiet pyproject.toml "$@" --extra "$device" --extra dev \
     --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
     --generate-hashes --no-header --no-annotate --output-file "deploy/lock-$device.txt"
 }
 
-# CPU torch is the one package without hashes: its wheels come from more than one place (a folder
-# of one wheel here, an index of all of them elsewhere), so no list of hashes is right everywhere.
-without_torch_hashes() {
-  awk '/^[a-z]/ { torch = /^torch==/ } torch && !/^torch==/ { next } torch { sub(/ \\$/, "") } { print }' "$1" >"$1.new"
-  mv "$1.new" "$1"
+# What the installed torch asks for, as requirements.
+torch_needs() {
+  .venv/bin/python -c 'import importlib.metadata as m
+print(*(need for need in m.requires("torch") if "extra ==" not in need), sep="\n")'
 }
 
-(
+# CPU torch stays out of the resolution: its wheels come from different places on different machines
+# (a folder with one wheel, an index of all of them), so there are no hashes that are right everywhere.
+# What it needs is resolved in its stead, and its pin is added at the end.
+lock_cpu() {
+  local scratch
+  scratch=$(mktemp -d)
   find_packages pyproject.toml
-  resolve cpu --excludes deploy/excludes-cpu.txt "${TORCH_SOURCE[@]}"
-  without_torch_hashes deploy/lock-cpu.txt
-)
+  uv pip install -q --no-deps "${TORCH_SOURCE[@]}" "$TORCH"
+  torch_needs >"$scratch/needs.txt"
+  { cat deploy/excludes-cpu.txt; echo torch; } >"$scratch/excludes.txt"
+  resolve cpu "$scratch/needs.txt" --excludes "$scratch/excludes.txt"
+  echo "$TORCH" >>deploy/lock-cpu.txt
+  rm -r "$scratch"
+}
+
+(lock_cpu)
 find_packages /dev/null
 resolve gpu
