@@ -56,20 +56,22 @@ async def read_body(
     Over the limit nothing more is kept or awaited: the server throws the rest away. When the
     caller leaves meanwhile the body is what came so far; nobody will read the answer.
     """
-    limit = limits.max_body_bytes
-    too_large = error(413, f"Request body is larger than {limit} bytes.", family)
-    if declared is not None and declared.isdecimal() and int(declared) > limit:
-        return too_large
+    if declared is not None and declared.isdecimal() and int(declared) > limits.max_body_bytes:
+        return _too_large(limits, family)
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             async for chunk in caller.chunks():
                 body += chunk
-                if len(body) > limit:
-                    return too_large
+                if len(body) > limits.max_body_bytes:
+                    return _too_large(limits, family)
     except TimeoutError:
         return error(408, f"Request body took longer than {BODY_TIMEOUT_S:.0f} s.", family)
     return bytes(body)
+
+
+def _too_large(limits: HttpSection, family: Family) -> Problem:
+    return error(413, f"Request body is larger than {limits.max_body_bytes} bytes.", family)
 
 
 def parse_body(body: bytes, limits: HttpSection, family: Family) -> dict[str, Any] | Problem:
