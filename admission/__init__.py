@@ -1,1 +1,1 @@
-"""Pure admission decisions: values and the time in, decisions out. Standard library and numpy only."""
+"""Pure admission decisions: values and the time in, decisions out. No framework, no clock."""

@@ -2,7 +2,7 @@
 
 The clock counts decode steps: a running sequence gains one token each. So a sequence's line over
 absolute steps does not move while it keeps pace, and nothing is rewritten from step to step: a
-trace is added when a request is accepted, taken away when it leaves, replaced when it is late.
+trace is added when a request is accepted, taken away when it leaves, replaced when it strays.
 """
 
 from collections.abc import Sequence
@@ -16,38 +16,37 @@ BUCKET_STEPS = 16  # resolution; a sequence counts for what it holds at the end 
 _Counts = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Trace:
-    """What one strand holds from bucket `first` on: blocks per bucket, and its slots while it lives."""
+    """What one strand holds from bucket `first` until `end`, exclusive: blocks in each."""
 
     first: int
+    end: int
     blocks: _Counts
     sequences: int
 
-    @property
-    def end(self) -> int:
-        """The first bucket in which nothing is held any more."""
-        return self.first + self.blocks.size
-
 
 class DemandCurve:
-    """Sums of traces per bucket of steps, from now to the longest possible request.
+    """Sums of traces per bucket of steps, from now on for `horizon_steps`.
 
-    Exact to one bucket and never below the truth. What has passed is forgotten.
+    Exact to one bucket and never below the truth. What has passed is forgotten, and so is what a
+    trace promises beyond the horizon.
     """
 
-    def __init__(self, *, horizon_steps: int, block_tokens: int) -> None:
-        self._length = horizon_steps // BUCKET_STEPS + 4
+    def __init__(self, *, horizon_steps: int, max_tokens: int, block_tokens: int) -> None:
+        self._length = horizon_steps // BUCKET_STEPS + 2
         # twice the horizon, so that the window slides inside and is copied back once per length
         self._blocks: _Counts = np.zeros(2 * self._length, dtype=np.int64)
         self._sequences: _Counts = np.zeros(2 * self._length, dtype=np.int64)
-        self._steps: _Counts = np.arange(1, 2 * self._length + 1, dtype=np.int64) * BUCKET_STEPS
-        self._block_tokens = block_tokens
+        tokens = np.arange(max_tokens + 1, dtype=np.int64)
+        self._blocks_for: _Counts = (tokens + block_tokens - 1) // block_tokens
         self._origin = 0  # bucket that index 0 stands for
+        self._step = 0
         self._now = 0  # current bucket
 
     def advance_to(self, step: int) -> None:
         """Move the window; earlier buckets are forgotten."""
+        self._step = step
         self._now = step // BUCKET_STEPS
         shift = self._now - self._origin
         if shift < self._length:
@@ -58,22 +57,20 @@ class DemandCurve:
             counts[kept.size :] = 0
         self._origin = self._now
 
-    def trace(
-        self, *, tokens: int, anchor_step: int, grow_tokens: int, end_step: int, sequences: int
-    ) -> Trace:
-        """Line of a strand that holds `tokens` until `anchor_step`, then one more a step until it
-        has grown by `grow_tokens`, and is gone at `end_step` (exclusive)."""
-        last = min(-(-end_step // BUCKET_STEPS), self._origin + self._steps.size)
-        count = max(0, last - self._now)
-        size = self._block_tokens
-        if not grow_tokens:
-            return Trace(self._now, np.full(count, -(-tokens // size), dtype=np.int64), sequences)
-        held = self._steps[:count] + (self._now * BUCKET_STEPS - anchor_step)
-        np.minimum(held, grow_tokens, out=held)
-        np.maximum(held, 0, out=held)
-        held += tokens + size - 1
-        held //= size
-        return Trace(self._now, held, sequences)
+    def trace(self, tokens: int, last_tokens: int, *, end_step: int, sequences: int) -> Trace:
+        """Line of a strand: `tokens` now, one more each step until `last_tokens`, then constant.
+
+        At `end_step` it is gone.
+        """
+        first = self._now
+        end = max(first, min(-(-end_step // BUCKET_STEPS), first + self._length))
+        blocks = np.empty(end - first, dtype=np.int64)
+        at_first_end = tokens + (first + 1) * BUCKET_STEPS - self._step
+        growing = min(blocks.size, max(0, -((at_first_end - last_tokens) // BUCKET_STEPS)))
+        grown = at_first_end + growing * BUCKET_STEPS
+        blocks[:growing] = self._blocks_for[at_first_end:grown:BUCKET_STEPS]
+        blocks[growing:] = self._blocks_for[last_tokens]
+        return Trace(first, end, blocks, sequences)
 
     def add(self, trace: Trace) -> None:
         """Promise the trace."""
@@ -120,4 +117,4 @@ class DemandCurve:
 
     def _steps_until(self, counts: _Counts, limit: int) -> int:
         above = (counts[self._now - self._origin :] > limit).nonzero()[0]
-        return int(above[-1] + 1) * BUCKET_STEPS if above.size else 0
+        return (int(above[-1]) + 1) * BUCKET_STEPS - self._step % BUCKET_STEPS if above.size else 0

@@ -1,4 +1,4 @@
-"""The closed set of answers admission can give; the same names are metric labels and error codes."""
+"""The closed set of answers admission gives; the names are metric labels and error codes too."""
 
 from dataclasses import dataclass
 from enum import StrEnum

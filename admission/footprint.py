@@ -50,7 +50,9 @@ class RequestShape:
     min_tokens: int = 0
     ignore_eos: bool = False
     prompt_logprobs: bool = False  # switches prefix sharing off for this request in vLLM
-    front_end_stops: bool = False  # stop strings end in the front end; the engine hears a step later
+    front_end_stops: bool = (
+        False  # stop strings end in the front end; the engine hears a step later
+    )
 
     @property
     def total_sequences(self) -> int:
@@ -150,11 +152,10 @@ def _trunk_tokens(prompt: PromptShape, engine: EngineShape) -> int:
 def _priced(
     strands: tuple[Strand, ...], shape: RequestShape, prefill: int, output: int, engine: EngineShape
 ) -> Price:
-    size, ahead = engine.block_tokens, engine.lookahead_tokens
+    size = engine.block_tokens
     now = peak = area = 0
     for strand in strands:
-        grown = strand.grow_tokens + ahead if strand.sequences else 0
-        last = blocks_for(strand.prompt_tokens + grown, block_tokens=size)
+        last = blocks_for(strand.prompt_tokens + strand.grow_tokens, block_tokens=size)
         first = last if strand.reserved else blocks_for(strand.prompt_tokens, block_tokens=size)
         now, peak = now + first, peak + last
         area += (first + last) * max(1, strand.output_tokens) // 2
@@ -170,7 +171,7 @@ def _priced(
     )
 
 
-def never_fits(shape: RequestShape, priced: Price, engine: EngineShape) -> Rejected | None:
+def never_fits(priced: Price, engine: EngineShape) -> Rejected | None:
     """The refusal of a body that no amount of waiting makes room for, or None."""
     if priced.sequences > engine.max_sequences:
         return Rejected(

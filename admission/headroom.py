@@ -72,7 +72,7 @@ class Headroom:
         return not backlog or priced.prefill_tokens <= room
 
     def _kv_fits(self, priced: Price, traces: Sequence[Trace] | None) -> bool:
-        traces = traces or self._ledger.traces_of(priced)
+        traces = self._ledger.traces_of(priced) if traces is None else traces
         return self._ledger.curve.peak_with(traces) <= self.block_limit
 
     # -- how long --------------------------------------------------------------------------
@@ -86,7 +86,7 @@ class Headroom:
         """
         waits = {Limit.SLOTS: self._slots_s(priced) + self._through_slots_s(ahead)}
         if self.settings.policy is not Policy.STATIC:
-            waits[Limit.KV] = self._kv_s(priced) + self.through_kv_s(ahead)
+            waits[Limit.KV] = self._kv_s(priced) + self._through_kv_s(ahead)
             waits[Limit.PREFILL] = self._pace.prefill_s(
                 self._ledger.backlog_tokens + ahead.prefill_tokens
             )
@@ -101,8 +101,13 @@ class Headroom:
         room = max(0, self.slot_limit - priced.sequences)
         return self._pace.steps_s(self._ledger.curve.steps_until_sequences(room))
 
-    def through_kv_s(self, load: Load) -> float:
-        """Seconds in which the whole cache serves this load's blocks x steps."""
+    def through_s(self, load: Load) -> float:
+        """Seconds in which the engine serves this load: its blocks x steps, or its sequences."""
+        slots_s = self._through_slots_s(load)
+        static = self.settings.policy is Policy.STATIC
+        return slots_s if static else max(slots_s, self._through_kv_s(load))
+
+    def _through_kv_s(self, load: Load) -> float:
         return self._pace.steps_s(load.area_block_steps / max(1, self.block_limit))
 
     def _through_slots_s(self, load: Load) -> float:

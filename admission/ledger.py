@@ -1,40 +1,37 @@
-"""Who holds what now, and what all of them will hold at the projected peak; counts, never judges.
+"""Who holds what now, and what all will hold at the projected peak; counts, never judges."""
 
-Every engine sequence, and every prompt that several sequences share, is one row of a table of
-columns, so that a step record that advances a thousand of them is a handful of array operations.
-"""
-
-from collections import deque
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import floor
 
-import numpy as np
-import numpy.typing as npt
-
 from admission.curve import BUCKET_STEPS, DemandCurve, Trace
 from admission.footprint import EngineShape, Price, Strand
+from admission.rows import Rows, RowTable
 
-Rows = npt.NDArray[np.int64]
+__all__ = ["Lease", "Ledger", "Rows"]
 
 _TOLERANCE_STEPS = BUCKET_STEPS // 2  # a row further off its trace than this is traced anew
-_RETRACES_PER_RECORD = 16  # bounds the cost of one step record; the rest follow in the next
-_FIRST_ROWS = 256
+_RETRACES_PER_RECORD = 32  # bounds the cost of one step record; the rest follow in the next
+_DELAY_MAX_STEPS = 1024  # a longer way to the first token is traced again when it comes to that
 
 
 @dataclass(slots=True, eq=False)
 class Lease:
-    """One admitted request: its price when accepted and its rows, first prompt first."""
+    """One admitted request: its price when accepted and its rows."""
 
     lease_id: int
     price: Price
-    trunks: list[int] = field(default_factory=list)
-    branches: list[int] = field(default_factory=list)  # in the engine's order: prompt, then n
-    prompt_of: dict[int, int] = field(default_factory=dict)  # branch -> index of its prompt
+    rows: tuple[int, ...] = ()  # every sequence in the engine's order: prompt by prompt, then n
+    live: dict[int, int] = field(default_factory=dict)  # those not ended -> prompt index
+    trunks: dict[int, int] = field(default_factory=dict)  # prompt index -> row of its shared part
+    prompt_of: dict[int, int] = field(default_factory=dict)  # every row -> prompt index
+    reserved: bool = False  # holds its end from the start
     outgrew: bool = False  # some answer became longer than its price
 
 
 class Ledger:
-    """The table of leases, in blocks; `held_blocks + free_blocks = usable_blocks` always.
+    """The leases in blocks; `held_blocks + free_blocks = usable_blocks` always.
 
     Blocks count as held once the engine has begun to compute them. Promises (`curve`) count from
     the moment a lease is granted.
@@ -43,7 +40,9 @@ class Ledger:
     def __init__(self, engine: EngineShape) -> None:
         self.engine = engine
         self.curve = DemandCurve(
-            horizon_steps=engine.max_model_len + 2 * BUCKET_STEPS, block_tokens=engine.block_tokens
+            horizon_steps=engine.max_model_len + _DELAY_MAX_STEPS + 2 * BUCKET_STEPS,
+            max_tokens=engine.max_model_len + engine.lookahead_tokens,
+            block_tokens=engine.block_tokens,
         )
         self.leases: dict[int, Lease] = {}
         self.clock = 0.0  # decode steps done
@@ -51,40 +50,14 @@ class Ledger:
         self.backlog_tokens = 0  # prompt tokens of leases not yet computed by the engine
         self.sequences = 0
         self._next_id = 1
-        self._free_rows: list[int] = []
-        self._rows_used = 0
-        self._make_columns(_FIRST_ROWS)
+        self._table = RowTable(
+            block_tokens=engine.block_tokens, lookahead_tokens=engine.lookahead_tokens
+        )
         self._traces: dict[int, Trace] = {}
         self._owner: dict[int, Lease] = {}
-        self._to_prefill: deque[tuple[int, Lease]] = deque()
-
-    # -- columns ---------------------------------------------------------------------------
-
-    def _make_columns(self, size: int) -> None:
-        def column() -> Rows:
-            return np.zeros(size, dtype=np.int64)
-
-        self._prompt, self._computed, self._generated = column(), column(), column()
-        self._predicted, self._anchor, self._is_branch = column(), column(), column()
-        self._started = column()
-
-    def _grow_columns(self) -> None:
-        for name in ("prompt", "computed", "generated", "predicted", "anchor", "is_branch", "started"):
-            old = getattr(self, f"_{name}")
-            setattr(self, f"_{name}", np.concatenate([old, np.zeros_like(old)]))
-
-    def _new_row(self, strand: Strand) -> int:
-        row = self._free_rows.pop() if self._free_rows else self._rows_used
-        if row == self._rows_used:
-            self._rows_used += 1
-            if self._rows_used > self._prompt.size:
-                self._grow_columns()
-        self._prompt[row] = strand.prompt_tokens
-        self._predicted[row] = strand.output_tokens
-        self._is_branch[row] = strand.sequences
-        self._computed[row] = self._generated[row] = self._started[row] = 0
-        self._anchor[row] = self.step
-        return row
+        # rows the engine has still to compute, in its order -> tokens it will report for them
+        # that a trunk holds already
+        self._to_prefill: OrderedDict[int, int] = OrderedDict()
 
     @property
     def step(self) -> int:
@@ -96,173 +69,202 @@ class Ledger:
         """Usable blocks that nothing holds now."""
         return self.engine.usable_blocks - self.held_blocks
 
-    # -- granting and ending ---------------------------------------------------------------
+    # -- granting --------------------------------------------------------------------------
 
     def traces_of(self, price: Price) -> list[Trace]:
         """What granting `price` now would add to the curve; equal strands share one trace."""
+        until = self._delayed(price.prefill_tokens)
+        if len(price.strands) == 1:
+            return [self._first_trace(price.strands[0], until)]
         made: dict[Strand, Trace] = {}
         for strand in price.strands:
             if strand not in made:
-                made[strand] = self._trace(strand, self.step, strand.output_tokens)
+                made[strand] = self._first_trace(strand, until)
         return [made[strand] for strand in price.strands]
 
-    def _trace(self, strand: Strand, anchor: int, output_tokens: int) -> Trace:
-        ahead = self.engine.lookahead_tokens
-        grow = output_tokens + ahead if strand.sequences else 0
-        flat = grow if strand.reserved else 0
+    def _delayed(self, prefill_tokens: int) -> int:
+        """The step at which a prompt that comes now has its first token at the latest.
+
+        The engine computes prompts in order of arrival, in what decoding leaves of a step.
+        """
+        room = max(1, self.engine.max_batched_tokens - self.sequences)
+        steps = -(-(self.backlog_tokens + prefill_tokens) // room)
+        return self.step + min(steps, _DELAY_MAX_STEPS)
+
+    def _first_trace(self, strand: Strand, begin_step: int) -> Trace:
+        """Grows as if it began now and ends as if it began at `begin_step`: above either."""
+        last = strand.prompt_tokens + strand.grow_tokens
+        now = last if strand.reserved else self._seen_ahead(strand.prompt_tokens, strand.sequences)
         return self.curve.trace(
-            tokens=strand.prompt_tokens + flat,
-            anchor_step=anchor,
-            grow_tokens=grow - flat,
-            # a row may lag its trace by the tolerance and still be alive
-            end_step=max(anchor + output_tokens, self.step) + _TOLERANCE_STEPS,
+            now,
+            last,
+            end_step=begin_step + strand.output_tokens + _TOLERANCE_STEPS,
             sequences=strand.sequences,
         )
 
-    def grant(self, price: Price, traces: list[Trace] | None = None) -> Lease:
+    def _seen_ahead(self, tokens: int, sequences: int) -> int:
+        return tokens + self.engine.lookahead_tokens if sequences else tokens
+
+    def grant(self, price: Price, traces: Sequence[Trace] | None = None) -> Lease:
         """Open a lease; `traces` are those of `traces_of(price)` at this very moment."""
-        lease = Lease(self._next_id, price)
+        lease = Lease(self._next_id, price, reserved=price.strands[0].reserved)
         self._next_id += 1
         self.leases[lease.lease_id] = lease
+        step, until = self.step, self._delayed(price.prefill_tokens) + _TOLERANCE_STEPS
         for strand, trace in zip(price.strands, traces or self.traces_of(price), strict=True):
-            row = self._new_row(strand)
-            (lease.branches if strand.sequences else lease.trunks).append(row)
-            lease.prompt_of[row] = strand.prompt_index
-            self._owner[row] = lease
+            row = self._open(strand, lease)
+            self._table.note_trace(row, anchor=step, until=until + strand.output_tokens)
             self._traces[row] = trace
             self.curve.add(trace)
-            self._to_prefill.append((row, lease))
+        lease.rows = tuple(lease.live)
         self.sequences += price.sequences
-        self.backlog_tokens += sum(strand.prompt_tokens for strand in price.strands)
         return lease
 
-    def end_sequence(self, row: int) -> None:
-        """The engine holds nothing more of this row; the last branch takes the trunks along."""
-        lease = self._owner[row]
-        lease.branches.remove(row)
+    def _open(self, strand: Strand, lease: Lease) -> int:
+        index = strand.prompt_index
+        row = self._table.add(
+            prompt_tokens=strand.prompt_tokens,
+            predicted_tokens=strand.output_tokens,
+            is_branch=strand.sequences > 0,
+        )
+        self._owner[row] = lease
+        lease.prompt_of[row] = index
+        echoed = 0
+        if not strand.sequences:
+            lease.trunks[index] = row
+        else:
+            if index in lease.trunks and index in lease.live.values():
+                echoed = self._table.prompt_tokens(lease.trunks[index])
+            lease.live[row] = index
+        self._to_prefill[row] = echoed
+        self.backlog_tokens += strand.prompt_tokens
+        return row
+
+    # -- ending ----------------------------------------------------------------------------
+
+    def end_sequence(self, row: int) -> Lease | None:
+        """The engine holds nothing more of this sequence; the last takes the shared prompt along.
+
+        Returns its lease, or None when the row has ended before.
+        """
+        lease = self._owner.get(row)
+        if lease is None:
+            return None
+        index = lease.live.pop(row)
         self._free(row)
         self.sequences -= 1
-        if not lease.branches:
-            for trunk in lease.trunks:
-                self._free(trunk)
-            lease.trunks.clear()
+        if index in lease.trunks and index not in lease.live.values():
+            self._free(lease.trunks.pop(index))
+        return lease
 
     def close(self, lease_id: int) -> None:
         """End whatever the lease still holds and forget it; unknown ids are a caller's bug."""
         lease = self.leases.pop(lease_id)
-        for row in list(lease.branches):
+        for row in list(lease.live):
             self.end_sequence(row)
 
     def _free(self, row: int) -> None:
         self.curve.remove(self._traces.pop(row))
-        self.backlog_tokens -= int(self._prompt[row] - self._computed[row])
-        self.held_blocks -= self._row_blocks(row)
-        self._computed[row] = self._prompt[row] = 0
-        self._generated[row] = self._started[row] = self._is_branch[row] = 0
+        self.backlog_tokens -= self._table.missing(row)
+        self.held_blocks -= self._table.blocks(row)
+        self._to_prefill.pop(row, None)
         del self._owner[row]
-        self._free_rows.append(row)
+        self._table.remove(row)
 
-    def _row_blocks(self, row: int) -> int:
-        return int(self._blocks_now(slice(row, row + 1)).sum())
+    def stop_prefill(self, lease: Lease) -> None:
+        """The engine is told to end this lease: what it computes from now on is for others."""
+        for row in (*lease.trunks.values(), *lease.live):
+            self._to_prefill.pop(row, None)
 
     # -- what the engine reports -----------------------------------------------------------
 
     def prefilled(self, tokens: int) -> None:
-        """Attribute prompt tokens that the engine computed or found cached, first come first served.
+        """Attribute prompt tokens that the engine computed or found cached.
 
-        The engine takes prompts in order of arrival, so the oldest incomplete rows got them.
+        It takes prompts in order of arrival, so the oldest incomplete rows got them.
         """
-        while self._to_prefill:
-            row, lease = self._to_prefill[0]
-            if self._owner.get(row) is not lease or self._computed[row] >= self._prompt[row]:
-                self._to_prefill.popleft()
-                continue
-            if tokens <= 0:
-                return
-            taken = min(tokens, int(self._prompt[row] - self._computed[row]))
+        queue = self._to_prefill
+        while tokens > 0 and queue:
+            row, echoed = next(iter(queue.items()))
+            known = min(tokens, echoed)
+            taken = min(tokens - known, self._table.missing(row))
             self._compute(row, taken)
-            tokens -= taken
+            tokens -= known + taken
+            queue[row] = echoed - known
+            if not self._table.missing(row):
+                del queue[row]
 
     def _compute(self, row: int, tokens: int) -> None:
-        self.held_blocks -= self._row_blocks(row)
-        self._computed[row] += tokens
-        self._started[row] = 1
+        before = self._table.blocks(row)
+        self._table.compute(row, tokens)
+        self.held_blocks += self._table.blocks(row) - before
         self.backlog_tokens -= tokens
-        self.held_blocks += self._row_blocks(row)
 
-    def progress(self, rows: Rows, generated: Rows) -> Rows:
-        """Set the tokens each running row has produced; returns rows that reached their prediction.
+    def progress(self, rows: Rows, generated: Rows) -> list[int]:
+        """Set the tokens each running sequence has produced; returns those at their prediction.
 
-        `rows` are all branches the engine knows of. Moves the clock by their mean gain.
+        Moves the clock by the mean gain of those that gained: an engine that only computes
+        prompts brings no running sequence closer to its end.
         """
-        before = self._generated[rows]
-        decoding = before > 0
-        gained = (generated - before)[decoding]
-        self.clock += float(gained.mean()) if gained.size else 1.0
+        gain, outlived = self._table.advance(rows, generated)
+        self.clock += gain
         self.curve.advance_to(self.step)
-        self._generated[rows] = generated
-        for row in rows[(generated > 0) & (self._computed[rows] < self._prompt[rows])]:
-            self._fully_computed(int(row))
-        self.held_blocks = int(self._blocks_now(slice(0, self._rows_used)).sum())
-        self._retrace_late(rows, generated)
-        return rows[generated >= self._predicted[rows]]
+        for row in self._table.begun_incomplete():
+            self._fully_computed(row)
+        self.held_blocks = self._table.held_blocks()
+        for row in self._table.strayed(self.step, _TOLERANCE_STEPS)[:_RETRACES_PER_RECORD]:
+            self._retrace(row)
+        return outlived
 
     def _fully_computed(self, row: int) -> None:
-        for each in (*self._owner[row].trunks, row):
-            missing = int(self._prompt[each] - self._computed[each])
-            if missing:
-                self._compute(each, missing)
-
-    def _blocks_now(self, rows: slice) -> Rows:
-        size = self.engine.block_tokens
-        ahead = self.engine.lookahead_tokens * self._is_branch[rows]
-        tokens = self._computed[rows] + self._generated[rows] + ahead
-        blocks: Rows = (tokens + size - 1) // size * self._started[rows]
-        return blocks
-
-    def _retrace_late(self, rows: Rows, generated: Rows) -> None:
-        expected = np.maximum(self.step - self._anchor[rows], 0)
-        late = rows[np.abs(generated - expected) > _TOLERANCE_STEPS]
-        for row in late[:_RETRACES_PER_RECORD]:
-            self._retrace(int(row))
+        lease = self._owner[row]
+        trunk = lease.trunks.get(lease.prompt_of[row])
+        for each in (row,) if trunk is None else (trunk, row):
+            self._compute(each, self._table.missing(each))
+            self._to_prefill.pop(each, None)
 
     def _retrace(self, row: int) -> None:
-        self._anchor[row] = self.step - self._generated[row]
-        self._replace_trace(row)
-        for trunk in self._owner[row].trunks:
-            self._anchor[trunk] = max(self._anchor[trunk], self._anchor[row])
-            self._predicted[trunk] = max(self._predicted[trunk], self._predicted[row])
-            self._replace_trace(trunk)
+        """Draw the rest of a sequence anew from where it stands."""
+        table, lease, step = self._table, self._owner[row], self.step
+        generated, predicted = table.generated(row), table.predicted(row)
+        begin = step if generated else self._delayed(0)
+        until = begin + max(0, predicted - generated) + _TOLERANCE_STEPS
+        last = table.prompt_tokens(row) + max(generated, predicted)
+        now = table.prompt_tokens(row) + generated + self.engine.lookahead_tokens
+        self._replace(row, last if lease.reserved else now, last, until)
+        table.note_trace(row, anchor=step - generated, until=until)
+        trunk = lease.trunks.get(lease.prompt_of[row])
+        if trunk is not None and table.until(trunk) < until:
+            tokens = table.prompt_tokens(trunk)
+            self._replace(trunk, tokens, tokens, until)
+            table.note_trace(trunk, anchor=step, until=until)
 
-    def _replace_trace(self, row: int) -> None:
-        reserved = any(s.reserved for s in self._owner[row].price.strands)
-        strand = Strand(
-            int(self._prompt[row]), int(self._predicted[row]), int(self._is_branch[row]), reserved
-        )
-        self.curve.remove(self._traces[row])
-        trace = self._trace(strand, int(self._anchor[row]), strand.output_tokens)
-        self._traces[row] = trace
+    def _replace(self, row: int, tokens: int, last_tokens: int, until: int) -> None:
+        old = self._traces[row]
+        self.curve.remove(old)
+        trace = self.curve.trace(tokens, last_tokens, end_step=until, sequences=old.sequences)
         self.curve.add(trace)
+        self._traces[row] = trace
 
     def repredict(self, row: int, output_tokens: int) -> None:
         """The row will now produce `output_tokens` in all."""
-        self._predicted[row] = output_tokens
+        self._table.repredict(row, output_tokens)
         self._retrace(row)
 
     # -- readings --------------------------------------------------------------------------
 
-    def lease_of(self, row: int) -> Lease:
-        """The lease a row belongs to."""
-        return self._owner[row]
+    def lease_of(self, row: int) -> Lease | None:
+        """The lease of a sequence that has not ended."""
+        return self._owner.get(row)
 
     def generated_tokens(self, row: int) -> int:
-        """Tokens a live branch has produced."""
-        return int(self._generated[row])
+        """Tokens a sequence has produced; 0 once it has ended."""
+        return self._table.generated(row) if row in self._owner else 0
 
     def predicted_tokens(self, row: int) -> int:
-        """Tokens a live branch is now predicted to produce in all."""
-        return int(self._predicted[row])
+        """Tokens a sequence is now predicted to produce in all; 0 once it has ended."""
+        return self._table.predicted(row) if row in self._owner else 0
 
     def lease_blocks(self, lease: Lease) -> int:
         """Blocks a lease holds now."""
-        return sum(self._row_blocks(row) for row in (*lease.trunks, *lease.branches))
+        return sum(self._table.blocks(row) for row in (*lease.trunks.values(), *lease.live))

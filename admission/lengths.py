@@ -21,7 +21,7 @@ ClassKey = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Predicted output tokens; `known` when the request fixes them; `samples` behind it (0 = cold)."""
+    """Predicted output tokens; `known` if the request fixes them; `samples` behind it (0: cold)."""
 
     tokens: int
     median_tokens: int
@@ -108,7 +108,7 @@ class OutputLengths:
     def extend(
         self, keys: tuple[ClassKey, ...], settings: Settings, *, produced: int, max_tokens: int
     ) -> int:
-        """New total for a request that has produced all it was predicted to, at most `max_tokens`."""
+        """New total for an answer that has all it was predicted to, at most `max_tokens`."""
         _, samples = self._known(keys, settings)
         longer = samples.quantile(settings.output_quantile, above=produced) if samples else None
         if longer is None:

@@ -1,27 +1,56 @@
-"""How fast the engine runs: seconds per decode step and per prefill token, from its step records."""
+"""How fast the engine runs: seconds per step of the ledger's clock and per prompt token."""
 
-_GAIN = 0.05  # weight of a new sample: about the last 20 steps
+_KEPT = 0.98  # of what was measured, with every step: about the last 50 count
 _RECORD_CAP_S = 30.0  # a longer gap is a stalled process, not a step
 
 
-class Pace:
-    """Exponentially weighted step times; None until something was measured."""
+class _Rate:
+    """Seconds per unit: a ratio of two fading sums, so that large steps weigh more than small."""
 
     def __init__(self) -> None:
-        self.step_s: float | None = None
-        self.prefill_s_per_token: float | None = None
+        self._seconds = 0.0
+        self._units = 0.0
 
-    def observe(self, *, elapsed_s: float, prefill_tokens: int, decode_tokens: int) -> None:
-        """One engine step; steps with prefill teach what a prompt token costs beyond decoding."""
+    def add(self, seconds: float, units: float) -> None:
+        self._seconds = _KEPT * self._seconds + seconds
+        self._units = _KEPT * self._units + units
+
+    @property
+    def value(self) -> float | None:
+        return self._seconds / self._units if self._units > 0 else None
+
+
+class Pace:
+    """Fading means over the last steps; None until something was measured."""
+
+    def __init__(self) -> None:
+        self._per_step = _Rate()  # whatever else the engine did meanwhile: this is what waits last
+        self._per_decode_step = _Rate()  # steps without prompts: what decoding alone takes
+        self._per_prompt_token = _Rate()
+
+    @property
+    def step_s(self) -> float | None:
+        """Seconds in which a running sequence gains one token, prompts between included."""
+        return self._per_step.value
+
+    @property
+    def prefill_s_per_token(self) -> float | None:
+        """Seconds that one prompt token adds to the step it is computed in."""
+        return self._per_prompt_token.value
+
+    def observe(
+        self, *, elapsed_s: float, steps: float, prefill_tokens: int, decode_tokens: int
+    ) -> None:
+        """One engine step, by which the ledger's clock moved `steps`."""
         if not 0 < elapsed_s < _RECORD_CAP_S:
             return
+        self._per_step.add(elapsed_s, steps)
         if prefill_tokens == 0:
-            if decode_tokens:
-                self.step_s = _mixed(self.step_s, elapsed_s)
+            self._per_decode_step.add(elapsed_s, steps)
             return
-        beyond = elapsed_s - (self.step_s or 0.0) if decode_tokens else elapsed_s
-        if beyond > 0:
-            self.prefill_s_per_token = _mixed(self.prefill_s_per_token, beyond / prefill_tokens)
+        decoding_s = (self._per_decode_step.value or 0.0) if decode_tokens else 0.0
+        if elapsed_s > decoding_s:
+            self._per_prompt_token.add(elapsed_s - decoding_s, prefill_tokens)
 
     def steps_s(self, steps: float) -> float:
         """Seconds that so many decode steps take; 0 while unknown (the deadline still holds)."""
@@ -30,7 +59,3 @@ class Pace:
     def prefill_s(self, tokens: int) -> float:
         """Seconds to compute so many prompt tokens; 0 while unknown."""
         return tokens * (self.prefill_s_per_token or 0.0)
-
-
-def _mixed(old: float | None, new: float) -> float:
-    return new if old is None else old + _GAIN * (new - old)

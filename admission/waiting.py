@@ -1,12 +1,13 @@
 """The bounded line: priority classes, fair between tenants inside one, a deadline for each.
 
 Fairness is the virtual token counter of VTC (Sheng et al., OSDI 2024): the tenant that was served
-least goes first, served tokens being prompt + 2 x output; a tenant that comes back from nothing is
-lifted to the least counter in line, so that idling saves nothing up. Inside a tenant: arrival.
+least goes first, served tokens being prompt + 2 x output. A tenant that comes back from nothing
+starts at the counter of whoever was served last, so that idling saves nothing up. Inside a tenant:
+arrival.
 """
 
 import heapq
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from admission.decision import Priority
 from admission.footprint import Price
 
 _OUTPUT_WEIGHT = 2  # VTC's w_q / w_p: a generated token costs about two prompt tokens
+_DEADLINES_MIN = 64  # fewer forgotten deadlines are not worth a clean-up
 
 
 @dataclass(slots=True, eq=False)
@@ -25,7 +27,6 @@ class Ticket:
     priority: Priority
     price: Price
     expires_at_s: float
-    waiting: bool = True
 
 
 @dataclass(slots=True)
@@ -38,23 +39,87 @@ class Load:
     area_block_steps: int = 0
     output_steps: int = 0
 
-    def add(self, ticket: Ticket, sign: int) -> None:
+    def count(self, ticket: Ticket, sign: int) -> None:
         """Count a ticket in (+1) or out (-1)."""
+        price = ticket.price
         self.requests += sign
-        self.tokens += sign * ticket.price.line_tokens
-        self.area_block_steps += sign * ticket.price.area_block_steps
-        self.prefill_tokens += sign * ticket.price.prefill_tokens
-        self.output_steps += sign * ticket.price.output_tokens
+        self.tokens += sign * price.line_tokens
+        self.prefill_tokens += sign * price.prefill_tokens
+        self.area_block_steps += sign * price.area_block_steps
+        self.output_steps += sign * price.output_tokens
+
+    def add(self, part: "Load", share: float = 1.0) -> None:
+        """Add a share (0-1) of another load, rounded down."""
+        if part.requests:
+            self.requests += int(part.requests * share)
+            self.tokens += int(part.tokens * share)
+            self.prefill_tokens += int(part.prefill_tokens * share)
+            self.area_block_steps += int(part.area_block_steps * share)
+            self.output_steps += int(part.output_steps * share)
 
 
 class _Class:
-    """The tenants of one priority class that have somebody waiting."""
+    """One priority class: its waiting requests by tenant, and what each tenant was served."""
 
     def __init__(self) -> None:
         self.load = Load()
-        self.by_tenant: dict[str, deque[Ticket]] = {}
-        self.count_by_tenant: dict[str, int] = {}
-        self.order: list[tuple[float, int, str]] = []  # heap: (counter, tie, tenant)
+        self.by_tenant: dict[str, OrderedDict[int, Ticket]] = {}
+        self._served: dict[str, float] = {}  # virtual tokens
+        self._last_start = 0.0  # counter of the tenant served last, before it was
+        # heap of (counter, tie, tenant); lags behind what is served, and keeps who left for a while
+        self._order: list[tuple[float, int, str]] = []
+        self._ordered: set[str] = set()  # the tenants in it, each once
+        self._ties = 0
+
+    def add(self, ticket: Ticket) -> None:
+        queue = self.by_tenant.get(ticket.tenant)
+        if queue is None:
+            queue = self.by_tenant[ticket.tenant] = OrderedDict()
+            self._enter(ticket.tenant)
+        queue[ticket.ticket_id] = ticket
+        self.load.count(ticket, 1)
+
+    def _enter(self, tenant: str) -> None:
+        counter = self._lifted(tenant)
+        if tenant not in self._ordered:
+            self._ordered.add(tenant)
+            self._ties += 1
+            heapq.heappush(self._order, (counter, self._ties, tenant))
+
+    def _lifted(self, tenant: str) -> float:
+        counter = max(self._served.get(tenant, 0.0), self._last_start)
+        self._served[tenant] = counter
+        return counter
+
+    def remove(self, ticket: Ticket) -> None:
+        queue = self.by_tenant[ticket.tenant]
+        del queue[ticket.ticket_id]
+        if not queue:
+            del self.by_tenant[ticket.tenant]
+        self.load.count(ticket, -1)
+
+    def head(self) -> Ticket | None:
+        while self._order:
+            counter, tie, tenant = self._order[0]
+            if tenant not in self.by_tenant:
+                heapq.heappop(self._order)
+                self._ordered.remove(tenant)
+            elif counter != self._served[tenant]:
+                heapq.heapreplace(self._order, (self._served[tenant], tie, tenant))
+            else:
+                return next(iter(self.by_tenant[tenant].values()))
+        return None
+
+    def charge(self, tenant: str, price: Price) -> None:
+        self._last_start = self._lifted(tenant)
+        cost = price.prompt_tokens + _OUTPUT_WEIGHT * price.output_tokens
+        self._served[tenant] = self._last_start + cost
+
+    def ahead_of(self, tenant: str) -> float:
+        """Share (0-1) of this class that fair turns let pass before a newcomer of the tenant."""
+        own = len(self.by_tenant.get(tenant, ()))
+        turns = (own + 1) * (len(self.by_tenant) + (own == 0)) - 1
+        return min(1.0, turns / max(1, self.load.requests))
 
 
 class WaitingLine:
@@ -63,10 +128,8 @@ class WaitingLine:
     def __init__(self) -> None:
         self.load = Load()
         self._classes = {priority: _Class() for priority in Priority}
-        self._served: dict[str, float] = {}  # tenant -> virtual tokens served
         self._tickets: dict[int, Ticket] = {}
-        self._deadlines: list[tuple[float, int]] = []
-        self._ties = 0
+        self._deadlines: list[tuple[float, int]] = []  # heap; keeps those who left for a while
 
     def __len__(self) -> int:
         return len(self._tickets)
@@ -79,79 +142,48 @@ class WaitingLine:
 
     def add(self, ticket: Ticket) -> None:
         """Join the line behind one's own tenant."""
-        group = self._classes[ticket.priority]
-        queue = group.by_tenant.get(ticket.tenant)
-        if queue is None:
-            queue = group.by_tenant[ticket.tenant] = deque()
-            self._lift(group, ticket.tenant)
-            self._ties += 1
-            heapq.heappush(group.order, (self._served[ticket.tenant], self._ties, ticket.tenant))
-        queue.append(ticket)
-        group.count_by_tenant[ticket.tenant] = group.count_by_tenant.get(ticket.tenant, 0) + 1
         self._tickets[ticket.ticket_id] = ticket
+        self._classes[ticket.priority].add(ticket)
+        self.load.count(ticket, 1)
+        if len(self._deadlines) > 2 * len(self._tickets) + _DEADLINES_MIN:
+            self._deadlines = [entry for entry in self._deadlines if entry[1] in self._tickets]
+            heapq.heapify(self._deadlines)
         heapq.heappush(self._deadlines, (ticket.expires_at_s, ticket.ticket_id))
-        group.load.add(ticket, 1)
-        self.load.add(ticket, 1)
-
-    def _lift(self, group: _Class, tenant: str) -> None:
-        least = group.order[0][0] if group.order else self._served.get(tenant, 0.0)
-        self._served[tenant] = max(self._served.get(tenant, 0.0), least)
 
     def remove(self, ticket_id: int) -> Ticket | None:
         """Leave the line, from wherever one stands; None when not in it."""
         ticket = self._tickets.pop(ticket_id, None)
-        if ticket is None:
-            return None
-        ticket.waiting = False  # its place in the tenant's queue is cleared when it comes up
-        group = self._classes[ticket.priority]
-        group.load.add(ticket, -1)
-        self.load.add(ticket, -1)
-        group.count_by_tenant[ticket.tenant] -= 1
-        if not group.count_by_tenant[ticket.tenant]:
-            del group.count_by_tenant[ticket.tenant]
+        if ticket is not None:
+            self._classes[ticket.priority].remove(ticket)
+            self.load.count(ticket, -1)
         return ticket
 
     def head(self) -> Ticket | None:
         """Whose turn it is."""
         for group in self._classes.values():
-            ticket = self._head_of(group)
+            ticket = group.head()
             if ticket:
                 return ticket
         return None
 
-    def _head_of(self, group: _Class) -> Ticket | None:
-        while group.order:
-            counter, tie, tenant = group.order[0]
-            queue = group.by_tenant[tenant]
-            while queue and not queue[0].waiting:
-                queue.popleft()
-            if not queue:
-                heapq.heappop(group.order)
-                del group.by_tenant[tenant]
-            elif counter != self._served[tenant]:
-                heapq.heapreplace(group.order, (self._served[tenant], tie, tenant))
-            else:
-                return queue[0]
+    def expired(self, now_s: float) -> Ticket | None:
+        """One whose deadline is past, still in line; None when nobody's is."""
+        while self._deadlines and self._deadlines[0][0] <= now_s:
+            ticket = self._tickets.get(self._deadlines[0][1])
+            if ticket:
+                return ticket
+            heapq.heappop(self._deadlines)
         return None
 
-    def charge(self, tenant: str, price: Price) -> None:
+    def charge(self, tenant: str, priority: Priority, price: Price) -> None:
         """Count service to a tenant, whether it waited or not."""
-        cost = price.prompt_tokens + _OUTPUT_WEIGHT * price.output_tokens
-        self._served[tenant] = self._served.get(tenant, 0.0) + cost
+        self._classes[priority].charge(tenant, price)
 
-    def expired(self, now_s: float) -> list[Ticket]:
-        """Take out everybody whose deadline is past."""
-        gone: list[Ticket] = []
-        while self._deadlines and self._deadlines[0][0] <= now_s:
-            _, ticket_id = heapq.heappop(self._deadlines)
-            ticket = self.remove(ticket_id)
-            if ticket:
-                gone.append(ticket)
-        return gone
+    # -- readings --------------------------------------------------------------------------
 
     def tenant_requests(self, tenant: str) -> int:
         """How many of a tenant's requests wait, over all classes."""
-        return sum(group.count_by_tenant.get(tenant, 0) for group in self._classes.values())
+        return sum(len(group.by_tenant.get(tenant, ())) for group in self._classes.values())
 
     def overtakes_all(self, priority: Priority) -> bool:
         """Whether a newcomer of this class would be the head at once."""
@@ -159,26 +191,27 @@ class WaitingLine:
             if group.load.requests:
                 return False
             if each is priority:
-                return True
+                break
         return True
 
+    def load_up_to(self, priority: Priority) -> Load:
+        """What waits in this class and those served before it."""
+        total = Load()
+        for each, group in self._classes.items():
+            total.add(group.load)
+            if each is priority:
+                break
+        return total
+
     def ahead_of(self, tenant: str, priority: Priority) -> Load:
-        """Estimate of what would be served before a newcomer: all higher classes, and of its own
-        class the share that fair turns let pass before its tenant's turn comes again."""
+        """Estimate of what would be served before a newcomer.
+
+        All higher classes, and of its own the share that goes before its tenant's next turn.
+        """
         ahead = Load()
         for each, group in self._classes.items():
             if each is priority:
-                own = group.count_by_tenant.get(tenant, 0)
-                turns = (own + 1) * (len(group.count_by_tenant) + (own == 0)) - 1
-                _accumulate(ahead, group.load, min(1.0, turns / max(1, group.load.requests)))
-                return ahead
-            _accumulate(ahead, group.load, 1.0)
+                ahead.add(group.load, group.ahead_of(tenant))
+                break
+            ahead.add(group.load)
         return ahead
-
-
-def _accumulate(total: Load, part: Load, share: float) -> None:
-    total.requests += round(part.requests * share)
-    total.tokens += round(part.tokens * share)
-    total.prefill_tokens += round(part.prefill_tokens * share)
-    total.area_block_steps += round(part.area_block_steps * share)
-    total.output_steps += round(part.output_steps * share)

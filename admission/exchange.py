@@ -1,0 +1,70 @@
+"""What passes between the gate and the controller: offers, answers, turns, step records."""
+
+from dataclasses import dataclass
+
+from admission.decision import Accepted, Decision, Priority, Rejected
+from admission.footprint import Price, RequestShape
+from admission.ledger import Rows
+from admission.lengths import ClassKey, Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A request at the door. `deadline_at_s` is the instant its first token is due."""
+
+    tenant: str
+    priority: Priority
+    shape: RequestShape
+    arrived_at_s: float
+    deadline_at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The price of an offer and the predictions it rests on, one per prompt."""
+
+    price: Price
+    predictions: tuple[Prediction, ...]
+    keys: tuple[tuple[ClassKey, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What `offer` says. `would` differs from `decision` only outside mode enforce.
+
+    `ticket_id` names the place in line of a Queued request; its Turn comes later.
+    """
+
+    decision: Decision
+    quote: Quote
+    would: Decision
+    ticket_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """News for one waiting request: accepted, or refused because its time is up."""
+
+    ticket_id: int
+    decision: Accepted | Rejected
+    quote: Quote
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """What the engine reported of one step.
+
+    `rows` are the ledger rows of the running sequences and `generated` their tokens so far.
+    `prefill_tokens` were computed in the step, `cached_tokens` found in the prefix cache by the
+    requests it started. `ended` are rows the engine has freed; `ending` those whose end it hears
+    of only with the next message (stop strings, aborts). `elapsed_s` is 0 where not reported.
+    """
+
+    rows: Rows
+    generated: Rows
+    prefill_tokens: int = 0
+    cached_tokens: int = 0
+    decode_tokens: int = 0
+    elapsed_s: float = 0.0
+    ended: tuple[int, ...] = ()
+    ending: tuple[int, ...] = ()

@@ -1,0 +1,57 @@
+"""The refusals as sentences for the client's user, with reason, limit and time to return."""
+
+from admission.decision import Limit, Reason, Rejected
+
+_DRAIN_RETRY_S = 5.0  # long enough for another server to be found
+_DOWN_RETRY_S = 15.0  # about half an engine start: the second try meets a living one
+_RETRY_MIN_S = 1.0  # sooner than that nothing has changed
+
+_CONTENDED: dict[Limit, tuple[Reason, str]] = {
+    Limit.KV: (Reason.KV_CAPACITY, "The KV cache is taken"),
+    Limit.SLOTS: (Reason.SLOTS, "Every sequence slot is taken"),
+    Limit.PREFILL: (Reason.TTFT_SLO, "Too many prompts wait to be computed"),
+    Limit.DECODE: (Reason.TPOT_SLO, "Another answer would slow the running ones down"),
+}
+
+
+def engine_down() -> Rejected:
+    """The engine died under a living replica."""
+    why = "The engine stopped and is being restarted."
+    return Rejected(Reason.ENGINE_DOWN, why, retry_after_s=_DOWN_RETRY_S)
+
+
+def draining() -> Rejected:
+    """The gateway takes nothing new."""
+    why = "The gateway is draining: it finishes what runs and takes nothing new."
+    return Rejected(Reason.DRAINING, why, retry_after_s=_DRAIN_RETRY_S)
+
+
+def hopelessly_long(body_chars: int, max_model_len: int) -> Rejected:
+    """A body too long to fit whatever its tokens are."""
+    return Rejected(
+        Reason.NEVER_FITS,
+        f"The body has {body_chars} characters; the model takes {max_model_len} tokens in all.",
+        limit=Limit.KV,
+    )
+
+
+def line_full(requests: int, own: int, limit: Limit | None, *, passes_in_s: float) -> Rejected:
+    """No place in line: `requests` wait, `own` of them the tenant's, served in `passes_in_s`."""
+    return Rejected(
+        Reason.LINE_FULL,
+        f"The waiting line is full: {requests} requests, {own} of them from this tenant.",
+        limit=limit,
+        retry_after_s=max(_RETRY_MIN_S, passes_in_s),
+    )
+
+
+def too_long(limit: Limit, *, needed_s: float, allowed_s: float) -> Rejected:
+    """The first token would come after the deadline, because `limit` binds."""
+    reason, what = _CONTENDED[limit]
+    return Rejected(
+        reason,
+        f"{what}: the first token would take about {needed_s:.1f} s, this request allows "
+        f"{allowed_s:.1f} s.",
+        limit=limit,
+        retry_after_s=max(_RETRY_MIN_S, needed_s - allowed_s),
+    )

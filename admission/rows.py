@@ -1,0 +1,160 @@
+"""The table behind the ledger: one row per engine sequence or shared prompt, kept as columns.
+
+A record that advances a thousand sequences is then a handful of array operations.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[np.int64]
+
+_PLACES = 1 << 24  # a row's number modulo this is its place in the columns
+_FIRST_PLACES = 256
+_COLUMNS = 8
+
+
+class RowTable:
+    """Rows by number. Places are used again, numbers never.
+
+    So a late word about a row that is gone finds nobody instead of its successor.
+    """
+
+    def __init__(self, *, block_tokens: int, lookahead_tokens: int) -> None:
+        self._block_tokens = block_tokens
+        self._lookahead_tokens = lookahead_tokens
+        self._used = 0  # places that were ever used
+        self._free: list[int] = []  # numbers for the places that are free again
+        self._bind(np.zeros((_COLUMNS, _FIRST_PLACES), dtype=np.int64))
+
+    def _bind(self, columns: Rows) -> None:
+        self._columns = columns
+        (
+            self._number,  # the row in this place, 0 when free
+            self._is_branch,  # 1 for a sequence, 0 for a shared prompt
+            self._prompt,  # tokens of its prompt that this row holds
+            self._computed,  # of those, already computed
+            self._generated,
+            self._predicted,  # tokens it will have generated at its end
+            self._anchor,  # step at which its trace has it start to generate
+            self._until,  # step at which its trace ends
+        ) = columns
+
+    def add(self, *, prompt_tokens: int, predicted_tokens: int, is_branch: bool) -> int:
+        """A new row; returns its number."""
+        if self._free:
+            row = self._free.pop()
+        else:
+            row = _PLACES + self._used
+            self._used += 1
+            if self._used > self._number.size:
+                self._bind(np.concatenate([self._columns, np.zeros_like(self._columns)], axis=1))
+        self._columns[:, row % _PLACES] = (
+            row, is_branch, prompt_tokens, 0, 0, predicted_tokens, 0, 0,
+        )  # fmt: skip
+        return row
+
+    def remove(self, row: int) -> None:
+        """Free the place of a row."""
+        self._columns[:, row % _PLACES] = 0
+        self._free.append(row + _PLACES)
+
+    # -- one row ---------------------------------------------------------------------------
+
+    def blocks(self, row: int) -> int:
+        """Blocks a row holds now: none before its prompt is begun."""
+        place = row % _PLACES
+        computed = int(self._computed[place])
+        if not computed:
+            return 0
+        tokens = computed + int(self._generated[place])
+        if self._is_branch[place]:
+            tokens += self._lookahead_tokens
+        return -(-tokens // self._block_tokens)
+
+    def missing(self, row: int) -> int:
+        """Prompt tokens not yet computed."""
+        place = row % _PLACES
+        return int(self._prompt[place] - self._computed[place])
+
+    def compute(self, row: int, tokens: int) -> None:
+        """So many prompt tokens were computed."""
+        self._computed[row % _PLACES] += tokens
+
+    def prompt_tokens(self, row: int) -> int:
+        """Prompt tokens the row holds once computed."""
+        return int(self._prompt[row % _PLACES])
+
+    def generated(self, row: int) -> int:
+        """Tokens generated so far."""
+        return int(self._generated[row % _PLACES])
+
+    def predicted(self, row: int) -> int:
+        """Tokens it will have generated at its end."""
+        return int(self._predicted[row % _PLACES])
+
+    def repredict(self, row: int, tokens: int) -> None:
+        """It will generate `tokens` in all."""
+        self._predicted[row % _PLACES] = tokens
+
+    def note_trace(self, row: int, *, anchor: int, until: int) -> None:
+        """The step its trace has it begin to generate at, and the step its trace ends at."""
+        place = row % _PLACES
+        self._anchor[place] = anchor
+        self._until[place] = until
+
+    def until(self, row: int) -> int:
+        """Step at which its trace ends."""
+        return int(self._until[row % _PLACES])
+
+    # -- all of them -----------------------------------------------------------------------
+
+    def held_blocks(self) -> int:
+        """Blocks that all rows hold now."""
+        used = slice(self._used)
+        tokens = self._computed[used] + self._generated[used]
+        if self._lookahead_tokens:
+            begun = self._is_branch[used] * (self._computed[used] > 0)
+            tokens += self._lookahead_tokens * begun
+        tokens += self._block_tokens - 1
+        tokens //= self._block_tokens
+        return int(tokens.sum())
+
+    def advance(self, rows: Rows, generated: Rows) -> tuple[float, list[int]]:
+        """Set what running rows have generated; rows that are gone are passed over.
+
+        Returns the mean gain of those that gained, and the rows that have generated all they were
+        predicted to and go on.
+        """
+        places = rows % _PLACES
+        alive = self._number[places] == rows
+        if not alive.all():
+            rows, places, generated = rows[alive], places[alive], generated[alive]
+        gained = generated - self._generated[places]
+        self._generated[places] = generated
+        some = int(np.count_nonzero(gained))
+        outlived: list[int] = rows[generated >= self._predicted[places]].tolist()
+        return (float(gained.sum()) / some if some else 0.0), outlived
+
+    def begun_incomplete(self) -> list[int]:
+        """Rows that generate although their prompt is not all counted as computed."""
+        used = slice(self._used)
+        return self._numbers(
+            (self._generated[used] > 0) & (self._computed[used] < self._prompt[used])
+        )
+
+    def strayed(self, step: int, tolerance_steps: int) -> list[int]:
+        """Sequences off their trace: ahead of it, far behind it, or going to outlast it."""
+        used = slice(self._used)
+        generated = self._generated[used]
+        lead = generated - step
+        late = self._predicted[used] - lead > self._until[used]
+        lead += self._anchor[used]
+        np.abs(lead, out=lead)
+        off = (lead > tolerance_steps) & (generated > 0)
+        return self._numbers((late | off) & (self._is_branch[used] > 0))
+
+    def _numbers(self, chosen: npt.NDArray[np.bool_]) -> list[int]:
+        if not chosen.any():
+            return []
+        found: list[int] = self._number[: self._used][chosen].tolist()
+        return found

@@ -1,0 +1,126 @@
+"""Leases from their grant to their end: what step records, endings and releases do to them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from admission.curve import Trace
+from admission.exchange import Offer, Quote, StepRecord
+from admission.ledger import Lease, Ledger
+from admission.lengths import OutputLengths
+from admission.linger import Lingering
+from admission.settings import Settings
+
+_RECORDS_UNTIL_ABORTED = 2  # one may be on its way already, the next knows of the abort
+_REPRICED_PER_RECORD = 64  # bounds the cost of one step record; the rest follow in the next
+
+
+@dataclass(slots=True, eq=False)
+class _Granted:
+    lease: Lease
+    offer: Offer
+    quote: Quote
+
+
+class Running:
+    """Keeps the ledger true to what the engine does; knows offers, judges nothing.
+
+    A lease is released once, but stays in the ledger until the engine has freed its last row.
+    """
+
+    def __init__(self, ledger: Ledger, lengths: OutputLengths) -> None:
+        self._ledger = ledger
+        self._lengths = lengths
+        self._granted: dict[int, _Granted] = {}
+        self._lingering = Lingering()
+
+    def grant(self, offer: Offer, quote: Quote, traces: Sequence[Trace] | None) -> Lease:
+        """Open a lease; `traces` as in `Ledger.grant`."""
+        lease = self._ledger.grant(quote.price, traces)
+        self._granted[lease.lease_id] = _Granted(lease, offer, quote)
+        return lease
+
+    def rows_of(self, lease_id: int) -> tuple[int, ...]:
+        """All rows of a lease not yet released, ended or not."""
+        return self._granted[lease_id].lease.rows
+
+    # -- step records ----------------------------------------------------------------------
+
+    def advance(self, record: StepRecord, settings: Settings, now_s: float) -> float:
+        """Take in one step; returns by how much the step clock moved."""
+        ledger = self._ledger
+        ledger.prefilled(record.prefill_tokens + record.cached_tokens)
+        self._lingering.count_record()
+        self._note_ends(record, now_s)
+        before = ledger.clock
+        outlived = ledger.progress(record.rows, record.generated)
+        for row in outlived[:_REPRICED_PER_RECORD]:
+            self._reprice(row, settings)
+        return ledger.clock - before
+
+    def _note_ends(self, record: StepRecord, now_s: float) -> None:
+        ahead = self._ledger.engine.lookahead_tokens
+        for row in record.ended:
+            if ahead:  # a step already under way may still write its blocks
+                self._lingering.add(row, now_s, records=ahead)
+            else:
+                self._end(row)
+        for row in record.ending:
+            self._lingering.add(row, now_s, records=_RECORDS_UNTIL_ABORTED + ahead)
+
+    def _reprice(self, row: int, settings: Settings) -> None:
+        """Predict anew for a sequence that has produced all it was predicted to."""
+        lease = self._ledger.lease_of(row)
+        granted = self._granted.get(lease.lease_id) if lease else None
+        if lease is None or granted is None:
+            return
+        prompt = lease.prompt_of[row]
+        limit = granted.offer.shape.prompts[prompt].max_tokens
+        if self._ledger.predicted_tokens(row) >= limit:
+            return
+        lease.outgrew = True
+        produced = self._ledger.generated_tokens(row)
+        total = self._lengths.extend(
+            granted.quote.keys[prompt], settings, produced=produced, max_tokens=limit
+        )
+        self._ledger.repredict(row, total)
+
+    def learn(self, lease_id: int, row: int, output_tokens: int) -> None:
+        """An answer ended by itself: teach its class. Lengths the client fixed teach nothing."""
+        granted = self._granted.get(lease_id)
+        if granted is None or granted.offer.shape.ignore_eos or granted.offer.shape.min_tokens:
+            return
+        prompt = granted.lease.prompt_of[row]
+        self._lengths.learn(granted.quote.keys[prompt], output_tokens)
+
+    # -- endings ---------------------------------------------------------------------------
+
+    def release(self, lease_id: int, now_s: float, *, in_engine: bool) -> None:
+        """Give the lease back once; with `in_engine` its living rows count until they are freed."""
+        granted = self._granted.pop(lease_id, None)
+        if granted is None:
+            return
+        lease = granted.lease
+        if in_engine and lease.live:
+            self._ledger.stop_prefill(lease)
+            records = _RECORDS_UNTIL_ABORTED + self._ledger.engine.lookahead_tokens
+            for row in lease.live:
+                self._lingering.add(row, now_s, records=records)
+            return
+        for row in lease.live:
+            self._lingering.drop(row)
+        self._ledger.close(lease_id)
+
+    def free_due(self, now_s: float) -> None:
+        """End the rows that the engine has freed by now without saying so."""
+        for row in self._lingering.due(now_s):
+            self._end(row)
+
+    def _end(self, row: int) -> None:
+        self._lingering.drop(row)
+        lease = self._ledger.end_sequence(row)
+        if lease and not lease.live and lease.lease_id not in self._granted:
+            self._ledger.close(lease.lease_id)
+
+    def outgrown(self) -> list[int]:
+        """Leases of which some answer became longer than its price."""
+        return [lease_id for lease_id, lease in self._ledger.leases.items() if lease.outgrew]
