@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-DEVICE ?= cpu
+DEVICE ?=
 CONFIG ?= configs/smollm2-cpu.yaml
 PORT ?=
 BIN := .venv/bin

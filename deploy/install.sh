@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Creates or updates .venv from deploy/lock-$DEVICE.txt (cpu or gpu); `make setup` runs it.
+# Creates or updates .venv from deploy/lock-$DEVICE.txt (cpu at first, or gpu); `make setup` runs it.
 # Does nothing, in a blink, when .venv already holds what the lock says.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -32,8 +32,9 @@ is_done() { [[ $(cat ".venv/.done-$1" 2>/dev/null) == "$2" ]]; }
 record() { echo "$2" >".venv/.done-$1"; }
 hash_of() { cat "$@" | sha256sum | cut -d' ' -f1; }
 
-lock=deploy/lock-${DEVICE:-cpu}.txt
-[[ -f $lock ]] || fail "DEVICE=$DEVICE: there is no $lock; use DEVICE=cpu or DEVICE=gpu"
+device=${DEVICE:-$(cat .venv/.device 2>/dev/null || echo cpu)} # unsaid: what .venv was made for
+lock=deploy/lock-$device.txt
+[[ -f $lock ]] || fail "DEVICE=$device: there is no $lock; use DEVICE=cpu or DEVICE=gpu"
 packages=$(hash_of "$lock")
 project=$packages-$(hash_of pyproject.toml)
 
@@ -56,6 +57,7 @@ if ! is_done packages "$packages"; then
   # `sync` also removes what the lock does not name, above all the other device's vLLM.
   uv pip sync "${quiet[@]}" "$lock"
   record packages "$packages"
+  echo "$device" >.venv/.device
 fi
 if ! is_done project "$project"; then
   say "installing sluice itself, editable"
