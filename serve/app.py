@@ -1,0 +1,172 @@
+"""The Serve application: `serve run serve.app:build config=FILE`, a Serve YAML, `sluice serve`."""
+
+import hashlib
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+from pydantic import BaseModel, ConfigDict
+from ray import serve
+from ray.serve.context import _get_global_client
+from starlette.types import ASGIApp
+
+from serve import orphans, ray_environment
+from serve.in_force import InForce
+from serve.settings import Profile, is_loopback, load_profile, parse_admission
+from serve.tenants import load_keys, require_safe_binding
+
+if TYPE_CHECKING:
+    from serve.service import Service
+
+_log = logging.getLogger("sluice.app")
+
+_CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+class Arguments(BaseModel):
+    """What the builder takes, from the command line or a Serve YAML's `args`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    config: Path  # the profile; a relative path is taken from here or from the checkout
+    admission: dict[str, Any] | None = None  # in place of the profile's section
+    access_log: str | None = None  # in place of the profile's `-`: a replica's output is a file
+
+
+def build(args: Arguments) -> Any:
+    """The application of one profile. Raises ProfileError with a message for its author."""
+    profile = load_profile(_found(args.config))
+    if args.admission is not None:
+        section = parse_admission(args.admission, source="args.admission")
+        profile = profile.model_copy(update={"admission": section})
+    if args.access_log is not None and profile.telemetry.access_log == "-":
+        telemetry = profile.telemetry.model_copy(update={"access_log": args.access_log})
+        profile = profile.model_copy(update={"telemetry": telemetry})
+    return application(profile, name=_name(args.config))
+
+
+def application(profile: Profile, *, name: str) -> Any:
+    """The same for a profile that is already loaded, under a name of its own here."""
+    return serve.deployment(Gateway, **options(profile)).bind(profile, name)
+
+
+def options(profile: Profile) -> dict[str, Any]:
+    """How Serve runs the deployment. Its own limits sit above ours, so that ours decide."""
+    return {
+        "num_replicas": profile.engine.replicas,
+        "max_ongoing_requests": ray_environment.ongoing_requests(profile),
+        "user_config": profile.admission.mapping(),
+        # A dead engine is replaced after three failed checks, and its GPUs with it.
+        "health_check_period_s": 1,
+        "health_check_timeout_s": 10,
+        # For replicas that Serve replaces; `sluice serve` drains by itself before it stops.
+        "graceful_shutdown_timeout_s": profile.http.drain_timeout_s + 5,
+        "graceful_shutdown_wait_loop_s": 0.5,
+        # What cannot start once does not start twice; a replica that once ran is retried for ever.
+        "max_constructor_retry_count": 1,
+        "logging_config": {"enable_access_log": False},  # we write one
+        "ray_actor_options": {
+            "num_cpus": ray_environment.cpus_per_replica(profile),
+            "num_gpus": profile.gpus_per_replica,
+            "runtime_env": {"env_vars": dict(profile.engine.environment)},
+        },
+    }
+
+
+def _name(config: Path) -> str:
+    place = hashlib.sha256(str(_found(config).resolve()).encode()).hexdigest()[:6]
+    return f"{config.stem}-{place}"
+
+
+def _found(path: Path) -> Path:
+    """Where a profile is: Serve's own processes may run in a folder that the user never saw."""
+    return path if path.is_absolute() or path.exists() else _CHECKOUT / path
+
+
+@serve.ingress()
+class Gateway:
+    """One replica: one engine, its ledger and its way in."""
+
+    def __init__(self, profile: Profile, name: str) -> None:
+        self._profile = profile
+        self._name = name
+        self._service: Service | None = None
+
+    async def __serve_build_asgi_app__(self) -> ASGIApp:
+        """Starts the engine. Serve calls it after the constructor, on the loop that serves."""
+        _log_to_output()
+        host = _get_global_client().http_config.host
+        keys = load_keys(self._profile.access)
+        require_safe_binding(host, keys)
+        _log.info("Ingress: %s", _ingress())
+        _stay_on_this_machine()
+        _leave_threads_to_the_engine(self._profile)
+        orphans.guard(orphans.mark(orphans.REPLICA))
+        from serve.service import open_service  # noqa: PLC0415 - vLLM: only replicas need it
+
+        in_force = InForce(self._profile.admission, self._name)
+        service = await open_service(self._profile, keys, in_force)
+        self._service = service
+        return service.app
+
+    async def reconfigure(self, user_config: Any) -> None:
+        """New admission settings from Serve. A raise here would end the replica for good."""
+        if self._service is not None:
+            self._service.reconfigure(user_config)
+
+    async def check_health(self) -> None:
+        """Serve replaces the replica after three failures; until then it answers 503 itself."""
+        if self._service is None or self._service.engine.errored:
+            raise RuntimeError("the engine has died")
+
+    async def drain(self) -> None:
+        """Admits nothing more."""
+        if self._service is not None:
+            self._service.gate.drain()
+
+    async def state(self) -> dict[str, Any]:
+        """What /v1/admission/state tells, and the model's name; empty when closed."""
+        if self._service is None:
+            return {}
+        return self._service.gate.state() | {"model": self._service.engine.served_model}
+
+    async def close(self) -> None:
+        """Ends the engine; twice does nothing."""
+        service, self._service = self._service, None
+        if service is not None:
+            await service.close()
+
+    async def __del__(self) -> None:
+        """Serve awaits it when it stops a replica."""
+        await self.close()
+
+
+def _log_to_output() -> None:
+    """Our own lines, into the file that holds what the replica and vLLM write."""
+    logging.basicConfig(format="%(levelname)s %(asctime)s [%(name)s] %(message)s")
+    logging.getLogger("sluice").setLevel(logging.INFO)
+
+
+def _ingress() -> str:
+    behind = os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1"
+    return "HAProxy" if behind else "Serve's Python proxy (slower; see deploy/env.sh)"
+
+
+def _stay_on_this_machine() -> None:
+    """Keeps the port on which replicas hear each other off the network, where there is only us.
+
+    Serve opens it on all interfaces, and Ray's token does not guard it.
+    """
+    if is_loopback(ray.util.get_node_ip_address()):
+        from ray.serve._private import replica  # noqa: PLC0415 - private: the one line below
+
+        add = replica.add_port_to_grpc_server
+        replica.add_port_to_grpc_server = lambda server, _: add(server, "127.0.0.1:0")
+
+
+def _leave_threads_to_the_engine(profile: Profile) -> None:
+    """Ray sets OMP_NUM_THREADS to the CPUs it reserved; vLLM knows better."""
+    if "OMP_NUM_THREADS" not in profile.engine.environment:
+        os.environ.pop("OMP_NUM_THREADS", None)

@@ -1,0 +1,65 @@
+"""The `sluice` command. A subcommand's module is imported only when it runs: help is instant."""
+
+import argparse
+import importlib
+from pathlib import Path
+
+_DEFAULT_PROFILE = Path(__file__).resolve().parents[1] / "configs" / "smollm2-cpu.yaml"
+_PORTS = range(1, 65_536)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one subcommand; the exit code is CONTRACTS': 0 good, 2 bad arguments, 4 not serving."""
+    args = _parser().parse_args(arguments)
+    return int(importlib.import_module(args.module).main(args))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sluice",
+        description="Inference gateway that admits each request by what it will hold in KV cache.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_serve(commands)
+    _add_check_config(commands)
+    return parser
+
+
+def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    serve = commands.add_parser("serve", help="start the gateway; Ctrl-C stops it")
+    serve.set_defaults(module="serve.start")
+    serve.add_argument(
+        "--config",
+        type=Path,
+        default=_DEFAULT_PROFILE,
+        metavar="FILE",
+        help="profile; without it a small model on the CPU",
+    )
+    serve.add_argument("--host", help="address to listen on, in place of the profile's http.host")
+    serve.add_argument("--port", type=_port, help="port, in place of the profile's http.port")
+
+
+def _add_check_config(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    check = commands.add_parser(
+        "check-config", help="say whether a profile is good, and what it comes to"
+    )
+    check.set_defaults(module="serve.check")
+    check.add_argument("file", type=Path, metavar="FILE", help="profile")
+    check.add_argument(
+        "--admission", action="store_true", help="FILE holds an admission section alone"
+    )
+    check.add_argument(
+        "--user-config",
+        action="store_true",
+        help="print only the admission section, as JSON for Serve's user_config",
+    )
+
+
+def _port(text: str) -> int:
+    if text.isdecimal() and int(text) in _PORTS:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no port; give a number from 1 to 65535")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

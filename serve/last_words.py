@@ -1,0 +1,42 @@
+"""Why a start failed, from what the processes wrote last: the lines a person would look for."""
+
+import re
+from pathlib import Path
+
+_TOLD = re.compile(
+    r"ERROR|CRITICAL|Error:|Exception:|\[ALERT\]|Killed|out of memory", re.IGNORECASE
+)
+_NOISE = re.compile(
+    r"^\s*File \"|Traceback|~~~|\^\^\^|see (?:root cause|stack trace) above|for more info",
+    re.IGNORECASE,
+)
+_VLLM_PREFIX = re.compile(r"^\S*\([^)]*pid=\d+\)\s*|\[[\w/.-]+\.py:\d+\]\s*")
+_TAIL_BYTES = 200_000
+
+
+def last_words(logs: Path, *, lines: int = 12) -> list[str]:
+    """The last lines in a start's log files that tell of an error, oldest first, each once.
+
+    Replicas and engines write into worker-*, HAProxy's and Serve's own are in serve/.
+    """
+    found: dict[str, None] = {}
+    files = [*logs.glob("worker-*"), *logs.glob("serve/*.log")]
+    for file in sorted(files, key=lambda each: each.stat().st_mtime):
+        for line in _tail(file).splitlines():
+            if _TOLD.search(line) and not _NOISE.search(line):
+                found[_VLLM_PREFIX.sub("", line).strip()[:300]] = None
+    return list(found)[-lines:]
+
+
+def cause(traceback: str) -> str:
+    """The last line of a traceback that names an exception, without its module."""
+    named = [
+        line for line in traceback.splitlines() if re.match(r"^\w[\w.]*(Error|Exception)", line)
+    ]
+    return re.sub(r"^(\w+\.)+", "", named[-1]) if named else traceback.strip()[-500:]
+
+
+def _tail(file: Path) -> str:
+    with file.open("rb") as stream:
+        stream.seek(max(0, file.stat().st_size - _TAIL_BYTES))
+        return stream.read().decode(errors="replace")

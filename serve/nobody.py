@@ -1,0 +1,46 @@
+"""What callers hear while no replica runs: our 503 at once, in the shape of the API they speak.
+
+HAProxy turns to Serve's own Python proxy when no replica answers, and there a request would wait
+until one is back, for minutes and without bound.
+"""
+
+import os
+
+import ray
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from serve import problems
+from serve.allow import family_of
+
+_SERVES_OWN = "/-/"  # HAProxy's health checks of the proxy itself
+
+
+def middlewares() -> list[Middleware]:
+    """For RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH.
+
+    Ray asks in replicas as well, which answer for themselves, and without HAProxy the proxy is
+    the way in and must let everything pass.
+    """
+    behind_haproxy = os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1"
+    actor = ray.get_runtime_context().get_actor_name() or ""
+    if behind_haproxy and actor.startswith("SERVE_PROXY_ACTOR"):
+        return [Middleware(NobodyServes)]
+    return []
+
+
+class NobodyServes:
+    """Answers every HTTP request 503 `engine_down`; lets Serve's own paths through."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http" or scope["path"].startswith(_SERVES_OWN):
+            await self._app(scope, receive, send)
+            return
+        problem = problems.answer(problems.ENGINE_DOWN, family_of(scope["path"]))
+        headers = [*problem.headers, (b"content-length", str(len(problem.body)).encode())]
+        await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+        await send({"type": "http.response.body", "body": problem.body})

@@ -1,0 +1,121 @@
+"""Nothing outlives its start: finds and ends every process that one start left behind.
+
+Ray's daemons, vLLM's engine and HAProxy outlive a parent that is killed, some in sessions of
+their own, so neither parent nor process group finds them. All of them inherit the environment: a
+mark set there before the first child starts is on every descendant, and on nobody else.
+
+Standard library only, and runnable as a file: the guard below must start in milliseconds and
+hold nothing.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+RUN = "SLUICE_RUN"  # on everything that one `sluice serve` started
+REPLICA = "SLUICE_REPLICA"  # on everything that one replica started: EngineCore and its workers
+
+_POLL_S = 0.2  # how soon a guard notices that its parent is gone
+
+
+def mark(name: str) -> str:
+    """Marks every child that this process starts from now on; the mark is "NAME=value"."""
+    os.environ[name] = uuid.uuid4().hex
+    # vLLM renames its processes, and setproctitle overwrites the environment that /proc shows.
+    os.environ["SPT_NOENV"] = "1"
+    return f"{name}={os.environ[name]}"
+
+
+def guard(given: str, *, scratch: Path | None = None, logs: Path | None = None) -> None:
+    """Starts a process that waits until this one is gone, then ends what carries the mark.
+
+    With `scratch` and `logs` it tidies up afterwards, as `put_away` does. It is unmarked itself.
+    """
+    name = given.partition("=")[0]
+    environment = {k: v for k, v in os.environ.items() if k != name}
+    told = [str(os.getpid()), given, *([str(scratch), str(logs)] if scratch and logs else [])]
+    subprocess.Popen(  # noqa: S603 - our own file; never waited for: it outlives us
+        [sys.executable, "-EPS", __file__, *told],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # a Ctrl-C in the terminal is not meant for it
+    )
+
+
+def put_away(scratch: Path, logs: Path) -> None:
+    """Keeps the log files of a start that has ended in `logs`, and removes everything else of it.
+
+    While it runs, `logs` is a link into `scratch`. May be called again.
+    """
+    if not scratch.exists():
+        return
+    logs.unlink(missing_ok=True)
+    for folder in scratch.glob("r/session_2*/logs"):  # not session_latest; one start is one session
+        shutil.move(folder, logs)
+        break
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def marked(given: str) -> list[int]:
+    """Living processes that carry the mark, without this one."""
+    entry = given.encode()
+    return [pid for pid in _pids() if pid != os.getpid() and _carries(pid, entry)]
+
+
+def end(given: str, *, grace_s: float) -> list[int]:
+    """Ends what carries the mark: SIGTERM, after `grace_s` SIGKILL, until nothing is left.
+
+    The grace lets vLLM unlink its shared memory. Returns the ids it found at first.
+    """
+    first = marked(given)
+    _signal(first, given, signal.SIGTERM)
+    patience_ends_s = time.monotonic() + grace_s
+    while marked(given) and time.monotonic() < patience_ends_s:
+        time.sleep(_POLL_S / 4)
+    while left := marked(given):  # a process about to die may just have started another
+        _signal(left, given, signal.SIGKILL)
+        time.sleep(_POLL_S / 4)
+    return first
+
+
+def _pids() -> Iterator[int]:
+    for entry in os.listdir("/proc"):  # noqa: PTH208 - a hundred times a second, without objects
+        if entry.isdigit():
+            yield int(entry)
+
+
+def _carries(pid: int, entry: bytes) -> bool:
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:  # gone, a kernel thread, or somebody else's
+        return False
+    return entry in environment.split(b"\0")
+
+
+def _signal(pids: list[int], given: str, number: signal.Signals) -> None:
+    """Sends to those that still carry the mark: a pid may have been given to somebody else."""
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            if _carries(pid, given.encode()):
+                os.kill(pid, number)
+
+
+def _wait_and_end(parent: int, given: str, *folders: str) -> None:
+    while os.getppid() == parent:
+        time.sleep(_POLL_S)
+    end(given, grace_s=3.0)
+    if folders:
+        put_away(*map(Path, folders))
+
+
+if __name__ == "__main__":
+    _wait_and_end(int(sys.argv[1]), *sys.argv[2:])

@@ -1,0 +1,53 @@
+"""What a start says of itself while one waits: one line per step, with the seconds it has taken."""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+_REDRAW_S = 1.0  # on a terminal
+_REPEAT_S = 10.0  # in a file or a container's log
+
+
+class Progress:
+    """Writes to `out`; redraws the line of the step on a terminal, else repeats it now and then."""
+
+    def __init__(self, out: TextIO = sys.stdout) -> None:
+        self._out = out
+        self._terminal = out.isatty()
+
+    def say(self, text: str) -> None:
+        """One line, at once."""
+        self._out.write(f"{text}\n")
+        self._out.flush()
+
+    @contextmanager
+    def step(self, text: str) -> Iterator[None]:
+        """Shows `text` and the seconds since it began until the block ends."""
+        began_s, done = time.monotonic(), threading.Event()
+        ticker = threading.Thread(target=self._tick, args=(text, began_s, done), daemon=True)
+        ticker.start()
+        try:
+            yield
+        finally:
+            done.set()
+            ticker.join()
+            self._show(text, time.monotonic() - began_s)
+            if self._terminal:
+                self.say("")
+
+    def _tick(self, text: str, began_s: float, done: threading.Event) -> None:
+        if not self._terminal:
+            self.say(f"{text}…")
+        while not done.wait(_REDRAW_S if self._terminal else _REPEAT_S):
+            self._show(text, time.monotonic() - began_s)
+
+    def _show(self, text: str, elapsed_s: float) -> None:
+        line = f"{text}… {elapsed_s:.0f} s"
+        if self._terminal:
+            self._out.write(f"\r{line}")
+            self._out.flush()
+        else:
+            self.say(line)

@@ -1,0 +1,102 @@
+"""One engine, its gate and its HTTP edge, put together; what a replica runs."""
+
+import logging
+from typing import Any
+
+from starlette.types import ASGIApp
+
+from serve import model
+from serve.decision_log import DecisionLog
+from serve.edge import Edge, Terms
+from serve.engine.arguments import parse_arguments
+from serve.engine.start import Engine
+from serve.engine.start import start as start_engine
+from serve.gate import Gate
+from serve.in_force import InForce
+from serve.json_lines import JsonLines
+from serve.settings import Profile
+from serve.telemetry import Telemetry, start_telemetry
+from serve.tenants import Keys
+
+_log = logging.getLogger("sluice.service")
+
+
+class GateWithSettings(Gate):
+    """The gate, whose state also tells which settings were offered and refused."""
+
+    in_force: InForce
+
+    def state(self) -> dict[str, Any]:
+        """As the gate's, with `config: {hash, applied_at, refused}`."""
+        return super().state() | {"config": self.in_force.as_json()}
+
+
+class Service:
+    """What answers requests; `open_service` makes it, `close` ends it and its engine."""
+
+    def __init__(
+        self, engine: Engine, gate: GateWithSettings, telemetry: Telemetry, terms: Terms
+    ) -> None:
+        self.engine = engine
+        self.gate = gate
+        self.app: ASGIApp = Edge(_app_of(engine), gate, terms, telemetry)
+        self._telemetry = telemetry
+
+    def reconfigure(self, given: object) -> None:
+        """Takes new admission settings, or keeps the old ones and says why. Never raises."""
+        in_force = self.gate.in_force
+        section = in_force.offer(given)
+        if in_force.refused:
+            self._telemetry.metrics.config_refused()
+        if section is not None:
+            self.gate.reconfigure(section)
+
+    async def close(self) -> None:
+        """Ends the engine and writes what is still buffered."""
+        self.gate.drain()
+        await self.gate.close()
+        self.engine.close()
+        self._telemetry.close()
+
+
+async def open_service(profile: Profile, keys: Keys, in_force: InForce) -> Service:
+    """Starts the engine of `profile` and everything around it: seconds to minutes.
+
+    Raises ValueError, EngineStartError or what vLLM raises; nothing is left running then.
+    """
+    telemetry = start_telemetry(profile.telemetry)
+    engine = await start_engine(parse_arguments(engine_args(profile), profile.server_args))
+    try:
+        gate = GateWithSettings(
+            engine,
+            in_force.section,
+            metrics=telemetry.metrics,
+            tracing=telemetry.tracing,
+            decisions=DecisionLog(_lines(profile.telemetry.decision_log)),
+            max_concurrent_renderings=profile.http.max_concurrent_renderings,
+        )
+        gate.in_force = in_force
+        await engine.attach(gate)
+        return Service(engine, gate, telemetry, Terms(profile.http, profile.access, keys))
+    except BaseException:
+        engine.close()
+        raise
+
+
+def _app_of(engine: Engine) -> ASGIApp:
+    if engine.app is None:
+        raise RuntimeError("the engine has no app before attach")
+    return engine.app
+
+
+def engine_args(profile: Profile) -> dict[str, Any]:
+    """As vLLM names them; an embedded model is prepared first and served by its own name."""
+    name = profile.engine.embedded_model
+    if name is None:
+        return profile.engine_args
+    folder = model.prepare(name, progress=_log.info)
+    return {"served_model_name": name, **profile.engine_args, "model": str(folder)}
+
+
+def _lines(destination: str | None) -> JsonLines | None:
+    return None if destination is None else JsonLines(destination)
