@@ -1,32 +1,37 @@
 """How fast the engine runs: seconds per step of the ledger's clock and per prompt token."""
 
-_KEPT = 0.98  # of what was measured, with every step: about the last 50 count
 _RECORD_CAP_S = 30.0  # a longer gap is a stalled process, not a step
 
 
 class _Rate:
-    """Seconds per unit: a ratio of two fading sums, so that large steps weigh more than small."""
+    """Seconds per unit, a ratio of two fading sums: by volume, so that large steps count most."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, half_life: float, enough: float) -> None:
+        self._half_life = half_life  # units over which what was measured loses half its weight
+        self._enough = enough  # with fewer units measured there is no value
         self._seconds = 0.0
         self._units = 0.0
 
     def add(self, seconds: float, units: float) -> None:
-        self._seconds = _KEPT * self._seconds + seconds
-        self._units = _KEPT * self._units + units
+        kept = 0.5 ** (units / self._half_life)
+        self._seconds = self._seconds * kept + seconds
+        self._units = self._units * kept + units
 
     @property
     def value(self) -> float | None:
-        return self._seconds / self._units if self._units > 0 else None
+        return self._seconds / self._units if self._units >= self._enough else None
 
 
 class Pace:
-    """Fading means over the last steps; None until something was measured."""
+    """Running estimates; None until there is evidence to refuse anybody by."""
 
     def __init__(self) -> None:
-        self._per_step = _Rate()  # whatever else the engine did meanwhile: this is what waits last
-        self._per_decode_step = _Rate()  # steps without prompts: what decoding alone takes
-        self._per_prompt_token = _Rate()
+        # whatever else the engine does meanwhile: this is what a waiting request waits for
+        self._per_step = _Rate(half_life=40, enough=8)
+        # steps without prompts: what decoding alone takes
+        self._per_decode_step = _Rate(half_life=20, enough=1)
+        # less is a few small steps, mostly overhead, that would be extrapolated
+        self._per_prompt_token = _Rate(half_life=16_384, enough=2048)
 
     @property
     def step_s(self) -> float | None:
@@ -49,8 +54,7 @@ class Pace:
             self._per_decode_step.add(elapsed_s, steps)
             return
         decoding_s = (self._per_decode_step.value or 0.0) if decode_tokens else 0.0
-        if elapsed_s > decoding_s:
-            self._per_prompt_token.add(elapsed_s - decoding_s, prefill_tokens)
+        self._per_prompt_token.add(max(0.0, elapsed_s - decoding_s), prefill_tokens)
 
     def steps_s(self, steps: float) -> float:
         """Seconds that so many decode steps take; 0 while unknown (the deadline still holds)."""

@@ -1,0 +1,184 @@
+"""A block allocator that follows vLLM's scheduler, and a driver that offers traffic through it.
+
+What it keeps of vLLM: running sequences first, in order of arrival; prompts in chunks, whole
+prompt must fit before the first; blocks on demand; the last arrived is preempted when none is
+left; sequences with the same prompt share its full blocks; a token when everything is computed;
+messages reach the engine after a step or two; an asynchronous scheduler is one step ahead.
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from admission.exchange import StepRecord
+from admission.footprint import EngineShape, blocks_for
+
+
+@dataclass(eq=False)
+class Sequence:
+    """One sequence in the engine; `family` names those that share a prompt."""
+
+    row: int
+    prompt_tokens: int
+    output_tokens: int
+    family: int | None = None
+    computed: int = 0
+    sampled: int = 0  # tokens scheduled to be generated, seen or not
+    generated: int = 0  # tokens seen
+    blocks: list[int] = field(default_factory=list)
+
+
+class TinyEngine:
+    """`usable_blocks` blocks, one token a step."""
+
+    def __init__(self, shape: EngineShape, *, message_steps: int = 1) -> None:
+        self.shape = shape
+        self.preemptions = 0
+        self.waiting: deque[Sequence] = deque()
+        self.running: list[Sequence] = []
+        self._references: Counter[int] = Counter()
+        self._free = list(range(shape.usable_blocks))
+        self._messages: deque[list[tuple[str, Sequence]]] = deque(
+            [[] for _ in range(message_steps)]
+        )
+        self._outbox: list[tuple[str, Sequence]] = []
+        self._in_flight: deque[list[Sequence]] = deque([[] for _ in range(shape.lookahead_tokens)])
+        self._to_free: list[Sequence] = []
+
+    @property
+    def used_blocks(self) -> int:
+        return self.shape.usable_blocks - len(self._free)
+
+    @property
+    def unfinished(self) -> int:
+        return len(self.waiting) + len(self.running)
+
+    def add(self, sequences: Iterable[Sequence]) -> None:
+        self._outbox.extend(("add", each) for each in sequences)
+
+    def abort(self, sequences: Iterable[Sequence]) -> None:
+        self._outbox.extend(("abort", each) for each in sequences)
+
+    # -- one step --------------------------------------------------------------------------
+
+    def step(self) -> StepRecord:
+        self._take_messages()
+        deferred, self._to_free = self._to_free, []
+        for sequence in deferred:
+            self._release(sequence)
+        prefill = cached = decode = 0
+        budget = self.shape.max_batched_tokens
+        sampling: list[Sequence] = []
+        for sequence in list(self.running):
+            if sequence not in self.running or sequence.sampled >= sequence.output_tokens:
+                continue
+            new = min(sequence.prompt_tokens + sequence.sampled - sequence.computed, budget)
+            if new == 0 or not self._allocate(sequence, sequence.computed + new):
+                continue
+            prefill, decode = self._count(sequence, new, prefill, decode)
+            budget -= self._compute(sequence, new, sampling)
+        while budget and self.waiting and len(self.running) < self.shape.max_sequences:
+            sequence = self.waiting[0]
+            hits = self._hits(sequence)
+            tokens = sequence.prompt_tokens + sequence.sampled
+            whole = blocks_for(tokens, block_tokens=self.shape.block_tokens)
+            if whole - len(hits) > len(self._free):
+                break
+            self.running.append(self.waiting.popleft())
+            for block in hits:
+                self._references[block] += 1
+            sequence.blocks = list(hits)
+            sequence.computed = len(hits) * self.shape.block_tokens
+            cached += sequence.computed
+            new = min(tokens - sequence.computed, budget)
+            assert self._allocate(sequence, sequence.computed + new)
+            prefill += new
+            budget -= self._compute(sequence, new, sampling)
+        self._in_flight.append(sampling)
+        ended = self._see(self._in_flight.popleft())
+        return self._record(ended, prefill, cached, decode)
+
+    def _take_messages(self) -> None:
+        self._messages.append(self._outbox)
+        self._outbox = []
+        for verb, sequence in self._messages.popleft():
+            if verb == "add":
+                self.waiting.append(sequence)
+            elif sequence in self.waiting:
+                self.waiting.remove(sequence)
+            elif sequence in self.running:
+                self.running.remove(sequence)
+                self._release(sequence)
+
+    def _hits(self, sequence: Sequence) -> list[int]:
+        if not self.shape.prefix_caching or sequence.family is None:
+            return []
+        shared = (sequence.prompt_tokens - 1) // self.shape.block_tokens
+        kin = [each.blocks for each in self.running if each.family == sequence.family]
+        return max((blocks[:shared] for blocks in kin), key=len, default=[])
+
+    def _allocate(self, sequence: Sequence, tokens: int) -> bool:
+        missing = blocks_for(tokens, block_tokens=self.shape.block_tokens) - len(sequence.blocks)
+        while missing > len(self._free):
+            self.preemptions += 1
+            victim = self.running.pop()
+            self._release(victim)
+            victim.computed = 0
+            victim.sampled = victim.generated
+            self.waiting.appendleft(victim)
+            if victim is sequence:
+                return False
+        for _ in range(missing):
+            block = self._free.pop()
+            self._references[block] = 1
+            sequence.blocks.append(block)
+        return True
+
+    @staticmethod
+    def _count(sequence: Sequence, new: int, prefill: int, decode: int) -> tuple[int, int]:
+        in_prompt = sequence.computed < sequence.prompt_tokens
+        return (prefill + new, decode) if in_prompt else (prefill, decode + new)
+
+    @staticmethod
+    def _compute(sequence: Sequence, new: int, sampling: list[Sequence]) -> int:
+        sequence.computed += new
+        if sequence.computed == sequence.prompt_tokens + sequence.sampled:
+            sequence.sampled += 1
+            sampling.append(sequence)
+        return new
+
+    def _see(self, sampled: list[Sequence]) -> list[int]:
+        ended = []
+        for sequence in sampled:
+            if sequence not in self.running:
+                continue
+            sequence.generated += 1
+            if sequence.generated == sequence.output_tokens:
+                self.running.remove(sequence)
+                ended.append(sequence.row)
+                if self.shape.lookahead_tokens:
+                    self._to_free.append(sequence)
+                else:
+                    self._release(sequence)
+        return ended
+
+    def _release(self, sequence: Sequence) -> None:
+        for block in sequence.blocks:
+            self._references[block] -= 1
+            if not self._references[block]:
+                self._free.append(block)
+        sequence.blocks = []
+
+    def _record(self, ended: list[int], prefill: int, cached: int, decode: int) -> StepRecord:
+        unfinished = [*self.running, *self.waiting]
+        return StepRecord(
+            rows=np.array([each.row for each in unfinished], dtype=np.int64),
+            generated=np.array([each.generated for each in unfinished], dtype=np.int64),
+            prefill_tokens=prefill,
+            cached_tokens=cached,
+            decode_tokens=decode,
+            elapsed_s=0.02 + 0.0004 * prefill + 0.0003 * decode,
+            ended=tuple(ended),
+        )
