@@ -95,7 +95,8 @@ class Strand:
 class Price:
     """What admitting a request promises it, in whole blocks of the engine.
 
-    `area_block_steps` is blocks x decode steps over its life: its share of the cache's time.
+    The last two are what it is expected to take of the engine's time, not what it is promised:
+    blocks x decode steps, and sequences x decode steps.
     """
 
     strands: tuple[Strand, ...]
@@ -106,6 +107,7 @@ class Price:
     blocks_now: int
     blocks_peak: int
     area_block_steps: int
+    sequence_steps: int
 
     @property
     def line_tokens(self) -> int:
@@ -123,11 +125,17 @@ def shared_blocks(prompt_tokens: int, *, block_tokens: int) -> int:
 
 
 def price(
-    shape: RequestShape, engine: EngineShape, outputs: tuple[int, ...], *, reserve: bool = False
+    shape: RequestShape,
+    engine: EngineShape,
+    outputs: tuple[int, ...],
+    *,
+    expected: tuple[int, ...] | None = None,
+    reserve: bool = False,
 ) -> Price:
     """Price of a body whose prompts will produce `outputs` tokens each (one entry per prompt).
 
-    With `reserve` every sequence holds its end from the start: the worst-case policy.
+    `expected` are their means, where these differ. With `reserve` every sequence holds its end
+    from the start: the worst-case policy.
     """
     strands: list[Strand] = []
     shares = shape.sequences > 1 and engine.prefix_caching and not shape.prompt_logprobs
@@ -141,7 +149,7 @@ def price(
         strands.extend([branch] * shape.sequences)
         prefill += prompt.prompt_tokens - prompt.cached_tokens
         prefill += (shape.sequences - 1) * (own if shares else prompt.prompt_tokens)
-    return _priced(tuple(strands), shape, prefill, sum(outputs) * shape.sequences, engine)
+    return _priced(tuple(strands), shape, prefill, expected or outputs, engine)
 
 
 def _trunk_tokens(prompt: PromptShape, engine: EngineShape) -> int:
@@ -150,15 +158,22 @@ def _trunk_tokens(prompt: PromptShape, engine: EngineShape) -> int:
 
 
 def _priced(
-    strands: tuple[Strand, ...], shape: RequestShape, prefill: int, output: int, engine: EngineShape
+    strands: tuple[Strand, ...],
+    shape: RequestShape,
+    prefill: int,
+    expected: tuple[int, ...],
+    engine: EngineShape,
 ) -> Price:
     size = engine.block_tokens
-    now = peak = area = 0
+    now = peak = area = output = steps = 0
     for strand in strands:
+        life = expected[strand.prompt_index]
         last = blocks_for(strand.prompt_tokens + strand.grow_tokens, block_tokens=size)
         first = last if strand.reserved else blocks_for(strand.prompt_tokens, block_tokens=size)
         now, peak = now + first, peak + last
-        area += (first + last) * max(1, strand.output_tokens) // 2
+        area += (first + last) * life // 2
+        output += strand.grow_tokens
+        steps += life * strand.sequences
     return Price(
         strands=strands,
         sequences=shape.total_sequences,
@@ -168,6 +183,7 @@ def _priced(
         blocks_now=now,
         blocks_peak=peak,
         area_block_steps=area,
+        sequence_steps=steps,
     )
 
 

@@ -111,7 +111,7 @@ class Headroom:
         return self._pace.steps_s(load.area_block_steps / max(1, self.block_limit))
 
     def _through_slots_s(self, load: Load) -> float:
-        return self._pace.steps_s(load.output_steps / max(1, self.slot_limit))
+        return self._pace.steps_s(load.sequence_steps / max(1, self.slot_limit))
 
     # -- explaining ------------------------------------------------------------------------
 

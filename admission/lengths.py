@@ -18,13 +18,19 @@ _MIN_EXTENSION_TOKENS = 64  # what a request that outlived its whole class is gi
 
 ClassKey = tuple[str | int, ...]
 
+_EVERYTHING: ClassKey = ("all",)
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Predicted output tokens; `known` if the request fixes them; `samples` behind it (0: cold)."""
+    """Predicted output: `tokens` is the quantile it is priced by, `expected_tokens` its mean.
+
+    `known` when the request fixes it; `samples` lengths are behind it (0: cold).
+    """
 
     tokens: int
     median_tokens: int
+    expected_tokens: int
     known: bool
     samples: int
     class_key: ClassKey
@@ -33,18 +39,26 @@ class Prediction:
 class _Samples:
     """The last lengths of one class, in order of arrival and sorted."""
 
-    __slots__ = ("order", "ranked")
+    __slots__ = ("order", "ranked", "total")
 
     def __init__(self) -> None:
         self.order: deque[int] = deque()
         self.ranked: list[int] = []
+        self.total = 0
 
     def add(self, tokens: int) -> None:
         if len(self.order) == _SAMPLES_PER_CLASS:
             oldest = self.order.popleft()
             del self.ranked[bisect_right(self.ranked, oldest) - 1]
+            self.total -= oldest
         self.order.append(tokens)
         insort(self.ranked, tokens)
+        self.total += tokens
+
+    @property
+    def mean(self) -> int:
+        """Mean length, rounded up."""
+        return -(-self.total // len(self.order))
 
     def quantile(self, q: float, *, above: int = 0) -> int | None:
         """The q-quantile of the samples > `above`; None when fewer than five are."""
@@ -58,7 +72,12 @@ class _Samples:
 def class_keys(tenant: str, prompt_tokens: int, max_tokens: int) -> tuple[ClassKey, ...]:
     """The class of a request and its parents, most specific first."""
     prompt, limit = prompt_tokens.bit_length(), max_tokens.bit_length()
-    return (("tenant", tenant, prompt, limit), ("any", prompt, limit), ("limit", limit), ("all",))
+    return (
+        ("tenant", tenant, prompt, limit),
+        ("any", prompt, limit),
+        ("limit", limit),
+        _EVERYTHING,
+    )
 
 
 class OutputLengths:
@@ -89,21 +108,30 @@ class OutputLengths:
     ) -> Prediction:
         """Output of a request not yet started, at the quantile of `settings`."""
         if ignore_eos or min_tokens >= max_tokens:
-            return Prediction(max_tokens, max_tokens, True, 0, keys[0])
+            return Prediction(max_tokens, max_tokens, max_tokens, True, 0, keys[0])
         key, samples = self._known(keys, settings)
         if samples is None:
             guess = _within(settings.cold_start_output_tokens, min_tokens, max_tokens)
-            return Prediction(guess, guess, False, 0, key)
+            expected = min(guess, self._first_guess(guess))
+            return Prediction(guess, expected, expected, False, 0, key)
         # min_tokens cuts the distribution from below, it does not shift it
         high = samples.quantile(settings.output_quantile) or max_tokens
         middle = samples.quantile(0.5) or max_tokens
         return Prediction(
             _within(high, min_tokens, max_tokens),
             _within(middle, min_tokens, max_tokens),
+            _within(samples.mean, min_tokens, max_tokens),
             False,
             len(samples.order),
             key,
         )
+
+    def _first_guess(self, otherwise: int) -> int:
+        """Mean of whatever has finished: no ground for a price, but better for a waiting time."""
+        everything = self._classes.get(_EVERYTHING)
+        if everything is None or len(everything.order) < _MIN_SURVIVORS:
+            return otherwise
+        return everything.mean
 
     def extend(
         self, keys: tuple[ClassKey, ...], settings: Settings, *, produced: int, max_tokens: int
@@ -118,9 +146,10 @@ class OutputLengths:
     def _known(
         self, keys: tuple[ClassKey, ...], settings: Settings
     ) -> tuple[ClassKey, _Samples | None]:
+        enough = min(max(_MIN_SURVIVORS, settings.cold_start_requests), _SAMPLES_PER_CLASS)
         for key in keys:
             samples = self._classes.get(key)
-            if samples and len(samples.order) >= max(_MIN_SURVIVORS, settings.cold_start_requests):
+            if samples and len(samples.order) >= enough:
                 return key, samples
         return keys[0], None
 

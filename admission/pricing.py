@@ -25,4 +25,6 @@ def quote(offer: Offer, engine: EngineShape, lengths: OutputLengths, settings: S
         prompt.max_tokens if worst else predicted.tokens
         for prompt, predicted in zip(shape.prompts, predictions, strict=True)
     )
-    return Quote(price(shape, engine, outputs, reserve=worst), predictions, keys)
+    expected = tuple(predicted.expected_tokens for predicted in predictions)
+    priced = price(shape, engine, outputs, expected=expected, reserve=worst)
+    return Quote(priced, predictions, keys)

@@ -37,7 +37,7 @@ class Load:
     tokens: int = 0
     prefill_tokens: int = 0
     area_block_steps: int = 0
-    output_steps: int = 0
+    sequence_steps: int = 0
 
     def count(self, ticket: Ticket, sign: int) -> None:
         """Count a ticket in (+1) or out (-1)."""
@@ -46,7 +46,7 @@ class Load:
         self.tokens += sign * price.line_tokens
         self.prefill_tokens += sign * price.prefill_tokens
         self.area_block_steps += sign * price.area_block_steps
-        self.output_steps += sign * price.output_tokens
+        self.sequence_steps += sign * price.sequence_steps
 
     def add(self, part: "Load", share: float = 1.0) -> None:
         """Add a share (0-1) of another load, rounded down."""
@@ -55,7 +55,7 @@ class Load:
             self.tokens += int(part.tokens * share)
             self.prefill_tokens += int(part.prefill_tokens * share)
             self.area_block_steps += int(part.area_block_steps * share)
-            self.output_steps += int(part.output_steps * share)
+            self.sequence_steps += int(part.sequence_steps * share)
 
 
 class _Class:
