@@ -36,7 +36,7 @@ class LineSection(Section):
         le=1_000_000,
         what="Requests that may wait, all tenants together",
         unit="requests",
-        why="above what 30 s can serve, so that deadlines refuse first",
+        why="8 x A10 serve about 50 in 30 s: deadlines refuse first, this bounds memory",
         zero="0: nobody waits; what cannot start now is refused",
     )
     max_requests_per_tenant: int = key(
@@ -54,7 +54,7 @@ class LineSection(Section):
         le=1_000_000_000_000,
         what="Prompt and predicted output tokens that may wait, all requests together",
         unit="tokens",
-        why="about seven full caches of the 8 x A10 profile; bounds memory held by waiting prompts",
+        why="about seven full caches of the 8 x A10 profile; bounds what long prompts can hold",
         zero="0: nobody waits; what cannot start now is refused",
     )
 
@@ -111,7 +111,7 @@ class AdmissionSection(Section):
         what="Predicted output length until a traffic class is known; never above the request's "
         "max_tokens",
         unit="tokens",
-        why="longer than nine in ten chat answers",
+        why="98.8 to 100 % of the answers in the six traces studied are no longer",
     )
     cold_start_requests: int = key(
         _DEFAULT.cold_start_requests,
@@ -126,9 +126,9 @@ class AdmissionSection(Section):
         ge=0.05,
         le=3600,
         what="How long a request may wait for its first token when it does not say so itself "
-        "(`x-slo-ttft-ms`); a predicted wait above it is refused at once",
+        "(`x-slo-ttft-ms`); who would predictably wait longer is refused at once",
         unit="seconds",
-        why="people stop waiting before that; judges that hold 100s of clients do not",
+        why="load tools and agents wait that long; lower it to what your users were promised",
     )
     ttft_deadline_max_s: float = key(
         _DEFAULT.ttft_deadline_max_s,

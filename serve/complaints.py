@@ -58,6 +58,8 @@ def _each(model: type[BaseModel], detail: ErrorDetails) -> Iterator[Complaint]:
         yield from (Complaint((*path, name), text) for name, text in reason.refused)
     elif isinstance(reason, ValueError):
         yield Complaint(path, str(reason))
+    elif detail["type"] == "invalid_key":
+        yield Complaint(path, "a key must be text")
     elif detail["type"] == "extra_forbidden":
         yield Complaint(path, _unknown(model, path))
     else:
@@ -98,14 +100,19 @@ def _nearest(owner: type[BaseModel], name: str) -> str | None:
     near = difflib.get_close_matches(name, owner.model_fields, n=1, cutoff=0.7)
     if not near:
         return None
-    units = {key.path: key.unit for key in keys_of(owner)}
-    return f"{near[0]} ({units[near[0]]})" if near[0] in units else near[0]
+    return next((_with_unit(key) for key in keys_of(owner) if key.path == near[0]), near[0])
 
 
 def _elsewhere(model: type[BaseModel], name: str) -> str | None:
     """A key of that name in another section, or its flat spelling (line_max_requests)."""
     spelled = (key for key in keys_of(model) if _same_name(key, name))
-    return next((f"{key.path} ({key.unit})" for key in spelled), None)
+    return next((_with_unit(key) for key in spelled), None)
+
+
+def _with_unit(key: Key) -> str:
+    """The key, and its unit where it counts something: that is what wrong names are about."""
+    counts = isinstance(key.default, int | float) and not isinstance(key.default, bool)
+    return f"{key.path} ({key.unit})" if counts else key.path
 
 
 def _same_name(key: Key, name: str) -> bool:

@@ -58,8 +58,8 @@ _ENVIRONMENT: dict[str, str] = {
     "VLLM_USE_RUST_FRONTEND": _LISTENS,
 }
 _ENVIRONMENT_PREFIXES: dict[str, str] = {
-    "RAY_": "Ray reads it in its own processes before a replica exists; "
-    "set it in the environment of `sluice serve` or `ray start`",
+    "VLLM_DP_": _ONE_ENGINE,
+    "RAY_": "Ray reads it in its own processes before a replica exists; set it where Ray starts",
 }
 
 
@@ -69,6 +69,16 @@ class KeysRefusedError(ValueError):
     def __init__(self, refused: Iterable[tuple[str, str]]) -> None:
         self.refused = tuple(refused)
         super().__init__("; ".join(f"{name}: {message}" for name, message in self.refused))
+
+
+def by_reason() -> dict[str, list[str]]:
+    """Every refused argument and variable, those that share a reason together; for the docs."""
+    found: dict[str, list[str]] = {}
+    exact = REASONS | _ENVIRONMENT
+    prefixes = {f"{prefix}*": why for prefix, why in (_PREFIXES | _ENVIRONMENT_PREFIXES).items()}
+    for name, reason in (exact | prefixes).items():
+        found.setdefault(reason, []).append(name)
+    return found
 
 
 def check_arguments(names: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError, ValidationInfo, field_validator
 
 from serve import refused_arguments
 from serve.admission_section import AdmissionSection, LineSection, StaticSection
-from serve.complaints import Complaint, ProfileError, complaints, profile_error
+from serve.complaints import ProfileError, complaints, profile_error
 from serve.keys import key, plain
 from serve.sections import AccessSection, EngineSection, HttpSection, Section, TelemetrySection
 from serve.yaml_file import YamlFile, read_yaml
@@ -166,10 +166,6 @@ def _validated(model: type[_Model], file: YamlFile) -> _Model:
         known = ", ".join(model.model_fields)
         found = "is empty" if file.values is None else "holds no keys"
         raise ProfileError(f"{file.source}: {found}; expected a mapping with the keys {known}")
-    unnamed = [name for name in file.values if not isinstance(name, str)]
-    if unnamed:
-        found_keys = [Complaint((str(name),), "a key must be a word") for name in unnamed]
-        raise profile_error(file.source, found_keys, file.lines)
     try:
         return model.model_validate(file.values)
     except ValidationError as error:

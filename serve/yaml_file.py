@@ -8,6 +8,7 @@ import yaml
 
 from serve.complaints import Complaint, ProfileError, profile_error
 
+_KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 _MAX_BYTES = 1_048_576  # a profile has some KB; more is some other file
 
 
@@ -31,6 +32,7 @@ def parse_yaml(text: str, source: str) -> YamlFile:
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
+        lines = _lines(node, source)  # first: constructing writes merged keys into the nodes
         values = None if node is None else loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -38,13 +40,17 @@ def parse_yaml(text: str, source: str) -> YamlFile:
         raise ProfileError(f"{place}: not valid YAML: {error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
         raise ProfileError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
-    return YamlFile(source, values, _lines(node, source))
+    except RecursionError:
+        raise ProfileError(f"{source}: not valid YAML: nested too deeply") from None
+    return YamlFile(source, values, lines)
 
 
 def _text(path: Path) -> str:
     try:
         if path.is_dir():
             raise ProfileError(f"{path}: is a folder; give the path of a YAML file")
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise ProfileError(f"{path}: not a plain file; give a YAML file")
         raw = path.read_bytes() if path.stat().st_size <= _MAX_BYTES else None
     except FileNotFoundError:
         raise ProfileError(f"{path}: no such file") from None
@@ -59,28 +65,31 @@ def _text(path: Path) -> str:
 
 
 def _lines(root: yaml.Node | None, source: str) -> dict[tuple[str, ...], int]:
-    """Line of every key; a key that stands twice in one mapping is an error naming both lines."""
+    """Line of every key. A key that stands twice in one mapping or is no text is an error."""
     lines: dict[tuple[str, ...], int] = {}
-    twice: list[Complaint] = []
-    for path, line in _keys(root, (), set()):
+    found: list[Complaint] = []
+    for path, key in _keys(root, (), set()):
+        line = key.start_mark.line + 1
         if path in lines:
-            twice.append(Complaint(path, f"stands twice, in lines {lines[path]} and {line}"))
+            found.append(Complaint(path, f"stands twice, in lines {lines[path]} and {line}"))
+        if key.tag not in _KEY_TAGS:
+            found.append(Complaint(path, "YAML reads this key as no text; put it in quotes"))
         lines.setdefault(path, line)
-    if twice:
-        raise profile_error(source, twice, lines)
+    if found:
+        raise profile_error(source, found, lines)
     return lines
 
 
 def _keys(
     node: yaml.Node | None, above: tuple[str, ...], seen: set[int]
-) -> Iterator[tuple[tuple[str, ...], int]]:
+) -> Iterator[tuple[tuple[str, ...], yaml.Node]]:
     if node is None or id(node) in seen:  # an alias: its keys are known where they were written
         return
     seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             path = (*above, str(key.value))
-            yield path, key.start_mark.line + 1
+            yield path, key
             yield from _keys(value, path, seen)
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):

@@ -1,0 +1,87 @@
+"""The tables of docs/configuration.md, drawn from the models: `python -m serve.settings_doc FILE`.
+
+The file is written by hand but for what stands between a pair of marks; that is replaced.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
+from pathlib import Path
+
+from serve.keys import Key, keys_of, plain, section_of
+from serve.refused_arguments import by_reason
+from serve.settings import Profile
+
+
+def main(arguments: list[str]) -> int:
+    """Rewrite the tables of one file in place."""
+    if len(arguments) != 1:
+        sys.stderr.write("usage: python -m serve.settings_doc docs/configuration.md\n")
+        return 2
+    path = Path(arguments[0])
+    path.write_text(current(path.read_text(encoding="utf-8")), encoding="utf-8")
+    return 0
+
+
+def current(text: str) -> str:
+    """`text` with every table as the code stands now."""
+    for name, table in TABLES.items():
+        body = "\n".join(table()).strip()
+        before, begin, _, end, after = re.split(
+            rf"(<!-- {name}: begin.*?-->\n)(.*?)(<!-- {name}: end -->)", text, flags=re.DOTALL
+        )
+        text = f"{before}{begin}\n{body}\n\n{end}{after}"
+    return text
+
+
+def key_tables() -> Iterator[str]:
+    """One heading and table per section of the profile, in the order of the file."""
+    sections: dict[str, list[Key]] = {}
+    for key in keys_of(Profile):
+        sections.setdefault(key.path.split(".", maxsplit=1)[0], []).append(key)
+    for name, keys in sections.items():
+        field = Profile.model_fields[name]
+        model = section_of(field)
+        yield from (f"### `{name}`", "")
+        yield from (((model.__doc__ or "").strip(), "") if model else ())
+        yield "| key | unit | default | valid | what it does | why this default | zero or null |"
+        yield "|---|---|---|---|---|---|---|"
+        yield from (_row(key, name) for key in keys)
+        yield ""
+
+
+def refused_table() -> Iterator[str]:
+    """The vLLM arguments a profile may not set, those with the same reason together."""
+    yield "| argument | why not |"
+    yield "|---|---|"
+    for reason, names in by_reason().items():
+        yield f"| {', '.join(f'`{name}`' for name in names)} | {reason} |"
+
+
+TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
+    "keys": key_tables,
+    "refused": refused_table,
+}
+
+
+def _row(key: Key, section: str) -> str:
+    name = key.path.removeprefix(f"{section}.")
+    cells = (f"`{name}`", key.unit, f"`{_default(key.default)}`", key.allowed, key.what, key.why)
+    return f"| {' | '.join(cells)} | {key.zero or _no_zero(key)} |"
+
+
+def _no_zero(key: Key) -> str:
+    return "0 is refused" if isinstance(key.default, int | float) and key.default else "-"
+
+
+def _default(value: object) -> str:
+    if isinstance(value, Enum):
+        return str(value.value)
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return plain(value) if isinstance(value, int | float) else str(value)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
