@@ -97,7 +97,7 @@ class Edge:
             _log.exception("Request %s failed at the edge", call.request_id)
             if reply.started:
                 raise  # the server cuts the connection: the caller sees a broken answer as broken
-            await reply.problem(error(500, "The request failed inside the server.", call.family))
+            await reply.failed()
         finally:
             if self._telemetry.access_log is not None:
                 line = access_line(call, ended_at_s=self._gate.now_s())
@@ -148,9 +148,7 @@ class Edge:
         if caller.has_left:
             return None
         if call.route.kind is Kind.OURS:
-            question = Question(call.tenant, scope["query_string"].decode("latin-1"), body.fields)
-            page = await self._routes.answer(call.route, question)
-            await reply.whole(page.status, page.headers, page.body)
+            await self._ours(call, reply, scope, call.route, body)
             return None
         if call.route.kind is Kind.GENERATION:
             problem = self._make_visit(call, body)
@@ -166,6 +164,16 @@ class Edge:
         else:
             methods = ", ".join(allow.methods_of(call.path))
             await reply.whole(200, [(b"allow", methods.encode())], b"")
+
+    async def _ours(self, call: Call, reply: Reply, scope: Scope, route: Route, body: Body) -> None:
+        question = Question(
+            tenant=call.tenant,
+            query=scope["query_string"].decode("latin-1"),
+            accept=call.headers.get("accept", ""),
+            body=body.fields,
+        )
+        page = await self._routes.answer(route, question)
+        await reply.whole(page.status, page.headers, page.body)
 
     async def _body_of(self, call: Call, caller: Caller, route: Route) -> Body | Problem:
         if call.method != "POST":

@@ -15,6 +15,9 @@ from serve.visit import Family
 RawHeaders = list[tuple[bytes, bytes]]
 
 BODY_TIMEOUT_S = 60.0  # a body that trickles holds one of Serve's places; proxies allow as much
+# Read and thrown away beyond the limit: a client that sends all before it reads would find the
+# connection broken instead of the answer. Beyond this much it shall.
+DISCARD_BYTES = 33_554_432
 _HEADER_OVERHEAD_BYTES = 4  # ": " and the end of the line, as HAProxy counts them
 
 # Where text stands that surely becomes part of the prompt; tools and documents may not, as the
@@ -53,21 +56,24 @@ async def read_body(
 ) -> bytes | Problem:
     """The whole body, or the problem with it. `declared` is content-length, absent when chunked.
 
-    Over the limit nothing more is kept or awaited: the server throws the rest away. When the
-    caller leaves meanwhile the body is what came so far; nobody will read the answer.
+    Of a body over the limit nothing more is kept. When the caller leaves meanwhile the body is
+    what came so far; nobody will read the answer.
     """
-    if declared is not None and declared.isdecimal() and int(declared) > limits.max_body_bytes:
+    limit = limits.max_body_bytes
+    if declared is not None and declared.isdecimal() and int(declared) > limit + DISCARD_BYTES:
         return _too_large(limits, family)
-    body = bytearray()
+    body, size = bytearray(), 0
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             async for chunk in caller.chunks():
-                body += chunk
-                if len(body) > limits.max_body_bytes:
-                    return _too_large(limits, family)
+                size += len(chunk)
+                if size <= limit:
+                    body += chunk
+                elif size > limit + DISCARD_BYTES:
+                    break
     except TimeoutError:
         return error(408, f"Request body took longer than {BODY_TIMEOUT_S:.0f} s.", family)
-    return bytes(body)
+    return _too_large(limits, family) if size > limit else bytes(body)
 
 
 def _too_large(limits: HttpSection, family: Family) -> Problem:

@@ -47,7 +47,7 @@ class JsonLines:
                 self._out.write(json.dumps(line, default=str) + "\n")
                 if self._lines.empty():  # one flush for a burst of lines
                     self._out.flush()
-            except (OSError, ValueError) as error:
+            except (OSError, TypeError, ValueError) as error:
                 self.dropped += 1
                 _log.warning("A log line was not written: %s", error)
         self._out.flush()

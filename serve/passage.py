@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Scope
 from serve.call import Call
 from serve.caller import Caller
 from serve.gate_like import GateLike
-from serve.problems import ENGINE_DOWN, answer, error
+from serve.problems import answer
 from serve.reply import Reply
 from serve.scrub import with_trace
 from serve.tracing import Tracing
@@ -112,10 +112,7 @@ class Passage:
             return
         if reply.started:
             raise ConnectionAbortedError("the app ended in the middle of its answer")
-        if self._gate.healthy:
-            await reply.problem(error(500, "The request failed inside the server.", call.family))
-        else:
-            await reply.problem(answer(ENGINE_DOWN, call.family))
+        await reply.failed()
 
 
 def _note(life: asyncio.Task[None]) -> None:

@@ -57,6 +57,14 @@ class Reply:
         """Answers with `problem`; whatever the app still sends is dropped."""
         await self.whole(problem.status, problem.headers, problem.body)
 
+    async def failed(self) -> None:
+        """Answers for an app that ended without an answer of its own."""
+        if self._gate.healthy:
+            fault = "The request failed inside the server."
+            await self.problem(error(500, fault, self._call.family))
+        else:
+            await self.problem(self._engine_down())
+
     async def whole(self, status: int, headers: RawHeaders, body: bytes) -> None:
         """Answers in one piece."""
         if self.finished or self._caller.has_left:
@@ -83,7 +91,7 @@ class Reply:
         elif more and not message.get("body"):
             return
         elif more and not self._gate.healthy:
-            await self.problem(_with_cors(answer(ENGINE_DOWN, self._call.family), start))
+            await self.problem(_with_cors(self._engine_down(), start))
         else:
             await self._open(start["status"], start["headers"])
             self._note_first_byte()
@@ -97,10 +105,15 @@ class Reply:
         if more:
             return
         if not is_callers(start["status"]) and not self._gate.healthy:
-            problem = answer(ENGINE_DOWN, self._call.family)
+            problem = self._engine_down()
         else:
             problem = _in_shape(start["status"], bytes(self._error_body), self._call)
         await self.problem(_with_cors(problem, start))
+
+    def _engine_down(self) -> Problem:
+        if self._call.visit is not None:
+            self._call.visit.verdict = ENGINE_DOWN
+        return answer(ENGINE_DOWN, self._call.family)
 
     async def _open(self, status: int, headers: RawHeaders) -> None:
         self._call.status = status
@@ -166,5 +179,5 @@ def _message_of(body: bytes) -> tuple[str, str | None]:
         fault = document.get("error", document.get("detail", document))
     if isinstance(fault, dict) and isinstance(fault.get("message"), str):
         param = fault.get("param")
-        return fault["message"], param if isinstance(param, str) else None
+        return fault["message"], param.removeprefix("body.") if isinstance(param, str) else None
     return fault if isinstance(fault, str) else json.dumps(fault), None

@@ -7,7 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import parse_qs
 
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 
 from serve.allow import GENERATION_PATHS, Route
 from serve.gate_like import GateLike
@@ -28,6 +29,7 @@ class Question:
 
     tenant: Tenant
     query: str = ""
+    accept: str = ""
     body: dict[str, Any] = field(default_factory=dict)
 
 
@@ -77,8 +79,10 @@ class Routes:
     async def _version(self, _: Question) -> Page:
         return _json(self._versions)
 
-    async def _metrics(self, _: Question) -> Page:
-        return Page(generate_latest(self._registry), content_type=CONTENT_TYPE_LATEST)
+    async def _metrics(self, question: Question) -> Page:
+        """Plain text or OpenMetrics, as the scraper's `Accept` asks."""
+        encode, content_type = choose_encoder(question.accept)
+        return Page(encode(self._registry), content_type=content_type)
 
     async def _state(self, _: Question) -> Page:
         return _json(self._gate.state())

@@ -107,7 +107,7 @@ async def test_a_stream_goes_through_message_by_message_and_as_it_is() -> None:
     [
         (
             400,
-            {"error": {"message": "Bad.", "type": "BadRequestError", "param": "n", "code": 400}},
+            {"error": {"message": "Bad.", "type": "Bad Request", "param": "body.n", "code": 400}},
             400,
             {"message": "Bad.", "type": "invalid_request_error", "param": "n"}
             | {"code": "invalid_request"},

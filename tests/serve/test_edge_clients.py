@@ -111,9 +111,10 @@ async def served(at: House) -> AsyncIterator[httpx2.AsyncClient]:
         await task
 
 
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_ten_megabytes_are_answered_413_and_the_connection_stays_usable(
-    chunked: bool,
+async def test_ten_megabytes_are_answered_413_whatever_the_client_does_with_its_connection(
+    chunked: bool, connection: str
 ) -> None:
     at = house(limits=HttpSection(max_body_bytes=1_000_000))
 
@@ -123,7 +124,8 @@ async def test_ten_megabytes_are_answered_413_and_the_connection_stays_usable(
 
     async with served(at) as client:
         content = pieces() if chunked else b"x" * 10_485_760
-        big = await client.post("/v1/chat/completions", content=content)
+        headers = {"connection": connection}
+        big = await client.post("/v1/chat/completions", content=content, headers=headers)
         assert big.status_code == 413
         assert big.json()["error"]["code"] == "request_too_large"
         assert (await client.get("/health")).json() == {"status": "ok"}

@@ -191,17 +191,33 @@ async def test_the_deepest_allowed_body_passes() -> None:
 
 @pytest.mark.parametrize("declared", [True, False], ids=["content-length", "chunked"])
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/detokenize"])
-async def test_a_body_over_the_limit_is_413_and_read_no_further(path: str, declared: bool) -> None:
+async def test_a_body_over_the_limit_is_413_once_it_has_been_thrown_away(
+    path: str, declared: bool
+) -> None:
     at = house(limits=HttpSection(max_body_bytes=1024))
     headers = {"content-length": "5000"} if declared else {"transfer-encoding": "chunked"}
-    call = Exchange(path=path, headers=headers)
-    for _ in range(5):
+    call = Exchange(path=path, headers=headers).begin(at.edge)
+    for _ in range(4):
         call.give(b"x" * 1000, more=True)
-    await call.begin(at.edge).end()
+        await settle()
+        assert call.sent == []  # a client that does not read yet would never see it
+    call.give(b"x" * 1000)
+    await call.end()
     assert call.status == 413
     assert call.answer_json["error"]["type"] in {"invalid_request_error", "request_too_large"}
-    assert call.incoming.qsize() == (5 if declared else 3)
     assert at.app.scopes == []
+
+
+@pytest.mark.parametrize("declared", [True, False], ids=["content-length", "chunked"])
+async def test_a_body_without_end_is_not_read_to_its_end(declared: bool) -> None:
+    at = house(limits=HttpSection(max_body_bytes=1024))
+    headers = {"content-length": str(10**12)} if declared else {"transfer-encoding": "chunked"}
+    call = Exchange(headers=headers)
+    for _ in range(40):
+        call.give(bytes(1_048_576), more=True)
+    await call.begin(at.edge).end()
+    assert call.status == 413
+    assert call.incoming.qsize() == (40 if declared else 7)
 
 
 async def test_a_chunked_body_without_a_length_is_put_together() -> None:

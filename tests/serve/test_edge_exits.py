@@ -182,6 +182,7 @@ async def test_an_engine_that_dies_with_leases_out_answers_503_before_the_first_
         await call.end()
         assert call.status == 503
         assert call.answer_headers["x-sluice-reason"] == "engine_down"
+    assert {line["reason"] for line in at.log} == {"engine_down"}
     assert len(at.gate.left) == 3
     assert not at.gate.held
 
