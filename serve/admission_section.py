@@ -32,21 +32,20 @@ class LineSection(Section):
 
     max_requests: int = key(
         _DEFAULT.line_max_requests,
-        ge=0,
+        ge=1,
         le=1_000_000,
         what="Requests that may wait, all tenants together",
         unit="requests",
         why="8 x A10 serve about 50 in 30 s: deadlines refuse first, this bounds memory",
-        zero="0: nobody waits; what cannot start now is refused",
+        zero="0 is refused; for no line at all set `line.max_tokens: 0`",
     )
     max_requests_per_tenant: int = key(
         _DEFAULT.line_max_requests_per_tenant,
-        ge=0,
+        ge=1,
         le=1_000_000,
         what="Requests of one tenant that may wait; at most `max_requests`",
         unit="requests",
         why="one tenant leaves at least half the line to others",
-        zero="0: nobody waits; what cannot start now is refused",
     )
     max_tokens: int = key(
         _DEFAULT.line_max_tokens,

@@ -250,5 +250,14 @@ def test_a_user_config_with_a_number_for_a_key_is_refused() -> None:
         parse_admission({"line": {7: 1}})
 
 
+def test_a_line_of_no_requests_is_refused_because_nothing_would_ever_start() -> None:
+    with pytest.raises(ProfileError, match=r"line.max_requests: 0 is not valid"):
+        parse_admission({"line": {"max_requests": 0, "max_requests_per_tenant": 0}})
+
+
+def test_a_line_of_no_tokens_is_a_gateway_without_a_line() -> None:
+    assert parse_admission({"line": {"max_tokens": 0}}).settings().line_max_tokens == 0
+
+
 def test_an_empty_user_config_means_the_defaults() -> None:
     assert parse_admission({}) == AdmissionSection()
