@@ -10,8 +10,10 @@ _NOISE = re.compile(
     r"^\s*File \"|Traceback|~~~|\^\^\^|see (?:root cause|stack trace) above|for more info",
     re.IGNORECASE,
 )
-_VLLM_PREFIX = re.compile(r"^\S*\([^)]*pid=\d+\)\s*|\[[\w/.-]+\.py:\d+\]\s*")
+# "(EngineCore pid=7) ERROR 11-22 11:37:44 [core.py:900] " before each line of a vLLM traceback
+_VLLM_PREFIX = re.compile(r"^\([^)]*pid=\d+\) (?:ERROR|CRITICAL) [\d: -]+\[[\w/.-]+:\d+\] ")
 _TAIL_BYTES = 200_000
+_WIDTH = 300  # vLLM prints whole configurations in one line
 
 
 def last_words(logs: Path, *, lines: int = 12) -> list[str]:
@@ -22,9 +24,10 @@ def last_words(logs: Path, *, lines: int = 12) -> list[str]:
     found: dict[str, None] = {}
     files = [*logs.glob("worker-*"), *logs.glob("serve/*.log")]
     for file in sorted(files, key=lambda each: each.stat().st_mtime):
-        for line in _tail(file).splitlines():
+        for written in _tail(file).splitlines():
+            line = _VLLM_PREFIX.sub("", written)
             if _TOLD.search(line) and not _NOISE.search(line):
-                found[_VLLM_PREFIX.sub("", line).strip()[:300]] = None
+                found[line.strip()[:_WIDTH]] = None
     return list(found)[-lines:]
 
 

@@ -10,10 +10,16 @@ import ray
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from admission.decision import Reason, Rejected
 from serve import problems
 from serve.allow import family_of
 
 _SERVES_OWN = "/-/"  # HAProxy's health checks of the proxy itself
+_NOBODY = Rejected(
+    Reason.ENGINE_DOWN,
+    "No engine is ready behind this gateway: it is starting or being replaced. Try again shortly.",
+    retry_after_s=30.0,  # a small engine is back by then; a large one says so again
+)
 
 
 def middlewares() -> list[Middleware]:
@@ -40,7 +46,7 @@ class NobodyServes:
         if scope["type"] != "http" or scope["path"].startswith(_SERVES_OWN):
             await self._app(scope, receive, send)
             return
-        problem = problems.answer(problems.ENGINE_DOWN, family_of(scope["path"]))
+        problem = problems.answer(_NOBODY, family_of(scope["path"]))
         headers = [*problem.headers, (b"content-length", str(len(problem.body)).encode())]
         await send({"type": "http.response.start", "status": problem.status, "headers": headers})
         await send({"type": "http.response.body", "body": problem.body})

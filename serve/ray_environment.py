@@ -41,6 +41,8 @@ FIXED: Mapping[str, str] = {
     # A second thread per replica costs a hop per token and protects from nothing we do.
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
     "RAY_USE_UVLOOP": "1",
+    # Ray's workers are nice to everything else on the machine (15); engine and HAProxy inherit it.
+    "RAY_worker_niceness": "0",
     "RAY_SERVE_LOG_TO_STDERR": "0",  # to Ray's log files only
     # Nothing is reported to anybody.
     "RAY_USAGE_STATS_ENABLED": "0",

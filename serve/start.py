@@ -19,7 +19,7 @@ from serve.signals import Interrupted, Signals
 from serve.tenants import Keys, load_keys, require_safe_binding
 
 GOOD, BAD, DOWN = 0, 2, 4  # exit codes (CONTRACTS)
-_POLL_S = 0.2
+_POLL_S = 0.5  # each asks Serve's controller
 _LOOK_S = 2.0  # how often Serve is asked about the replicas while all is well
 _ANSWER_TIMEOUT_S = 5.0
 

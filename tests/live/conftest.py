@@ -1,0 +1,60 @@
+"""Real gateways, one at a time: two engines on a small machine only wait for each other."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.live.gateway import Gateway, free_port, serve, write_profile
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what is here `live`; the hook sees the items of all folders."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker("live")
+
+
+class OneAtATime:
+    """Calling it gives a running gateway with a changed profile, as `write_profile` takes them.
+
+    The same changes again give the same gateway; others end it first. So tests that share a
+    profile stand in one module.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._running: tuple[str, Gateway] | None = None
+
+    def __call__(self, **changes: Mapping[str, Any]) -> Gateway:
+        """Returns when it answers; NotStartedError with its words when it does not."""
+        name = repr(sorted(changes.items()))
+        if self._running is None or self._running[0] != name or not self._running[1].healthy():
+            self.end()
+            profile = write_profile(self._folder, **changes)
+            gateway = serve(profile, port=free_port(), folder=self._folder)
+            self._running = name, gateway
+            gateway.wait_until_ready()
+        return self._running[1]
+
+    def end(self) -> None:
+        """Afterwards nothing runs."""
+        running, self._running = self._running, None
+        if running is not None:
+            running[1].end()
+
+
+@pytest.fixture(scope="session")
+def gateway_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneAtATime]:
+    """`gateway_of(engine_args={"max_num_seqs": 4}, admission={"mode": "off"})`."""
+    one = OneAtATime(tmp_path_factory.mktemp("gateway"))
+    yield one
+    one.end()
+
+
+@pytest.fixture
+def gateway(gateway_of: OneAtATime) -> Gateway:
+    """The gateway most tests talk to: the small model, as in configs/smollm2-cpu.yaml."""
+    return gateway_of()

@@ -1,0 +1,154 @@
+"""A real gateway for a test: started as a user starts it, and gone afterwards whatever happens."""
+
+import copy
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from serve import orphans
+
+ROOT = Path(__file__).resolve().parents[2]
+START_S = 420.0  # two cores that others use as well; half a minute on an idle machine
+_TEST = "SLUICE_TEST"  # on everything that a test started, the guard included
+
+
+class NotStartedError(AssertionError):
+    """The gateway ended before it was ready; the message is what it wrote."""
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """One `sluice serve` (or another command) and everything it started."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    output: Path  # what it wrote, access log included
+    mark: str
+
+    @property
+    def url(self) -> str:
+        """Without a slash at the end; append `/v1` for OpenAI's SDK."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def written(self) -> str:
+        """Everything so far."""
+        return self.output.read_text(errors="replace")
+
+    def living(self) -> list[int]:
+        """Processes that it started, directly or not, and that have not ended."""
+        return orphans.marked(self.mark)
+
+    def find(self, title: str) -> list[int]:
+        """Those whose command line contains `title`, e.g. "EngineCore" or "haproxy"."""
+        return [pid for pid in self.living() if title in _command_of(pid)]
+
+    def healthy(self) -> bool:
+        """Whether GET /health answers 200."""
+        return self.get("/health") == http.client.OK
+
+    def get(self, path: str, *, timeout_s: float = 10.0) -> int | None:
+        """The status of a GET; None when nobody answers."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status
+        except OSError:
+            return None
+        finally:
+            connection.close()
+
+    def wait_until_ready(self) -> None:
+        """Returns when it answers; raises NotStartedError with its words when it ends instead."""
+
+        def ready_or_ended() -> bool:
+            return self.process.poll() is not None or self.healthy()
+
+        wait_until(ready_or_ended, within_s=START_S, every_s=0.5, what=self.written)
+        if self.process.poll() is not None:
+            raise NotStartedError(self.written())
+
+    def stop(self, number: signal.Signals = signal.SIGINT, *, within_s: float = 60.0) -> int:
+        """Sends a signal and waits for the end; the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(within_s)
+
+    def end(self) -> None:
+        """The last resort of a fixture: by the mark, whatever state it is in."""
+        orphans.end(self.mark, grace_s=5.0)
+        self.process.wait(10.0)
+
+
+def start(command: list[str], *, port: int, folder: Path, **environment: str) -> Gateway:
+    """Runs `command` from the checkout with its output in a file; returns at once."""
+    name = uuid.uuid4().hex
+    output = folder / f"{name}.txt"
+    with output.open("wb") as file:
+        process = subprocess.Popen(  # noqa: S603 - our own
+            command,
+            cwd=ROOT,
+            env=os.environ | environment | {_TEST: name},
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # a Ctrl-C meant for pytest
+        )
+    return Gateway(process, port, output, f"{_TEST}={name}")
+
+
+def serve(profile: Path, *, port: int, folder: Path) -> Gateway:
+    """`sluice serve --config profile --port port`; returns at once."""
+    words = [sys.executable, "-m", "serve.cli", "serve", "--config", str(profile)]
+    return start([*words, "--port", str(port)], port=port, folder=folder)
+
+
+def write_profile(folder: Path, **changes: Mapping[str, Any]) -> Path:
+    """configs/smollm2-cpu.yaml with some keys of some sections changed.
+
+    `write_profile(folder, engine_args={"max_num_seqs": 4}, admission={"mode": "off"})`. Without
+    changes it is the small engine of the live tests: no compilation, so it starts sooner.
+    """
+    profile = yaml.safe_load((ROOT / "configs" / "smollm2-cpu.yaml").read_text())
+    quick = {"engine_args": {"enforce_eager": True}, "telemetry": {"access_log": None}}
+    for section, keys in [*quick.items(), *copy.deepcopy(changes).items()]:
+        profile[section].update(keys)
+    path = folder / f"profile-{uuid.uuid4().hex[:8]}.yaml"
+    path.write_text(yaml.safe_dump(profile))
+    return path
+
+
+def free_port() -> int:
+    """A TCP port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(
+    true: Callable[[], bool],
+    *,
+    within_s: float,
+    every_s: float = 0.1,
+    what: Callable[[], str] = str,
+) -> None:
+    """Returns once `true()` is; fails after `within_s` with what `what` says."""
+    end_s = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < end_s, f"not within {within_s} s: {what()}"
+        time.sleep(every_s)
+
+
+def _command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""

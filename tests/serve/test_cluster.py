@@ -1,0 +1,196 @@
+"""What a start computes before anything is started, and how it says that it cannot."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from serve import cluster, haproxy, orphans, ray_environment
+from serve.last_words import cause, last_words
+from serve.settings import Profile, load_profile, parse_admission
+from serve.start import welcome
+
+ROOT = Path(__file__).resolve().parents[2]
+PROFILE = ROOT / "configs" / "smollm2-cpu.yaml"
+
+
+@pytest.fixture
+def profile() -> Profile:
+    return load_profile(PROFILE)
+
+
+@pytest.fixture
+def environment(profile: Profile, tmp_path: Path) -> dict[str, str]:
+    ports = ray_environment.Ports(1, 2, 3, 4, 5, 20_000)
+    return ray_environment.of_one_machine(profile, folder=tmp_path, ports=ports)
+
+
+def test_serves_own_limits_sit_above_ours(profile: Profile, environment: dict[str, str]) -> None:
+    line_and_slots = profile.admission.line.max_requests + profile.engine_args["max_num_seqs"]
+    assert ray_environment.ongoing_requests(profile) > line_and_slots
+    let_in = int(environment["RAY_SERVE_HAPROXY_MAXCONN"])
+    assert let_in > profile.engine.replicas * ray_environment.ongoing_requests(profile)
+    assert ray_environment.open_files(profile) > 2 * let_in
+
+
+def test_every_port_and_file_of_a_start_is_its_own(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    files = [name for name, value in environment.items() if value.startswith("/")]
+    assert all(Path(environment[name]).is_relative_to(tmp_path) for name in files)
+    assert len(files) == 7
+    assert environment["RAY_SERVE_HAPROXY_STATS_PORT"] == "1"
+    assert environment["RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT"] == "20099"
+
+
+def test_two_starts_get_different_ports() -> None:
+    first, second = ray_environment.free_ports(), ray_environment.free_ports()
+    assert first.haproxy_stats != second.haproxy_stats
+    assert 20_000 <= first.replicas_from < 32_000
+
+
+def test_the_shell_file_for_other_clusters_sets_the_same() -> None:
+    exported = dict(
+        re.findall(r"^export (\w+)=(\S+)", (ROOT / "deploy" / "env.sh").read_text(), re.MULTILINE)
+    )
+    assert dict(ray_environment.FIXED).items() <= exported.items()
+    others = {"RAY_SERVE_HAPROXY_BINARY_PATH", "RAY_SERVE_HAPROXY_MAXCONN", "RAY_AUTH_MODE"}
+    assert exported.keys() - ray_environment.FIXED.keys() == others
+
+
+def test_the_serve_yaml_carries_the_profiles_admission_section(profile: Profile) -> None:
+    document = yaml.safe_load((ROOT / "deploy" / "serve-config.yaml").read_text())
+    (application,) = document["applications"]
+    (deployment,) = application["deployments"]
+    assert parse_admission(deployment["user_config"]) == profile.admission
+    assert ROOT / application["args"]["config"] == PROFILE
+
+
+def test_haproxys_statistics_and_metrics_move_to_loopback_and_nothing_else_does() -> None:
+    given = "frontend prometheus\n    bind :9101\nfrontend http_frontend\n    bind *:8000\n"
+    given += "listen stats\n  bind *:8404\n"
+    assert haproxy.on_loopback(given) == (
+        "frontend prometheus\n    bind 127.0.0.1:9101\nfrontend http_frontend\n    bind *:8000\n"
+        "listen stats\n  bind 127.0.0.1:8404\n"
+    )
+
+
+def test_a_port_in_use_is_one_clear_message() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(cluster.ClusterError, match=rf"127.0.0.1 port {port}: Address already"):
+            cluster.require_free_port("127.0.0.1", port)
+    cluster.require_free_port("127.0.0.1", port)
+
+
+def test_a_line_longer_than_the_limit_of_open_files_is_refused(profile: Profile) -> None:
+    line = profile.admission.line.model_copy(update={"max_requests": 10**9})
+    admission = profile.admission.model_copy(update={"line": line})
+    with pytest.raises(cluster.ClusterError, match="open files"):
+        cluster.require_open_files(profile.model_copy(update={"admission": admission}))
+
+
+def test_a_marked_process_is_found_and_ended_and_others_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with subprocess.Popen(sleep) as other:  # noqa: S603 - our own
+        mark = orphans.mark("SLUICE_TEST_MARK")
+        with subprocess.Popen(sleep, env=os.environ) as ours:  # noqa: S603 - our own
+            _wait_until(lambda: orphans.marked(mark) == [ours.pid])
+            reaper = threading.Thread(target=ours.wait)  # a zombie has no environment left
+            reaper.start()
+            assert orphans.end(mark, grace_s=5) == [ours.pid]
+            reaper.join()
+            assert ours.returncode == -15
+        assert other.poll() is None
+        other.kill()
+
+
+def test_a_guard_ends_what_a_killed_parent_leaves(tmp_path: Path) -> None:
+    script = (
+        "import subprocess, sys; from pathlib import Path; from serve import orphans\n"
+        "mark = orphans.mark('SLUICE_TEST_GUARD')\n"
+        "orphans.guard(mark, scratch=Path(sys.argv[1], 's'), logs=Path(sys.argv[1], 'l'))\n"
+        "subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
+        "print(mark, flush=True); sys.stdin.read()\n"
+    )
+    logs = tmp_path / "s" / "r" / "session_2026" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "kept.log").write_text("words")
+    (tmp_path / "l").symlink_to(logs)
+    with subprocess.Popen(  # noqa: S603 - our own
+        [sys.executable, "-c", script, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    ) as parent:
+        assert parent.stdout is not None
+        mark = parent.stdout.readline().strip()
+        assert len(orphans.marked(mark)) == 1
+        parent.kill()
+    _wait_until(lambda: not orphans.marked(mark) and not (tmp_path / "s").exists())
+    assert (tmp_path / "l" / "kept.log").read_text() == "words"
+
+
+def test_the_last_words_are_the_errors_without_their_frames(tmp_path: Path) -> None:
+    (tmp_path / "worker-1.err").write_text(
+        "INFO all is well\n"
+        "(EngineCore pid=7) ERROR 11-22 [core.py:900] Traceback (most recent call last):\n"
+        '(EngineCore pid=7) ERROR 11-22 [core.py:900]   File "x.py", line 1, in f\n'
+        "(EngineCore pid=7) ERROR 11-22 [core.py:900] ValueError: no room for KV\n"
+        "(EngineCore pid=7) ERROR 11-22 [core.py:900] ValueError: no room for KV\n"
+    )
+    assert last_words(tmp_path) == ["ValueError: no room for KV"]
+
+
+def test_the_cause_is_the_last_exception_of_a_traceback() -> None:
+    text = "Error:\nTraceback ...\n  raise X\nvllm.EngineStartError: no\nRuntimeError: see above\n"
+    assert cause(text) == "RuntimeError: see above"
+
+
+def test_the_welcome_has_all_that_a_new_user_needs(profile: Profile, tmp_path: Path) -> None:
+    state = {
+        "model": "m",
+        "mode": "enforce",
+        "policy": "footprint",
+        "engine": {"capacity_tokens": 46_464, "max_sequences": 64},
+    }
+    place = cluster.Place("A=b", tmp_path, tmp_path)
+    text = welcome(profile, state, place, with_key=True)
+    assert "http://127.0.0.1:8000/v1/chat/completions" in text
+    assert "46464 tokens" in text
+    assert "Authorization: Bearer" in text
+
+
+def test_help_comes_at_once() -> None:
+    began_s = time.monotonic()
+    subprocess.run([sys.executable, "-m", "serve.cli", "--help"], cwd=ROOT, check=True)
+    imported = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", "import serve.cli"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stderr
+    assert not re.search(r"\b(ray|vllm|pydantic|yaml)\b", imported)
+    assert time.monotonic() - began_s < 30  # not a benchmark: the import list above is the promise
+
+
+def _wait_until(true: Callable[[], bool], within_s: float = 20.0) -> None:
+    end_s = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < end_s
+        time.sleep(0.05)
