@@ -159,7 +159,7 @@ class Edge:
 
     async def _options(self, call: Call, caller: Caller, reply: Reply, scope: Scope) -> None:
         """A browser's preflight is answered by vLLM's CORS layer, as the profile sets it."""
-        if "access-control-request-method" in call.headers:
+        if {"origin", "access-control-request-method"} <= call.headers.keys():
             await self._passage.run(call, caller, reply, dict(scope))
         else:
             methods = ", ".join(allow.methods_of(call.path))

@@ -93,8 +93,12 @@ def with_trace(raw: RawHeaders, trace: Mapping[str, str]) -> RawHeaders:
 
 
 def request_id_of(headers: Mapping[str, str]) -> str:
-    """The caller's `x-request-id`, shortened, or a new one; names the request in our logs."""
-    return headers.get("x-request-id", "")[:_ID_CHARS] or secrets.token_hex(16)
+    """The caller's `x-request-id`, shortened, or a new one; names the request in our logs.
+
+    Without what a terminal would obey: ids stand in plain log lines too.
+    """
+    given = headers.get("x-request-id", "")[:_ID_CHARS]
+    return "".join(c for c in given if c.isprintable()) or secrets.token_hex(16)
 
 
 def engine_id_for(request_id: str) -> str:

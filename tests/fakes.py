@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -90,6 +90,12 @@ class FakeGate:
         self.draining = True
 
 
+class Admitting(Protocol):
+    """What FakeEngineApp asks of a gate."""
+
+    async def admit(self, visit: Visit) -> bool: ...
+
+
 class FakeEngineApp:
     """vLLM's app in little: renders, asks the gate, generates token by token, hears disconnects.
 
@@ -97,7 +103,7 @@ class FakeEngineApp:
     `deaf` ignores the disconnect, as a handler does whose decorator was cancelled.
     """
 
-    def __init__(self, gate: FakeGate) -> None:
+    def __init__(self, gate: Admitting) -> None:
         self.gate = gate
         self.deaf = False
         self.script: Callable[[Send], Awaitable[None]] | None = None

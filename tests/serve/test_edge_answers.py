@@ -36,6 +36,14 @@ async def test_an_id_is_made_where_the_caller_sends_none() -> None:
     assert all(len(given) == 32 for given in ids)
 
 
+async def test_an_id_is_shortened_and_cannot_speak_to_a_terminal() -> None:
+    at = house()
+    done = await at.ask(headers={"x-request-id": "a\x1b[31mb" + "c" * 500})
+    assert done.answer_headers["x-request-id"] == "a[31mb" + "c" * 121
+    name = dict(at.app.scopes[0]["headers"])[b"x-request-id"].decode()
+    assert name.startswith("a_31mbccc")
+
+
 async def test_behind_ray_serve_the_id_is_left_to_its_own_layer() -> None:
     at = house(echo_request_id=False)
     at.app.script = with_request_id

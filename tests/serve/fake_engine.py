@@ -1,0 +1,91 @@
+"""An engine without weights for tests of the gate: one token per running sequence and step."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from admission.footprint import EngineShape, PromptShape, RequestShape
+from serve.gate import Gate
+from serve.sequences import EngineStep, Finished
+from serve.visit import Visit
+
+SHAPE = EngineShape(
+    usable_blocks=40,
+    block_tokens=16,
+    max_sequences=8,
+    max_model_len=256,
+    max_batched_tokens=512,
+    prefix_caching=False,
+)
+
+
+@dataclass(eq=False)
+class Running:
+    """One sequence, as vLLM's front end keeps it, and where its tokens come out."""
+
+    external_req_id: str
+    prompt_tokens: int
+    wanted: int
+    request_index: int = 0
+    stats: Any = field(default_factory=lambda: SimpleNamespace(num_generation_tokens=0))
+    tokens: asyncio.Queue[int | None] = field(default_factory=asyncio.Queue)
+
+
+class FakeEngine:
+    """Steps when told; `gate` hears of each step as it hears of vLLM's."""
+
+    def __init__(self) -> None:
+        self.shape = SHAPE
+        self.errored = False
+        self.gate: Gate | None = None
+        self.running: dict[str, Running] = {}
+        self.aborted: list[str] = []
+
+    @property
+    def unfinished(self) -> int:
+        return len(self.running)
+
+    async def abort(self, engine_ids: Sequence[str]) -> int:
+        await asyncio.sleep(0)
+        alive = [engine_id for engine_id in engine_ids if engine_id in self.running]
+        for engine_id in alive:
+            self.running.pop(engine_id).tokens.put_nowait(None)
+        self.aborted += alive
+        return len(alive)
+
+    async def shape_of_body(self, route: str, body: dict[str, Any]) -> RequestShape:
+        return RequestShape(prompts=(PromptShape(16, 16),))
+
+    async def generate(self, visit: Visit, prompt_tokens: int, wanted: int) -> AsyncIterator[int]:
+        """As vLLM's leased client does: the visit knows the request before it starts."""
+        assert self.gate is not None
+        assert visit.lease_id is not None
+        assert not visit.released
+        engine_id = f"{visit.request_id}-engine"
+        visit.engine_ids.append(engine_id)
+        self.gate.starting(visit, engine_id, 1, stops=False)
+        sequence = self.running[engine_id] = Running(engine_id, prompt_tokens, wanted)
+        while (token := await sequence.tokens.get()) is not None:
+            yield token
+
+    def step(self) -> None:
+        """One token for everybody; those that have enough are finished."""
+        assert self.gate is not None
+        done, prefill_tokens = [], 0
+        for engine_id, sequence in self.running.items():
+            if sequence.stats.num_generation_tokens == 0:
+                prefill_tokens += sequence.prompt_tokens
+            sequence.stats.num_generation_tokens += 1
+            sequence.tokens.put_nowait(sequence.stats.num_generation_tokens)
+            if sequence.stats.num_generation_tokens >= sequence.wanted:
+                done.append(engine_id)
+        for engine_id in done:
+            self.running.pop(engine_id).tokens.put_nowait(None)
+        finished = tuple(_finished(engine_id) for engine_id in done)
+        self.gate.stepped(EngineStep(dict(self.running), finished, prefill_tokens))
+
+
+def _finished(engine_id: str) -> Finished:
+    return Finished(engine_id, 1, "stop", queued_s=0, prefill_s=0, tpot_s=0, preemptions=0)

@@ -1,0 +1,256 @@
+"""The edge around the real gate: after any mix of exits nothing is held and nobody waits."""
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+from prometheus_client import CollectorRegistry
+from starlette.types import Receive, Scope, Send
+
+from admission.footprint import PromptShape, RequestShape
+from serve.admission_section import AdmissionSection
+from serve.edge import Edge, Terms
+from serve.gate import Gate
+from serve.sections import AccessSection, HttpSection
+from serve.telemetry import Metrics, Telemetry
+from serve.tenants import Keys
+from serve.tracing import Tracing
+from serve.visit import VISIT
+from tests.fakes import Exchange, FakeEngineApp, body, settle, start
+from tests.serve.fake_engine import SHAPE, FakeEngine
+
+
+class App(FakeEngineApp):
+    """vLLM's app in little, on the fake engine; the body says how long prompt and answer are."""
+
+    def __init__(self, gate: Gate, engine: FakeEngine) -> None:
+        super().__init__(self)
+        self.real_gate = gate
+        self.engine = engine
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.running += 1
+        try:
+            asked = json.loads((await receive())["body"])
+            await self._until_disconnect(self._answer(asked, send), receive)
+        finally:
+            self.running -= 1
+
+    async def _answer(self, asked: dict[str, int], send: Send) -> None:
+        visit = VISIT.get()
+        assert visit is not None
+        shape = RequestShape(prompts=(PromptShape(asked["prompt"], asked["max_tokens"]),))
+        async with self.real_gate.rendering(visit) as in_time:
+            await asyncio.sleep(0)  # as long as it takes
+        if not in_time or not await self.real_gate.admit(visit, shape):
+            await send(start(429))
+            await send(body(b"{}"))
+            return
+        tokens = self.engine.generate(visit, asked["prompt"], asked["wanted"])
+        if not asked["stream"]:
+            whole = [token async for token in tokens]
+            await send(start(200))
+            await send(body(json.dumps(whole).encode()))
+            return
+        await send(start(200, (b"content-type", b"text/event-stream")))
+        async for token in tokens:
+            await send(body(b"data: %d\n\n" % token, more=True))
+        await send(body(b"data: [DONE]\n\n"))
+
+
+@dataclass
+class Real:
+    """The edge, the gate and the engine that a test looks at."""
+
+    edge: Edge
+    gate: Gate
+    engine: FakeEngine
+    app: App
+
+    def ask(self, prompt: int, wanted: int, *, stream: bool = True, limit: int = 64) -> Exchange:
+        """A request whose answer will have `wanted` tokens of at most `limit`."""
+        call = Exchange()
+        asked = {"prompt": prompt, "wanted": wanted, "max_tokens": limit, "stream": stream}
+        call.give(json.dumps(asked).encode())
+        return call.begin(self.edge)
+
+    @property
+    def held_blocks(self) -> int:
+        return self.gate.controller.ledger.held_blocks
+
+    @property
+    def waiting(self) -> int:
+        return len(self.gate.controller.line)
+
+    async def steps(self, count: int) -> None:
+        """The engine works."""
+        for _ in range(count):
+            self.engine.step()
+            await settle()
+
+    async def assert_empty(self) -> None:
+        """Nothing is held, nobody waits, the engine has nothing left."""
+        await self.steps(5)  # an abort counts until the engine must have heard of it
+        assert self.held_blocks == 0
+        assert len(self.gate.controller.ledger.leases) == 0
+        assert self.waiting == 0
+        assert self.engine.unfinished == 0
+        assert self.app.running == 0
+
+
+@asynccontextmanager
+async def real(**settings: object) -> AsyncIterator[Real]:
+    engine, registry = FakeEngine(), CollectorRegistry()
+    metrics = Metrics(registry)
+    gate = Gate(engine, AdmissionSection(**settings), metrics=metrics)
+    engine.gate = gate
+    app = App(gate, engine)
+    terms = Terms(HttpSection(), AccessSection(), Keys())
+    edge = Edge(app, gate, terms, Telemetry(metrics, Tracing()))
+    try:
+        yield Real(edge, gate, engine, app)
+    finally:
+        await gate.close()
+
+
+async def hang_up(call: Exchange, how: str) -> None:
+    """As Ray Serve tells it: a message, a cancellation, or both at once."""
+    assert call.task is not None
+    if how in {"disconnect", "both"}:
+        call.disconnect()
+    if how in {"cancellation", "both"}:
+        call.task.cancel()
+    await asyncio.wait({call.task}, timeout=5)
+    assert call.task.done()
+
+
+HOW = ["disconnect", "cancellation", "both"]
+
+
+async def test_what_is_answered_is_given_back() -> None:
+    async with real() as at:
+        streamed, whole = at.ask(30, 5), at.ask(30, 5, stream=False)
+        await settle()
+        await at.steps(1)
+        assert at.held_blocks > 0
+        await at.steps(6)
+        await streamed.end()
+        await whole.end()
+        assert streamed.answer_body.endswith(b"data: 5\n\ndata: [DONE]\n\n")
+        assert whole.answer_json == [1, 2, 3, 4, 5]
+        assert at.engine.aborted == []
+        await at.assert_empty()
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_running_request_whose_client_leaves_is_aborted(how: str, stream: bool) -> None:
+    async with real() as at:
+        call = at.ask(30, 60, stream=stream)
+        await settle()
+        await at.steps(3)
+        await hang_up(call, how)
+        assert len(at.engine.aborted) == 1
+        await at.assert_empty()
+
+
+@pytest.mark.parametrize("how", HOW)
+async def test_a_waiting_request_whose_client_leaves_frees_its_place(how: str) -> None:
+    async with real() as at:
+        running = [at.ask(30, 64) for _ in range(8)]
+        await settle()
+        last = at.ask(30, 5)
+        await settle()
+        assert at.waiting >= 1
+        before = at.waiting
+        await hang_up(last, how)
+        assert at.waiting == before - 1
+        assert last.sent == []
+        for call in running:
+            await hang_up(call, how)
+        await at.assert_empty()
+
+
+@pytest.mark.parametrize("how", HOW)
+async def test_a_client_that_leaves_in_the_instant_of_acceptance_holds_nothing(how: str) -> None:
+    async with real() as at:
+        running = [at.ask(30, 2) for _ in range(12)]
+        await settle()
+        assert at.waiting > 0
+        at.engine.step()
+        at.engine.step()  # finishes some: the next in line get their lease in this very turn
+        await asyncio.gather(*(hang_up(call, how) for call in running))
+        await at.assert_empty()
+
+
+async def test_an_engine_that_dies_answers_everybody_and_leaves_nothing_behind() -> None:
+    async with real() as at:
+        calls = [at.ask(30, 64, stream=bool(n % 2)) for n in range(12)]
+        await settle()
+        assert at.waiting > 0
+        at.engine.errored = True
+        for sequence in at.engine.running.values():
+            sequence.tokens.put_nowait(None)  # vLLM's own streams end with an error
+        at.engine.running.clear()
+        for call in calls:
+            await call.end()
+        assert {call.status for call in calls} <= {200, 503}
+        assert all(call.finished for call in calls)
+        late = at.ask(30, 5)
+        await late.end()
+        assert late.answer_headers["x-sluice-reason"] == "engine_down"
+        assert at.held_blocks == 0
+        assert at.waiting == 0
+
+
+async def test_a_drain_lets_run_what_runs_and_sends_the_rest_away() -> None:
+    async with real() as at:
+        calls = [at.ask(30, 10) for _ in range(12)]
+        await settle()
+        at.gate.drain()
+        late = at.ask(30, 10)
+        await late.end()
+        assert late.status == 503
+        await at.steps(12)
+        for call in calls:
+            await call.end()
+        assert {call.status for call in calls} == {200, 503}
+        await at.assert_empty()
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_any_mix_of_requests_and_exits_leaves_nothing_behind(seed: int) -> None:
+    rng = random.Random(seed)
+    async with real() as at:
+        calls: list[Exchange] = []
+        leaving: list[asyncio.Task[None]] = []
+        for _ in range(120):
+            action = rng.random()
+            if action < 0.5:
+                limit = rng.randint(1, 128)
+                wanted = rng.randint(1, limit)
+                calls.append(
+                    at.ask(rng.randint(1, 100), wanted, stream=rng.random() < 0.5, limit=limit)
+                )
+            elif action < 0.8 and calls:
+                gone = calls.pop(rng.randrange(len(calls)))
+                leaving.append(asyncio.create_task(hang_up(gone, rng.choice(HOW))))
+            else:
+                at.engine.step()
+            for _ in range(rng.randint(0, 6)):
+                await asyncio.sleep(0)
+            assert at.engine.unfinished <= SHAPE.max_sequences
+            assert at.held_blocks <= SHAPE.usable_blocks
+        for _ in range(2000):
+            if all(call.task.done() for call in calls):
+                break
+            await at.steps(1)
+        for call in calls:
+            await call.end()
+            assert call.finished
+        await asyncio.gather(*leaving)
+        await at.assert_empty()
