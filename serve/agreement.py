@@ -14,6 +14,7 @@ class Agreement:
     below_records: int = 0
     worst_below_blocks: int = 0
     worst_above_blocks: float = 0.0  # beyond 15 % + one block per sequence; <= 0 is within
+    worst_above_at: tuple[int, int, int] = (0, 0, 0)  # ledger, engine, sequences
     waiting_records: int = 0
     _used_while_waiting: float = 0.0
 
@@ -33,7 +34,9 @@ class Agreement:
             self.below_records += 1
             self.worst_below_blocks = max(self.worst_below_blocks, used_blocks - held_blocks)
         above = held_blocks - _SLACK_RATIO * used_blocks - sequences
-        self.worst_above_blocks = above if first else max(self.worst_above_blocks, above)
+        if first or above > self.worst_above_blocks:
+            self.worst_above_blocks = above
+            self.worst_above_at = (held_blocks, used_blocks, sequences)
         if waiting:
             self.waiting_records += 1
             self._used_while_waiting += used_ratio
@@ -46,6 +49,9 @@ class Agreement:
             "below_records": self.below_records,
             "worst_below_blocks": self.worst_below_blocks,
             "worst_above_blocks": round(self.worst_above_blocks, 1),
+            "worst_above_at": dict(
+                zip(("held", "used", "sequences"), self.worst_above_at, strict=True)
+            ),
             "waiting_records": waited,
             "kv_used_mean_while_waiting": (
                 round(self._used_while_waiting / waited, 4) if waited else None

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from starlette.datastructures import State
 from vllm.entrypoints.serve.utils.api_utils import get_max_tokens
+from vllm.platforms import current_platform
 
 from admission.decision import Reason, Rejected
 from admission.footprint import PromptShape, RequestShape
@@ -34,6 +35,12 @@ _BEAMS = Rejected(
     Reason.UNSUPPORTED,
     "Beam search is not priced: its beams share and copy cache blocks. Use n instead.",
     param="use_beam_search",
+)
+_SEED = Rejected(
+    Reason.UNSUPPORTED,
+    "vLLM's CPU build stops as a whole when a seeded prompt is computed in pieces. Leave seed out, "
+    "or use temperature 0.",
+    param="seed",
 )
 
 
@@ -69,8 +76,9 @@ def _gated(
         visit = VISIT.get()
         if visit is None or visit.lease_id is not None:
             return await render(request, *args, **kwargs)  # explain, or a later turn of a lease
-        if getattr(request, "use_beam_search", False):
-            keeper.refuse(visit, _BEAMS)
+        unsupported = _unsupported(serving, request)
+        if unsupported:
+            keeper.refuse(visit, unsupported)
             return refused()
         async with keeper.rendering(visit) as in_time:
             if not in_time:
@@ -87,6 +95,21 @@ def _gated(
     render_and_admit.plain = render  # type: ignore[attr-defined]
     render_and_admit.prompts_of = prompts_of  # type: ignore[attr-defined]
     return render_and_admit
+
+
+def _unsupported(serving: Any, request: Any) -> Rejected | None:
+    """What would be unpriced or would end the engine for everybody."""
+    if getattr(request, "use_beam_search", False):
+        return _BEAMS
+    # the CPU sampler rewinds a generator that has no offset (vLLM 0.32, _bookkeeping_sync)
+    seeded = getattr(request, "seed", None) is not None and request.temperature != 0
+    if seeded and current_platform.is_cpu() and _computes_in_pieces(serving):
+        return _SEED
+    return None
+
+
+def _computes_in_pieces(serving: Any) -> bool:
+    return bool(serving.engine_client.vllm_config.scheduler_config.enable_chunked_prefill)
 
 
 def is_error(rendered: Any) -> bool:
