@@ -136,7 +136,8 @@ class Gate:
     def precheck(self, visit: Visit, body_chars: int) -> Rejected | None:
         """What needs no tokens to be refused."""
         self._look_at_engine()
-        refusal = self.controller.precheck(visit.tenant.name, body_chars)
+        tenant = visit.tenant
+        refusal = self.controller.precheck(tenant.name, body_chars, tenant.priority)
         if refusal:
             self._metrics.decision(Outcome.REJECTED, refusal.reason)
         return refusal
@@ -320,9 +321,9 @@ class Gate:
         self._leave_line(visit)
         if visit.lease_id is None:
             return
-        aborted = await self._engine.abort(visit.engine_ids) if visit.engine_ids else 0
-        self._count_produced(visit, visit.lease_id, aborted)
-        self._sequences.forget(visit.lease_id)
+        if visit.engine_ids:
+            await self._engine.abort(visit.engine_ids)
+        self._count_cut(visit, self._sequences.forget(visit.lease_id))
         turns = self.controller.release(
             visit.lease_id, self.now_s(), in_engine=bool(visit.engine_ids)
         )
@@ -330,12 +331,10 @@ class Gate:
         self._decisions.ended(visit)
         self._settle(turns)
 
-    def _count_produced(self, visit: Visit, lease_id: int, aborted: int) -> None:
+    def _count_cut(self, visit: Visit, tokens: int | None) -> None:
         """What an aborted request had produced; what ended by itself is counted already."""
-        if aborted:
-            rows = self.controller.rows_of(lease_id)
-            live = sum(self.controller.ledger.generated_tokens(row) for row in rows)
-            visit.output_tokens = (visit.output_tokens or 0) + live
+        if tokens is not None:
+            visit.output_tokens = (visit.output_tokens or 0) + tokens
             visit.finish = "abort"
 
     # -- for ops ---------------------------------------------------------------------------
@@ -376,7 +375,8 @@ class Gate:
 
     async def explain(self, route: str, body: dict[str, Any], tenant: Tenant) -> dict[str, Any]:
         """What a body would cost and be answered, without running it."""
-        shape = await self._engine.shape_of_body(route, body)
+        async with self._renderings:
+            shape = await self._engine.shape_of_body(route, body)
         now_s = self.now_s()
         offer = self._offer(tenant, shape, now_s, self.deadline_s(None))
         return explanation(self.controller, offer, now_s)

@@ -52,6 +52,7 @@ class _Sequence:
     engine_id: str
     stops: bool  # the front end ends it by stop strings: the engine hears of it a step later
     step: int = 0
+    tokens: int = 0  # produced so far
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class Sequences:
         self._started: dict[str, _Started] = {}  # by engine id as we gave it
         self._ids: dict[int, list[str]] = {}  # by lease
         self._running: dict[str, _Sequence] = {}  # by vLLM's own id
+        self._cut: dict[int, int] = {}  # by lease: tokens of sequences that did not finish
         self._step = 0
 
     def start(self, lease_id: int, engine_id: str, rows: Sequence[int], *, stops: bool) -> None:
@@ -88,13 +90,19 @@ class Sequences:
         started = self._started.get(engine_id)
         return (started.lease_id, started.rows[0]) if started else None
 
-    def forget(self, lease_id: int) -> None:
-        """The lease was given back: its sequences are the ledger's to count out."""
+    def forget(self, lease_id: int) -> int | None:
+        """The lease was given back: its sequences are the ledger's to count out.
+
+        Returns the tokens of those that did not finish by themselves; None when all did.
+        """
         for engine_id in self._ids.pop(lease_id, ()):
             del self._started[engine_id]
-        gone = [key for key, seq in self._running.items() if seq.lease_id == lease_id]
-        for key in gone:
-            del self._running[key]
+        for key in [key for key, seq in self._running.items() if seq.lease_id == lease_id]:
+            self._count_cut(self._running.pop(key))
+        return self._cut.pop(lease_id, None)
+
+    def _count_cut(self, sequence: _Sequence) -> None:
+        self._cut[sequence.lease_id] = self._cut.get(sequence.lease_id, 0) + sequence.tokens
 
     def read(self, step: EngineStep) -> StepRecord:
         """The step in rows of the ledger: who runs with how many tokens, who ended and how."""
@@ -107,7 +115,8 @@ class Sequences:
             if sequence is not None and state.stats is not None:
                 sequence.step = mark
                 rows.append(sequence.row)
-                generated.append(state.stats.num_generation_tokens)
+                sequence.tokens = state.stats.num_generation_tokens
+                generated.append(sequence.tokens)
         ended, ending = self._vanished(step) if len(rows) < len(running) else ((), ())
         return StepRecord(
             rows=np.array(rows, dtype=np.int64),
@@ -140,9 +149,9 @@ class Sequences:
         ending: list[int] = []
         for key in [key for key, seq in self._running.items() if seq.step != self._step]:
             sequence = self._running.pop(key)
-            if freed[sequence.engine_id] > 0 and not sequence.stops:
-                freed[sequence.engine_id] -= 1
-                ended.append(sequence.row)
-            else:
-                ending.append(sequence.row)
+            finished = freed[sequence.engine_id] > 0
+            freed[sequence.engine_id] -= finished
+            if not finished:
+                self._count_cut(sequence)
+            (ended if finished and not sequence.stops else ending).append(sequence.row)
         return tuple(ended), tuple(ending)

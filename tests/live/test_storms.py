@@ -1,0 +1,106 @@
+"""Many clients at once on the real engine, its KV cache small so that the pressure is real.
+
+The whole module runs on one gateway: 8,160 KV tokens, about ten of the mean request.
+"""
+
+import asyncio
+import json
+import urllib.request
+from typing import Any
+
+import pytest
+
+from tests.live.conftest import OneAtATime
+from tests.live.gateway import Gateway, wait_until
+from tests.live.storm import Outcome, Shot, fire, mixed_shots, tally
+
+MODEL = "smollm2-135m-instruct"
+CLIENTS = 200
+SMALL_CACHE = {
+    "max_model_len": 2048,
+    "block_size": 32,
+    "kv_cache_memory_bytes": 188_743_680,  # 256 blocks x 32 tokens x 23,040 bytes
+    "max_num_batched_tokens": 1024,
+}
+# patient enough that the cache, not the clock of a busy test machine, decides
+PATIENT = {"ttft_deadline_s": 600, "ttft_deadline_max_s": 600}
+GONE_S = 2.0
+
+
+@pytest.fixture
+def pressed(gateway_of: OneAtATime) -> Gateway:
+    """The small model with a small cache."""
+    return gateway_of(engine_args=SMALL_CACHE, admission=PATIENT)
+
+
+def state_of(gateway: Gateway) -> dict[str, Any]:
+    """GET /v1/admission/state."""
+    with urllib.request.urlopen(f"{gateway.url}/v1/admission/state", timeout=30) as answer:
+        state: dict[str, Any] = json.load(answer)
+    return state
+
+
+def metric(gateway: Gateway, name: str) -> float:
+    """Sum of a metric's samples."""
+    with urllib.request.urlopen(f"{gateway.url}/metrics", timeout=30) as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
+
+
+def storm(gateway: Gateway, shots: list[Shot]) -> list[Outcome]:
+    """Fire and wait for all."""
+    return asyncio.run(fire(gateway.url, MODEL, shots, ttft_ms=600_000, timeout_s=900))
+
+
+def nothing_held(gateway: Gateway) -> bool:
+    """No lease, no block, no sequence in the engine."""
+    state = state_of(gateway)
+    held = state["kv"]["held_blocks"] + state["kv"]["projected_peak_blocks"]
+    return not (held or state["leases"] or state["unfinished_sequences"])
+
+
+def test_two_hundred_clients_are_answered_or_refused_and_nothing_is_preempted(
+    pressed: Gateway,
+) -> None:
+    outcomes = storm(pressed, mixed_shots(CLIENTS, seed=7))
+    print("outcomes:", dict(tally(outcomes)))
+    assert [o.error for o in outcomes if o.error] == []
+    assert all(o.status == 200 or o.reason for o in outcomes)
+    answered = [o for o in outcomes if o.status == 200]
+    assert len(answered) >= CLIENTS // 2
+    assert all(o.tokens == o.shot.max_tokens for o in answered if o.shot.ignore_eos)
+    wait_until(lambda: nothing_held(pressed), within_s=GONE_S + 1)
+    assert metric(pressed, "vllm:num_preemptions_total") == 0
+
+    check = state_of(pressed)["ledger_check"]
+    print("ledger against engine:", check)
+    assert check["records"] > 100
+    assert check["below_records"] == 0, "the ledger held less than the engine used"
+    assert check["worst_above_blocks"] <= 0, "more than 15 % + one block per sequence above"
+    assert check["kv_used_mean_while_waiting"] >= 0.70
+
+
+def test_clients_that_hang_up_leave_nothing_behind(pressed: Gateway) -> None:
+    moments = ("queued", "first_byte", "middle")
+    shots = [
+        Shot(
+            words=150 + index,
+            max_tokens=400,
+            stream=index % 2 == 0,
+            seed=900_000 + index,
+            hang_up=moments[index % 3] if index % 2 == 0 else moments[2 * (index % 4 == 1)],
+        )
+        for index in range(100)
+    ]
+    before = metric(pressed, "vllm:generation_tokens_total")
+    outcomes = storm(pressed, shots)
+    print("outcomes:", dict(tally(outcomes)))
+    wait_until(lambda: nothing_held(pressed), within_s=GONE_S)
+    assert all(o.left for o in outcomes if o.error is None)
+    produced = metric(pressed, "vllm:generation_tokens_total") - before
+    finished = metric(pressed, "vllm:request_success_total")
+    print("tokens produced for clients that left:", produced)
+    assert produced < 0.25 * sum(shot.max_tokens for shot in shots)
+    assert finished >= 0
+    (answered,) = storm(pressed, [Shot(words=20, max_tokens=3, stream=False, seed=1)])
+    assert answered.status == 200
