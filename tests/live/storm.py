@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ class Outcome:
     finish: str | None = None
     error: str | None = None
     left: bool = False
+    first_s: float | None = None  # from the send to the first content; streams only
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -78,13 +80,15 @@ async def fire(
     connector = aiohttp.TCPConnector(limit=0)
     timeout = aiohttp.ClientTimeout(total=timeout_s)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-        return await asyncio.gather(*(_one(session, url, model, s, ttft_ms) for s in shots))
+        return await asyncio.gather(*(one(session, url, model, s, ttft_ms) for s in shots))
 
 
-async def _one(
+async def one(
     session: aiohttp.ClientSession, url: str, model: str, shot: Shot, ttft_ms: int
 ) -> Outcome:
+    """One request from its send to whatever became of it."""
     outcome = Outcome(shot)
+    begun_s = time.perf_counter()
     request = session.post(
         f"{url}/v1/chat/completions",
         json=body_of(shot, model),
@@ -95,7 +99,7 @@ async def _one(
             async with request as response:
                 outcome.status = response.status
                 outcome.headers = dict(response.headers)
-                await _read(response, shot, outcome)
+                await _read(response, shot, outcome, begun_s)
     except TimeoutError:
         outcome.left = True
     except (aiohttp.ClientError, ConnectionError) as failure:
@@ -113,19 +117,23 @@ def _patience_s(shot: Shot) -> float | None:
     return None
 
 
-async def _read(response: aiohttp.ClientResponse, shot: Shot, outcome: Outcome) -> None:
+async def _read(
+    response: aiohttp.ClientResponse, shot: Shot, outcome: Outcome, begun_s: float
+) -> None:
     if response.status != 200:
         body = await response.json()
         outcome.reason = body["error"]["code"]
     elif shot.stream:
-        await _read_stream(response, shot, outcome)
+        await _read_stream(response, shot, outcome, begun_s)
     else:
         body = await response.json()
         outcome.tokens = body["usage"]["completion_tokens"]
         outcome.finish = body["choices"][0]["finish_reason"]
 
 
-async def _read_stream(response: aiohttp.ClientResponse, shot: Shot, outcome: Outcome) -> None:
+async def _read_stream(
+    response: aiohttp.ClientResponse, shot: Shot, outcome: Outcome, begun_s: float
+) -> None:
     events = 0
     async for line in response.content:
         if not line.startswith(b"data: ") or line.startswith(b"data: [DONE]"):
@@ -141,6 +149,8 @@ async def _read_stream(response: aiohttp.ClientResponse, shot: Shot, outcome: Ou
         if chunk.get("usage"):
             outcome.tokens = chunk["usage"]["completion_tokens"]
         for choice in chunk.get("choices", ()):
+            if outcome.first_s is None and choice.get("delta", {}).get("content"):
+                outcome.first_s = time.perf_counter() - begun_s
             outcome.finish = choice.get("finish_reason") or outcome.finish
 
 

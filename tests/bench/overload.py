@@ -1,0 +1,145 @@
+"""What admission does under overload: preemptions, answers, refusals with it on and off.
+
+Open loop: requests of 30-1,500 prompt and 1-300 output tokens arrive at a multiple of what the
+cache can carry, at the same instants in every arm. The engine takes 20 ms a step; its cache holds
+about ten mean requests.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import statistics
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+
+from tests.bench.report import machine, table
+from tests.live.gateway import Gateway, free_port, serve
+from tests.live.storm import Outcome, Shot, mixed_shots, one, tally
+
+_HERE = Path(__file__).parent
+_MODEL = "smollm2-135m-instruct"
+_CARRIED_PER_S = 3.4  # measured: 200 such requests at once took 58.8 s through this cache
+_TTFT_MS = 10_000
+_ARMS: dict[str, dict[str, Any]] = {
+    "footprint": {},
+    "worst_case": {"policy": "worst_case"},
+    "static, N = 10": {"policy": "static", "static": {"limit": 10}},
+    "off": {"mode": "off"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One request and the second it comes."""
+
+    at_s: float
+    shot: Shot
+
+
+def arrivals(overload: float, seconds: float, *, seed: int) -> list[Arrival]:
+    """A Poisson stream at `overload` times what is carried."""
+    rng = random.Random(seed)
+    count = int(_CARRIED_PER_S * overload * seconds)
+    at_s, found = 0.0, []
+    for shot in mixed_shots(count, seed=seed):
+        at_s += rng.expovariate(_CARRIED_PER_S * overload)
+        found.append(Arrival(at_s, shot))
+    return found
+
+
+async def play(url: str, stream: list[Arrival]) -> list[Outcome]:
+    """Send each at its instant, whatever became of the others."""
+    connector = aiohttp.TCPConnector(limit=0)
+    timeout = aiohttp.ClientTimeout(total=900)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+
+        async def at(arrival: Arrival) -> Outcome:
+            await asyncio.sleep(arrival.at_s)
+            return await one(session, url, _MODEL, arrival.shot, _TTFT_MS)
+
+        return await asyncio.gather(*(at(arrival) for arrival in stream))
+
+
+def arm_profile(folder: Path, admission: Mapping[str, Any]) -> Path:
+    """The fixed-step engine with a small cache, under one arm's settings."""
+    profile = yaml.safe_load((_HERE / "fixed_step.yaml").read_text())
+    # 575 blocks x 16 tokens x 23,040 bytes, and one block that vLLM keeps
+    profile["engine_args"] |= {"max_model_len": 2048, "kv_cache_memory_bytes": 212_336_640}
+    profile["admission"] = dict(admission)
+    path = folder / "arm.yaml"
+    path.write_text(yaml.safe_dump(profile))
+    return path
+
+
+def _row(name: str, gateway: Gateway, outcomes: list[Outcome]) -> list[str]:
+    with urllib.request.urlopen(f"{gateway.url}/metrics", timeout=30) as answer:
+        lines = answer.read().decode().splitlines()
+    with urllib.request.urlopen(f"{gateway.url}/v1/admission/state", timeout=30) as answer:
+        check = json.load(answer)["ledger_check"]
+    preempted = sum(
+        float(x.rsplit(" ", 1)[1]) for x in lines if x.startswith("vllm:num_preemptions_total")
+    )
+    counts = tally(outcomes)
+    answered = [o for o in outcomes if o.status == 200 and not o.error]
+    firsts = sorted(o.first_s for o in answered if o.first_s is not None)
+    in_time = sum(first <= _TTFT_MS / 1000 for first in firsts) / max(1, len(firsts))
+    used = check["kv_used_mean_while_waiting"]
+    return [
+        name,
+        str(len(outcomes)),
+        str(len(answered)),
+        str(sum(n for key, n in counts.items() if key.startswith(("429", "503", "400")))),
+        f"{preempted:.0f}",
+        f"{statistics.median(firsts):.1f}" if firsts else "-",
+        f"{firsts[int(0.95 * (len(firsts) - 1))]:.1f}" if firsts else "-",
+        f"{in_time:.0%}",
+        "-" if used is None else f"{used:.2f}",
+    ]
+
+
+_HEAD = [
+    "admission",
+    "offered",
+    "answered",
+    "refused",
+    "preemptions",
+    "TTFT p50 s",
+    "TTFT p95 s",
+    "of answered in 10 s",
+    "KV used while any waits",
+]
+
+
+def main() -> None:
+    """`python -m tests.bench.overload [--overload 4] [--seconds 40]`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--overload", type=float, default=4.0)
+    parser.add_argument("--seconds", type=float, default=40.0)
+    args = parser.parse_args()
+    stream = arrivals(args.overload, args.seconds, seed=11)
+    rows = []
+    for name, admission in _ARMS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            place = Path(folder)
+            gateway = serve(arm_profile(place, admission), port=free_port(), folder=place)
+            try:
+                gateway.wait_until_ready()
+                rows.append(_row(name, gateway, asyncio.run(play(gateway.url, stream))))
+                print(f"  {name}: done", file=sys.stderr)
+            finally:
+                gateway.end()
+    print(f"{machine()}: {args.overload:g}x overload for {args.seconds:g} s\n")
+    print(table(_HEAD, rows))
+
+
+if __name__ == "__main__":
+    main()
