@@ -7,12 +7,10 @@ about ten mean requests.
 
 import argparse
 import asyncio
-import json
 import random
 import statistics
 import sys
 import tempfile
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ import aiohttp
 import yaml
 
 from tests.bench.report import machine, table
+from tests.live.ask import metric, state_of
 from tests.live.gateway import Gateway, free_port, serve
 from tests.live.storm import Outcome, Shot, mixed_shots, one, tally
 
@@ -81,13 +80,8 @@ def arm_profile(folder: Path, admission: Mapping[str, Any]) -> Path:
 
 
 def _row(name: str, gateway: Gateway, outcomes: list[Outcome]) -> list[str]:
-    with urllib.request.urlopen(f"{gateway.url}/metrics", timeout=30) as answer:
-        lines = answer.read().decode().splitlines()
-    with urllib.request.urlopen(f"{gateway.url}/v1/admission/state", timeout=30) as answer:
-        check = json.load(answer)["ledger_check"]
-    preempted = sum(
-        float(x.rsplit(" ", 1)[1]) for x in lines if x.startswith("vllm:num_preemptions_total")
-    )
+    preempted = metric(gateway, "vllm:num_preemptions_total")
+    check = state_of(gateway)["ledger_check"]
     counts = tally(outcomes)
     answered = [o for o in outcomes if o.status == 200 and not o.error]
     firsts = sorted(o.first_s for o in answered if o.first_s is not None)

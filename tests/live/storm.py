@@ -10,10 +10,33 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-_WORDS = (
-    "river stone lamp cloud seven garden paper engine winter orange market silver window "
-    "letter forest bridge copper island thunder pencil basket harbour violin cotton saddle"
-).split()
+_WORDS = [
+    "river",
+    "stone",
+    "lamp",
+    "cloud",
+    "seven",
+    "garden",
+    "paper",
+    "engine",
+    "winter",
+    "orange",
+    "market",
+    "silver",
+    "window",
+    "letter",
+    "forest",
+    "bridge",
+    "copper",
+    "island",
+    "thunder",
+    "pencil",
+    "basket",
+    "harbour",
+    "violin",
+    "cotton",
+    "saddle",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,11 @@ The whole module runs on one gateway: 8,160 KV tokens, about ten of the mean req
 """
 
 import asyncio
-import json
-import urllib.request
-from typing import Any
+import sys
 
 import pytest
 
+from tests.live.ask import metric, nothing_held, state_of
 from tests.live.conftest import OneAtATime
 from tests.live.gateway import Gateway, wait_until
 from tests.live.storm import Outcome, Shot, fire, mixed_shots, tally
@@ -33,18 +32,9 @@ def pressed(gateway_of: OneAtATime) -> Gateway:
     return gateway_of(engine_args=SMALL_CACHE, admission=PATIENT)
 
 
-def state_of(gateway: Gateway) -> dict[str, Any]:
-    """GET /v1/admission/state."""
-    with urllib.request.urlopen(f"{gateway.url}/v1/admission/state", timeout=30) as answer:
-        state: dict[str, Any] = json.load(answer)
-    return state
-
-
-def metric(gateway: Gateway, name: str) -> float:
-    """Sum of a metric's samples."""
-    with urllib.request.urlopen(f"{gateway.url}/metrics", timeout=30) as answer:
-        lines = answer.read().decode().splitlines()
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
+def shown(what: str, value: object) -> None:
+    """Numbers a reader of the test's output wants to see."""
+    sys.stdout.write(f"{what}: {value}\n")
 
 
 def storm(gateway: Gateway, shots: list[Shot]) -> list[Outcome]:
@@ -52,18 +42,11 @@ def storm(gateway: Gateway, shots: list[Shot]) -> list[Outcome]:
     return asyncio.run(fire(gateway.url, MODEL, shots, ttft_ms=600_000, timeout_s=900))
 
 
-def nothing_held(gateway: Gateway) -> bool:
-    """No lease, no block, no sequence in the engine."""
-    state = state_of(gateway)
-    held = state["kv"]["held_blocks"] + state["kv"]["projected_peak_blocks"]
-    return not (held or state["leases"] or state["unfinished_sequences"])
-
-
 def test_two_hundred_clients_are_answered_or_refused_and_nothing_is_preempted(
     pressed: Gateway,
 ) -> None:
     outcomes = storm(pressed, mixed_shots(CLIENTS, seed=7))
-    print("outcomes:", dict(tally(outcomes)))
+    shown("outcomes", dict(tally(outcomes)))
     assert [o.error for o in outcomes if o.error] == []
     assert all(o.status == 200 or o.reason for o in outcomes)
     answered = [o for o in outcomes if o.status == 200]
@@ -73,7 +56,7 @@ def test_two_hundred_clients_are_answered_or_refused_and_nothing_is_preempted(
     assert metric(pressed, "vllm:num_preemptions_total") == 0
 
     check = state_of(pressed)["ledger_check"]
-    print("ledger against engine:", check)
+    shown("ledger against engine", check)
     assert check["records"] > 100
     assert check["below_records"] == 0, "the ledger held less than the engine used"
     assert check["worst_above_blocks"] <= 0, "more than 15 % + one block per sequence above"
@@ -94,13 +77,11 @@ def test_clients_that_hang_up_leave_nothing_behind(pressed: Gateway) -> None:
     ]
     before = metric(pressed, "vllm:generation_tokens_total")
     outcomes = storm(pressed, shots)
-    print("outcomes:", dict(tally(outcomes)))
+    shown("outcomes", dict(tally(outcomes)))
     wait_until(lambda: nothing_held(pressed), within_s=GONE_S)
     assert all(o.left for o in outcomes if o.error is None)
     produced = metric(pressed, "vllm:generation_tokens_total") - before
-    finished = metric(pressed, "vllm:request_success_total")
-    print("tokens produced for clients that left:", produced)
+    shown("tokens produced for clients that left", produced)
     assert produced < 0.25 * sum(shot.max_tokens for shot in shots)
-    assert finished >= 0
     (answered,) = storm(pressed, [Shot(words=20, max_tokens=3, stream=False, seed=1)])
     assert answered.status == 200
