@@ -58,6 +58,7 @@ class Ledger:
         # rows the engine has still to compute, in its order -> tokens it will report for them
         # that a trunk holds already
         self._to_prefill: OrderedDict[int, int] = OrderedDict()
+        self._aborted: OrderedDict[int, int] = OrderedDict()  # the same of leases about to end
 
     @property
     def step(self) -> int:
@@ -168,13 +169,18 @@ class Ledger:
         self.backlog_tokens -= self._table.missing(row)
         self.held_blocks -= self._table.blocks(row)
         self._to_prefill.pop(row, None)
+        self._aborted.pop(row, None)
         del self._owner[row]
         self._table.remove(row)
 
     def stop_prefill(self, lease: Lease) -> None:
-        """The engine is told to end this lease: what it computes from now on is for others."""
+        """The engine is told to end this lease: what it computes now is for others, if any.
+
+        What is counted here goes when the lease goes, and must not have been another's.
+        """
         for row in (*lease.trunks.values(), *lease.live):
-            self._to_prefill.pop(row, None)
+            if row in self._to_prefill:
+                self._aborted[row] = self._to_prefill.pop(row)
 
     # -- what the engine reports -----------------------------------------------------------
 
@@ -183,7 +189,10 @@ class Ledger:
 
         It takes prompts in order of arrival, so the oldest incomplete rows got them.
         """
-        queue = self._to_prefill
+        tokens = self._attribute(tokens, self._to_prefill)
+        self._attribute(tokens, self._aborted)
+
+    def _attribute(self, tokens: int, queue: OrderedDict[int, int]) -> int:
         while tokens > 0 and queue:
             row, echoed = next(iter(queue.items()))
             known = min(tokens, echoed)
@@ -193,6 +202,7 @@ class Ledger:
             queue[row] = echoed - known
             if not self._table.missing(row):
                 del queue[row]
+        return tokens
 
     def _compute(self, row: int, tokens: int) -> None:
         before = self._table.blocks(row)
@@ -222,6 +232,7 @@ class Ledger:
         for each in (row,) if trunk is None else (trunk, row):
             self._compute(each, self._table.missing(each))
             self._to_prefill.pop(each, None)
+            self._aborted.pop(each, None)
 
     def _retrace(self, row: int) -> None:
         """Draw the rest of a sequence anew from where it stands."""

@@ -10,7 +10,7 @@ from admission.lengths import OutputLengths
 from admission.linger import Lingering
 from admission.settings import Settings
 
-_RECORDS_UNTIL_ABORTED = 2  # one may be on its way already, the next knows of the abort
+_RECORDS_UNTIL_ABORTED = 3  # two may be on their way already, the next knows of the abort
 _REPRICED_PER_RECORD = 64  # bounds the cost of one step record; the rest follow in the next
 
 

@@ -1,0 +1,182 @@
+"""How long admission takes: `offer` + `release`, and a step record that advances 1,000 leases.
+
+Both with 10,000 requests in line and the garbage collector on. `wall` is what a caller waits,
+`own` the thread's CPU time: on a busy machine they differ by what other processes took.
+
+    .venv/bin/python -m tests.bench.admission --rounds 100000
+"""
+
+import argparse
+import random
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from admission.controller import Controller
+from admission.decision import Accepted, Priority, Queued
+from admission.exchange import Offer, StepRecord
+from admission.footprint import EngineShape, PromptShape, RequestShape
+from admission.settings import Settings
+
+LEASES = 1_000
+QUEUED = 10_000
+TENANTS = 50
+FOREVER_S = 1e9
+
+# Qwen3-32B on eight A10s, with slots for the leases of the goal
+ENGINE = EngineShape(
+    usable_blocks=34_815,
+    block_tokens=16,
+    max_sequences=LEASES,
+    max_model_len=32_768,
+    max_batched_tokens=2_048,
+    prefix_caching=True,
+    lookahead_tokens=1,
+)
+SETTINGS = Settings(
+    line_max_requests=2 * QUEUED,
+    line_max_requests_per_tenant=2 * QUEUED,
+    line_max_tokens=10**9,
+    prefill_backlog_max_tokens=10**9,  # all leases are granted before the engine's first step
+)
+
+Measured = tuple[list[int], list[int]]  # wall and own, nanoseconds
+
+
+class Load:
+    """A full engine with a full line behind it, kept full."""
+
+    def __init__(self, *, leases: int, sequences_in_line: int = 1) -> None:
+        self.sequences_in_line = sequences_in_line
+        self.random = random.Random(1)
+        self.controller = Controller(ENGINE, SETTINGS)
+        self.now_s = 0.0
+        self.left: dict[int, int] = {}  # row -> tokens still to come
+        self.lease_of: dict[int, int] = {}
+        while len(self.left) < leases:
+            self.start(self.controller.offer(self.request(), self.now_s).decision)
+        self.controller.ledger.prefilled(10**9)
+        self.fill()
+
+    def request(self, priority: Priority = Priority.NORMAL, sequences: int = 1) -> Offer:
+        """Prompts of 30-300 tokens, answers of 100-500."""
+        prompt = PromptShape(self.random.randint(30, 300), self.random.randint(100, 500))
+        tenant = f"tenant-{self.random.randrange(TENANTS)}"
+        shape = RequestShape((prompt,), sequences=sequences, ignore_eos=True)
+        return Offer(tenant, priority, shape, self.now_s, self.now_s + FOREVER_S)
+
+    def start(self, decision: object) -> None:
+        """Note the row of a granted lease."""
+        assert isinstance(decision, Accepted), decision
+        (row,) = self.controller.rows_of(decision.lease_id)
+        table = self.controller.ledger
+        self.left[row] = table.predicted_tokens(row)
+        self.lease_of[row] = decision.lease_id
+
+    def fill(self) -> None:
+        """Refill the line."""
+        while len(self.controller.line) < QUEUED:
+            offer = self.request(sequences=self.sequences_in_line)
+            decision = self.controller.offer(offer, self.now_s).decision
+            if isinstance(decision, Accepted):
+                self.start(decision)
+
+
+def measure(call: Callable[[], object]) -> tuple[int, int]:
+    """Wall and own nanoseconds of one call."""
+    own, wall = time.thread_time_ns(), time.perf_counter_ns()
+    call()
+    return time.perf_counter_ns() - wall, time.thread_time_ns() - own
+
+
+def offers_queued(rounds: int) -> Measured:
+    """Everything is taken: the newcomer joins the line and leaves it again."""
+    load, times = Load(leases=LEASES), []
+    controller = load.controller
+    for _ in range(rounds):
+        offer = load.request()
+
+        def round_trip(offer: Offer = offer) -> None:
+            answer = controller.offer(offer, load.now_s)
+            assert isinstance(answer.decision, Queued)
+            assert answer.ticket_id is not None
+            controller.leave_line(answer.ticket_id)
+
+        times.append(measure(round_trip))
+    return _columns(times)
+
+
+def offers_accepted(rounds: int) -> Measured:
+    """A higher class takes the last slot; the line, which waits for two, is looked at again."""
+    load, times = Load(leases=LEASES - 1, sequences_in_line=2), []
+    controller = load.controller
+    for _ in range(rounds):
+        offer = load.request(Priority.HIGH)
+
+        def round_trip(offer: Offer = offer) -> None:
+            decision = controller.offer(offer, load.now_s).decision
+            assert isinstance(decision, Accepted)
+            controller.release(decision.lease_id, load.now_s, in_engine=False)
+
+        times.append(measure(round_trip))
+    return _columns(times)
+
+
+def step_records(rounds: int) -> Measured:
+    """Every lease gains a token; about two end, and the line moves up."""
+    load, times = Load(leases=LEASES), []
+    controller = load.controller
+    generated: dict[int, int] = dict.fromkeys(load.left, 0)
+    ended: tuple[int, ...] = ()
+    for _ in range(rounds):
+        for row in load.left:
+            generated[row] = generated.get(row, 0) + 1
+        rows = np.fromiter(load.left, dtype=np.int64)
+        tokens = np.fromiter((generated[row] for row in load.left), dtype=np.int64)
+        record = StepRecord(
+            rows,
+            tokens,
+            prefill_tokens=1_000,
+            decode_tokens=len(rows),
+            elapsed_s=0.1,
+            ended=ended,
+        )
+        load.now_s += 0.1
+        turns: list[object] = []
+        times.append(measure(lambda: turns.extend(controller.progress(record, load.now_s))))  # noqa: B023
+        for turn in turns:
+            load.start(turn.decision)  # type: ignore[attr-defined]
+        ended = tuple(row for row in load.left if generated.get(row, 0) >= load.left[row])
+        for row in ended:
+            del load.left[row], generated[row]
+            more = controller.release(load.lease_of.pop(row), load.now_s, in_engine=True)
+            for turn in more:
+                load.start(turn.decision)
+        load.fill()
+    return _columns(times)
+
+
+def _columns(times: list[tuple[int, int]]) -> Measured:
+    return [wall for wall, _ in times], [own for _, own in times]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=100_000)
+    rounds = parser.parse_args().rounds
+    print(f"{rounds} rounds, {QUEUED} in line, {LEASES} leases, garbage collector on, us")
+    print(f"{'':34}{'p50':>8}{'p99':>8}{'p99.9':>8}{'worst':>9}")
+    for name, run in (
+        ("offer + leave_line (queued)", offers_queued),
+        ("offer + release (accepted)", offers_accepted),
+        ("step record, 1,000 leases", step_records),
+    ):
+        for clock, values in zip(("wall", "own"), run(rounds), strict=True):
+            shown = np.percentile(np.array(values) / 1e3, [50, 99, 99.9, 100])
+            print(f"{name:28}{clock:6}" + "".join(f"{x:8.0f}" for x in shown))
+
+
+if __name__ == "__main__":
+    main()
