@@ -82,7 +82,7 @@ class Controller:
         closed = self._closed()
         if closed:
             return Answer(closed, quote, closed)
-        traces = self.ledger.traces_of(quote.price)
+        traces = self._traces(offer, quote.price)
         would = (
             Accepted(0)
             if self.settings.mode is Mode.OFF
@@ -98,16 +98,20 @@ class Controller:
     def judge(self, offer: Offer, quote: Quote, now_s: float) -> Decision:
         """What mode enforce answers, changing nothing. An Accepted here names no lease (id 0)."""
         closed = self._closed()
-        traces = self.ledger.traces_of(quote.price)
-        return closed or self._judge(offer, quote.price, traces, now_s)
+        return closed or self._judge(offer, quote.price, self._traces(offer, quote.price), now_s)
+
+    def _traces(self, offer: Offer, priced: Price) -> Sequence[Trace] | None:
+        """What it would hold; None when others come first, and nobody needs to know."""
+        first = self.line.overtakes_all(offer.priority)
+        return self.ledger.traces_of(priced) if first else None
 
     def _judge(
-        self, offer: Offer, priced: Price, traces: Sequence[Trace], now_s: float
+        self, offer: Offer, priced: Price, traces: Sequence[Trace] | None, now_s: float
     ) -> Decision:
         impossible = never_fits(priced, self.engine)
         if impossible:
             return impossible
-        blocked = self._blocked(offer, priced, traces)
+        blocked = self._blocked(priced, traces)
         if blocked is None:
             return Accepted(0)
         ahead = self.line.ahead_of(offer.tenant, offer.priority)
@@ -116,12 +120,12 @@ class Controller:
         refusal = refusal or self._line_full(offer.tenant, offer.priority, priced.line_tokens)
         return refusal or Queued(ahead.requests + 1, wait_s, limit)
 
-    def _blocked(self, offer: Offer, priced: Price, traces: Sequence[Trace]) -> Limit | None:
+    def _blocked(self, priced: Price, traces: Sequence[Trace] | None) -> Limit | None:
         """What keeps a newcomer out: those in line before it, or a limit of the engine."""
-        if self.line.overtakes_all(offer.priority):
-            return self.headroom.blocking(priced, traces)
-        head = self.line.head()
-        return self._waiting[head.ticket_id].limit if head else None
+        head = self.line.head() if traces is None else None
+        if head:
+            return self._waiting[head.ticket_id].limit
+        return self.headroom.blocking(priced, traces)
 
     def _too_late(
         self, offer: Offer, priced: Price, wait_s: float, limit: Limit, now_s: float

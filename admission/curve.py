@@ -18,10 +18,14 @@ _Counts = npt.NDArray[np.int64]
 
 @dataclass(slots=True, eq=False)
 class Trace:
-    """What one strand holds from bucket `first` until `end`, exclusive: blocks in each."""
+    """What one strand holds in each bucket from `first` until `end`, exclusive.
+
+    `end_step` is the step it was asked to end at; `end` is the bucket of that or the horizon's.
+    """
 
     first: int
     end: int
+    end_step: int
     blocks: _Counts
     sequences: int
 
@@ -43,6 +47,7 @@ class DemandCurve:
         self._origin = 0  # bucket that index 0 stands for
         self._step = 0
         self._now = 0  # current bucket
+        self._end = 0  # bucket from which nothing was ever promised
 
     def advance_to(self, step: int) -> None:
         """Move the window; earlier buckets are forgotten."""
@@ -70,7 +75,7 @@ class DemandCurve:
         grown = at_first_end + growing * BUCKET_STEPS
         blocks[:growing] = self._blocks_for[at_first_end:grown:BUCKET_STEPS]
         blocks[growing:] = self._blocks_for[last_tokens]
-        return Trace(first, end, blocks, sequences)
+        return Trace(first, end, end_step, blocks, sequences)
 
     def add(self, trace: Trace) -> None:
         """Promise the trace."""
@@ -78,6 +83,7 @@ class DemandCurve:
         if end > start:
             self._blocks[start:end] += trace.blocks[self._now - trace.first :]
             self._sequences[start:end] += trace.sequences
+            self._end = max(self._end, trace.end)
 
     def remove(self, trace: Trace) -> None:
         """Take back what is left of an added trace."""
@@ -101,7 +107,7 @@ class DemandCurve:
 
     def peak(self) -> int:
         """Most blocks held at any step from now on."""
-        return int(self._blocks[self._now - self._origin :].max())
+        return int(self._coming(self._blocks).max(initial=0))
 
     def blocks_now(self) -> int:
         """Blocks promised in the current bucket."""
@@ -116,5 +122,10 @@ class DemandCurve:
         return self._steps_until(self._sequences, limit)
 
     def _steps_until(self, counts: _Counts, limit: int) -> int:
-        above = (counts[self._now - self._origin :] > limit).nonzero()[0]
-        return (int(above[-1]) + 1) * BUCKET_STEPS - self._step % BUCKET_STEPS if above.size else 0
+        (above,) = (self._coming(counts) > limit).nonzero()
+        if not above.size:
+            return 0
+        return (int(above[-1]) + 1) * BUCKET_STEPS - self._step % BUCKET_STEPS
+
+    def _coming(self, counts: _Counts) -> _Counts:
+        return counts[self._now - self._origin : max(self._now, self._end) - self._origin]

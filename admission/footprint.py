@@ -1,5 +1,6 @@
 """What a request will hold in the KV cache: its shape, the engine's limits, and its price."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from admission.decision import Limit, Reason, Rejected
@@ -127,9 +128,9 @@ def shared_blocks(prompt_tokens: int, *, block_tokens: int) -> int:
 def price(
     shape: RequestShape,
     engine: EngineShape,
-    outputs: tuple[int, ...],
+    outputs: Sequence[int],
     *,
-    expected: tuple[int, ...] | None = None,
+    expected: Sequence[int] | None = None,
     reserve: bool = False,
 ) -> Price:
     """Price of a body whose prompts will produce `outputs` tokens each (one entry per prompt).
@@ -161,7 +162,7 @@ def _priced(
     strands: tuple[Strand, ...],
     shape: RequestShape,
     prefill: int,
-    expected: tuple[int, ...],
+    expected: Sequence[int],
     engine: EngineShape,
 ) -> Price:
     size = engine.block_tokens

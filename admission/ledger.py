@@ -111,10 +111,10 @@ class Ledger:
         lease = Lease(self._next_id, price, reserved=price.strands[0].reserved)
         self._next_id += 1
         self.leases[lease.lease_id] = lease
-        step, until = self.step, self._delayed(price.prefill_tokens) + _TOLERANCE_STEPS
+        step = self.step
         for strand, trace in zip(price.strands, traces or self.traces_of(price), strict=True):
             row = self._open(strand, lease)
-            self._table.note_trace(row, anchor=step, until=until + strand.output_tokens)
+            self._table.note_trace(row, anchor=step, until=trace.end_step)
             self._traces[row] = trace
             self.curve.add(trace)
         lease.rows = tuple(lease.live)

@@ -9,22 +9,20 @@ from admission.settings import Policy, Settings
 def quote(offer: Offer, engine: EngineShape, lengths: OutputLengths, settings: Settings) -> Quote:
     """Price of an offer now; it changes with what `lengths` learns and with the policy."""
     shape = offer.shape
-    keys = tuple(class_keys(offer.tenant, p.prompt_tokens, p.max_tokens) for p in shape.prompts)
-    predictions = tuple(
-        lengths.predict(
+    keys, predictions, outputs, expected = [], [], [], []
+    worst = settings.policy is Policy.WORST_CASE
+    for prompt in shape.prompts:
+        key = class_keys(offer.tenant, prompt.prompt_tokens, prompt.max_tokens)
+        predicted = lengths.predict(
             key,
             settings,
             max_tokens=prompt.max_tokens,
             min_tokens=shape.min_tokens,
             ignore_eos=shape.ignore_eos,
         )
-        for key, prompt in zip(keys, shape.prompts, strict=True)
-    )
-    worst = settings.policy is Policy.WORST_CASE
-    outputs = tuple(
-        prompt.max_tokens if worst else predicted.tokens
-        for prompt, predicted in zip(shape.prompts, predictions, strict=True)
-    )
-    expected = tuple(predicted.expected_tokens for predicted in predictions)
+        keys.append(key)
+        predictions.append(predicted)
+        outputs.append(prompt.max_tokens if worst else predicted.tokens)
+        expected.append(predicted.expected_tokens)
     priced = price(shape, engine, outputs, expected=expected, reserve=worst)
-    return Quote(priced, predictions, keys)
+    return Quote(priced, tuple(predictions), tuple(keys))

@@ -48,9 +48,11 @@ class RowTable:
             self._used += 1
             if self._used > self._number.size:
                 self._bind(np.concatenate([self._columns, np.zeros_like(self._columns)], axis=1))
-        self._columns[:, row % _PLACES] = (
-            row, is_branch, prompt_tokens, 0, 0, predicted_tokens, 0, 0,
-        )  # fmt: skip
+        place = row % _PLACES
+        self._number[place] = row
+        self._is_branch[place] = is_branch
+        self._prompt[place] = prompt_tokens
+        self._predicted[place] = predicted_tokens
         return row
 
     def remove(self, row: int) -> None:

@@ -126,7 +126,6 @@ class WaitingLine:
     """Order and sums of those who wait; the controller decides who may leave it."""
 
     def __init__(self) -> None:
-        self.load = Load()
         self._classes = {priority: _Class() for priority in Priority}
         self._tickets: dict[int, Ticket] = {}
         self._deadlines: list[tuple[float, int]] = []  # heap; keeps those who left for a while
@@ -144,7 +143,6 @@ class WaitingLine:
         """Join the line behind one's own tenant."""
         self._tickets[ticket.ticket_id] = ticket
         self._classes[ticket.priority].add(ticket)
-        self.load.count(ticket, 1)
         if len(self._deadlines) > 2 * len(self._tickets) + _DEADLINES_MIN:
             self._deadlines = [entry for entry in self._deadlines if entry[1] in self._tickets]
             heapq.heapify(self._deadlines)
@@ -155,7 +153,6 @@ class WaitingLine:
         ticket = self._tickets.pop(ticket_id, None)
         if ticket is not None:
             self._classes[ticket.priority].remove(ticket)
-            self.load.count(ticket, -1)
         return ticket
 
     def head(self) -> Ticket | None:
@@ -180,6 +177,11 @@ class WaitingLine:
         self._classes[priority].charge(tenant, price)
 
     # -- readings --------------------------------------------------------------------------
+
+    @property
+    def load(self) -> Load:
+        """What waits in all classes."""
+        return self.load_up_to(Priority.LOW)
 
     def tenant_requests(self, tenant: str) -> int:
         """How many of a tenant's requests wait, over all classes."""
