@@ -180,26 +180,25 @@ class Controller:
             turns.append(self._turn_away(late, self._expiry(late)))
         while len(turns) < _TURNS_PER_PASS:
             head = self.line.head()
-            if head is None or not self._may_pass(head):
+            turn = self._pass(head) if head else None
+            if turn is None:
                 break
-            turns.append(self._pass(head))
+            turns.append(turn)
         return turns
 
-    def _may_pass(self, head: Ticket) -> bool:
+    def _pass(self, head: Ticket) -> Turn | None:
+        """Accept the head of the line, or remember what keeps it there."""
         waiting = self._waiting[head.ticket_id]
         if waiting.lessons != self.lengths.version:
             waiting.quote, waiting.lessons = self.quote(waiting.offer), self.lengths.version
-        if not self._enforcing:
-            return True
-        blocked = self.headroom.blocking(waiting.quote.price)
+        traces = self.ledger.traces_of(waiting.quote.price)
+        blocked = self.headroom.blocking(waiting.quote.price, traces) if self._enforcing else None
         if blocked:
             waiting.limit = self.binding = blocked
-        return blocked is None
-
-    def _pass(self, head: Ticket) -> Turn:
+            return None
         self.line.remove(head.ticket_id)
-        waiting = self._waiting.pop(head.ticket_id)
-        accepted = Accepted(self._grant(waiting.offer, waiting.quote))
+        del self._waiting[head.ticket_id]
+        accepted = Accepted(self._grant(waiting.offer, waiting.quote, traces))
         return Turn(head.ticket_id, accepted, waiting.quote)
 
     def _turn_away(self, ticket: Ticket, refusal: Rejected) -> Turn:
@@ -214,7 +213,7 @@ class Controller:
 
     # -- leases ----------------------------------------------------------------------------
 
-    def _grant(self, offer: Offer, quote: Quote, traces: Sequence[Trace] | None = None) -> int:
+    def _grant(self, offer: Offer, quote: Quote, traces: Sequence[Trace] | None) -> int:
         self.line.charge(offer.tenant, offer.priority, quote.price)
         return self._running.grant(offer, quote, traces).lease_id
 

@@ -219,8 +219,9 @@ class Ledger:
         gain, outlived = self._table.advance(rows, generated)
         self.clock += gain
         self.curve.advance_to(self.step)
-        for row in self._table.begun_incomplete():
-            self._fully_computed(row)
+        if self._to_prefill or self._aborted:
+            for row in self._table.begun_incomplete():
+                self._fully_computed(row)
         self.held_blocks = self._table.held_blocks()
         for row in self._table.strayed(self.step, _TOLERANCE_STEPS)[:_RETRACES_PER_RECORD]:
             self._retrace(row)

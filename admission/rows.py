@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 Rows = npt.NDArray[np.int64]
 
-_PLACES = 1 << 24  # a row's number modulo this is its place in the columns
+_PLACES = 1 << 24  # more than rows at once; the bits below are a row's place in the columns
+_PLACE = _PLACES - 1
 _FIRST_PLACES = 256
 _COLUMNS = 8
 
@@ -48,7 +49,7 @@ class RowTable:
             self._used += 1
             if self._used > self._number.size:
                 self._bind(np.concatenate([self._columns, np.zeros_like(self._columns)], axis=1))
-        place = row % _PLACES
+        place = row & _PLACE
         self._number[place] = row
         self._is_branch[place] = is_branch
         self._prompt[place] = prompt_tokens
@@ -57,14 +58,14 @@ class RowTable:
 
     def remove(self, row: int) -> None:
         """Free the place of a row."""
-        self._columns[:, row % _PLACES] = 0
+        self._columns[:, row & _PLACE] = 0
         self._free.append(row + _PLACES)
 
     # -- one row ---------------------------------------------------------------------------
 
     def blocks(self, row: int) -> int:
         """Blocks a row holds now: none before its prompt is begun."""
-        place = row % _PLACES
+        place = row & _PLACE
         computed = int(self._computed[place])
         if not computed:
             return 0
@@ -75,38 +76,38 @@ class RowTable:
 
     def missing(self, row: int) -> int:
         """Prompt tokens not yet computed."""
-        place = row % _PLACES
+        place = row & _PLACE
         return int(self._prompt[place] - self._computed[place])
 
     def compute(self, row: int, tokens: int) -> None:
         """So many prompt tokens were computed."""
-        self._computed[row % _PLACES] += tokens
+        self._computed[row & _PLACE] += tokens
 
     def prompt_tokens(self, row: int) -> int:
         """Prompt tokens the row holds once computed."""
-        return int(self._prompt[row % _PLACES])
+        return int(self._prompt[row & _PLACE])
 
     def generated(self, row: int) -> int:
         """Tokens generated so far."""
-        return int(self._generated[row % _PLACES])
+        return int(self._generated[row & _PLACE])
 
     def predicted(self, row: int) -> int:
         """Tokens it will have generated at its end."""
-        return int(self._predicted[row % _PLACES])
+        return int(self._predicted[row & _PLACE])
 
     def repredict(self, row: int, tokens: int) -> None:
         """It will generate `tokens` in all."""
-        self._predicted[row % _PLACES] = tokens
+        self._predicted[row & _PLACE] = tokens
 
     def note_trace(self, row: int, *, anchor: int, until: int) -> None:
         """The step its trace has it begin to generate at, and the step its trace ends at."""
-        place = row % _PLACES
+        place = row & _PLACE
         self._anchor[place] = anchor
         self._until[place] = until
 
     def until(self, row: int) -> int:
         """Step at which its trace ends."""
-        return int(self._until[row % _PLACES])
+        return int(self._until[row & _PLACE])
 
     # -- all of them -----------------------------------------------------------------------
 
@@ -127,7 +128,7 @@ class RowTable:
         Returns the mean gain of those that gained, and the rows that have generated all they were
         predicted to and go on.
         """
-        places = rows % _PLACES
+        places = rows & _PLACE
         alive = self._number[places] == rows
         if not alive.all():
             rows, places, generated = rows[alive], places[alive], generated[alive]

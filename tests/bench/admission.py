@@ -9,13 +9,14 @@ Both with 10,000 requests in line and the garbage collector on. `wall` is what a
 import argparse
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
 
 from admission.controller import Controller
 from admission.decision import Accepted, Priority, Queued
-from admission.exchange import Offer, StepRecord
+from admission.exchange import Offer, StepRecord, Turn
 from admission.footprint import EngineShape, PromptShape, RequestShape
 from admission.settings import Settings
 
@@ -74,6 +75,11 @@ class Load:
         self.left[row] = table.predicted_tokens(row)
         self.lease_of[row] = decision.lease_id
 
+    def end(self, row: int) -> int:
+        """Forget a row that has ended; returns its lease."""
+        del self.left[row]
+        return self.lease_of.pop(row)
+
     def fill(self) -> None:
         """Refill the line."""
         while len(self.controller.line) < QUEUED:
@@ -124,35 +130,27 @@ def offers_accepted(rounds: int) -> Measured:
 
 
 def step_records(rounds: int) -> Measured:
-    """Every lease gains a token; about two end, and the line moves up."""
+    """Every lease gains a token; about three end, and the line moves up."""
     load, times = Load(leases=LEASES), []
     controller = load.controller
-    generated: dict[int, int] = dict.fromkeys(load.left, 0)
-    ended: tuple[int, ...] = ()
+    generated: Counter[int] = Counter()
     for _ in range(rounds):
-        for row in load.left:
-            generated[row] = generated.get(row, 0) + 1
+        generated.update(load.left.keys())
+        ended = [row for row, tokens in load.left.items() if generated[row] == tokens]
+        lease_ids = [load.end(row) for row in ended]
         rows = np.fromiter(load.left, dtype=np.int64)
         tokens = np.fromiter((generated[row] for row in load.left), dtype=np.int64)
         record = StepRecord(
-            rows,
-            tokens,
-            prefill_tokens=1_000,
-            decode_tokens=len(rows),
-            elapsed_s=0.1,
-            ended=ended,
-        )
+            rows, tokens, prefill_tokens=1_000, decode_tokens=1_000, elapsed_s=0.1,
+            ended=tuple(ended),
+        )  # fmt: skip
         load.now_s += 0.1
-        turns: list[object] = []
+        turns: list[Turn] = []
         times.append(measure(lambda: turns.extend(controller.progress(record, load.now_s))))  # noqa: B023
+        for lease_id in lease_ids:
+            turns += controller.release(lease_id, load.now_s, in_engine=True)
         for turn in turns:
-            load.start(turn.decision)  # type: ignore[attr-defined]
-        ended = tuple(row for row in load.left if generated.get(row, 0) >= load.left[row])
-        for row in ended:
-            del load.left[row], generated[row]
-            more = controller.release(load.lease_of.pop(row), load.now_s, in_engine=True)
-            for turn in more:
-                load.start(turn.decision)
+            load.start(turn.decision)
         load.fill()
     return _columns(times)
 
