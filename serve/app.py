@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from serve import orphans, ray_environment
 from serve.in_force import InForce
 from serve.settings import Profile, is_loopback, load_profile, parse_admission
-from serve.tenants import load_keys, require_safe_binding
+from serve.tenants import Keys, load_keys, require_safe_binding
 
 if TYPE_CHECKING:
     from serve.service import Service
@@ -97,9 +97,8 @@ class Gateway:
     async def __serve_build_asgi_app__(self) -> ASGIApp:
         """Starts the engine. Serve calls it after the constructor, on the loop that serves."""
         _log_to_output()
-        host = _get_global_client().http_config.host
         keys = load_keys(self._profile.access)
-        require_safe_binding(host, keys)
+        _require_safe_ingress(keys)
         _log.info("Ingress: %s", _ingress())
         _stay_on_this_machine()
         _leave_threads_to_the_engine(self._profile)
@@ -113,8 +112,11 @@ class Gateway:
 
     async def reconfigure(self, user_config: Any) -> None:
         """New admission settings from Serve. A raise here would end the replica for good."""
-        if self._service is not None:
-            self._service.reconfigure(user_config)
+        try:
+            if self._service is not None:
+                self._service.reconfigure(user_config)
+        except Exception:  # noqa: BLE001 - see above; it is logged
+            _log.exception("New admission settings could not be applied")
 
     async def check_health(self) -> None:
         """Serve replaces the replica after three failures; until then it answers 503 itself."""
@@ -147,6 +149,15 @@ def _log_to_output() -> None:
     """Our own lines, into the file that holds what the replica and vLLM write."""
     logging.basicConfig(format="%(levelname)s %(asctime)s [%(name)s] %(message)s")
     logging.getLogger("sluice").setLevel(logging.INFO)
+
+
+def _require_safe_ingress(keys: Keys) -> None:
+    """Where Serve really listens decides, not the profile: others may have started Serve."""
+    host = _get_global_client().http_config.host
+    try:
+        require_safe_binding(host, keys)
+    except ValueError as error:
+        raise ValueError(f"Serve's http_options.host is {host}. {error}") from None
 
 
 def _ingress() -> str:

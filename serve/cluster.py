@@ -129,11 +129,22 @@ def start(profile: Profile, place: Place) -> None:
         object_store_memory=_OBJECT_STORE_BYTES,
         _temp_dir=str(place.ray),
     )
+    _require_gpus(profile, ray.cluster_resources().get("GPU", 0))
     serve.start(
         proxy_location="HeadOnly",
         http_options={"host": profile.http.host, "port": profile.http.port},
         logging_config={"enable_access_log": False},
     )
+
+
+def _require_gpus(profile: Profile, found: float) -> None:
+    """Serve would wait for them for ever."""
+    needed = profile.engine.replicas * profile.gpus_per_replica
+    if needed > found:
+        raise ClusterError(
+            f"this profile needs {needed:g} GPUs (engine.replicas x the parallel sizes in "
+            f"engine_args), and Ray finds {found:g} here."
+        )
 
 
 def deploy(application: Any) -> None:

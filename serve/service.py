@@ -1,6 +1,8 @@
 """One engine, its gate and its HTTP edge, put together; what a replica runs."""
 
+import asyncio
 import logging
+from argparse import Namespace
 from typing import Any
 
 from starlette.types import ASGIApp
@@ -43,7 +45,7 @@ class Service:
         self._telemetry = telemetry
 
     def reconfigure(self, given: object) -> None:
-        """Takes new admission settings, or keeps the old ones and says why. Never raises."""
+        """Takes new admission settings, or keeps the old ones and says why."""
         in_force = self.gate.in_force
         section = in_force.offer(given)
         if in_force.refused:
@@ -52,11 +54,15 @@ class Service:
             self.gate.reconfigure(section)
 
     async def close(self) -> None:
-        """Ends the engine and writes what is still buffered."""
-        self.gate.drain()
-        await self.gate.close()
-        self.engine.close()
-        self._telemetry.close()
+        """Ends the engine and writes what is still buffered; each though another one fails."""
+        try:
+            self.gate.drain()
+            await self.gate.close()
+        finally:
+            try:
+                self.engine.close()
+            finally:
+                self._telemetry.close()
 
 
 async def open_service(profile: Profile, keys: Keys, in_force: InForce) -> Service:
@@ -65,7 +71,8 @@ async def open_service(profile: Profile, keys: Keys, in_force: InForce) -> Servi
     Raises ValueError, EngineStartError or what vLLM raises; nothing is left running then.
     """
     telemetry = start_telemetry(profile.telemetry)
-    engine = await start_engine(parse_arguments(engine_args(profile), profile.server_args))
+    arguments = await asyncio.to_thread(_arguments, profile)  # may convert a model first: a minute
+    engine = await start_engine(arguments)
     try:
         gate = GateWithSettings(
             engine,
@@ -87,6 +94,10 @@ def _app_of(engine: Engine) -> ASGIApp:
     if engine.app is None:
         raise RuntimeError("the engine has no app before attach")
     return engine.app
+
+
+def _arguments(profile: Profile) -> Namespace:
+    return parse_arguments(engine_args(profile), profile.server_args)
 
 
 def engine_args(profile: Profile) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 import argparse
 import fcntl
+import hashlib
 import json
 import os
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +48,24 @@ def main(args: argparse.Namespace) -> int:
 def _profile(args: argparse.Namespace, progress: Progress) -> Profile:
     """The profile with the command line's host and port; its vLLM arguments checked by vLLM."""
     profile = load_profile(args.config)
-    with progress.step(f"checking {args.config.name}"):
-        _check(args.config)
+    passed = checked_mark(args.config)
+    if not passed.exists():
+        with progress.step(f"checking {args.config.name}"):
+            _check(args.config)
+        passed.parent.mkdir(parents=True, exist_ok=True)
+        passed.touch()
     given = {"host": args.host, "port": args.port}
     http = profile.http.model_copy(update={k: v for k, v in given.items() if v is not None})
     return profile.model_copy(update={"http": http})
+
+
+def checked_mark(config: Path) -> Path:
+    """A file that exists once vLLM, in the release that is installed, has passed this profile."""
+    found = (find_spec("vllm"), find_spec("serve.check"))
+    places = [spec.origin for spec in found if spec is not None and spec.origin is not None]
+    ages = [str(Path(place).stat().st_mtime_ns) for place in places]
+    seen = hashlib.sha256(config.read_bytes() + "\n".join([*places, *ages]).encode())
+    return model.cache_folder() / "checked" / seen.hexdigest()[:16]
 
 
 def _check(config: Path) -> None:

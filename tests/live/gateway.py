@@ -2,6 +2,7 @@
 
 import copy
 import http.client
+import json
 import os
 import signal
 import socket
@@ -65,6 +66,15 @@ class Gateway:
             return connection.getresponse().status
         except OSError:
             return None
+        finally:
+            connection.close()
+
+    def json(self, path: str) -> Any:
+        """What a GET answers, e.g. "/v1/admission/state"."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", path)
+            return json.load(connection.getresponse())
         finally:
             connection.close()
 
