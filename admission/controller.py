@@ -256,5 +256,5 @@ class Controller:
         self.lengths.version += 1  # every waiting price is stale
 
     def outgrown(self) -> list[int]:
-        """Leases of which some answer became longer than its price."""
+        """Leases not yet released of which some answer became longer than its price."""
         return self._running.outgrown()

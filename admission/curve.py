@@ -65,8 +65,9 @@ class DemandCurve:
     def trace(self, tokens: int, last_tokens: int, *, end_step: int, sequences: int) -> Trace:
         """Line of a strand: `tokens` now, one more each step until `last_tokens`, then constant.
 
-        At `end_step` it is gone.
+        At `end_step` it is gone. Nothing holds more than the longest possible sequence.
         """
+        last_tokens = min(last_tokens, self._blocks_for.size - 1)
         first = self._now
         end = max(first, min(-(-end_step // BUCKET_STEPS), first + self._length))
         blocks = np.empty(end - first, dtype=np.int64)

@@ -122,5 +122,5 @@ class Running:
             self._ledger.close(lease.lease_id)
 
     def outgrown(self) -> list[int]:
-        """Leases of which some answer became longer than its price."""
-        return [lease_id for lease_id, lease in self._ledger.leases.items() if lease.outgrew]
+        """Leases not yet released of which some answer became longer than its price."""
+        return [lease_id for lease_id, each in self._granted.items() if each.lease.outgrew]
