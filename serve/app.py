@@ -6,15 +6,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import ray
 from pydantic import BaseModel, ConfigDict
 from ray import serve
 from ray.serve.context import _get_global_client
 from starlette.types import ASGIApp
 
-from serve import orphans, ray_environment
+from serve import loopback, orphans, ray_environment
 from serve.in_force import InForce
-from serve.settings import Profile, is_loopback, load_profile, parse_admission
+from serve.settings import Profile, load_profile, parse_admission
 from serve.tenants import Keys, load_keys, require_safe_binding
 
 if TYPE_CHECKING:
@@ -100,7 +99,9 @@ class Gateway:
         keys = load_keys(self._profile.access)
         _require_safe_ingress(keys)
         _log.info("Ingress: %s", _ingress())
-        _stay_on_this_machine()
+        from ray.serve._private import replica  # noqa: PLC0415 - private; see serve/loopback.py
+
+        loopback.stay(replica)
         _leave_threads_to_the_engine(self._profile)
         orphans.guard(orphans.mark(orphans.REPLICA))
         from serve.service import open_service  # noqa: PLC0415 - vLLM: only replicas need it
@@ -163,18 +164,6 @@ def _require_safe_ingress(keys: Keys) -> None:
 def _ingress() -> str:
     behind = os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1"
     return "HAProxy" if behind else "Serve's Python proxy (slower; see deploy/env.sh)"
-
-
-def _stay_on_this_machine() -> None:
-    """Keeps the port on which replicas hear each other off the network, where there is only us.
-
-    Serve opens it on all interfaces, and Ray's token does not guard it.
-    """
-    if is_loopback(ray.util.get_node_ip_address()):
-        from ray.serve._private import replica  # noqa: PLC0415 - private: the one line below
-
-        add = replica.add_port_to_grpc_server
-        replica.add_port_to_grpc_server = lambda server, _: add(server, "127.0.0.1:0")
 
 
 def _leave_threads_to_the_engine(profile: Profile) -> None:

@@ -24,6 +24,8 @@ class Signals:
     def install(self) -> None:
         """Takes the signals; again after Ray started, which takes SIGTERM for itself."""
         for number in _KNOWN:
+            if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                continue  # nohup
             signal.signal(number, self._handle)
 
     def note_only(self) -> None:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, Protocol
 
 from starlette.types import ASGIApp
+from vllm import envs
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.entrypoints.launchers.api_server.app_state import init_app_state
 from vllm.entrypoints.launchers.app import build_app
@@ -55,6 +56,8 @@ class Engine:
         hooks.install(app.state, keeper)
         if self._args.structured_outputs_config.reasoning_parser:
             reasoning.add_second_name()
+        # vLLM reads its environment again for every chunk unless told that it stands still
+        envs.enable_envs_cache()
         self._state, self.app = app.state, app
         listener: Listener = keeper.stepped
         self._feed.listener = listener
