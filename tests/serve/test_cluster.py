@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import yaml
 from serve import cluster, haproxy, orphans, ray_environment
 from serve.last_words import cause, last_words
 from serve.settings import Profile, load_profile, parse_admission
+from serve.signals import Interrupted, Signals
 from serve.start import welcome
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -173,6 +175,29 @@ def test_the_welcome_has_all_that_a_new_user_needs(profile: Profile, tmp_path: P
     assert "http://127.0.0.1:8000/v1/chat/completions" in text
     assert "46464 tokens" in text
     assert "Authorization: Bearer" in text
+
+
+def test_one_sigterm_asks_for_a_drain_and_everything_else_for_an_end_at_once() -> None:
+    first = _signals(signal.SIGTERM)
+    assert first.any
+    assert not first.at_once
+    assert _signals(signal.SIGTERM, signal.SIGTERM).at_once
+    assert _signals(signal.SIGINT).at_once
+    assert not _signals().any
+    assert not _signals().at_once
+
+
+def test_a_signal_before_anything_is_served_interrupts() -> None:
+    with pytest.raises(Interrupted):
+        Signals()._handle(signal.SIGTERM, None)
+
+
+def _signals(*numbers: signal.Signals) -> Signals:
+    signals = Signals()
+    signals._raise = False
+    for number in numbers:
+        signals._handle(number, None)
+    return signals
 
 
 def test_help_comes_at_once() -> None:

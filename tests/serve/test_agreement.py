@@ -1,0 +1,42 @@
+"""Ledger and engine held against each other."""
+
+from serve.agreement import Agreement
+
+
+def note(
+    check: Agreement, held: int, used: int, *, sequences: int = 0, waiting: bool = False
+) -> None:
+    check.note(
+        held_blocks=held,
+        used_blocks=used,
+        sequences=sequences,
+        used_ratio=used / 100,
+        waiting=waiting,
+    )
+
+
+def test_a_ledger_below_the_engine_is_counted_with_the_worst_gap() -> None:
+    check = Agreement()
+    for held, used in ((10, 10), (8, 10), (5, 9)):
+        note(check, held, used)
+    shown = check.as_json()
+    assert (shown["records"], shown["below_records"], shown["worst_below_blocks"]) == (3, 2, 4)
+
+
+def test_fifteen_percent_and_a_block_per_sequence_above_are_within() -> None:
+    check = Agreement()
+    note(check, 118, 100, sequences=3)
+    assert check.as_json()["worst_above_blocks"] <= 0
+    note(check, 119, 100, sequences=3)
+    shown = check.as_json()
+    assert shown["worst_above_blocks"] == 1.0
+    assert shown["worst_above_at"] == {"held": 119, "used": 100, "sequences": 3}
+
+
+def test_use_of_the_cache_counts_only_while_somebody_waits() -> None:
+    check = Agreement()
+    assert check.as_json()["kv_used_mean_while_waiting"] is None
+    note(check, 10, 10)
+    note(check, 80, 80, waiting=True)
+    note(check, 90, 90, waiting=True)
+    assert check.as_json()["kv_used_mean_while_waiting"] == 0.85
