@@ -1,0 +1,169 @@
+"""Promises over future steps, held against every single step."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from admission.curve import BUCKET_STEPS, DemandCurve, Trace
+from admission.footprint import blocks_for
+from tests.admission.examples import some_examples
+
+LONGEST = 160
+BLOCK_TOKENS = 16
+
+
+def curve(horizon_steps: int = LONGEST, block_tokens: int = BLOCK_TOKENS) -> DemandCurve:
+    """An empty curve."""
+    return DemandCurve(horizon_steps=horizon_steps, max_tokens=LONGEST, block_tokens=block_tokens)
+
+
+@dataclass(frozen=True)
+class Strand:
+    """`tokens` at step `at`, growing to `last` tokens, gone at `end`."""
+
+    at: int
+    tokens: int
+    last: int
+    end: int
+
+    def blocks(self, step: int) -> int:
+        """Blocks held at one step, the plain way."""
+        held = min(self.tokens + step - self.at, self.last)
+        return blocks_for(held, block_tokens=BLOCK_TOKENS) if step < self.end else 0
+
+    def traced(self, on: DemandCurve) -> Trace:
+        return on.trace(self.tokens, self.last, end_step=self.end, sequences=1)
+
+
+@st.composite
+def strands(draw: st.DrawFn, at: int) -> Strand:
+    tokens = draw(st.integers(1, 100))
+    grow = draw(st.integers(0, LONGEST - tokens))
+    return Strand(at, tokens, tokens + grow, at + grow + draw(st.integers(0, 8)))
+
+
+@some_examples
+@given(st.data())
+def test_the_curve_is_never_below_any_future_step_and_at_most_a_bucket_above(
+    data: st.DataObject,
+) -> None:
+    on, held, now = curve(), list[Strand](), 0
+    for _ in range(data.draw(st.integers(1, 12))):
+        now += data.draw(st.integers(0, 40))
+        on.advance_to(now)
+        strand = data.draw(strands(now))
+        on.add(strand.traced(on))
+        held.append(strand)
+    truth = [sum(each.blocks(step) for each in held) for step in range(now, now + LONGEST + 20)]
+    assert on.peak() >= max(truth)
+    for step, true in enumerate(truth, start=now):
+        bucket = step // BUCKET_STEPS - on._origin
+        promised = int(on._blocks[bucket])
+        end = (step // BUCKET_STEPS + 1) * BUCKET_STEPS
+        alive = [each for each in held if each.end > step // BUCKET_STEPS * BUCKET_STEPS]
+        most = sum(
+            blocks_for(min(each.tokens + end - each.at, each.last), block_tokens=BLOCK_TOKENS)
+            for each in alive
+        )
+        assert true <= promised <= most
+
+
+@some_examples
+@given(st.data())
+def test_taking_everything_back_leaves_nothing_however_far_the_window_moved(
+    data: st.DataObject,
+) -> None:
+    on, traces, now = curve(), list[Trace](), 0
+    for _ in range(data.draw(st.integers(1, 20))):
+        now += data.draw(st.sampled_from([0, 1, 15, 16, 40, 300, 5000]))
+        on.advance_to(now)
+        if traces and data.draw(st.booleans()):
+            on.remove(traces.pop(data.draw(st.integers(0, len(traces) - 1))))
+        else:
+            trace = data.draw(strands(now)).traced(on)
+            on.add(trace)
+            traces.append(trace)
+    for trace in traces:
+        on.remove(trace)
+    assert on.peak() == 0
+    assert on.steps_until_blocks(0) == on.steps_until_sequences(0) == 0
+    assert not on._blocks[on._now - on._origin :].any()
+
+
+@some_examples
+@given(st.data())
+def test_a_newcomer_never_lowers_the_peak_and_is_seen_as_it_will_be_added(
+    data: st.DataObject,
+) -> None:
+    on = curve()
+    for _ in range(data.draw(st.integers(0, 5))):
+        on.add(data.draw(strands(0)).traced(on))
+    newcomers = [data.draw(strands(0)).traced(on) for _ in range(data.draw(st.integers(1, 3)))]
+    before, foreseen = on.peak(), on.peak_with(newcomers)
+    for trace in newcomers:
+        on.add(trace)
+    assert on.peak() == max(before, foreseen)
+
+
+def test_what_ends_soon_makes_room_for_what_grows_later() -> None:
+    on = curve()
+    ends_soon = on.trace(96, 96, end_step=16, sequences=1)
+    grows = on.trace(16, 112, end_step=96, sequences=1)
+    on.add(ends_soon)
+    assert on.peak() == 6
+    assert on.peak_with([grows]) == 6 + 2
+
+
+def test_a_trace_counts_what_is_held_at_the_end_of_each_bucket() -> None:
+    on = curve()
+    trace = on.trace(1, 40, end_step=39, sequences=1)
+    assert trace.blocks.tolist() == [2, 3, 3]
+
+
+def test_steps_until_room_counts_from_this_step() -> None:
+    on = curve()
+    on.add(on.trace(160, 160, end_step=32, sequences=2))
+    on.advance_to(5)
+    assert on.steps_until_blocks(9) == 27
+    assert on.steps_until_blocks(10) == 0
+    assert on.steps_until_sequences(1) == 27
+    on.advance_to(32)
+    assert on.steps_until_blocks(0) == 0
+
+
+def test_the_past_is_forgotten_when_the_window_moves() -> None:
+    on = curve(horizon_steps=64)
+    old = on.trace(160, 160, end_step=48, sequences=1)
+    on.add(old)
+    for step in range(0, 2000, 7):
+        on.advance_to(step)
+    assert on.peak() == 0
+    on.remove(old)
+    assert on.peak() == 0
+    on.add(on.trace(16, 16, end_step=2064, sequences=1))
+    assert on.blocks_now() == 1
+
+
+def test_a_trace_beyond_the_horizon_is_promised_up_to_it() -> None:
+    on = curve(horizon_steps=64)
+    endless = on.trace(16, 16, end_step=10**6, sequences=1)
+    on.add(endless)
+    assert on.steps_until_blocks(0) >= 64
+    on.remove(endless)
+    assert on.steps_until_blocks(0) == 0
+
+
+def test_nothing_holds_more_than_the_longest_sequence() -> None:
+    on = curve()
+    trace = on.trace(150, 10_000, end_step=64, sequences=1)
+    assert trace.blocks.max() == LONGEST // BLOCK_TOKENS
+
+
+def test_blocks_of_any_size() -> None:
+    for size in (1, 3, 16, 128):
+        on = curve(block_tokens=size)
+        trace = on.trace(5, 55, end_step=50, sequences=1)
+        ends = np.minimum(np.arange(1, 5) * BUCKET_STEPS + 5, 55)
+        assert trace.blocks.tolist() == (-(-ends // size)).tolist()
