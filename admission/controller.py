@@ -217,6 +217,10 @@ class Controller:
         self.line.charge(offer.tenant, offer.priority, quote.price)
         return self._running.grant(offer, quote, traces).lease_id
 
+    def enlarge(self, offer: Offer) -> int:
+        """A further lease for an answer already begun (a tool turn): counted, never refused."""
+        return self._grant(offer, self.quote(offer), None)
+
     def rows_of(self, lease_id: int) -> tuple[int, ...]:
         """Ledger rows of a lease's sequences in the engine's order: prompt by prompt, then n.
 

@@ -1,21 +1,55 @@
 """One JSON line per decision and one per end, without any text of the request; off by default."""
 
+import time
+
 from admission.controller import Controller
-from admission.exchange import Answer, Offer
+from admission.decision import Decision
+from admission.exchange import Offer, Quote
+from admission.log import Ending, Occasion, decision_record, end_record
 from serve.json_lines import JsonLines
 from serve.visit import Visit
 
 
 class DecisionLog:
-    """Writes CONTRACTS' decision records; with no file it does nothing."""
+    """Writes the records of `admission/log.py`; with no file it does nothing."""
 
-    def __init__(self, lines: JsonLines | None) -> None:
+    def __init__(self, lines: JsonLines | None = None) -> None:
         self._lines = lines
 
-    def decided(
-        self, visit: Visit, offer: Offer, answer: Answer, controller: Controller, config_hash: str
+    def decided(  # noqa: PLR0913 - a record is of all these
+        self,
+        visit: Visit,
+        offer: Offer,
+        quote: Quote,
+        decision: Decision,
+        controller: Controller,
+        *,
+        mono_s: float,
+        config_hash: str,
     ) -> None:
-        """A decision was taken."""
+        """A decision was taken: at once, or when a waiting request's turn came."""
+        if self._lines is None:
+            return
+        occasion = Occasion(time.time(), mono_s, visit.request_id, visit.route, config_hash)
+        record = decision_record(occasion, offer, quote, decision, controller)
+        self._lines.write(record | {"run": visit.run})
 
     def ended(self, visit: Visit) -> None:
-        """A leased request is over."""
+        """A request that held a lease is over."""
+        if self._lines is None:
+            return
+        ending = Ending(
+            request_id=visit.request_id,
+            waited_s=round(visit.queued_s, 6),
+            ttft_s=visit.ttft_s,
+            tpot_s=visit.tpot_s,
+            output_tokens=visit.output_tokens,
+            finish=visit.finish,
+            preemptions=visit.preemptions,
+        )
+        self._lines.write(end_record(ending))
+
+    def close(self) -> None:
+        """Write what is queued."""
+        if self._lines is not None:
+            self._lines.close()

@@ -10,11 +10,12 @@ import logging
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from admission.controller import Controller
-from admission.decision import Accepted, Limit, Outcome, Queued, Reason, Rejected
-from admission.exchange import Answer, Offer, Quote, Turn
+from admission.decision import Accepted, Decision, Limit, Outcome, Queued, Reason, Rejected
+from admission.exchange import Offer, Quote, Turn
 from admission.footprint import EngineShape, RequestShape
 from serve.admission_section import AdmissionSection
 from serve.agreement import Agreement
@@ -55,6 +56,13 @@ class EngineLike(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    visit: Visit
+    offer: Offer
+    turn: asyncio.Future[None]
+
+
 class Gate:
     """One engine's admission. Create it on the loop that serves."""
 
@@ -75,13 +83,13 @@ class Gate:
         self._section = section
         self._metrics = metrics
         self._tracing = tracing or Tracing()
-        self._decisions = decisions or DecisionLog(None)
+        self._decisions = decisions or DecisionLog()
         self._renderings = asyncio.Semaphore(max_concurrent_renderings)
         self.time_scale = time_scale
         self._loop = asyncio.get_running_loop()
         self._sequences = Sequences()
         self._visits: dict[int, Visit] = {}  # by lease
-        self._turns: dict[int, tuple[Visit, asyncio.Future[None]]] = {}  # by ticket
+        self._turns: dict[int, _Waiting] = {}  # by ticket
         self._tickets: dict[Visit, int] = {}
         self._ticker = self._loop.create_task(self._tick_on())
 
@@ -123,6 +131,7 @@ class Gate:
         """Stop the ticker; the engine is the caller's to end."""
         self._ticker.cancel()
         await asyncio.gather(self._ticker, return_exceptions=True)
+        self._decisions.close()
 
     # -- before the answer -----------------------------------------------------------------
 
@@ -169,13 +178,13 @@ class Gate:
             visit.prompt_tokens = shape.prompt_tokens
             offer = self._offer(visit.tenant, shape, visit.arrived_at_s, visit.deadline_s)
             answer = self.controller.offer(offer, self.now_s())
-            self._note(visit, offer, answer)
+            self._note(visit, offer, answer.quote, answer.would)
             if isinstance(answer.decision, Accepted):
                 self._begin(visit, answer.decision, answer.quote)
             elif isinstance(answer.decision, Rejected):
                 visit.verdict = answer.decision
             elif answer.ticket_id is not None:
-                await self._wait(visit, answer.ticket_id)
+                await self._wait(visit, offer, answer.ticket_id)
             return visit.verdict is None
 
     def _offer(
@@ -183,18 +192,24 @@ class Gate:
     ) -> Offer:
         return Offer(tenant.name, tenant.priority, shape, arrived_at_s, arrived_at_s + deadline_s)
 
-    def _note(self, visit: Visit, offer: Offer, answer: Answer) -> None:
-        decision = answer.would
-        outcome, reason = _outcome(decision)
-        self._metrics.decision(outcome, reason)
+    def _note(self, visit: Visit, offer: Offer, quote: Quote, decision: Decision) -> None:
+        self._metrics.decision(*_outcome(decision))
         if isinstance(decision, Queued):
             self._metrics.binding(decision.limit)
-        self._decisions.decided(visit, offer, answer, self.controller, self.settings_hash())
+        self._decisions.decided(
+            visit,
+            offer,
+            quote,
+            decision,
+            self.controller,
+            mono_s=self.now_s(),
+            config_hash=self.settings_hash(),
+        )
 
-    async def _wait(self, visit: Visit, ticket: int) -> None:
+    async def _wait(self, visit: Visit, offer: Offer, ticket: int) -> None:
         joined_at_s = self.now_s()
         turn: asyncio.Future[None] = self._loop.create_future()
-        self._turns[ticket] = (visit, turn)
+        self._turns[ticket] = _Waiting(visit, offer, turn)
         self._tickets[visit] = ticket
         try:
             await turn
@@ -211,6 +226,8 @@ class Gate:
             del self._turns[ticket]
             self.controller.leave_line(ticket)
             self._metrics.decision(Outcome.ABANDONED)
+            visit.finish = Outcome.ABANDONED
+            self._decisions.ended(visit)
 
     def _settle(self, turns: Sequence[Turn]) -> None:
         """Tell those whose turn came.
@@ -219,16 +236,16 @@ class Gate:
         still gives it back.
         """
         for turn in turns:
-            visit, future = self._turns.pop(turn.ticket_id)
+            waiting = self._turns.pop(turn.ticket_id)
+            visit = waiting.visit
             self._tickets.pop(visit, None)
-            outcome, reason = _outcome(turn.decision)
-            self._metrics.decision(outcome, reason)
+            self._note(visit, waiting.offer, turn.quote, turn.decision)
             if isinstance(turn.decision, Accepted):
                 self._begin(visit, turn.decision, turn.quote)
             else:
                 visit.verdict = turn.decision
-            if not future.done():
-                future.set_result(None)
+            if not waiting.turn.done():
+                waiting.turn.set_result(None)
 
     def _begin(self, visit: Visit, accepted: Accepted, quote: Quote) -> None:
         visit.predicted_tokens = tuple(predicted.tokens for predicted in quote.predictions)
@@ -238,15 +255,23 @@ class Gate:
 
     # -- while it runs ---------------------------------------------------------------------
 
-    def starting(self, visit: Visit, engine_id: str, sequences: int, *, stops: bool) -> None:
-        """An engine request of the lease begins: the next of its rows are its sequences."""
+    def starting(self, visit: Visit, engine_id: str, shape: RequestShape) -> None:
+        """An engine request of the visit begins: the next rows of its lease are its sequences.
+
+        A turn that the lease did not foresee enlarges it: its 200 is out, it cannot be refused.
+        """
         if visit.lease_id is None:
             return
-        rows = self.controller.rows_of(visit.lease_id)
-        taken = self._sequences.started_rows(visit.lease_id)
-        self._sequences.start(
-            visit.lease_id, engine_id, rows[taken : taken + sequences], stops=stops
-        )
+        lease_id = visit.lease_id
+        taken = self._sequences.started_rows(lease_id)
+        rows = self.controller.rows_of(lease_id)[taken : taken + shape.sequences]
+        if not rows:
+            now_s = self.now_s()
+            lease_id = self.controller.enlarge(self._offer(visit.tenant, shape, now_s, 0.0))
+            visit.more_lease_ids.append(lease_id)
+            self._visits[lease_id] = visit
+            rows = self.controller.rows_of(lease_id)
+        self._sequences.start(lease_id, engine_id, rows, stops=shape.front_end_stops)
 
     def unleased(self) -> None:
         """An engine call without a lease was refused."""
@@ -323,12 +348,15 @@ class Gate:
             return
         if visit.engine_ids:
             await self._engine.abort(visit.engine_ids)
-        self._count_cut(visit, self._sequences.forget(visit.lease_id))
-        turns = self.controller.release(
-            visit.lease_id, self.now_s(), in_engine=bool(visit.engine_ids)
-        )
-        del self._visits[visit.lease_id]
+        for lease_id in (visit.lease_id, *visit.more_lease_ids):
+            self._give_back(visit, lease_id)
         self._decisions.ended(visit)
+
+    def _give_back(self, visit: Visit, lease_id: int) -> None:
+        self._count_cut(visit, self._sequences.forget(lease_id))
+        in_engine = bool(visit.engine_ids)
+        turns = self.controller.release(lease_id, self.now_s(), in_engine=in_engine)
+        del self._visits[lease_id]
         self._settle(turns)
 
     def _count_cut(self, visit: Visit, tokens: int | None) -> None:
@@ -382,7 +410,7 @@ class Gate:
         return explanation(self.controller, offer, now_s)
 
 
-def _outcome(decision: Accepted | Queued | Rejected) -> tuple[Outcome, Reason | None]:
+def _outcome(decision: Decision) -> tuple[Outcome, Reason | None]:
     if isinstance(decision, Rejected):
         return Outcome.REJECTED, decision.reason
     return (Outcome.QUEUED if isinstance(decision, Queued) else Outcome.ACCEPTED), None

@@ -41,6 +41,7 @@ class Visit:
     run: str | None = None  # x-sluice-run of load tests
     verdict: Rejected | None = None
     lease_id: int | None = None
+    more_lease_ids: list[int] = field(default_factory=list)  # of later turns of the same answer
     queued_s: float = 0.0
     engine_ids: list[str] = field(default_factory=list)
     client_left: bool = False
@@ -56,6 +57,13 @@ class Visit:
     prefill_s: float | None = None  # from acceptance to the first token, as the engine saw it
     tpot_s: float | None = None
     preemptions: int = 0
+
+    @property
+    def ttft_s(self) -> float | None:
+        """From arrival to the first token; None while there is none."""
+        if self.accepted_at_s is None or self.prefill_s is None:
+            return None
+        return self.accepted_at_s - self.arrived_at_s + self.prefill_s
 
 
 VISIT: ContextVar[Visit | None] = ContextVar("sluice_visit", default=None)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from vllm.sampling_params import SamplingParams
 from vllm.v1.engine.async_llm import AsyncLLM
 
+from admission.footprint import PromptShape, RequestShape
 from serve.visit import VISIT, Visit
 
 _log = logging.getLogger("sluice.engine")
@@ -15,7 +16,7 @@ _log = logging.getLogger("sluice.engine")
 class LeaseKeeper(Protocol):
     """Who must know of every engine request before it starts."""
 
-    def starting(self, visit: Visit, engine_id: str, sequences: int, *, stops: bool) -> None:
+    def starting(self, visit: Visit, engine_id: str, shape: RequestShape) -> None:
         """An engine request of this visit's lease is about to start."""
 
     def unleased(self) -> None:
@@ -46,8 +47,7 @@ class LeasedClient:
             _log.error("engine call %s without a lease was refused", request_id)
             raise UnleasedCallError(f"engine call {request_id} has no lease")
         visit.engine_ids.append(request_id)
-        stops = bool(sampling_params.stop)
-        self._keeper.starting(visit, request_id, sampling_params.n, stops=stops)
+        self._keeper.starting(visit, request_id, _shape(prompt, sampling_params))
         started: AsyncGenerator[Any, None] = self._client.generate(
             prompt, sampling_params, request_id, **rest
         )
@@ -57,3 +57,9 @@ class LeasedClient:
         """Pooling requests have no price and no route."""
         self._keeper.unleased()
         raise UnleasedCallError("pooling requests are not served")
+
+
+def _shape(prompt: Any, params: SamplingParams) -> RequestShape:
+    """One rendered prompt as the engine will run it."""
+    tokens = PromptShape(len(prompt["prompt_token_ids"]), max(1, params.max_tokens or 1))
+    return RequestShape((tokens,), sequences=params.n, front_end_stops=bool(params.stop))

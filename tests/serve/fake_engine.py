@@ -65,7 +65,7 @@ class FakeEngine:
         assert not visit.released
         engine_id = f"{visit.request_id}-engine"
         visit.engine_ids.append(engine_id)
-        self.gate.starting(visit, engine_id, 1, stops=False)
+        self.gate.starting(visit, engine_id, RequestShape((PromptShape(1, 1),)))
         sequence = self.running[engine_id] = Running(engine_id, prompt_tokens, wanted)
         while (token := await sequence.tokens.get()) is not None:
             yield token

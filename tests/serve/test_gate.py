@@ -1,0 +1,97 @@
+"""The gate by itself: later turns of an answer, and what it writes down."""
+
+import json
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from admission.decision import Priority
+from admission.footprint import PromptShape, RequestShape
+from serve.admission_section import AdmissionSection
+from serve.decision_log import DecisionLog
+from serve.gate import Gate
+from serve.json_lines import JsonLines
+from serve.sequences import EngineStep, Finished
+from serve.telemetry import Metrics
+from serve.visit import Family, Tenant, Visit
+from tests.serve.fake_engine import FakeEngine
+
+ASKED = RequestShape((PromptShape(40, 20),))
+
+
+def a_gate(decisions: DecisionLog | None = None) -> tuple[Gate, FakeEngine]:
+    engine = FakeEngine()
+    metrics = Metrics(CollectorRegistry())
+    gate = Gate(engine, AdmissionSection(), metrics=metrics, decisions=decisions)
+    engine.gate = gate
+    return gate, engine
+
+
+def a_visit(gate: Gate, name: str = "r1") -> Visit:
+    return Visit(
+        request_id=name,
+        tenant=Tenant("team", Priority.NORMAL),
+        route="/v1/responses",
+        family=Family.OPENAI,
+        deadline_s=5.0,
+        arrived_at_s=gate.now_s(),
+    )
+
+
+async def test_a_tool_turn_enlarges_the_lease_and_all_of_it_is_given_back() -> None:
+    gate, _ = a_gate()
+    visit = a_visit(gate)
+    assert await gate.admit(visit, ASKED)
+    visit.engine_ids.append("r1_0")
+    gate.starting(visit, "r1_0", ASKED)
+    assert visit.more_lease_ids == []
+    gate.starting(visit, "r1_1", RequestShape((PromptShape(80, 20),)))
+    assert len(visit.more_lease_ids) == 1
+    assert gate.controller.ledger.sequences == 2
+    visit.engine_ids.clear()  # the engine has nothing of it any more
+    await gate.leave(visit)
+    assert gate.controller.ledger.leases == {}
+    assert gate.controller.ledger.curve.peak() == 0
+    await gate.close()
+
+
+async def test_the_decision_log_has_one_line_per_decision_and_one_per_end(tmp_path: Path) -> None:
+    file = tmp_path / "decisions.jsonl"
+    gate, _ = a_gate(DecisionLog(JsonLines(str(file))))
+    visit = a_visit(gate)
+    await gate.admit(visit, ASKED)
+    visit.engine_ids.append("e1")
+    gate.starting(visit, "e1", ASKED)
+    gate.stepped(EngineStep({}, finished=(Finished("e1", 20, "length", 0.0, 0.5, 0.1, 0),)))
+    await gate.leave(visit)
+    await gate.close()
+    decided, ended = (json.loads(line) for line in file.read_text().splitlines())
+    assert (decided["v"], decided["id"], decided["outcome"]) == (1, "r1", "accepted")
+    assert decided["config_hash"] == AdmissionSection().hash()
+    assert decided["price_blocks"]["peak"] >= decided["price_blocks"]["now"]
+    assert (ended["id"], ended["output_tokens"], ended["finish"]) == ("r1", 20, "length")
+    assert ended["tpot_s"] == 0.1
+    assert ended["ttft_s"] >= 0.5
+
+
+async def test_explain_prices_without_holding_anything() -> None:
+    gate, _ = a_gate()
+    told = await gate.explain("/v1/chat/completions", {}, Tenant("team"))
+    assert told["decision"] == {"outcome": "accepted"}
+    assert told["price"]["prompt_tokens"] == 16
+    assert {budget["limit"] for budget in told["budgets"]} == {"kv", "slots", "prefill"}
+    assert gate.controller.ledger.leases == {}
+    await gate.close()
+
+
+async def test_the_state_is_json_and_sums_tenants() -> None:
+    gate, _ = a_gate()
+    visit = a_visit(gate)
+    await gate.admit(visit, ASKED)
+    state = json.loads(json.dumps(gate.state()))
+    assert state["tenants"]["team"]["leases"] == 1
+    assert state["kv"]["projected_peak_blocks"] > 0
+    assert state["time_scale"] == 1
+    await gate.leave(visit)
+    assert gate.state()["leases"] == 0
+    await gate.close()
