@@ -39,7 +39,7 @@ check: environment ## format, lint, types, import contracts, fast tests: seconds
 	@$(BIN)/pytest -q $(FAST)
 
 bench: setup ## measure, and write the tables of the README into bench-results/
-	@$(BIN)/python tests/bench/run.py
+	@$(BIN)/python -m tests.bench.run
 
 lock: environment ## resolve pyproject.toml anew into deploy/lock-cpu.txt and deploy/lock-gpu.txt
 	@deploy/lock.sh
