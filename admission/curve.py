@@ -14,6 +14,7 @@ import numpy.typing as npt
 BUCKET_STEPS = 16  # resolution; a sequence counts for what it holds at the end of the bucket
 
 _Counts = npt.NDArray[np.int64]
+_BEFORE: _Counts = np.array([-1], dtype=np.int64)
 
 
 @dataclass(slots=True, eq=False)
@@ -114,19 +115,22 @@ class DemandCurve:
         """Blocks promised in the current bucket."""
         return int(self._blocks[self._now - self._origin])
 
-    def steps_until_blocks(self, limit: int) -> int:
-        """Steps until no later step promises more than `limit` blocks (0 = already)."""
-        return self._steps_until(self._blocks, limit)
+    def steps_until_blocks(self, limit: int, *, for_steps: int) -> int:
+        """Steps until at most `limit` blocks are promised for so long (0 = already)."""
+        return self._steps_until(self._blocks, limit, for_steps)
 
-    def steps_until_sequences(self, limit: int) -> int:
-        """Steps until no later step promises more than `limit` sequences (0 = already)."""
-        return self._steps_until(self._sequences, limit)
+    def steps_until_sequences(self, limit: int, *, for_steps: int) -> int:
+        """Steps until at most `limit` sequences are promised for so long (0 = already)."""
+        return self._steps_until(self._sequences, limit, for_steps)
 
-    def _steps_until(self, counts: _Counts, limit: int) -> int:
+    def _steps_until(self, counts: _Counts, limit: int, for_steps: int) -> int:
         (above,) = (self._coming(counts) > limit).nonzero()
         if not above.size:
             return 0
-        return (int(above[-1]) + 1) * BUCKET_STEPS - self._step % BUCKET_STEPS
+        starts = np.concatenate((_BEFORE, above)) + 1  # of the stretches with room, some empty
+        (enough,) = (above - starts[:-1] >= -(-for_steps // BUCKET_STEPS)).nonzero()
+        bucket = int(starts[enough[0]] if enough.size else starts[-1])
+        return max(0, bucket * BUCKET_STEPS - self._step % BUCKET_STEPS)
 
     def _coming(self, counts: _Counts) -> _Counts:
         return counts[self._now - self._origin : max(self._now, self._end) - self._origin]

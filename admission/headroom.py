@@ -95,11 +95,12 @@ class Headroom:
 
     def _kv_s(self, priced: Price) -> float:
         room = max(0, self.block_limit - priced.blocks_peak)
-        return self._pace.steps_s(self._ledger.curve.steps_until_blocks(room))
+        life = max(strand.output_tokens for strand in priced.strands)
+        return self._pace.steps_s(self._ledger.curve.steps_until_blocks(room, for_steps=life))
 
     def _slots_s(self, priced: Price) -> float:
         room = max(0, self.slot_limit - priced.sequences)
-        return self._pace.steps_s(self._ledger.curve.steps_until_sequences(room))
+        return self._pace.steps_s(self._ledger.curve.steps_until_sequences(room, for_steps=1))
 
     def through_s(self, load: Load) -> float:
         """Seconds in which the engine serves this load: its blocks x steps, or its sequences."""

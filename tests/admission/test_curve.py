@@ -88,7 +88,9 @@ def test_taking_everything_back_leaves_nothing_however_far_the_window_moved(
     for trace in traces:
         on.remove(trace)
     assert on.peak() == 0
-    assert on.steps_until_blocks(0) == on.steps_until_sequences(0) == 0
+    assert (
+        on.steps_until_blocks(0, for_steps=1000) == on.steps_until_sequences(0, for_steps=1000) == 0
+    )
     assert not on._blocks[on._now - on._origin :].any()
 
 
@@ -126,11 +128,21 @@ def test_steps_until_room_counts_from_this_step() -> None:
     on = curve()
     on.add(on.trace(160, 160, end_step=32, sequences=2))
     on.advance_to(5)
-    assert on.steps_until_blocks(9) == 27
-    assert on.steps_until_blocks(10) == 0
-    assert on.steps_until_sequences(1) == 27
+    assert on.steps_until_blocks(9, for_steps=1000) == 27
+    assert on.steps_until_blocks(10, for_steps=1000) == 0
+    assert on.steps_until_sequences(1, for_steps=1000) == 27
     on.advance_to(32)
-    assert on.steps_until_blocks(0) == 0
+    assert on.steps_until_blocks(0, for_steps=1000) == 0
+
+
+def test_a_short_request_finds_room_before_the_others_are_gone() -> None:
+    on = curve()
+    on.add(on.trace(160, 160, end_step=16, sequences=1))
+    on.add(on.trace(16, 160, end_step=144, sequences=1))
+    assert on.steps_until_blocks(6, for_steps=32) == 16
+    assert on.steps_until_blocks(6, for_steps=64) == 16
+    assert on.steps_until_blocks(6, for_steps=65) == 144
+    assert on.steps_until_blocks(1, for_steps=1) == 144
 
 
 def test_the_past_is_forgotten_when_the_window_moves() -> None:
@@ -150,9 +162,9 @@ def test_a_trace_beyond_the_horizon_is_promised_up_to_it() -> None:
     on = curve(horizon_steps=64)
     endless = on.trace(16, 16, end_step=10**6, sequences=1)
     on.add(endless)
-    assert on.steps_until_blocks(0) >= 64
+    assert on.steps_until_blocks(0, for_steps=1000) >= 64
     on.remove(endless)
-    assert on.steps_until_blocks(0) == 0
+    assert on.steps_until_blocks(0, for_steps=1000) == 0
 
 
 def test_nothing_holds_more_than_the_longest_sequence() -> None:
