@@ -14,7 +14,7 @@ export RAY_SERVE_HAPROXY_BINARY_PATH="$_sluice/deploy/haproxy"
 unset _sluice
 
 export RAY_SERVE_ENABLE_HA_PROXY=1
-export RAY_SERVE_HAPROXY_MAXCONN=16000 # above line + slots of all replicas; needs ulimit -n 32500
+export RAY_SERVE_HAPROXY_MAXCONN=6000 # above line + slots of all replicas; ulimit -Hn 15100
 export RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S=3600
 export RAY_SERVE_HAPROXY_CLOSE_SPREAD_TIME_S=5
 export RAY_SERVE_HAPROXY_OBSERVE_ERROR_LIMIT=1

@@ -11,11 +11,13 @@ import socket
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from serve import orphans, ray_environment
+from serve.last_words import cause
 from serve.model import cache_folder
 from serve.settings import Profile
 
@@ -119,22 +121,33 @@ def start(profile: Profile, place: Place) -> None:
     from ray import serve  # noqa: PLC0415
 
     logging.getLogger("ray.serve").setLevel(logging.ERROR)  # the terminal is for what we say
-    ray.init(
-        address="local",  # never a cluster that RAY_ADDRESS names
-        _node_ip_address="127.0.0.1",
-        num_cpus=profile.engine.replicas * ray_environment.cpus_per_replica(profile),
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
-        object_store_memory=_OBJECT_STORE_BYTES,
-        _temp_dir=str(place.ray),
-    )
+    with _told("Ray did not start"):
+        ray.init(
+            address="local",  # never a cluster that RAY_ADDRESS names
+            _node_ip_address="127.0.0.1",
+            num_cpus=profile.engine.replicas * ray_environment.cpus_per_replica(profile),
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            object_store_memory=_OBJECT_STORE_BYTES,
+            _temp_dir=str(place.ray),
+        )
     _require_gpus(profile, ray.cluster_resources().get("GPU", 0))
-    serve.start(
-        proxy_location="HeadOnly",
-        http_options={"host": profile.http.host, "port": profile.http.port},
-        logging_config={"enable_access_log": False},
-    )
+    with _told("Ray Serve did not start"):
+        serve.start(
+            proxy_location="HeadOnly",
+            http_options={"host": profile.http.host, "port": profile.http.port},
+            logging_config={"enable_access_log": False},
+        )
+
+
+@contextlib.contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Ray raises many kinds, some with whole tracebacks in their text."""
+    try:
+        yield
+    except Exception as error:
+        raise ClusterError(f"{what}: {cause(str(error))}") from error
 
 
 def _require_gpus(profile: Profile, found: float) -> None:

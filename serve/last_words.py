@@ -7,11 +7,15 @@ _TOLD = re.compile(
     r"ERROR|CRITICAL|Error:|Exception:|\[ALERT\]|Killed|out of memory", re.IGNORECASE
 )
 _NOISE = re.compile(
-    r"^\s*File \"|Traceback|~~~|\^\^\^|see (?:root cause|stack trace) above|for more info",
+    r"^\s*(?:File \"|raise )|Traceback|~~~|\^\^\^|for more info"  # frames
+    r"|root cause above|RayTaskError|Exception in Replica|Failed to update the deployments",
     re.IGNORECASE,
 )
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # "(EngineCore pid=7) ERROR 11-22 11:37:44 [core.py:900] " before each line of a vLLM traceback
 _VLLM_PREFIX = re.compile(r"^\([^)]*pid=\d+\) (?:ERROR|CRITICAL) [\d: -]+\[[\w/.-]+:\d+\] ")
+_EXCEPTION = re.compile(r"^\w[\w.]*(?:Error|Exception)\b")
+_MODULE = re.compile(r"^(?:\w+\.)+")
 _TAIL_BYTES = 200_000
 _WIDTH = 300  # vLLM prints whole configurations in one line
 
@@ -25,7 +29,7 @@ def last_words(logs: Path, *, lines: int = 12) -> list[str]:
     files = [*logs.glob("worker-*"), *logs.glob("serve/*.log")]
     for file in sorted(files, key=lambda each: each.stat().st_mtime):
         for written in _tail(file).splitlines():
-            line = _VLLM_PREFIX.sub("", written)
+            line = _VLLM_PREFIX.sub("", _COLOUR.sub("", written))
             if _TOLD.search(line) and not _NOISE.search(line):
                 found[line.strip()[:_WIDTH]] = None
     return list(found)[-lines:]
@@ -33,10 +37,10 @@ def last_words(logs: Path, *, lines: int = 12) -> list[str]:
 
 def cause(traceback: str) -> str:
     """The last line of a traceback that names an exception, without its module."""
-    named = [
-        line for line in traceback.splitlines() if re.match(r"^\w[\w.]*(Error|Exception)", line)
-    ]
-    return re.sub(r"^(\w+\.)+", "", named[-1]) if named else traceback.strip()[-500:]
+    lines = _COLOUR.sub("", traceback).strip().splitlines()
+    named = [line for line in lines if _EXCEPTION.match(line)]
+    last = named[-1] if named else lines[-1] if lines else "no message"
+    return _MODULE.sub("", last).replace(" See root cause above.", "")[:_WIDTH]
 
 
 def _tail(file: Path) -> str:

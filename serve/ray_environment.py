@@ -84,8 +84,11 @@ def connections(profile: Profile) -> int:
 
 
 def open_files(profile: Profile) -> int:
-    """Files that one process may have open: HAProxy holds two sockets per client."""
-    return 2 * connections(profile) + 500
+    """Files that one process may have open.
+
+    HAProxy takes two sockets per client and a pipe for every fourth, and refuses to start without.
+    """
+    return connections(profile) * 5 // 2 + 100
 
 
 def cpus_per_replica(profile: Profile) -> int:

@@ -127,7 +127,7 @@ def test_an_engine_that_cannot_start_says_why_and_leaves_nothing(
     too_small = write_profile(tmp_path, engine_args={"kv_cache_memory_bytes": 100_000})
     gateway = serve(too_small, port=port, folder=tmp_path)
     started.append(gateway)
-    with pytest.raises(NotStartedError, match="KV cache"):
+    with pytest.raises(NotStartedError, match="No available memory for the cache blocks"):
         gateway.wait_until_ready()
     assert gateway.process.returncode == 4
     wait_until(lambda: not gateway.living(), within_s=5.0)

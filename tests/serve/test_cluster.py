@@ -161,6 +161,8 @@ def test_the_last_words_are_the_errors_without_their_frames(tmp_path: Path) -> N
 def test_the_cause_is_the_last_exception_of_a_traceback() -> None:
     text = "Error:\nTraceback ...\n  raise X\nvllm.EngineStartError: no\nRuntimeError: see above\n"
     assert cause(text) == "RuntimeError: see above"
+    assert cause("The node timed out.") == "The node timed out."
+    assert cause("") == "no message"
 
 
 def test_the_welcome_has_all_that_a_new_user_needs(profile: Profile, tmp_path: Path) -> None:
