@@ -66,7 +66,7 @@ class Traffic:
         self.running_while_waiting: list[int] = []
         self.most_below = 0  # blocks the ledger counted too few
         self.most_above: list[float] = []  # (held - one per sequence) / used
-        self.tokens = 0
+        self.dead = False
         self._by_ticket: dict[int, Visit] = {}
         self._by_row: dict[int, Visit] = {}
 
@@ -121,19 +121,38 @@ class Traffic:
         self.outcomes[outcome] += 1
 
     def leave(self) -> None:
-        """Clients whose patience is over hang up, waiting or running."""
+        """Clients whose patience is over hang up."""
         for visit in self.visits:
             steps = visit.job.leaves_after_steps
-            if steps is None or visit.outcome or self.step < visit.job.arrives_step + steps:
-                continue
-            self._close(visit, "left")
-            if visit.lease_id is None:
-                assert visit.ticket_id is not None
-                del self._by_ticket[visit.ticket_id]
-                self.controller.leave_line(visit.ticket_id)
-            else:
-                self.engine.abort(visit.sequences)
+            due = steps is not None and self.step >= visit.job.arrives_step + steps
+            if due and not visit.outcome:
+                self.hang_up(visit)
+
+    def hang_up(self, visit: Visit) -> None:
+        """A client leaves, waiting or running."""
+        self._close(visit, "left")
+        if visit.lease_id is None:
+            assert visit.ticket_id is not None
+            del self._by_ticket[visit.ticket_id]
+            self.controller.leave_line(visit.ticket_id)
+            return
+        self.engine.abort(visit.sequences)
+        self._turns(self.controller.release(visit.lease_id, self.now_s, in_engine=True))
+
+    def tick(self, seconds: float) -> None:
+        """Time passes without a step."""
+        self.now_s += seconds
+        self._turns(self.controller.tick(self.now_s))
+
+    def die(self) -> None:
+        """The engine dies: those in flight get an error, those in line hear of it."""
+        self.dead = self.controller.engine_down = True
+        self.engine = TinyEngine(self.engine.shape)
+        for visit in self.visits:
+            if not visit.outcome and visit.lease_id is not None:
+                self._close(visit, "died")
                 self._turns(self.controller.release(visit.lease_id, self.now_s, in_engine=True))
+        self.tick(0.0)
 
     def advance(self) -> None:
         """One engine step and its record."""
@@ -141,7 +160,6 @@ class Traffic:
         record = self.engine.step()
         self.step += 1
         self.now_s += record.elapsed_s
-        self.tokens += len(record.rows)
         turns = self.controller.progress(record, self.now_s)
         self._compare(waits)
         self._turns(turns)
