@@ -138,45 +138,27 @@ def price(
     `expected` are their means, where these differ. With `reserve` every sequence holds its end
     from the start: the worst-case policy.
     """
+    n, size = shape.sequences, engine.block_tokens
+    shares = n > 1 and engine.prefix_caching and not shape.prompt_logprobs
     strands: list[Strand] = []
-    shares = shape.sequences > 1 and engine.prefix_caching and not shape.prompt_logprobs
-    prefill = 0
-    for index, (prompt, output) in enumerate(zip(shape.prompts, outputs, strict=True)):
-        trunk = _trunk_tokens(prompt, engine) if shares else 0
+    prefill = output = now = peak = area = steps = 0
+    for index, (prompt, tokens, life) in enumerate(
+        zip(shape.prompts, outputs, expected or outputs, strict=True)
+    ):
+        trunk = shared_blocks(prompt.prompt_tokens, block_tokens=size) if shares else 0
+        own = prompt.prompt_tokens - trunk * size
         if trunk:
-            strands.append(Strand(trunk, output, sequences=0, prompt_index=index))
-        own = prompt.prompt_tokens - trunk
-        branch = Strand(own, output, reserved=reserve, prompt_index=index)
-        strands.extend([branch] * shape.sequences)
-        prefill += prompt.prompt_tokens - prompt.cached_tokens
-        prefill += (shape.sequences - 1) * (own if shares else prompt.prompt_tokens)
-    return _priced(tuple(strands), shape, prefill, expected or outputs, engine)
-
-
-def _trunk_tokens(prompt: PromptShape, engine: EngineShape) -> int:
-    block_tokens = engine.block_tokens
-    return shared_blocks(prompt.prompt_tokens, block_tokens=block_tokens) * block_tokens
-
-
-def _priced(
-    strands: tuple[Strand, ...],
-    shape: RequestShape,
-    prefill: int,
-    expected: Sequence[int],
-    engine: EngineShape,
-) -> Price:
-    size = engine.block_tokens
-    now = peak = area = output = steps = 0
-    for strand in strands:
-        life = expected[strand.prompt_index]
-        last = blocks_for(strand.prompt_tokens + strand.grow_tokens, block_tokens=size)
-        first = last if strand.reserved else blocks_for(strand.prompt_tokens, block_tokens=size)
+            strands.append(Strand(trunk * size, tokens, sequences=0, prompt_index=index))
+        strands += [Strand(own, tokens, reserved=reserve, prompt_index=index)] * n
+        last = trunk + n * blocks_for(own + tokens, block_tokens=size)
+        first = last if reserve else trunk + n * blocks_for(own, block_tokens=size)
         now, peak = now + first, peak + last
         area += (first + last) * life // 2
-        output += strand.grow_tokens
-        steps += life * strand.sequences
+        prefill += prompt.prompt_tokens - prompt.cached_tokens
+        prefill += (n - 1) * (own if shares else prompt.prompt_tokens)
+        output, steps = output + n * tokens, steps + n * life
     return Price(
-        strands=strands,
+        strands=tuple(strands),
         sequences=shape.total_sequences,
         prompt_tokens=shape.prompt_tokens,
         prefill_tokens=prefill,
@@ -188,16 +170,24 @@ def _priced(
     )
 
 
+def too_many_sequences(sequences: int, engine: EngineShape) -> Rejected | None:
+    """The refusal of a body that asks for more answers at once than the engine runs, or None."""
+    if sequences <= engine.max_sequences:
+        return None
+    return Rejected(
+        Reason.NEVER_FITS,
+        f"The request needs {sequences} sequences at once; the engine runs at most "
+        f"{engine.max_sequences}. Send fewer prompts or a smaller n.",
+        limit=Limit.SLOTS,
+        param="n",
+    )
+
+
 def never_fits(priced: Price, engine: EngineShape) -> Rejected | None:
     """The refusal of a body that no amount of waiting makes room for, or None."""
-    if priced.sequences > engine.max_sequences:
-        return Rejected(
-            Reason.NEVER_FITS,
-            f"The request needs {priced.sequences} sequences at once; the engine runs at most "
-            f"{engine.max_sequences}. Send fewer prompts or a smaller n.",
-            limit=Limit.SLOTS,
-            param="n",
-        )
+    too_many = too_many_sequences(priced.sequences, engine)
+    if too_many:
+        return too_many
     if priced.blocks_peak > engine.usable_blocks:
         needed = priced.blocks_peak * engine.block_tokens
         return Rejected(

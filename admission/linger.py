@@ -4,7 +4,10 @@ _IDLE_S = 1.0  # an idle engine sends no step records: what was aborted is gone 
 
 
 class Lingering:
-    """Who is about to be freed, and when: after some step records, or a second without any."""
+    """Who is about to be freed, and when: after some step records, or a second without any.
+
+    A row that is freed otherwise stays here until then; to free it twice changes nothing.
+    """
 
     def __init__(self) -> None:
         self._records = 0
@@ -16,10 +19,6 @@ class Lingering:
     def add(self, row: int, now_s: float, *, records: int) -> None:
         """Free `row` with the `records`-th record from now; a row already here keeps its time."""
         self._rows.setdefault(row, (self._records + records, now_s + _IDLE_S))
-
-    def drop(self, row: int) -> None:
-        """The row is free already."""
-        self._rows.pop(row, None)
 
     def count_record(self) -> None:
         """The engine reported one more step."""

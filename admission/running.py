@@ -106,8 +106,6 @@ class Running:
             for row in lease.live:
                 self._lingering.add(row, now_s, records=records)
             return
-        for row in lease.live:
-            self._lingering.drop(row)
         self._ledger.close(lease_id)
 
     def free_due(self, now_s: float) -> None:
@@ -116,7 +114,6 @@ class Running:
             self._end(row)
 
     def _end(self, row: int) -> None:
-        self._lingering.drop(row)
         lease = self._ledger.end_sequence(row)
         if lease and not lease.live and lease.lease_id not in self._granted:
             self._ledger.close(lease.lease_id)

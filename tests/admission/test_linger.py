@@ -28,10 +28,9 @@ def test_a_row_keeps_the_time_it_was_given_first() -> None:
     assert rows.due(0.5) == [7]
 
 
-def test_a_row_freed_otherwise_is_not_due() -> None:
+def test_who_was_due_is_remembered_no_longer() -> None:
     rows = Lingering()
-    rows.add(7, 0.0, records=1)
-    rows.drop(7)
-    rows.drop(8)
-    assert rows.due(99.0) == []
-    assert len(rows) == 0
+    for row in range(1000):
+        rows.add(row, row / 1000, records=10**6)
+    assert rows.due(1.4995) == list(range(500))
+    assert len(rows) == 500
