@@ -30,15 +30,23 @@ class Front:
     def cpu_s(self) -> dict[str, float]:
         """CPU seconds so far by kind of process; `idle` is all that carries no bytes."""
         spent: dict[str, float] = defaultdict(float)
-        for pid in self.gateway.living():
+        for process in self._processes():
             try:
-                process = psutil.Process(pid)
                 words = " ".join([process.name(), *process.cmdline()])
                 times = process.cpu_times()
             except psutil.NoSuchProcess:
                 continue
             spent[_kind(self.name, words)] += times.user + times.system
         return dict(spent)
+
+    def _processes(self) -> list[psutil.Process]:
+        """By mark and by descent: a renamed process has lost its mark, a daemon its parent."""
+        found = {
+            pid: psutil.Process(pid) for pid in self.gateway.living() if psutil.pid_exists(pid)
+        }
+        root = psutil.Process(self.gateway.process.pid)
+        found |= {child.pid: child for child in (root, *root.children(recursive=True))}
+        return list(found.values())
 
 
 def _kind(front: str, words: str) -> str:
