@@ -7,7 +7,13 @@ from admission import refusals
 from admission.curve import Trace
 from admission.decision import Accepted, Decision, Limit, Priority, Queued, Rejected
 from admission.exchange import Answer, Offer, Quote, StepRecord, Turn
-from admission.footprint import EngineShape, Price, never_fits
+from admission.footprint import (
+    EngineShape,
+    Price,
+    RequestShape,
+    never_fits,
+    too_many_sequences,
+)
 from admission.headroom import Headroom
 from admission.ledger import Ledger
 from admission.lengths import OutputLengths
@@ -67,6 +73,13 @@ class Controller:
             return refusals.hopelessly_long(body_chars, limit)
         return self._line_full(tenant, priority, 0) if self._enforcing else None
 
+    def hopeless(self, shape: RequestShape) -> Rejected | None:
+        """More sequences than the engine runs; asked before a price is worked out.
+
+        A small body may ask for millions of them, and adding them up would stop everybody.
+        """
+        return too_many_sequences(shape.total_sequences, self.engine) if self._enforcing else None
+
     def _closed(self) -> Rejected | None:
         if self.engine_down:
             return refusals.engine_down()
@@ -82,12 +95,7 @@ class Controller:
         closed = self._closed()
         if closed:
             return Answer(closed, quote, closed)
-        traces = self._traces(offer, quote.price)
-        would = (
-            Accepted(0)
-            if self.settings.mode is Mode.OFF
-            else self._judge(offer, quote.price, traces, now_s)
-        )
+        would, traces = self._judge(offer, quote.price, now_s)
         if isinstance(would, Accepted) or not self._enforcing:
             accepted = Accepted(self._grant(offer, quote, traces))
             return Answer(accepted, quote, accepted if isinstance(would, Accepted) else would)
@@ -96,36 +104,37 @@ class Controller:
         return Answer(would, quote, would, self._join(offer, quote, would.limit))
 
     def judge(self, offer: Offer, quote: Quote, now_s: float) -> Decision:
-        """What mode enforce answers, changing nothing. An Accepted here names no lease (id 0)."""
+        """The `would` of `offer`, changing nothing. An Accepted here names no lease (id 0)."""
         closed = self._closed()
-        return closed or self._judge(offer, quote.price, self._traces(offer, quote.price), now_s)
-
-    def _traces(self, offer: Offer, priced: Price) -> Sequence[Trace] | None:
-        """What it would hold; None when others come first, and nobody needs to know."""
-        first = self.line.overtakes_all(offer.priority)
-        return self.ledger.traces_of(priced) if first else None
+        return closed or self._judge(offer, quote.price, now_s)[0]
 
     def _judge(
-        self, offer: Offer, priced: Price, traces: Sequence[Trace] | None, now_s: float
-    ) -> Decision:
+        self, offer: Offer, priced: Price, now_s: float
+    ) -> tuple[Decision, Sequence[Trace] | None]:
+        """The decision, and the traces to grant it with where they were needed to decide."""
+        if self.settings.mode is Mode.OFF:
+            return Accepted(0), None
         impossible = never_fits(priced, self.engine)
         if impossible:
-            return impossible
-        blocked = self._blocked(priced, traces)
-        if blocked is None:
-            return Accepted(0)
+            return impossible, None
+        fit = self._fit(offer, priced)
+        if isinstance(fit, Limit):
+            return self._wait(offer, priced, fit, now_s), None
+        return Accepted(0), fit
+
+    def _fit(self, offer: Offer, priced: Price) -> Limit | Sequence[Trace]:
+        """As `Headroom.fit`, behind those in line who come first."""
+        head = self.line.head()
+        if head is None or self.line.overtakes_all(offer.priority):
+            return self.headroom.fit(priced)
+        return self._waiting[head.ticket_id].limit
+
+    def _wait(self, offer: Offer, priced: Price, blocked: Limit, now_s: float) -> Queued | Rejected:
         ahead = self.line.ahead_of(offer.tenant, offer.priority)
         wait_s, limit = self.headroom.wait(priced, ahead, blocked)
         refusal = self._too_late(offer, priced, wait_s, limit, now_s)
         refusal = refusal or self._line_full(offer.tenant, offer.priority, priced.line_tokens)
         return refusal or Queued(ahead.requests + 1, wait_s, limit)
-
-    def _blocked(self, priced: Price, traces: Sequence[Trace] | None) -> Limit | None:
-        """What keeps a newcomer out: those in line before it, or a limit of the engine."""
-        head = self.line.head() if traces is None else None
-        if head:
-            return self._waiting[head.ticket_id].limit
-        return self.headroom.blocking(priced, traces)
 
     def _too_late(
         self, offer: Offer, priced: Price, wait_s: float, limit: Limit, now_s: float
@@ -191,13 +200,13 @@ class Controller:
         waiting = self._waiting[head.ticket_id]
         if waiting.lessons != self.lengths.version:
             waiting.quote, waiting.lessons = self.quote(waiting.offer), self.lengths.version
-        traces = self.ledger.traces_of(waiting.quote.price)
-        blocked = self.headroom.blocking(waiting.quote.price, traces) if self._enforcing else None
-        if blocked:
-            waiting.limit = self.binding = blocked
+        fit = self.headroom.fit(waiting.quote.price)
+        if isinstance(fit, Limit) and self._enforcing:
+            waiting.limit = self.binding = fit
             return None
         self.line.remove(head.ticket_id)
         del self._waiting[head.ticket_id]
+        traces = None if isinstance(fit, Limit) else fit
         accepted = Accepted(self._grant(waiting.offer, waiting.quote, traces))
         return Turn(head.ticket_id, accepted, waiting.quote)
 

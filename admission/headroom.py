@@ -50,17 +50,21 @@ class Headroom:
             return min(self.settings.static_limit, slots)
         return slots
 
-    def blocking(self, priced: Price, traces: Sequence[Trace] | None = None) -> Limit | None:
-        """The first limit that keeps this price out now; an idle engine takes whatever can fit."""
-        if not self._ledger.sequences:
-            return None
-        if not self._slots_fit(priced):
+    def fit(self, priced: Price) -> Limit | Sequence[Trace]:
+        """The first limit that keeps this price out now, or the traces to grant it with.
+
+        An idle engine takes whatever can fit.
+        """
+        ledger = self._ledger
+        idle, static = not ledger.sequences, self.settings.policy is Policy.STATIC
+        if not (idle or self._slots_fit(priced)):
             return Limit.SLOTS
-        if self.settings.policy is Policy.STATIC:
-            return None
-        if not self._prefill_fits(priced):
+        if not (idle or static or self._prefill_fits(priced)):
             return Limit.PREFILL
-        return None if self._kv_fits(priced, traces) else Limit.KV
+        traces = ledger.traces_of(priced)
+        if idle or static or ledger.curve.peak_with(traces) <= self.block_limit:
+            return traces
+        return Limit.KV
 
     def _slots_fit(self, priced: Price) -> bool:
         return self._ledger.sequences + priced.sequences <= self.slot_limit
@@ -71,9 +75,8 @@ class Headroom:
         # a prompt longer than the whole bound passes when nothing else is being computed
         return not backlog or priced.prefill_tokens <= room
 
-    def _kv_fits(self, priced: Price, traces: Sequence[Trace] | None) -> bool:
-        traces = self._ledger.traces_of(priced) if traces is None else traces
-        return self._ledger.curve.peak_with(traces) <= self.block_limit
+    def _kv_fits(self, priced: Price) -> bool:
+        return self._ledger.curve.peak_with(self._ledger.traces_of(priced)) <= self.block_limit
 
     # -- how long --------------------------------------------------------------------------
 
@@ -117,7 +120,7 @@ class Headroom:
     # -- explaining ------------------------------------------------------------------------
 
     def budgets(self, priced: Price) -> tuple[Budget, ...]:
-        """Every limit beside what this price needs of it; what `blocking` decides by."""
+        """Every limit beside what this price needs of it; what `fit` decides by."""
         ledger, slots, blocks = self._ledger, self.slot_limit, self.block_limit
         backlog = ledger.backlog_tokens
         return (
@@ -127,7 +130,7 @@ class Headroom:
                 capacity=blocks,
                 promised=ledger.curve.peak(),
                 needed=priced.blocks_peak,
-                fits=self._kv_fits(priced, None),
+                fits=self._kv_fits(priced),
                 free_in_s=self._kv_s(priced),
             ),
             Budget(

@@ -305,6 +305,15 @@ def test_static_counts_places() -> None:
     assert answer.decision.limit is Limit.SLOTS
 
 
+def test_a_turn_of_a_tool_enlarges_what_is_held_and_is_never_refused() -> None:
+    controller, _ = busy()
+    further = controller.enlarge(offer(LARGE))
+    assert len(controller.rows_of(further)) == 1
+    assert controller.ledger.sequences == 2
+    controller.release(further, 0.1, in_engine=False)
+    assert controller.ledger.sequences == 1
+
+
 # -- changing course -----------------------------------------------------------------------
 
 

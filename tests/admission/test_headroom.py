@@ -34,43 +34,49 @@ def hold(ledger: Ledger, request: RequestShape) -> None:
     ledger.prefilled(10**6)
 
 
+def binds(headroom: Headroom, wanted: Price) -> Limit | None:
+    """The limit that keeps it out."""
+    fit = headroom.fit(wanted)
+    return fit if isinstance(fit, Limit) else None
+
+
 def test_an_idle_engine_takes_whatever_can_fit() -> None:
     headroom, _ = room(Settings(kv_headroom_ratio=0.5, prefill_backlog_max_tokens=1))
-    assert headroom.blocking(priced(shape(1500, 100))) is None
+    assert binds(headroom, priced(shape(1500, 100))) is None
 
 
 def test_slots_bind_first() -> None:
     headroom, ledger = room()
     for _ in range(4):
         hold(ledger, shape(16, 16))
-    assert headroom.blocking(priced(shape(16, 16))) is Limit.SLOTS
+    assert binds(headroom, priced(shape(16, 16))) is Limit.SLOTS
 
 
 def test_prefill_binds_while_prompts_wait_to_be_computed() -> None:
     headroom, ledger = room(Settings(prefill_backlog_max_tokens=200))
     ledger.grant(priced(shape(160, 16)))
-    assert headroom.blocking(priced(shape(41, 16))) is Limit.PREFILL
-    assert headroom.blocking(priced(shape(40, 16))) is None
+    assert binds(headroom, priced(shape(41, 16))) is Limit.PREFILL
+    assert binds(headroom, priced(shape(40, 16))) is None
 
 
 def test_a_prompt_longer_than_the_backlog_bound_passes_when_no_other_is_computed() -> None:
     headroom, ledger = room(Settings(prefill_backlog_max_tokens=200))
     hold(ledger, shape(16, 16))
-    assert headroom.blocking(priced(shape(600, 16))) is None
+    assert binds(headroom, priced(shape(600, 16))) is None
 
 
 def test_the_projected_peak_binds_not_what_is_held_now() -> None:
     headroom, ledger = room()
     hold(ledger, shape(160, 1200))
-    assert headroom.blocking(priced(shape(160, 240))) is None  # gone before the other is large
-    assert headroom.blocking(priced(shape(160, 1200))) is Limit.KV
+    assert binds(headroom, priced(shape(160, 240))) is None  # gone before the other is large
+    assert binds(headroom, priced(shape(160, 1200))) is Limit.KV
 
 
 def test_headroom_is_kept_back() -> None:
     headroom, ledger = room(Settings(kv_headroom_ratio=0.1))
     assert headroom.block_limit == 90
     hold(ledger, shape(800, 16))
-    assert headroom.blocking(priced(shape(720, 16))) is Limit.KV
+    assert binds(headroom, priced(shape(720, 16))) is Limit.KV
 
 
 def test_static_counts_places_and_nothing_else() -> None:
@@ -79,9 +85,9 @@ def test_static_counts_places_and_nothing_else() -> None:
     )
     ledger.grant(priced(shape(1500, 100)))
     assert headroom.slot_limit == 2
-    assert headroom.blocking(priced(shape(1500, 100))) is None
+    assert binds(headroom, priced(shape(1500, 100))) is None
     ledger.grant(priced(shape(1500, 100)))
-    assert headroom.blocking(priced(shape(16, 16))) is Limit.SLOTS
+    assert binds(headroom, priced(shape(16, 16))) is Limit.SLOTS
 
 
 def test_the_static_limit_is_never_above_the_slots() -> None:
@@ -142,7 +148,7 @@ def test_a_load_takes_the_time_of_the_scarcer_of_blocks_and_slots() -> None:
     assert static.through_s(load) == pytest.approx(1.0, rel=0.01)
 
 
-def test_budgets_say_what_blocking_decides_by() -> None:
+def test_budgets_say_what_fit_decides_by() -> None:
     headroom, ledger = room(Settings(kv_headroom_ratio=0.0, prefill_backlog_max_tokens=200))
     hold(ledger, shape(1440, 96))
     ledger.grant(priced(shape(160, 16)))

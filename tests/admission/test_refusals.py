@@ -77,6 +77,14 @@ def test_what_can_never_fit_is_refused_even_by_an_idle_engine_and_is_not_queued(
     assert len(small.line) == 0
 
 
+def test_more_answers_than_slots_are_refused_before_they_are_priced() -> None:
+    controller = Controller(ENGINE, EXACT)
+    refusal = controller.hopeless(shape(16, 16, sequences=10**9))
+    assert refusal is not None
+    assert (refusal.reason, refusal.limit, refusal.param) == (Reason.NEVER_FITS, Limit.SLOTS, "n")
+    assert controller.hopeless(shape(16, 16, sequences=4)) is None
+
+
 def test_a_wait_longer_than_the_deadline_is_refused_without_waiting() -> None:
     controller = full()
     refusal = refused(controller.offer(offer(shape(600, 1000), patience_s=60), 0.0))
