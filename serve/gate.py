@@ -176,6 +176,10 @@ class Gate:
         """Offer the request; returns once it holds a lease (True) or is refused (False)."""
         with self._tracing.admission(visit):
             visit.prompt_tokens = shape.prompt_tokens
+            hopeless = self.controller.hopeless(shape)
+            if hopeless:
+                self.refuse(visit, hopeless)
+                return False
             offer = self._offer(visit.tenant, shape, visit.arrived_at_s, visit.deadline_s)
             answer = self.controller.offer(offer, self.now_s())
             self._note(visit, offer, answer.quote, answer.would)
@@ -405,6 +409,9 @@ class Gate:
         """What a body would cost and be answered, without running it."""
         async with self._renderings:
             shape = await self._engine.shape_of_body(route, body)
+        hopeless = self.controller.hopeless(shape)
+        if hopeless:
+            raise ValueError(hopeless.message)
         now_s = self.now_s()
         offer = self._offer(tenant, shape, now_s, self.deadline_s(None))
         return explanation(self.controller, offer, now_s)

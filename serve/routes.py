@@ -12,7 +12,8 @@ from prometheus_client.exposition import choose_encoder
 
 from serve.allow import GENERATION_PATHS, Route
 from serve.gate_like import GateLike
-from serve.problems import Problem, error
+from serve.problems import Problem, answer, error
+from serve.scrub import unsupported
 from serve.visit import Family, Tenant
 
 # Which route a body is for, by a key that the others do not have.
@@ -93,6 +94,9 @@ class Routes:
             known = ", ".join(sorted(GENERATION_PATHS))
             message = f"Say with ?route= which route the body is for: one of {known}."
             return error(400, message, Family.OPENAI, param="route")
+        refusal = unsupported(question.body)
+        if refusal is not None:
+            return answer(refusal, Family.OPENAI)
         try:
             return _json(await self._gate.explain(route, question.body, question.tenant))
         except ValueError as fault:

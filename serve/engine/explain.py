@@ -1,5 +1,6 @@
 """Rendering without running: the shape of a request body, for `/v1/admission/explain`."""
 
+from http import HTTPStatus
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,22 +11,27 @@ from vllm.entrypoints.openai.completion.protocol import CompletionRequest
 from vllm.entrypoints.openai.responses.protocol import ResponsesRequest
 
 from admission.footprint import RequestShape
-from serve.engine.hooks import is_error, shape_of
+from serve.engine.hooks import is_error, shape_of, unsupported
 
 
 async def shape_of_body(state: State, route: str, body: dict[str, Any]) -> RequestShape:
     """Shape of a body as its route would run it. Raises ValueError with vLLM's own words."""
     try:
         serving, render, args = _rendering(state, route, body)
+        refusal = unsupported(serving, args[0])
+        if refusal:
+            raise ValueError(refusal.message)
         rendered = await render.plain(*args)
+        if is_error(rendered):
+            raise ValueError(rendered.error.message)
+        return shape_of(serving, args[0], render.prompts_of(rendered))
     except ValidationError as failure:
         raise ValueError(_first_error(failure)) from failure
-    if is_error(rendered):
-        raise ValueError(rendered.error.message)
-    shape = shape_of(serving, args[0], render.prompts_of(rendered))
-    if shape is None:
-        raise ValueError("vLLM refuses the sampling parameters of this body")
-    return shape
+    except Exception as fault:
+        error = state.openai_serving_chat.create_error_response(fault).error
+        if error.code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise  # not the caller's
+        raise ValueError(error.message) from fault
 
 
 def _rendering(state: State, route: str, body: dict[str, Any]) -> tuple[Any, Any, tuple[Any, ...]]:
@@ -41,9 +47,16 @@ def _rendering(state: State, route: str, body: dict[str, Any]) -> tuple[Any, Any
         return serving, render, (ResponsesRequest(**body), None)
     if route == "/v1/messages":
         serving = state.anthropic_serving_messages
-        request = serving.to_chat_completion_request(AnthropicMessagesRequest(**body))
-        return serving, serving.render_chat_request, (request,)
+        return serving, serving.render_chat_request, (_as_chat(serving, body),)
     raise ValueError(f"{route} is not a generation route")
+
+
+def _as_chat(serving: Any, body: dict[str, Any]) -> ChatCompletionRequest:
+    """As vLLM's route converts it."""
+    return serving.to_chat_completion_request(
+        AnthropicMessagesRequest(**body),
+        merge_inline_system=serving._merge_inline_system,  # noqa: SLF001 - depends on the template
+    )
 
 
 def _first_error(failure: ValidationError) -> str:

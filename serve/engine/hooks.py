@@ -76,9 +76,9 @@ def _gated(
         visit = VISIT.get()
         if visit is None or visit.lease_id is not None:
             return await render(request, *args, **kwargs)  # explain, or a later turn of a lease
-        unsupported = _unsupported(serving, request)
-        if unsupported:
-            keeper.refuse(visit, unsupported)
+        refusal = unsupported(serving, request)
+        if refusal:
+            keeper.refuse(visit, refusal)
             return refused()
         async with keeper.rendering(visit) as in_time:
             if not in_time:
@@ -86,9 +86,10 @@ def _gated(
             rendered = await render(request, *args, **kwargs)
         if is_error(rendered):
             return rendered
-        shape = shape_of(serving, request, prompts_of(rendered))
-        if shape is None:
-            return rendered  # vLLM's own checks refuse it next, with its own words
+        try:
+            shape = shape_of(serving, request, prompts_of(rendered))
+        except Exception as fault:  # noqa: BLE001 - whatever it is, vLLM knows its status
+            return serving.create_error_response(fault)
         return rendered if await keeper.admit(visit, shape) else refused()
 
     # the plain method stays within reach, for prices without a run
@@ -97,7 +98,7 @@ def _gated(
     return render_and_admit
 
 
-def _unsupported(serving: Any, request: Any) -> Rejected | None:
+def unsupported(serving: Any, request: Any) -> Rejected | None:
     """What would be unpriced or would end the engine for everybody."""
     if getattr(request, "use_beam_search", False):
         return _BEAMS
@@ -117,16 +118,15 @@ def is_error(rendered: Any) -> bool:
     return hasattr(rendered, "error")
 
 
-def shape_of(serving: Any, request: Any, prompts: list[Any]) -> RequestShape | None:
-    """What the engine will be asked for; None when vLLM itself will refuse the parameters."""
-    try:
-        shapes = tuple(_prompt_shape(serving, request, prompt) for prompt in prompts)
-        longest = max(shape.max_tokens for shape in shapes)
-        params = request.to_sampling_params(longest, serving.default_sampling_params)
-    except Exception:  # noqa: BLE001  # vLLM repeats the same call and words the error itself
-        return None
+def shape_of(serving: Any, request: Any, prompts: list[Any]) -> RequestShape:
+    """What the engine will be asked for. Raises what vLLM raises about what it will not run."""
+    sizes = [serving._extract_prompt_len(prompt) for prompt in prompts]  # noqa: SLF001 - no other
+    limits = [_answer_limit(serving, request, prompt_tokens) for prompt_tokens in sizes]
+    params = request.to_sampling_params(max(limits), serving.default_sampling_params)
+    _check(serving, params, prompts)
     return RequestShape(
-        prompts=shapes,
+        # an echo without an answer still computes one token
+        prompts=tuple(map(PromptShape, sizes, (max(1, limit) for limit in limits))),
         sequences=params.n,
         min_tokens=params.min_tokens,
         ignore_eos=params.ignore_eos,
@@ -135,17 +135,26 @@ def shape_of(serving: Any, request: Any, prompts: list[Any]) -> RequestShape | N
     )
 
 
-def _prompt_shape(serving: Any, request: Any, prompt: Any) -> PromptShape:
-    tokens = serving._extract_prompt_len(prompt)  # noqa: SLF001 - no public count exists
-    limit = get_max_tokens(
+def _check(serving: Any, params: Any, prompts: list[Any]) -> None:
+    """Lets the engine's front end find fault before anybody waits in line.
+
+    vLLM itself looks when generation starts: for a stream that is after its 200.
+    """
+    for prompt in prompts:
+        serving.engine_client.input_processor.process_inputs("", prompt, params, ("generate",))
+
+
+def _answer_limit(serving: Any, request: Any, prompt_tokens: int) -> int:
+    """Tokens that the answer may have at most, as vLLM's handlers work it out."""
+    limit: int = get_max_tokens(
         serving.model_config.max_model_len,
         _requested_max_tokens(request),
-        tokens,
+        prompt_tokens,
         serving.default_sampling_params,
         serving.override_max_tokens,
         truncate_prompt_tokens=_truncation(request),
     )
-    return PromptShape(prompt_tokens=tokens, max_tokens=max(1, limit))
+    return limit
 
 
 def _requested_max_tokens(request: Any) -> int | None:

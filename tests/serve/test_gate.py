@@ -5,7 +5,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from admission.decision import Priority
+from admission.decision import Priority, Reason
 from admission.footprint import PromptShape, RequestShape
 from serve.admission_section import AdmissionSection
 from serve.decision_log import DecisionLog
@@ -94,4 +94,14 @@ async def test_the_state_is_json_and_sums_tenants() -> None:
     assert state["time_scale"] == 1
     await gate.leave(visit)
     assert gate.state()["leases"] == 0
+    await gate.close()
+
+
+async def test_a_body_of_a_billion_answers_is_refused_before_they_are_added_up() -> None:
+    gate, _ = a_gate()
+    visit = a_visit(gate)
+    assert not await gate.admit(visit, RequestShape((PromptShape(40, 20),), sequences=10**9))
+    assert visit.verdict is not None
+    assert visit.verdict.reason is Reason.NEVER_FITS
+    await gate.leave(visit)
     await gate.close()
