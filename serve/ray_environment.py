@@ -14,8 +14,9 @@ from pathlib import Path
 from serve import haproxy
 from serve.settings import Profile
 
-REPLICA_PORTS = 100  # a start never has as many replicas, and a released port rests for a while
-_REPLICA_PORTS_FROM, _REPLICA_PORTS_TO = 20_000, 32_000  # below what Linux gives to clients
+PORTS = 100  # of one start; never as many replicas, and a released port rests for a while
+_SINGLE_PORTS = 5  # the first of them; the others are the replicas'
+_PORTS_FROM, _PORTS_TO = 20_000, 32_000  # below what Linux hands out: Ray's own servers take those
 _SLOTS_AT_MOST = 1024  # vLLM's largest default of max_num_seqs
 
 # The same for every start, whoever makes it. deploy/env.sh repeats these, and a test compares.
@@ -58,14 +59,15 @@ FIXED: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Ports of one start besides the gateway's own; all on loopback but the replicas' own."""
+    """Ports of one start besides the gateway's own, all on loopback; `last` is the replicas'."""
 
     haproxy_stats: int
     haproxy_metrics: int
     fallback_proxy: int
     ray_autoscaler: int
     ray_dashboard: int
-    replicas_from: int  # and the REPLICA_PORTS - 1 after it
+    replicas: int  # from this one on
+    last: int
 
 
 def ongoing_requests(profile: Profile) -> int:
@@ -122,37 +124,37 @@ def of_one_machine(profile: Profile, *, folder: Path, ports: Ports) -> dict[str,
 
 
 def _named(ports: Ports) -> dict[str, str]:
-    last = ports.replicas_from + REPLICA_PORTS - 1
     numbers = {
         "RAY_SERVE_HAPROXY_STATS_PORT": ports.haproxy_stats,
         "RAY_SERVE_HAPROXY_METRICS_PORT": ports.haproxy_metrics,
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": ports.fallback_proxy,
         "AUTOSCALER_METRIC_PORT": ports.ray_autoscaler,
         "DASHBOARD_METRIC_PORT": ports.ray_dashboard,
-        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": ports.replicas_from,
-        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": last,
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": ports.replicas,
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": ports.last,
     }
     return {name: str(port) for name, port in numbers.items()}
 
 
 def free_ports() -> Ports:
-    """Ports that nobody listens on now; those of two starts on one machine differ.
+    """A range that nobody listens in now; another start on this machine takes another.
 
-    Two gateways must not share the replicas' range: a HAProxy that has not yet heard of a dead
-    replica would send its requests to whoever took the port.
+    Two gateways must not share one: a HAProxy that has not yet heard of a dead replica would send
+    its requests to whoever took the port.
     """
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(5)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        single = [each.getsockname()[1] for each in sockets]
-    ranges = list(range(_REPLICA_PORTS_FROM, _REPLICA_PORTS_TO, REPLICA_PORTS))
+    ranges = list(range(_PORTS_FROM, _PORTS_TO, PORTS))
     random.shuffle(ranges)
-    free = next((low for low in ranges if _free(low)), ranges[0])
-    stats, metrics, fallback, autoscaler, dashboard = single
-    return Ports(stats, metrics, fallback, autoscaler, dashboard, free)
+    first = next((low for low in ranges if _free(low, low + _SINGLE_PORTS + 1)), ranges[0])
+    stats, metrics, fallback, autoscaler, dashboard = range(first, first + _SINGLE_PORTS)
+    replicas, last = first + _SINGLE_PORTS, first + PORTS - 1
+    return Ports(stats, metrics, fallback, autoscaler, dashboard, replicas, last)
 
 
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
+def _free(first: int, end: int) -> bool:
+    with ExitStack() as held:
+        try:
+            for port in range(first, end):
+                held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

@@ -31,7 +31,7 @@ def profile() -> Profile:
 
 @pytest.fixture
 def environment(profile: Profile, tmp_path: Path) -> dict[str, str]:
-    ports = ray_environment.Ports(1, 2, 3, 4, 5, 20_000)
+    ports = ray_environment.Ports(1, 2, 3, 4, 5, 6, 99)
     return ray_environment.of_one_machine(profile, folder=tmp_path, ports=ports)
 
 
@@ -50,13 +50,16 @@ def test_every_port_and_file_of_a_start_is_its_own(
     assert all(Path(environment[name]).is_relative_to(tmp_path) for name in files)
     assert len(files) == 7
     assert environment["RAY_SERVE_HAPROXY_STATS_PORT"] == "1"
-    assert environment["RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT"] == "20099"
+    assert environment["RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT"] == "99"
 
 
-def test_two_starts_get_different_ports() -> None:
-    first, second = ray_environment.free_ports(), ray_environment.free_ports()
-    assert first.haproxy_stats != second.haproxy_stats
-    assert 20_000 <= first.replicas_from < 32_000
+def test_the_ports_of_a_start_are_free_and_linux_hands_them_to_nobody_else() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", ray_environment.free_ports().fallback_proxy))
+        port = taken.getsockname()[1]
+        found = [ray_environment.free_ports() for _ in range(300)]
+    assert not any(each.haproxy_stats <= port <= each.last for each in found)
+    assert all(20_000 <= each.haproxy_stats < each.last < 32_768 for each in found)
 
 
 def test_the_shell_file_for_other_clusters_sets_the_same() -> None:
