@@ -49,6 +49,10 @@ FIXED: Mapping[str, str] = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "VLLM_NO_USAGE_STATS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    # Serve looks ten times a second whether something changed, and moves counters that nobody
+    # reads; an idle gateway burns 14 % of a core then, and 8 % like this.
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
+    "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "10000",
     "RAY_enable_metrics_collection": "0",  # nobody scrapes Ray's own, and the agents burn CPU
     # At 95 % of the machine's memory Ray would end the largest worker: the only replica.
     "RAY_memory_monitor_refresh_ms": "0",
