@@ -258,8 +258,9 @@ class Controller:
         With `in_engine`, rows not yet reported as ended still count until the engine has had time
         to hear of the abort: a few step records, or a second without any.
         """
-        self._running.release(lease_id, now_s, in_engine=in_engine and not self.engine_down)
-        return self.tick(now_s)
+        in_engine = in_engine and not self.engine_down
+        released = self._running.release(lease_id, now_s, in_engine=in_engine)
+        return self.tick(now_s) if released else []
 
     # -- changing course -------------------------------------------------------------------
 

@@ -99,17 +99,16 @@ class DemandCurve:
         start = self._now - self._origin
         if len(newcomers) == 1:
             (only,) = newcomers
-            held = self._blocks[start : start + only.blocks.size] + only.blocks
-            return int(held.max(initial=0))
+            return _most(self._blocks[start : start + only.blocks.size] + only.blocks)
         longest = max(trace.blocks.size for trace in newcomers)
         total = self._blocks[start : start + longest].copy()
         for trace in newcomers:
             total[: trace.blocks.size] += trace.blocks
-        return int(total.max(initial=0))
+        return _most(total)
 
     def peak(self) -> int:
         """Most blocks held at any step from now on."""
-        return int(self._coming(self._blocks).max(initial=0))
+        return _most(self._coming(self._blocks))
 
     def blocks_now(self) -> int:
         """Blocks promised in the current bucket."""
@@ -134,3 +133,7 @@ class DemandCurve:
 
     def _coming(self, counts: _Counts) -> _Counts:
         return counts[self._now - self._origin : max(self._now, self._end) - self._origin]
+
+
+def _most(counts: _Counts) -> int:
+    return int(np.maximum.reduce(counts)) if counts.size else 0

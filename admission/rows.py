@@ -66,10 +66,10 @@ class RowTable:
     def blocks(self, row: int) -> int:
         """Blocks a row holds now: none before its prompt is begun."""
         place = row & _PLACE
-        computed = int(self._computed[place])
+        computed = int(self._computed.item(place))
         if not computed:
             return 0
-        tokens = computed + int(self._generated[place])
+        tokens = computed + int(self._generated.item(place))
         if self._is_branch[place]:
             tokens += self._lookahead_tokens
         return -(-tokens // self._block_tokens)
@@ -77,7 +77,7 @@ class RowTable:
     def missing(self, row: int) -> int:
         """Prompt tokens not yet computed."""
         place = row & _PLACE
-        return int(self._prompt[place] - self._computed[place])
+        return int(self._prompt.item(place) - self._computed.item(place))
 
     def compute(self, row: int, tokens: int) -> None:
         """So many prompt tokens were computed."""
@@ -85,15 +85,15 @@ class RowTable:
 
     def prompt_tokens(self, row: int) -> int:
         """Prompt tokens the row holds once computed."""
-        return int(self._prompt[row & _PLACE])
+        return int(self._prompt.item(row & _PLACE))
 
     def generated(self, row: int) -> int:
         """Tokens generated so far."""
-        return int(self._generated[row & _PLACE])
+        return int(self._generated.item(row & _PLACE))
 
     def predicted(self, row: int) -> int:
         """Tokens it will have generated at its end."""
-        return int(self._predicted[row & _PLACE])
+        return int(self._predicted.item(row & _PLACE))
 
     def repredict(self, row: int, tokens: int) -> None:
         """It will generate `tokens` in all."""
@@ -107,7 +107,7 @@ class RowTable:
 
     def until(self, row: int) -> int:
         """Step at which its trace ends."""
-        return int(self._until[row & _PLACE])
+        return int(self._until.item(row & _PLACE))
 
     # -- all of them -----------------------------------------------------------------------
 

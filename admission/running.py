@@ -94,19 +94,23 @@ class Running:
 
     # -- endings ---------------------------------------------------------------------------
 
-    def release(self, lease_id: int, now_s: float, *, in_engine: bool) -> None:
-        """Give the lease back once; with `in_engine` its living rows count until they are freed."""
+    def release(self, lease_id: int, now_s: float, *, in_engine: bool) -> bool:
+        """Give the lease back; with `in_engine` its living rows count until they are freed.
+
+        False when it was given back before.
+        """
         granted = self._granted.pop(lease_id, None)
         if granted is None:
-            return
+            return False
         lease = granted.lease
         if in_engine and lease.live:
             self._ledger.stop_prefill(lease)
             records = _RECORDS_UNTIL_ABORTED + self._ledger.engine.lookahead_tokens
             for row in lease.live:
                 self._lingering.add(row, now_s, records=records)
-            return
-        self._ledger.close(lease_id)
+        else:
+            self._ledger.close(lease_id)
+        return True
 
     def free_due(self, now_s: float) -> None:
         """End the rows that the engine has freed by now without saying so."""
