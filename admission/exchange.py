@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from admission.decision import Accepted, Decision, Priority, Rejected
 from admission.footprint import Price, RequestShape
-from admission.ledger import Rows
 from admission.lengths import ClassKey, Prediction
+from admission.rows import Rows
 
 
 @dataclass(frozen=True, slots=True)

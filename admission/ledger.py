@@ -9,8 +9,6 @@ from admission.curve import BUCKET_STEPS, DemandCurve, Trace
 from admission.footprint import EngineShape, Price, Strand
 from admission.rows import Rows, RowTable
 
-__all__ = ["Lease", "Ledger", "Rows"]
-
 _TOLERANCE_STEPS = BUCKET_STEPS // 2  # a row further off its trace than this is traced anew
 _RETRACES_PER_RECORD = 32  # bounds the cost of one step record; the rest follow in the next
 _DELAY_MAX_STEPS = 1024  # a longer way to the first token is traced again when it comes to that
