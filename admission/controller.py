@@ -71,7 +71,9 @@ class Controller:
         limit = self.engine.max_model_len
         if body_chars > _CHARS_PER_TOKEN_MAX * limit:
             return refusals.hopelessly_long(body_chars, limit)
-        return self._line_full(tenant, priority, 0) if self._enforcing else None
+        if not self._enforcing or self.line.overtakes_all(priority):
+            return None  # nobody waits: it may be accepted at once, however short the line
+        return self._line_full(tenant, priority, 0)
 
     def hopeless(self, shape: RequestShape) -> Rejected | None:
         """More sequences than the engine runs; asked before a price is worked out.

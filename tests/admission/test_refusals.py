@@ -150,6 +150,14 @@ def test_a_full_line_is_known_before_rendering() -> None:
     assert refusal.reason is Reason.LINE_FULL
 
 
+def test_without_a_line_whoever_fits_is_still_accepted() -> None:
+    controller = Controller(ENGINE, Settings(line_max_requests=0, line_max_tokens=0))
+    assert controller.precheck("a", 10) is None
+    accepted(controller.offer(offer(shape(600, 1000)), 0.0))
+    assert controller.precheck("a", 10) is None
+    assert refused(controller.offer(offer(shape(600, 1000)), 0.0)).reason is Reason.LINE_FULL
+
+
 def test_one_tenant_leaves_the_line_to_others() -> None:
     controller = full(line_max_requests_per_tenant=2)
     for _ in range(2):

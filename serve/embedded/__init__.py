@@ -1,0 +1,1 @@
+"""The embedded model, prepared once into the cache folder."""

@@ -1,0 +1,1 @@
+"""Ray, HAProxy and everything they start: begun together, ended together."""

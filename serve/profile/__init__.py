@@ -1,0 +1,1 @@
+"""Profiles: what a deployment is told, checked before anything starts."""
