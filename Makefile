@@ -23,7 +23,7 @@ environment:
 	@DEVICE=$(DEVICE) deploy/install.sh
 
 setup: environment ## create .venv from the lock (DEVICE=cpu or gpu) and prepare the embedded model
-	@$(BIN)/python -m serve.model >/dev/null
+	@$(BIN)/python -m serve.embedded.model >/dev/null
 
 serve: setup ## start the gateway (CONFIG=configs/smollm2-cpu.yaml PORT=8000); Ctrl-C stops it
 	@exec $(WITH_MAKE) $(BIN)/sluice serve --config $(CONFIG) $(if $(PORT),--port $(PORT))

@@ -14,7 +14,7 @@ class Outcome(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a request was refused; `serve/problems.py` gives each its HTTP status."""
+    """Why a request was refused; `serve/http/problems.py` gives each its HTTP status."""
 
     KV_CAPACITY = "kv_capacity"
     SLOTS = "slots"

@@ -4,7 +4,7 @@
 #   . deploy/env.sh
 #   serve run serve.app:build config=configs/smollm2-cpu.yaml
 #
-# Ray reads these once, when it starts. What each is for stands in serve/ray_environment.py; a test
+# Ray reads these once, when it starts. What each is for stands in serve/process/ray_environment.py; a test
 # compares the two. Run one such cluster per machine: HAProxy's statistics and metrics (8404, 9101),
 # Serve's fallback proxy (8500) and the replicas (30000-31000) have fixed ports here.
 
@@ -20,7 +20,7 @@ export RAY_SERVE_HAPROXY_CLOSE_SPREAD_TIME_S=5
 export RAY_SERVE_HAPROXY_OBSERVE_ERROR_LIMIT=1
 export RAY_SERVE_HAPROXY_METRICS_ENABLED=0
 export RAY_SERVE_HAPROXY_NBTHREAD=1
-export RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=serve.nobody:middlewares
+export RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=serve.http.nobody:middlewares
 export RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S=0 # with a load balancer in front: its period
 export RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS=1
 export RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD=0

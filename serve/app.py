@@ -11,10 +11,11 @@ from ray import serve
 from ray.serve.context import _get_global_client
 from starlette.types import ASGIApp
 
-from serve import loopback, orphans, ray_environment
-from serve.in_force import InForce
-from serve.settings import Profile, load_profile, parse_admission
-from serve.tenants import Keys, load_keys, require_safe_binding
+from serve.http import loopback
+from serve.http.tenants import Keys, load_keys, require_safe_binding
+from serve.process import orphans, ray_environment
+from serve.profile.in_force import InForce
+from serve.profile.settings import Profile, load_profile, parse_admission
 
 if TYPE_CHECKING:
     from serve.service import Service
@@ -99,7 +100,7 @@ class Gateway:
         keys = load_keys(self._profile.access)
         _require_safe_ingress(keys)
         _log.info("Ingress: %s", _ingress())
-        from ray.serve._private import replica  # noqa: PLC0415 - private; see serve/loopback.py
+        from ray.serve._private import replica  # noqa: PLC0415 - private; see serve/http/loopback.py
 
         loopback.stay(replica)
         _leave_threads_to_the_engine(self._profile)

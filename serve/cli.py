@@ -27,7 +27,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     serve = commands.add_parser("serve", help="start the gateway; Ctrl-C stops it")
-    serve.set_defaults(module="serve.start")
+    serve.set_defaults(module="serve.process.start")
     serve.add_argument(
         "--config",
         type=Path,

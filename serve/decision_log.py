@@ -6,7 +6,7 @@ from admission.controller import Controller
 from admission.decision import Decision
 from admission.exchange import Offer, Quote
 from admission.log import Ending, Occasion, decision_record, end_record
-from serve.json_lines import JsonLines
+from serve.observability.json_lines import JsonLines
 from serve.visit import Visit
 
 

@@ -17,12 +17,12 @@ from admission.controller import Controller
 from admission.decision import Accepted, Decision, Limit, Outcome, Queued, Reason, Rejected
 from admission.exchange import Offer, Quote, Turn
 from admission.footprint import EngineShape, RequestShape
-from serve.admission_section import AdmissionSection
 from serve.agreement import Agreement
 from serve.decision_log import DecisionLog
+from serve.observability.telemetry import Metrics
+from serve.observability.tracing import Tracing
+from serve.profile.admission_section import AdmissionSection
 from serve.sequences import EngineStep, Finished, Sequences
-from serve.telemetry import Metrics
-from serve.tracing import Tracing
 from serve.views import explanation, state
 from serve.visit import Tenant, Visit
 

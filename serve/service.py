@@ -7,18 +7,18 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from serve import model
 from serve.decision_log import DecisionLog
-from serve.edge import Edge, Terms
+from serve.embedded import model
 from serve.engine.arguments import parse_arguments
 from serve.engine.start import Engine
 from serve.engine.start import start as start_engine
 from serve.gate import Gate
-from serve.in_force import InForce
-from serve.json_lines import JsonLines
-from serve.settings import Profile
-from serve.telemetry import Telemetry, start_telemetry
-from serve.tenants import Keys
+from serve.http.edge import Edge, Terms
+from serve.http.tenants import Keys
+from serve.observability.json_lines import JsonLines
+from serve.observability.telemetry import Telemetry, start_telemetry
+from serve.profile.in_force import InForce
+from serve.profile.settings import Profile
 
 _log = logging.getLogger("sluice.service")
 

@@ -10,11 +10,11 @@ from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from admission.decision import Rejected
-from serve.edge import Edge, Terms
-from serve.sections import AccessSection, HttpSection
-from serve.telemetry import Metrics, Telemetry
-from serve.tenants import Keys
-from serve.tracing import Tracing
+from serve.http.edge import Edge, Terms
+from serve.http.tenants import Keys
+from serve.observability.telemetry import Metrics, Telemetry
+from serve.observability.tracing import Tracing
+from serve.profile.sections import AccessSection, HttpSection
 from serve.visit import VISIT, Tenant, Visit
 
 TURNS = 50  # of the event loop: more than any path here takes to settle

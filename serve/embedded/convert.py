@@ -1,7 +1,9 @@
-"""From a quantised GGUF file to a safetensors folder: `python -m serve.convert GGUF TARGET`.
+"""From a quantised GGUF file to a safetensors folder.
+
+`python -m serve.embedded.convert GGUF TARGET`.
 
 Nothing imports this module: torch and transformers take seconds and 1 GB to load, so
-`serve/model.py` runs it as a child process, once.
+`serve/embedded/model.py` runs it as a child process, once.
 """
 
 import sys

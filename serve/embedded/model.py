@@ -1,7 +1,7 @@
 """The embedded model: from the GGUF file of a package to a folder vLLM can load, made once.
 
-`python -m serve.model` prepares it and prints the folder. Importing this module is cheap: torch
-and transformers are loaded only in the child process that converts (`serve/convert.py`).
+`python -m serve.embedded.model` prepares it and prints the folder. Importing this module is cheap:
+torch and transformers are loaded only in the child process that converts (`convert.py`).
 """
 
 import fcntl
@@ -19,9 +19,7 @@ from pathlib import Path
 Progress = Callable[[str], None]
 Convert = Callable[[Path, Path], None]  # GGUF file, empty target folder
 
-RECIPE = (
-    1  # raise it when serve/convert.py writes something else: what is in the cache is made anew
-)
+RECIPE = 1  # raise it when convert.py writes something else: what is in the cache is made anew
 
 
 class ModelError(Exception):
@@ -118,10 +116,10 @@ def _make(gguf: Path, target: Path, convert: Convert) -> None:
 
 
 def _convert_in_child(gguf: Path, target: Path) -> None:
-    """Run serve/convert.py as a process of its own, so that its memory and threads end with it."""
+    """Run convert.py as a process of its own, so that its memory and threads end with it."""
     quiet = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "TQDM_DISABLE": "1"}
     child = subprocess.run(  # noqa: S603 - our own module, run by our own interpreter
-        [sys.executable, "-m", "serve.convert", str(gguf), str(target)],
+        [sys.executable, "-m", "serve.embedded.convert", str(gguf), str(target)],
         env=os.environ | quiet,
         stderr=subprocess.PIPE,
         text=True,

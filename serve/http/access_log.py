@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from serve.call import CLIENT_LEFT_STATUS, Call
+from serve.http.call import CLIENT_LEFT_STATUS, Call
 
 _PATH_CHARS = 200  # of a path that is not on the allow-list, so chosen by a stranger
 

@@ -11,7 +11,7 @@ class Kind(StrEnum):
 
     GENERATION = "generation"  # vLLM, with a lease
     ENGINE = "engine"  # vLLM, without: nothing is generated
-    OURS = "ours"  # serve/routes.py
+    OURS = "ours"  # serve/http/routes.py
 
 
 class Access(StrEnum):

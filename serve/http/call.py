@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from admission.decision import Rejected
-from serve.allow import Route
+from serve.http.allow import Route
 from serve.visit import Family, Tenant, Visit
 
 CLIENT_LEFT_STATUS = 499  # nothing was sent: nginx's number, for logs only

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from admission.decision import Outcome
-from serve import allow
-from serve.access_log import access_line
-from serve.allow import Access, Kind, Route
-from serve.call import Call
-from serve.caller import Caller
-from serve.gate_like import GateLike
-from serve.intake import (
+from serve.http import allow
+from serve.http.access_log import access_line
+from serve.http.allow import Access, Kind, Route
+from serve.http.call import Call
+from serve.http.caller import Caller
+from serve.http.gate_like import GateLike
+from serve.http.intake import (
     Body,
     check_headers,
     headers_of,
@@ -22,11 +22,11 @@ from serve.intake import (
     read_body,
     slo_ttft_ms,
 )
-from serve.passage import GRACE_S, Passage
-from serve.problems import Problem, error
-from serve.reply import Reply
-from serve.routes import Question, Routes
-from serve.scrub import (
+from serve.http.passage import GRACE_S, Passage
+from serve.http.problems import Problem, error
+from serve.http.reply import Reply
+from serve.http.routes import Question, Routes
+from serve.http.scrub import (
     engine_id_for,
     request_id_of,
     salt_cache,
@@ -34,9 +34,9 @@ from serve.scrub import (
     scrub_headers,
     unsupported,
 )
-from serve.sections import AccessSection, HttpSection
-from serve.telemetry import Telemetry
-from serve.tenants import Keys
+from serve.http.tenants import Keys
+from serve.observability.telemetry import Telemetry
+from serve.profile.sections import AccessSection, HttpSection
 from serve.visit import Visit
 
 _log = logging.getLogger(__name__)

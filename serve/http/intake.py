@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from serve.caller import Caller
-from serve.problems import Problem, error
-from serve.sections import HttpSection
+from serve.http.caller import Caller
+from serve.http.problems import Problem, error
+from serve.profile.sections import HttpSection
 from serve.visit import Family
 
 RawHeaders = list[tuple[bytes, bytes]]

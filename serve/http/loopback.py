@@ -10,7 +10,7 @@ from typing import Any
 
 import ray
 
-from serve.settings import is_loopback
+from serve.profile.settings import is_loopback
 
 
 def stay(module: Any) -> None:

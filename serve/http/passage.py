@@ -5,13 +5,13 @@ import logging
 
 from starlette.types import ASGIApp, Scope
 
-from serve.call import Call
-from serve.caller import Caller
-from serve.gate_like import GateLike
-from serve.problems import answer
-from serve.reply import Reply
-from serve.scrub import with_trace
-from serve.tracing import Tracing
+from serve.http.call import Call
+from serve.http.caller import Caller
+from serve.http.gate_like import GateLike
+from serve.http.problems import answer
+from serve.http.reply import Reply
+from serve.http.scrub import with_trace
+from serve.observability.tracing import Tracing
 from serve.visit import VISIT
 
 _log = logging.getLogger(__name__)

@@ -6,11 +6,11 @@ from typing import Any
 
 from starlette.types import Message, Send
 
-from serve.call import Call
-from serve.caller import Caller
-from serve.gate_like import GateLike
-from serve.intake import RawHeaders
-from serve.problems import ENGINE_DOWN, Problem, answer, error, is_callers
+from serve.http.call import Call
+from serve.http.caller import Caller
+from serve.http.gate_like import GateLike
+from serve.http.intake import RawHeaders
+from serve.http.problems import ENGINE_DOWN, Problem, answer, error, is_callers
 
 _ERROR_BODY_MAX_BYTES = 1_048_576  # vLLM's own are bounded far below
 _TOO_LONG = b"This model's maximum context length"  # how vLLM begins to say so

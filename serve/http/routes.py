@@ -10,10 +10,10 @@ from urllib.parse import parse_qs
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from serve.allow import GENERATION_PATHS, Route
-from serve.gate_like import GateLike
-from serve.problems import Problem, answer, error
-from serve.scrub import unsupported
+from serve.http.allow import GENERATION_PATHS, Route
+from serve.http.gate_like import GateLike
+from serve.http.problems import Problem, answer, error
+from serve.http.scrub import unsupported
 from serve.visit import Family, Tenant
 
 # Which route a body is for, by a key that the others do not have.

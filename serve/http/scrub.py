@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from admission.decision import Reason, Rejected
-from serve.intake import RawHeaders
+from serve.http.intake import RawHeaders
 
 # `priority` and the ranks would reorder or place requests behind the ledger's back, the transfer
 # parameters reach into other requests' caches, and a repeated `request_id` would let one caller

@@ -1,4 +1,4 @@
-"""API keys -> tenants. `python -m serve.tenants NAME` makes a new key."""
+"""API keys -> tenants. `python -m serve.http.tenants NAME` makes a new key."""
 
 import hashlib
 import ipaddress
@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
 from admission.decision import Priority
-from serve.sections import AccessSection
+from serve.profile.sections import AccessSection
 from serve.visit import Tenant
 
 ANONYMOUS = "anonymous"
@@ -88,8 +88,8 @@ def require_safe_binding(host: str, keys: Keys) -> None:
         return
     raise ValueError(
         f"http.host is {host!r}, which others can reach, and no API key is configured. Set "
-        "access.api_keys_file or access.api_keys_env (make a key with `python -m serve.tenants "
-        "NAME`), or set http.host to 127.0.0.1."
+        "access.api_keys_file or access.api_keys_env (`python -m serve.http.tenants NAME` makes "
+        "a key), or set http.host to 127.0.0.1."
     )
 
 
@@ -140,7 +140,7 @@ def new_key() -> tuple[str, str]:
 def main(arguments: list[str]) -> int:
     """Prints a new key for one tenant, and the line to paste into the keys file."""
     if len(arguments) != 1 or arguments[0].startswith("-"):
-        sys.stderr.write("usage: python -m serve.tenants NAME\n")
+        sys.stderr.write("usage: python -m serve.http.tenants NAME\n")
         return 2
     key, digest = new_key()
     try:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from admission.decision import Limit, Outcome, Reason
-from serve.json_lines import JsonLines
-from serve.sections import TelemetrySection
-from serve.tracing import Tracing, start_tracing
+from serve.observability.json_lines import JsonLines
+from serve.observability.tracing import Tracing, start_tracing
+from serve.profile.sections import TelemetrySection
 
 # From "at once" to the longest deadline a profile can set by default (120 s).
 _WAIT_BUCKETS_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120)

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from http import HTTPStatus
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from opentelemetry import trace
@@ -11,13 +13,21 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from serve.call import Call
-from serve.problems import is_callers
 from serve.visit import Visit
 
 _W3C = TraceContextTextMapPropagator()
 _OFF: AbstractContextManager[Mapping[str, str]] = nullcontext({})  # holds nothing: shared by all
 _OFF_ADMISSION: AbstractContextManager[None] = nullcontext()
+
+
+class Traced(Protocol):
+    """What a span tells of one HTTP request; `serve/http/call.py` is it."""
+
+    method: str
+    path: str
+    request_id: str
+    headers: dict[str, str]
+    status: int | None
 
 
 class Tracing:
@@ -27,7 +37,7 @@ class Tracing:
         self._provider = provider
         self._tracer = None if provider is None else provider.get_tracer("sluice")
 
-    def request(self, call: Call) -> AbstractContextManager[Mapping[str, str]]:
+    def request(self, call: Traced) -> AbstractContextManager[Mapping[str, str]]:
         """The request's span, child of the caller's where `traceparent` names one.
 
         Gives the headers that pass our context on; when off none, and the caller's go through.
@@ -44,7 +54,7 @@ class Tracing:
             self._provider.shutdown()
 
     @contextmanager
-    def _request(self, tracer: trace.Tracer, call: Call) -> Iterator[Mapping[str, str]]:
+    def _request(self, tracer: trace.Tracer, call: Traced) -> Iterator[Mapping[str, str]]:
         attributes = {
             "http.request.method": call.method,
             "url.path": call.path,
@@ -61,7 +71,7 @@ class Tracing:
             finally:
                 if call.status is not None:
                     span.set_attribute("http.response.status_code", call.status)
-                    if not is_callers(call.status):
+                    if call.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                         span.set_status(Status(StatusCode.ERROR))
 
     @contextmanager

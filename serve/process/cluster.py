@@ -11,15 +11,17 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from serve import orphans, ray_environment
-from serve.last_words import cause
-from serve.model import cache_folder
-from serve.settings import Profile
+from serve.embedded.model import cache_folder
+from serve.process import orphans, ray_environment
+from serve.process.last_words import cause
+from serve.profile.settings import Profile
+
+_log = logging.getLogger("sluice.cluster")
 
 APPLICATION = "default"
 _KEPT_LOGS = 10  # folders of earlier starts; some MB each
@@ -122,23 +124,40 @@ def start(profile: Profile, place: Place) -> None:
 
     logging.getLogger("ray.serve").setLevel(logging.ERROR)  # the terminal is for what we say
     with _told("Ray did not start"):
-        ray.init(
-            address="local",  # never a cluster that RAY_ADDRESS names
-            _node_ip_address="127.0.0.1",
-            num_cpus=profile.engine.replicas * ray_environment.cpus_per_replica(profile),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="ERROR",
-            object_store_memory=_OBJECT_STORE_BYTES,
-            _temp_dir=str(place.ray),
-        )
+        _retried(lambda: ray.init(**_ray_options(profile, place)), place)
     _require_gpus(profile, ray.cluster_resources().get("GPU", 0))
     with _told("Ray Serve did not start"):
-        serve.start(
+        serve.process.start(
             proxy_location="HeadOnly",
             http_options={"host": profile.http.host, "port": profile.http.port},
             logging_config={"enable_access_log": False},
         )
+
+
+def _ray_options(profile: Profile, place: Place) -> dict[str, Any]:
+    return {
+        "address": "local",  # never a cluster that RAY_ADDRESS names
+        "_node_ip_address": "127.0.0.1",
+        "num_cpus": profile.engine.replicas * ray_environment.cpus_per_replica(profile),
+        "include_dashboard": False,
+        "log_to_driver": False,
+        "logging_level": "ERROR",
+        "object_store_memory": _OBJECT_STORE_BYTES,
+        "_temp_dir": str(place.ray),
+    }
+
+
+def _retried(start_ray: Callable[[], object], place: Place) -> None:
+    """Ray gives its own agents 15 s, too few for a first start from a slow disk; once more, then.
+
+    What the first attempt left is ended in between.
+    """
+    try:
+        start_ray()
+    except Exception:  # noqa: BLE001 - whatever it was, a busy machine is likely the cause
+        _log.warning("Ray did not start; trying once more", exc_info=True)
+        orphans.end(place.mark, grace_s=1.0)
+        start_ray()
 
 
 @contextlib.contextmanager

@@ -12,13 +12,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from serve import cluster, model
-from serve.cluster import ClusterError, Place
-from serve.last_words import cause, last_words
-from serve.progress import Progress
-from serve.settings import Profile, ProfileError, load_profile
-from serve.signals import Interrupted, Signals
-from serve.tenants import Keys, load_keys, require_safe_binding
+from serve.embedded import model
+from serve.http.tenants import Keys, load_keys, require_safe_binding
+from serve.process import cluster
+from serve.process.cluster import ClusterError, Place
+from serve.process.last_words import cause, last_words
+from serve.process.progress import Progress
+from serve.process.signals import Interrupted, Signals
+from serve.profile.settings import Profile, ProfileError, load_profile
 
 GOOD, BAD, DOWN = 0, 2, 4  # exit codes (CONTRACTS)
 _POLL_S = 0.5  # each asks Serve's controller

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import ValidationInfo, field_validator
 
 from admission.settings import Mode, Policy, Settings
-from serve.keys import key, plain
-from serve.sections import Section
+from serve.profile.keys import key, plain
+from serve.profile.sections import Section
 
 _DEFAULT = Settings()  # the one place where admission's defaults live
 

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from serve.keys import Key, allowed_values, keys_of, section_of
-from serve.refused_arguments import KeysRefusedError
+from serve.profile.keys import Key, allowed_values, keys_of, section_of
+from serve.profile.refused_arguments import KeysRefusedError
 
 Path = tuple[str, ...]  # keys from the top of the file
 _SHOWN_CHARS = 60  # of a wrong value: enough to find it, short enough for one line

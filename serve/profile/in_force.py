@@ -6,8 +6,8 @@ import json
 import logging
 from typing import Any
 
-from serve import last_good
-from serve.settings import AdmissionSection, ProfileError, parse_admission
+from serve.profile import last_good
+from serve.profile.settings import AdmissionSection, ProfileError, parse_admission
 
 _log = logging.getLogger("sluice.settings")
 

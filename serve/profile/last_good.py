@@ -13,8 +13,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from serve.model import cache_folder
-from serve.settings import AdmissionSection, ProfileError, parse_admission
+from serve.embedded.model import cache_folder
+from serve.profile.settings import AdmissionSection, ProfileError, parse_admission
 
 _log = logging.getLogger("sluice.settings")
 

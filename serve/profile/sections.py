@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
-from serve import refused_arguments
-from serve.keys import key, plain
+from serve.profile import refused_arguments
+from serve.profile.keys import key, plain
 
 
 class Section(BaseModel):

@@ -7,12 +7,18 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError, ValidationInfo, field_validator
 
-from serve import refused_arguments
-from serve.admission_section import AdmissionSection, LineSection, StaticSection
-from serve.complaints import ProfileError, complaints, profile_error
-from serve.keys import key, plain
-from serve.sections import AccessSection, EngineSection, HttpSection, Section, TelemetrySection
-from serve.yaml_file import YamlFile, read_yaml
+from serve.profile import refused_arguments
+from serve.profile.admission_section import AdmissionSection, LineSection, StaticSection
+from serve.profile.complaints import ProfileError, complaints, profile_error
+from serve.profile.keys import key, plain
+from serve.profile.sections import (
+    AccessSection,
+    EngineSection,
+    HttpSection,
+    Section,
+    TelemetrySection,
+)
+from serve.profile.yaml_file import YamlFile, read_yaml
 
 __all__ = [
     "AccessSection",

@@ -1,4 +1,4 @@
-"""The tables of docs/configuration.md, drawn from the models: `python -m serve.settings_doc FILE`.
+"""The tables of docs/configuration.md: `python -m serve.profile.settings_doc FILE`.
 
 The file is written by hand but for what stands between a pair of marks; that is replaced.
 """
@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 
-from serve.keys import Key, keys_of, plain, section_of
-from serve.refused_arguments import by_reason
-from serve.settings import Profile
+from serve.profile.keys import Key, keys_of, plain, section_of
+from serve.profile.refused_arguments import by_reason
+from serve.profile.settings import Profile
 
 
 def main(arguments: list[str]) -> int:
     """Rewrite the tables of one file in place."""
     if len(arguments) != 1:
-        sys.stderr.write("usage: python -m serve.settings_doc docs/configuration.md\n")
+        sys.stderr.write("usage: python -m serve.profile.settings_doc docs/configuration.md\n")
         return 2
     path = Path(arguments[0])
     path.write_text(current(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from serve.complaints import Complaint, ProfileError, profile_error
+from serve.profile.complaints import Complaint, ProfileError, profile_error
 
 _KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 _MAX_BYTES = 1_048_576  # a profile has some KB; more is some other file

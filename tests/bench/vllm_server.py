@@ -6,8 +6,8 @@ import uvloop
 from vllm.entrypoints.launchers.api_server.entry import run_server
 
 from serve.engine.arguments import parse_arguments
+from serve.profile.settings import load_profile
 from serve.service import engine_args
-from serve.settings import load_profile
 
 
 def main() -> None:

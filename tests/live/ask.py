@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.live.gateway import Gateway
 
-GONE_S = 2.0  # the promise: so long after the last answer or hang-up nothing is held
+GONE_S = 10.0  # promised are 2 s, held in test_storms.py; here the machine may be busy
 _TIMEOUT_S = 30.0
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from serve import orphans
+from serve.process import orphans
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 420.0  # two cores that others use as well; half a minute on an idle machine

@@ -12,7 +12,7 @@ import psutil
 import pytest
 import yaml
 
-from serve.cluster import require_free_port
+from serve.process.cluster import require_free_port
 from tests.live.conftest import OneAtATime
 from tests.live.gateway import (
     ROOT,

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from serve import refused_arguments
 from serve.check import check
-from serve.settings import load_profile
+from serve.profile import refused_arguments
+from serve.profile.settings import load_profile
 
 pytestmark = [
     pytest.mark.live,  # importing vLLM takes seconds; no engine is started

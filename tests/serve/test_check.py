@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from serve import check
-from serve.settings import AdmissionSection, load_profile, parse_admission
+from serve.profile.settings import AdmissionSection, load_profile, parse_admission
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 GOOD = "engine: {embedded_model: smollm2-135m-instruct, gpus_per_replica: 0}\n"

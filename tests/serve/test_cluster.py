@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from serve import cluster, haproxy, orphans, ray_environment
-from serve.last_words import cause, last_words
-from serve.settings import Profile, load_profile, parse_admission
-from serve.signals import Interrupted, Signals
-from serve.start import welcome
+from serve.process import cluster, haproxy, orphans, ray_environment
+from serve.process.last_words import cause, last_words
+from serve.process.signals import Interrupted, Signals
+from serve.process.start import welcome
+from serve.profile.settings import Profile, load_profile, parse_admission
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILE = ROOT / "configs" / "smollm2-cpu.yaml"
@@ -125,7 +125,7 @@ def test_a_marked_process_is_found_and_ended_and_others_are_not(
 
 def test_a_guard_ends_what_a_killed_parent_leaves(tmp_path: Path) -> None:
     script = (
-        "import subprocess, sys; from pathlib import Path; from serve import orphans\n"
+        "import subprocess, sys; from pathlib import Path; from serve.process import orphans\n"
         "mark = orphans.mark('SLUICE_TEST_GUARD')\n"
         "orphans.guard(mark, scratch=Path(sys.argv[1], 's'), logs=Path(sys.argv[1], 'l'))\n"
         "subprocess.Popen(['sleep', '60'], start_new_session=True)\n"

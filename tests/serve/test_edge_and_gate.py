@@ -12,13 +12,13 @@ from prometheus_client import CollectorRegistry
 from starlette.types import Receive, Scope, Send
 
 from admission.footprint import PromptShape, RequestShape
-from serve.admission_section import AdmissionSection
-from serve.edge import Edge, Terms
 from serve.gate import Gate
-from serve.sections import AccessSection, HttpSection
-from serve.telemetry import Metrics, Telemetry
-from serve.tenants import Keys
-from serve.tracing import Tracing
+from serve.http.edge import Edge, Terms
+from serve.http.tenants import Keys
+from serve.observability.telemetry import Metrics, Telemetry
+from serve.observability.tracing import Tracing
+from serve.profile.admission_section import AdmissionSection
+from serve.profile.sections import AccessSection, HttpSection
 from serve.visit import VISIT
 from tests.fakes import Exchange, FakeEngineApp, body, settle, start
 from tests.serve.fake_engine import SHAPE, FakeEngine

@@ -13,9 +13,9 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from admission.decision import Reason, Rejected
-from serve.problems import REASONS
-from serve.sections import HttpSection
-from serve.tenants import KeyEntry, Keys
+from serve.http.problems import REASONS
+from serve.http.tenants import KeyEntry, Keys
+from serve.profile.sections import HttpSection
 from tests.fakes import House, house, json_answer, settle
 
 MESSAGES = [{"role": "user", "content": "hello"}]

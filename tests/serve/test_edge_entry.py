@@ -6,10 +6,10 @@ import json
 import pytest
 
 from admission.decision import Priority
-from serve.allow import ROUTES, Access, Kind, Route
-from serve.intake import depth_of, prompt_chars
-from serve.sections import AccessSection, HttpSection
-from serve.tenants import KeyEntry, Keys
+from serve.http.allow import ROUTES, Access, Kind, Route
+from serve.http.intake import depth_of, prompt_chars
+from serve.http.tenants import KeyEntry, Keys
+from serve.profile.sections import AccessSection, HttpSection
 from tests.fakes import Exchange, house, json_answer, settle
 
 KEYS = Keys(

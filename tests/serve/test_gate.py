@@ -7,12 +7,12 @@ from prometheus_client import CollectorRegistry
 
 from admission.decision import Priority, Reason
 from admission.footprint import PromptShape, RequestShape
-from serve.admission_section import AdmissionSection
 from serve.decision_log import DecisionLog
 from serve.gate import Gate
-from serve.json_lines import JsonLines
+from serve.observability.json_lines import JsonLines
+from serve.observability.telemetry import Metrics
+from serve.profile.admission_section import AdmissionSection
 from serve.sequences import EngineStep, Finished
-from serve.telemetry import Metrics
 from serve.visit import Family, Tenant, Visit
 from tests.serve.fake_engine import FakeEngine
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from serve.in_force import InForce
-from serve.settings import AdmissionSection
+from serve.profile.in_force import InForce
+from serve.profile.settings import AdmissionSection
 
 PROFILE = AdmissionSection()
 GOOD = {"mode": "shadow"}

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from serve import last_good
-from serve.settings import AdmissionSection, parse_admission
+from serve.profile import last_good
+from serve.profile.settings import AdmissionSection, parse_admission
 
 SECTION = parse_admission({"mode": "shadow", "line": {"max_tokens": 5}})
 

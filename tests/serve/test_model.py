@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from serve import model
+from serve.embedded import model
 
 NAME = "smollm2-135m-instruct"
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from serve.nobody import NobodyServes
+from serve.http.nobody import NobodyServes
 
 
 async def _serves_own(scope: Scope, receive: Receive, send: Send) -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from admission.decision import Reason, Rejected
-from serve.problems import REASONS, answer, error
+from serve.http.problems import REASONS, answer, error
 from serve.visit import Family
 
 OPENAI_TYPES = {"rate_limit_error", "service_unavailable_error", "invalid_request_error"}

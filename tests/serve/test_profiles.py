@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from serve.keys import keys_of
-from serve.settings import AdmissionSection, Profile, load_profile
-from serve.settings_doc import current, main
-from serve.tenants import KeyEntry
+from serve.http.tenants import KeyEntry
+from serve.profile.keys import keys_of
+from serve.profile.settings import AdmissionSection, Profile, load_profile
+from serve.profile.settings_doc import current, main
 
 ROOT = Path(__file__).parents[2]
 PROFILES = sorted(path for path in (ROOT / "configs").glob("*.yaml") if "api-keys" not in path.name)
@@ -58,7 +58,7 @@ def test_the_example_of_api_keys_is_in_the_format_that_is_read() -> None:
 
 def test_the_tables_of_the_documentation_are_current() -> None:
     text = DOCUMENT.read_text()
-    assert current(text) == text, "run: python -m serve.settings_doc docs/configuration.md"
+    assert current(text) == text, "run: python -m serve.profile.settings_doc docs/configuration.md"
 
 
 def test_the_documentation_names_every_key() -> None:

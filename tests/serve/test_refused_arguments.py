@@ -2,7 +2,12 @@
 
 import pytest
 
-from serve.refused_arguments import KeysRefusedError, by_reason, check_arguments, check_environment
+from serve.profile.refused_arguments import (
+    KeysRefusedError,
+    by_reason,
+    check_arguments,
+    check_environment,
+)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,14 @@ import pytest
 from pydantic import ValidationError
 
 from admission.settings import Mode, Policy, Settings
-from serve.keys import keys_of
-from serve.settings import AdmissionSection, Profile, is_loopback, load_profile, parse_admission
+from serve.profile.keys import keys_of
+from serve.profile.settings import (
+    AdmissionSection,
+    Profile,
+    is_loopback,
+    load_profile,
+    parse_admission,
+)
 
 SMALL: dict[str, Any] = {"engine": {"embedded_model": "smollm2-135m-instruct"}}
 

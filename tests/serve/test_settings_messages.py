@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.settings import AdmissionSection, ProfileError, load_profile, parse_admission
+from serve.profile.settings import AdmissionSection, ProfileError, load_profile, parse_admission
 
 START = "engine: {embedded_model: smollm2-135m-instruct}\n"
 

@@ -13,10 +13,10 @@ from prometheus_client import CollectorRegistry
 from starlette.types import Send
 
 from admission.decision import Limit, Outcome, Reason, Rejected
-from serve.json_lines import JsonLines
-from serve.sections import TelemetrySection
-from serve.telemetry import Metrics, Telemetry
-from serve.tracing import Tracing, start_tracing
+from serve.observability.json_lines import JsonLines
+from serve.observability.telemetry import Metrics, Telemetry
+from serve.observability.tracing import Tracing, start_tracing
+from serve.profile.sections import TelemetrySection
 from serve.visit import VISIT
 from tests.fakes import body, house, start
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from admission.decision import Priority
-from serve.sections import AccessSection
-from serve.tenants import KeyEntry, Keys, load_keys, main, new_key, require_safe_binding
+from serve.http.tenants import KeyEntry, Keys, load_keys, main, new_key, require_safe_binding
+from serve.profile.sections import AccessSection
 from serve.visit import Tenant
 
 DIGEST = hashlib.sha256(b"secret").hexdigest()

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from serve.settings import ProfileError, load_admission, load_profile
-from serve.yaml_file import parse_yaml
+from serve.profile.settings import ProfileError, load_admission, load_profile
+from serve.profile.yaml_file import parse_yaml
 
 
 def refusal(path: Path) -> str:

@@ -11,9 +11,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from serve import tenants
-from serve.keys import keys_of, plain
-from serve.settings import (
+from serve.http import tenants
+from serve.profile.keys import keys_of, plain
+from serve.profile.settings import (
     AdmissionSection,
     Profile,
     ProfileError,
