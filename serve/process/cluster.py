@@ -21,8 +21,6 @@ from serve.process import orphans, ray_environment
 from serve.process.last_words import cause
 from serve.profile.settings import Profile
 
-_log = logging.getLogger("sluice.cluster")
-
 APPLICATION = "default"
 _KEPT_LOGS = 10  # folders of earlier starts; some MB each
 _OBJECT_STORE_BYTES = 80 * 2**20  # Ray's least: nothing of ours goes through it
@@ -127,7 +125,7 @@ def start(profile: Profile, place: Place) -> None:
         _retried(lambda: ray.init(**_ray_options(profile, place)), place)
     _require_gpus(profile, ray.cluster_resources().get("GPU", 0))
     with _told("Ray Serve did not start"):
-        serve.process.start(
+        serve.start(
             proxy_location="HeadOnly",
             http_options={"host": profile.http.host, "port": profile.http.port},
             logging_config={"enable_access_log": False},
@@ -155,7 +153,6 @@ def _retried(start_ray: Callable[[], object], place: Place) -> None:
     try:
         start_ray()
     except Exception:  # noqa: BLE001 - whatever it was, a busy machine is likely the cause
-        _log.warning("Ray did not start; trying once more", exc_info=True)
         orphans.end(place.mark, grace_s=1.0)
         start_ray()
 

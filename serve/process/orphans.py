@@ -59,9 +59,9 @@ def put_away(scratch: Path, logs: Path) -> None:
     if not scratch.exists():
         return
     logs.unlink(missing_ok=True)
-    for folder in scratch.glob("r/session_2*/logs"):  # not session_latest; one start is one session
-        shutil.move(folder, logs)
-        break
+    sessions = sorted(scratch.glob("r/session_2*/logs"))  # not session_latest, which is a link
+    if sessions:
+        shutil.move(sessions[-1], logs)
     shutil.rmtree(scratch, ignore_errors=True)
 
 
