@@ -1,9 +1,10 @@
-"""Serve's inner ports stay on this machine, where Ray itself does.
+"""A replica's inner ports stay on this machine, where Ray itself does.
 
-Behind HAProxy the replicas' own HTTP ports and the fallback proxy listen on the host that the
-gateway is told, and the port on which replicas hear each other on all interfaces, unguarded by
-Ray's token. Serve has no setting for either, so the two functions that open ports are replaced in
-the process that is about to call them. `tests/live/test_process.py` looks at what listens.
+Behind HAProxy its own HTTP port listens on the host that the gateway is told, and the port on which
+replicas hear each other on all interfaces, unguarded by Ray's token. Serve has no setting for
+either, so the two functions that open them are replaced before it calls them.
+`tests/live/test_process.py` looks at what listens. (Serve's fallback proxy stays where the gateway
+is, since its class travels by value: all it ever answers is our 503.)
 """
 
 from typing import Any
@@ -13,20 +14,18 @@ import ray
 from serve.profile.settings import is_loopback
 
 
-def stay(module: Any) -> None:
-    """Makes Serve's `replica` or `proxy` module open its ports on Ray's own address.
+def stay(replica: Any) -> None:
+    """Makes Serve's module `replica` open its ports on Ray's own address.
 
     Does nothing where Ray runs on more than this machine: there HAProxy comes from others.
     """
     here = ray.util.get_node_ip_address()
     if not is_loopback(here):
         return
-    start_http = module.start_asgi_http_server
+    start_http, add_port = replica.start_asgi_http_server, replica.add_port_to_grpc_server
 
     def on_loopback(app: Any, options: Any, **rest: Any) -> Any:
         return start_http(app, options.model_copy(update={"host": here}), **rest)
 
-    module.start_asgi_http_server = on_loopback
-    if hasattr(module, "add_port_to_grpc_server"):  # replicas only
-        add_port = module.add_port_to_grpc_server
-        module.add_port_to_grpc_server = lambda server, _: add_port(server, f"{here}:0")
+    replica.start_asgi_http_server = on_loopback
+    replica.add_port_to_grpc_server = lambda server, _: add_port(server, f"{here}:0")

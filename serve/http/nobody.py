@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from admission.decision import Reason, Rejected
-from serve.http import loopback, problems
+from serve.http import problems
 from serve.http.allow import family_of
 
 _SERVES_OWN = "/-/"  # HAProxy's health checks of the proxy itself
@@ -31,9 +31,6 @@ def middlewares() -> list[Middleware]:
     behind_haproxy = os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1"
     actor = ray.get_runtime_context().get_actor_name() or ""
     if behind_haproxy and actor.startswith("SERVE_PROXY_ACTOR"):
-        from ray.serve._private import proxy  # noqa: PLC0415 - private; see serve/http/loopback.py
-
-        loopback.stay(proxy)
         return [Middleware(NobodyServes)]
     return []
 
