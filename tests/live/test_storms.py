@@ -1,6 +1,6 @@
 """Many clients at once on the real engine, its KV cache small so that the pressure is real.
 
-The whole module runs on one gateway: 8,160 KV tokens, about ten of the mean request.
+The whole module runs on one gateway: 4,096 KV tokens, ten of the mean request.
 """
 
 import asyncio
@@ -18,18 +18,17 @@ CLIENTS = 200
 SMALL_CACHE = {
     "max_model_len": 2048,
     "block_size": 32,
-    "kv_cache_memory_bytes": 188_743_680,  # 256 blocks x 32 tokens x 23,040 bytes
+    "kv_cache_memory_bytes": 95_109_120,  # 129 blocks x 32 tokens x 23,040 bytes
     "max_num_batched_tokens": 1024,
 }
-# patient enough that the cache, not the clock of a busy test machine, decides
-PATIENT = {"ttft_deadline_s": 600, "ttft_deadline_max_s": 600}
+TTFT_MS = 60_000  # who cannot have its first token by then is refused: that bounds the test
 GONE_S = 2.0
 
 
 @pytest.fixture
 def pressed(gateway_of: OneAtATime) -> Gateway:
     """The small model with a small cache."""
-    return gateway_of(engine_args=SMALL_CACHE, admission=PATIENT)
+    return gateway_of(engine_args=SMALL_CACHE)
 
 
 def shown(what: str, value: object) -> None:
@@ -39,7 +38,7 @@ def shown(what: str, value: object) -> None:
 
 def storm(gateway: Gateway, shots: list[Shot]) -> list[Outcome]:
     """Fire and wait for all."""
-    return asyncio.run(fire(gateway.url, MODEL, shots, ttft_ms=600_000, timeout_s=900))
+    return asyncio.run(fire(gateway.url, MODEL, shots, ttft_ms=TTFT_MS, timeout_s=400))
 
 
 def test_two_hundred_clients_are_answered_or_refused_and_nothing_is_preempted(
@@ -50,14 +49,14 @@ def test_two_hundred_clients_are_answered_or_refused_and_nothing_is_preempted(
     assert [o.error for o in outcomes if o.error] == []
     assert all(o.status == 200 or o.reason for o in outcomes)
     answered = [o for o in outcomes if o.status == 200]
-    assert len(answered) >= CLIENTS // 2
+    assert len(answered) >= 20, "the engine carries ten at a time for a minute"
     assert all(o.tokens == o.shot.max_tokens for o in answered if o.shot.ignore_eos)
     wait_until(lambda: nothing_held(pressed), within_s=GONE_S + 1)
     assert metric(pressed, "vllm:num_preemptions_total") == 0
 
     check = state_of(pressed)["ledger_check"]
     shown("ledger against engine", check)
-    assert check["records"] > 100
+    assert check["records"] > 50
     assert check["below_records"] == 0, "the ledger held less than the engine used"
     assert check["worst_above_blocks"] <= 0, "more than 15 % + one block per sequence above"
     assert check["kv_used_mean_while_waiting"] >= 0.70
