@@ -44,10 +44,10 @@ class Ledger:
         )
         self.leases: dict[int, Lease] = {}
         self.clock = 0.0  # decode steps done
-        self.held_blocks = 0
         self.backlog_tokens = 0  # prompt tokens of leases not yet computed by the engine
         self.sequences = 0
         self._next_id = 1
+        self._held: int | None = 0  # None: to be counted anew
         self._table = RowTable(
             block_tokens=engine.block_tokens, lookahead_tokens=engine.lookahead_tokens
         )
@@ -62,6 +62,13 @@ class Ledger:
     def step(self) -> int:
         """The step clock in whole steps."""
         return floor(self.clock)
+
+    @property
+    def held_blocks(self) -> int:
+        """Blocks that leases hold now."""
+        if self._held is None:
+            self._held = self._table.held_blocks()
+        return self._held
 
     @property
     def free_blocks(self) -> int:
@@ -165,7 +172,7 @@ class Ledger:
     def _free(self, row: int) -> None:
         self.curve.remove(self._traces.pop(row))
         self.backlog_tokens -= self._table.missing(row)
-        self.held_blocks -= self._table.blocks(row)
+        self._held = None
         self._to_prefill.pop(row, None)
         self._aborted.pop(row, None)
         del self._owner[row]
@@ -203,9 +210,8 @@ class Ledger:
         return tokens
 
     def _compute(self, row: int, tokens: int) -> None:
-        before = self._table.blocks(row)
         self._table.compute(row, tokens)
-        self.held_blocks += self._table.blocks(row) - before
+        self._held = None
         self.backlog_tokens -= tokens
 
     def progress(self, rows: Rows, generated: Rows) -> list[int]:
@@ -220,7 +226,7 @@ class Ledger:
         if self._to_prefill or self._aborted:
             for row in self._table.begun_incomplete():
                 self._fully_computed(row)
-        self.held_blocks = self._table.held_blocks()
+        self._held = None
         for row in self._table.strayed(self.step, _TOLERANCE_STEPS)[:_RETRACES_PER_RECORD]:
             self._retrace(row)
         return outlived
@@ -237,7 +243,10 @@ class Ledger:
         """Draw the rest of a sequence anew from where it stands."""
         table, lease, step = self._table, self._owner[row], self.step
         generated, predicted = table.generated(row), table.predicted(row)
-        begin = step if generated else self._delayed(0)
+        begin = step
+        if not generated:
+            promised = table.until(row) - predicted - _TOLERANCE_STEPS
+            begin = promised if promised >= step else self._delayed(0)
         until = begin + max(0, predicted - generated) + _TOLERANCE_STEPS
         last = table.prompt_tokens(row) + max(generated, predicted)
         now = table.prompt_tokens(row) + generated + self.engine.lookahead_tokens

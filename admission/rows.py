@@ -129,32 +129,30 @@ class RowTable:
         predicted to and go on.
         """
         places = rows & _PLACE
-        alive = self._number[places] == rows
+        alive = self._number.take(places) == rows
         if not alive.all():
             rows, places, generated = rows[alive], places[alive], generated[alive]
-        gained = generated - self._generated[places]
+        gained = generated - self._generated.take(places)
         self._generated[places] = generated
         some = int(np.count_nonzero(gained))
-        outlived: list[int] = rows[generated >= self._predicted[places]].tolist()
+        over = generated >= self._predicted.take(places)
+        outlived: list[int] = rows[over].tolist() if over.any() else []
         return (float(gained.sum()) / some if some else 0.0), outlived
 
     def begun_incomplete(self) -> list[int]:
         """Rows that generate although their prompt is not all counted as computed."""
         used = slice(self._used)
-        return self._numbers(
-            (self._generated[used] > 0) & (self._computed[used] < self._prompt[used])
-        )
+        short = self._computed[used] < self._prompt[used]
+        return self._numbers(short & (self._generated[used] > 0))
 
     def strayed(self, step: int, tolerance_steps: int) -> list[int]:
-        """Sequences off their trace: ahead of it, far behind it, or going to outlast it."""
+        """Sequences further than that ahead of their trace or behind it."""
         used = slice(self._used)
-        generated = self._generated[used]
-        lead = generated - step
-        late = self._predicted[used] - lead > self._until[used]
-        lead += self._anchor[used]
+        lead = self._generated[used] + self._anchor[used]
+        lead -= step
         np.abs(lead, out=lead)
-        off = (lead > tolerance_steps) & (generated > 0)
-        return self._numbers((late | off) & (self._is_branch[used] > 0))
+        lead *= self._is_branch[used]
+        return self._numbers(lead > tolerance_steps)
 
     def _numbers(self, chosen: npt.NDArray[np.bool_]) -> list[int]:
         if not chosen.any():
