@@ -78,7 +78,8 @@ def test_clients_that_hang_up_leave_nothing_behind(pressed: Gateway) -> None:
     outcomes = storm(pressed, shots)
     shown("outcomes", dict(tally(outcomes)))
     wait_until(lambda: nothing_held(pressed), within_s=GONE_S)
-    assert all(o.left for o in outcomes if o.error is None)
+    assert all(o.left or o.reason or o.error for o in outcomes), "nobody stayed for an answer"
+    assert sum(o.left for o in outcomes) >= 50
     produced = metric(pressed, "vllm:generation_tokens_total") - before
     shown("tokens produced for clients that left", produced)
     assert produced < 0.25 * sum(shot.max_tokens for shot in shots)
