@@ -44,6 +44,7 @@ class Ledger:
         )
         self.leases: dict[int, Lease] = {}
         self.clock = 0.0  # decode steps done
+        self.step = 0  # the same in whole steps
         self.backlog_tokens = 0  # prompt tokens of leases not yet computed by the engine
         self.sequences = 0
         self._next_id = 1
@@ -57,11 +58,6 @@ class Ledger:
         # that a trunk holds already
         self._to_prefill: OrderedDict[int, int] = OrderedDict()
         self._aborted: OrderedDict[int, int] = OrderedDict()  # the same of leases about to end
-
-    @property
-    def step(self) -> int:
-        """The step clock in whole steps."""
-        return floor(self.clock)
 
     @property
     def held_blocks(self) -> int:
@@ -222,6 +218,7 @@ class Ledger:
         """
         gain, outlived = self._table.advance(rows, generated)
         self.clock += gain
+        self.step = floor(self.clock)
         self.curve.advance_to(self.step)
         if self._to_prefill or self._aborted:
             for row in self._table.begun_incomplete():

@@ -7,8 +7,10 @@ Both with 10,000 requests in line and the garbage collector on. `wall` is what a
 """
 
 import argparse
+import os
 import random
 import time
+import timeit
 from collections import Counter
 from collections.abc import Callable
 
@@ -159,12 +161,19 @@ def _columns(times: list[tuple[int, int]]) -> Measured:
     return [wall for wall, _ in times], [own for _, own in times]
 
 
+def busyness() -> str:
+    """What the machine makes of a fixed piece of work now."""
+    took_us = min(timeit.repeat("sum(range(1000))", number=100, repeat=20)) * 1e4
+    return f"sum(range(1000)) takes {took_us:.0f} us, load {os.getloadavg()[0]:.1f}"
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=100_000)
     rounds = parser.parse_args().rounds
     print(f"{rounds} rounds, {QUEUED} in line, {LEASES} leases, garbage collector on, us")
+    print(busyness())
     print(f"{'':34}{'p50':>8}{'p99':>8}{'p99.9':>8}{'worst':>9}")
     for name, run in (
         ("offer + leave_line (queued)", offers_queued),
@@ -174,6 +183,7 @@ def main() -> None:
         for clock, values in zip(("wall", "own"), run(rounds), strict=True):
             shown = np.percentile(np.array(values) / 1e3, [50, 99, 99.9, 100])
             print(f"{name:28}{clock:6}" + "".join(f"{x:8.0f}" for x in shown))
+    print(busyness())
 
 
 if __name__ == "__main__":
