@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from hypothesis import settings
 
 from admission.controller import Controller
 from admission.decision import Accepted, Priority, Queued, Rejected
@@ -23,9 +22,6 @@ ENGINE = EngineShape(
 )
 EXACT = Settings(kv_headroom_ratio=0.0)
 FOREVER_S = 1e9
-
-# the suite stays instant, and a busy machine is no failure
-some_examples = settings(max_examples=60, deadline=None)
 
 
 def engine(**changes: Any) -> EngineShape:

@@ -139,4 +139,4 @@ class Admission(RuleBasedStateMachine):
 
 
 TestAdmission = Admission.TestCase
-TestAdmission.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+TestAdmission.settings = settings(max_examples=25, stateful_step_count=30)

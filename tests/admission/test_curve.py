@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from admission.curve import BUCKET_STEPS, DemandCurve, Trace
 from admission.footprint import blocks_for
-from tests.admission.examples import some_examples
 
 LONGEST = 160
 BLOCK_TOKENS = 16
@@ -44,7 +43,6 @@ def strands(draw: st.DrawFn, at: int) -> Strand:
     return Strand(at, tokens, tokens + grow, at + grow + draw(st.integers(0, 8)))
 
 
-@some_examples
 @given(st.data())
 def test_the_curve_is_never_below_any_future_step_and_at_most_a_bucket_above(
     data: st.DataObject,
@@ -70,7 +68,6 @@ def test_the_curve_is_never_below_any_future_step_and_at_most_a_bucket_above(
         assert true <= promised <= most
 
 
-@some_examples
 @given(st.data())
 def test_taking_everything_back_leaves_nothing_however_far_the_window_moved(
     data: st.DataObject,
@@ -94,7 +91,6 @@ def test_taking_everything_back_leaves_nothing_however_far_the_window_moved(
     assert not on._blocks[on._now - on._origin :].any()
 
 
-@some_examples
 @given(st.data())
 def test_a_newcomer_never_lowers_the_peak_and_is_seen_as_it_will_be_added(
     data: st.DataObject,

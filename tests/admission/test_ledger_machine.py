@@ -118,4 +118,4 @@ class LedgerBooks(RuleBasedStateMachine):
 
 
 TestLedgerBooks = LedgerBooks.TestCase
-TestLedgerBooks.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+TestLedgerBooks.settings = settings(max_examples=25, stateful_step_count=30)

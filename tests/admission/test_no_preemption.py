@@ -70,7 +70,7 @@ def policies(draw: st.DrawFn) -> Settings:
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.data(), engines(), policies(), st.integers(0, 2))
 def test_known_lengths_are_never_preempted_and_never_counted_too_low(
     data: st.DataObject, shape: EngineShape, policy: Settings, message_steps: int
@@ -83,7 +83,7 @@ def test_known_lengths_are_never_preempted_and_never_counted_too_low(
     assert all(visit.outcome for visit in traffic.visits)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.data(), engines(), policies(), st.integers(0, 2))
 def test_nor_when_clients_hang_up_at_any_moment(
     data: st.DataObject, shape: EngineShape, policy: Settings, message_steps: int
@@ -95,7 +95,7 @@ def test_nor_when_clients_hang_up_at_any_moment(
     assert all(visit.outcome for visit in traffic.visits)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.data(), engines(), policies())
 def test_the_same_traffic_is_decided_the_same_way(
     data: st.DataObject, shape: EngineShape, policy: Settings

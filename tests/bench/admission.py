@@ -11,13 +11,12 @@ import os
 import random
 import time
 import timeit
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from admission.controller import Controller
-from admission.decision import Accepted, Priority, Queued
+from admission.decision import Accepted, Decision, Priority, Queued
 from admission.exchange import Offer, StepRecord, Turn
 from admission.footprint import EngineShape, PromptShape, RequestShape
 from admission.settings import Settings
@@ -51,14 +50,14 @@ class Load:
     """A full engine with a full line behind it, kept full."""
 
     def __init__(self, *, leases: int, sequences_in_line: int = 1) -> None:
-        self.sequences_in_line = sequences_in_line
         self.random = random.Random(1)
+        self.sequences_in_line = sequences_in_line
         self.controller = Controller(ENGINE, SETTINGS)
         self.now_s = 0.0
-        self.left: dict[int, int] = {}  # row -> tokens still to come
         self.lease_of: dict[int, int] = {}
-        while len(self.left) < leases:
-            self.start(self.controller.offer(self.request(), self.now_s).decision)
+        self.rows, self.tokens, self.limits = (np.empty(0, dtype=np.int64) for _ in range(3))
+        while len(self.rows) < leases:
+            self.start([self.controller.offer(self.request(), self.now_s).decision])
         self.controller.ledger.prefilled(10**9)
         self.fill()
 
@@ -69,18 +68,29 @@ class Load:
         shape = RequestShape((prompt,), sequences=sequences, ignore_eos=True)
         return Offer(tenant, priority, shape, self.now_s, self.now_s + FOREVER_S)
 
-    def start(self, decision: object) -> None:
-        """Note the row of a granted lease."""
-        assert isinstance(decision, Accepted), decision
-        (row,) = self.controller.rows_of(decision.lease_id)
-        table = self.controller.ledger
-        self.left[row] = table.predicted_tokens(row)
-        self.lease_of[row] = decision.lease_id
+    def start(self, decisions: Sequence[Decision]) -> None:
+        """Rows of granted leases begin to run."""
+        rows = []
+        for decision in decisions:
+            assert isinstance(decision, Accepted), decision
+            (row,) = self.controller.rows_of(decision.lease_id)
+            self.lease_of[row] = decision.lease_id
+            rows.append(row)
+        limits = [self.controller.ledger.predicted_tokens(row) for row in rows]
+        self.rows = np.append(self.rows, rows).astype(np.int64)
+        self.tokens = np.append(self.tokens, [0] * len(rows)).astype(np.int64)
+        self.limits = np.append(self.limits, limits).astype(np.int64)
 
-    def end(self, row: int) -> int:
-        """Forget a row that has ended; returns its lease."""
-        del self.left[row]
-        return self.lease_of.pop(row)
+    def step(self) -> tuple[int, ...]:
+        """Everybody gains a token; returns the rows that ended."""
+        self.now_s += 0.1
+        self.tokens = self.tokens + 1
+        runs = self.tokens < self.limits
+        ended = tuple(self.rows[~runs].tolist())
+        self.rows, self.tokens, self.limits = (
+            column[runs] for column in (self.rows, self.tokens, self.limits)
+        )
+        return ended
 
     def fill(self) -> None:
         """Refill the line."""
@@ -88,7 +98,7 @@ class Load:
             offer = self.request(sequences=self.sequences_in_line)
             decision = self.controller.offer(offer, self.now_s).decision
             if isinstance(decision, Accepted):
-                self.start(decision)
+                self.start([decision])
 
 
 def measure(call: Callable[[], object]) -> tuple[int, int]:
@@ -135,24 +145,25 @@ def step_records(rounds: int) -> Measured:
     """Every lease gains a token; about three end, and the line moves up."""
     load, times = Load(leases=LEASES), []
     controller = load.controller
-    generated: Counter[int] = Counter()
     for _ in range(rounds):
-        generated.update(load.left.keys())
-        ended = [row for row, tokens in load.left.items() if generated[row] == tokens]
-        lease_ids = [load.end(row) for row in ended]
-        rows = np.fromiter(load.left, dtype=np.int64)
-        tokens = np.fromiter((generated[row] for row in load.left), dtype=np.int64)
+        ended = load.step()
         record = StepRecord(
-            rows, tokens, prefill_tokens=1_000, decode_tokens=1_000, elapsed_s=0.1,
-            ended=tuple(ended),
-        )  # fmt: skip
-        load.now_s += 0.1
+            load.rows,
+            load.tokens,
+            prefill_tokens=1_000,
+            decode_tokens=LEASES,
+            elapsed_s=0.1,
+            ended=ended,
+        )
         turns: list[Turn] = []
-        times.append(measure(lambda: turns.extend(controller.progress(record, load.now_s))))  # noqa: B023
-        for lease_id in lease_ids:
-            turns += controller.release(lease_id, load.now_s, in_engine=True)
-        for turn in turns:
-            load.start(turn.decision)
+
+        def advance(record: StepRecord = record, turns: list[Turn] = turns) -> None:
+            turns += controller.progress(record, load.now_s)
+
+        times.append(measure(advance))
+        for row in ended:
+            turns += controller.release(load.lease_of.pop(row), load.now_s, in_engine=True)
+        load.start([turn.decision for turn in turns])
         load.fill()
     return _columns(times)
 
