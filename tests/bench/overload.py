@@ -80,8 +80,8 @@ async def play(url: str, stream: list[Arrival], *, ttft_ms: int = _TTFT_MS) -> l
 def arm_profile(folder: Path, admission: Mapping[str, Any]) -> Path:
     """The fixed-step engine with a small cache, under one arm's settings."""
     profile = yaml.safe_load((_HERE / "fixed_step.yaml").read_text())
-    # 258 blocks x 16 tokens x 23,040 bytes: ten mean requests
-    profile["engine_args"] |= {"max_model_len": 2048, "kv_cache_memory_bytes": 95_109_120}
+    # 322 blocks x 16 tokens x 23,040 bytes: ten mean requests
+    profile["engine_args"] |= {"max_model_len": 2048, "kv_cache_memory_bytes": 118_702_080}
     profile["admission"] = dict(admission)
     path = folder / "arm.yaml"
     path.write_text(yaml.safe_dump(profile))
