@@ -75,16 +75,19 @@ def test_without_a_known_key_nothing_is_generated(
 
 
 def test_both_sdks_raise_their_own_exception_for_a_bad_key(closed: Gateway) -> None:
-    with pytest.raises(openai.AuthenticationError) as of_openai:
-        openai_of(closed, key="sk-wrong").models.list()
-    assert of_openai.value.code == "invalid_api_key"
-    with pytest.raises(anthropic.AuthenticationError):
-        anthropic_of(closed, key="sk-wrong").messages.create(**GOOD[MESSAGES])
+    unknown = pytest.raises(openai.AuthenticationError)
+    with openai_of(closed, key="sk-wrong") as client, unknown as failure:
+        client.models.list()
+    assert failure.value.code == "invalid_api_key"
+    unknown_too = pytest.raises(anthropic.AuthenticationError)
+    with anthropic_of(closed, key="sk-wrong") as other, unknown_too:
+        other.messages.create(**GOOD[MESSAGES])
 
 
 def test_both_sdks_are_served_with_a_good_key(closed: Gateway) -> None:
-    assert openai_of(closed, key=ALICE).chat.completions.create(**GOOD[CHAT]).usage
-    assert anthropic_of(closed, key=BOB).messages.create(**GOOD[MESSAGES]).usage
+    with openai_of(closed, key=ALICE) as client, anthropic_of(closed, key=BOB) as other:
+        assert client.chat.completions.create(**GOOD[CHAT]).usage
+        assert other.messages.create(**GOOD[MESSAGES]).usage
 
 
 @pytest.mark.parametrize(
@@ -109,26 +112,22 @@ def test_each_route_asks_for_the_key_it_needs(
 
 
 def test_leases_are_counted_by_tenant(closed: Gateway) -> None:
-    stream = openai_of(closed, key=ALICE).completions.create(
-        model=MODEL, prompt="x", max_tokens=200, stream=True, extra_body={"ignore_eos": True}
-    )
-    next(iter(stream))
-    tenants = state_of(closed, key=ADMIN)["tenants"]
-    stream.close()
+    with openai_of(closed, key=ALICE) as client:
+        stream = client.completions.create(
+            model=MODEL, prompt="x", max_tokens=200, stream=True, extra_body={"ignore_eos": True}
+        )
+        next(iter(stream))
+        tenants = state_of(closed, key=ADMIN)["tenants"]
+        stream.close()
     assert tenants.keys() == {"alice"}
     wait_until(lambda: nothing_held(closed, key=ADMIN), within_s=GONE_S)
 
 
 def test_a_tenant_finds_its_own_prefixes_in_the_cache_and_nobody_else_s(closed: Gateway) -> None:
     def cached_tokens(key: str, **fields: Any) -> int:
-        usage = (
-            openai_of(closed, key=key)
-            .completions.create(model=MODEL, prompt=LONG, max_tokens=1, extra_body=fields)
-            .usage
-        )
-        assert usage is not None
-        assert usage.prompt_tokens_details is not None
-        return usage.prompt_tokens_details.cached_tokens or 0
+        body = {"model": MODEL, "prompt": LONG, "max_tokens": 1, **fields}
+        usage = send(closed, "POST", COMPLETIONS, body, with_key(key)).document["usage"]
+        return int(usage["prompt_tokens_details"]["cached_tokens"])
 
     assert cached_tokens(ALICE) == 0
     assert cached_tokens(ALICE) >= 128

@@ -1,5 +1,6 @@
 """Anthropic's own SDK on /v1/messages: answers, streams, and errors as its own exceptions."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import anthropic
@@ -19,9 +20,10 @@ GREEDY: dict[str, Any] = {  # the SDK has no temperature of its own any more
 
 
 @pytest.fixture
-def client(gateway: Gateway) -> anthropic.Anthropic:
+def client(gateway: Gateway) -> Iterator[anthropic.Anthropic]:
     """The sync SDK."""
-    return anthropic_of(gateway)
+    with anthropic_of(gateway) as client:
+        yield client
 
 
 def text_of(message: anthropic.types.Message) -> str:

@@ -145,12 +145,13 @@ def test_explaining_runs_and_holds_nothing(gateway: Gateway) -> None:
 
 
 def test_the_state_shows_a_running_request_and_forgets_it(gateway: Gateway) -> None:
-    stream = openai_of(gateway).completions.create(
-        model=MODEL, prompt=LONG, max_tokens=200, stream=True, extra_body={"ignore_eos": True}
-    )
-    next(iter(stream))
-    state = state_of(gateway)
-    stream.close()
+    with openai_of(gateway) as client:
+        stream = client.completions.create(
+            model=MODEL, prompt=LONG, max_tokens=200, stream=True, extra_body={"ignore_eos": True}
+        )
+        next(iter(stream))
+        state = state_of(gateway)
+        stream.close()
     assert (state["leases"], state["unfinished_sequences"]) == (1, 1)
     assert state["sequences"]["held"] == 1
     assert 3 <= state["kv"]["held_blocks"] <= state["kv"]["projected_peak_blocks"]

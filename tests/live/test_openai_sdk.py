@@ -1,7 +1,7 @@
 """OpenAI's own SDK, sync and async, streaming and not, on all three of its APIs."""
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,19 +19,21 @@ LONG = "The quick brown fox jumps over the lazy dog. " * 30  # more than two KV 
 
 
 @pytest.fixture
-def client(gateway: Gateway) -> openai.OpenAI:
+def client(gateway: Gateway) -> Iterator[openai.OpenAI]:
     """The sync SDK."""
-    return openai_of(gateway)
+    with openai_of(gateway) as client:
+        yield client
 
 
 @pytest.fixture(params=["sync", "async"])
 async def either(request: pytest.FixtureRequest, gateway: Gateway) -> AsyncIterator[Any]:
     """Both SDKs, one after the other."""
     if request.param == "sync":
-        yield openai_of(gateway)
+        with openai_of(gateway) as client:
+            yield client
         return
-    async with async_openai_of(gateway) as client:
-        yield client
+    async with async_openai_of(gateway) as async_client:
+        yield async_client
 
 
 async def result_of(answer: Any) -> Any:

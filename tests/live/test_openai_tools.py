@@ -4,6 +4,7 @@ The model is far too small to decide well, so every test leaves it no choice but
 """
 
 import json
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import jsonschema
@@ -36,9 +37,10 @@ FORMAT: Any = {
 
 
 @pytest.fixture
-def client(gateway: Gateway) -> openai.OpenAI:
+def client(gateway: Gateway) -> Iterator[openai.OpenAI]:
     """The sync SDK."""
-    return openai_of(gateway)
+    with openai_of(gateway) as client:
+        yield client
 
 
 def arguments_of(call: Any) -> Any:

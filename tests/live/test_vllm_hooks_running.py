@@ -21,7 +21,7 @@ from serve.visit import VISIT, Family, Tenant, Visit
 from tests.live.clients import GOOD, MODEL
 
 # torch and vLLM warn while they are imported and started
-pytestmark = pytest.mark.filterwarnings("default")
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 CHAT, COMPLETIONS, RESPONSES, MESSAGES = GOOD
 BLOCK_TOKENS, BLOCKS = 16, 1000
@@ -121,6 +121,9 @@ def started() -> Iterator[Running]:
             yield Running(engine, keeper, loop)
         finally:
             engine.close()
+            loop.run(asyncio.sleep(0))  # vLLM closes its sockets on the loop
+            # its context it leaves to the garbage collector, which warns when pytest has ended
+            engine._client.engine_core.ctx._shadow_obj.destroy(linger=0)
 
 
 @pytest.fixture
