@@ -22,6 +22,7 @@ from serve.profile.settings import Profile, load_profile, parse_admission
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILE = ROOT / "configs" / "smollm2-cpu.yaml"
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps it
 
 
 @pytest.fixture
@@ -124,11 +125,17 @@ def test_a_marked_process_is_found_and_ended_and_others_are_not(
 
 
 def test_a_guard_ends_what_a_killed_parent_leaves(tmp_path: Path) -> None:
+    memory = (
+        "from multiprocessing import resource_tracker, shared_memory as m; import time\n"
+        "resource_tracker.register = lambda *_: None\n"
+        "s = m.SharedMemory(create=True, size=4096); print(s.name, flush=True); time.sleep(60)"
+    )
     script = (
         "import subprocess, sys; from pathlib import Path; from serve.process import orphans\n"
         "mark = orphans.mark('SLUICE_TEST_GUARD')\n"
         "orphans.guard(mark, scratch=Path(sys.argv[1], 's'), logs=Path(sys.argv[1], 'l'))\n"
-        "subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
+        "child = [sys.executable, '-c', sys.argv[2]]\n"
+        "subprocess.Popen(child, start_new_session=True)\n"
         "print(mark, flush=True); sys.stdin.read()\n"
     )
     logs = tmp_path / "s" / "r" / "session_2026" / "logs"
@@ -136,18 +143,21 @@ def test_a_guard_ends_what_a_killed_parent_leaves(tmp_path: Path) -> None:
     (logs / "kept.log").write_text("words")
     (tmp_path / "l").symlink_to(logs)
     with subprocess.Popen(  # noqa: S603 - our own
-        [sys.executable, "-c", script, str(tmp_path)],
+        [sys.executable, "-c", script, str(tmp_path), memory],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
     ) as parent:
         assert parent.stdout is not None
-        mark = parent.stdout.readline().strip()
+        said = [parent.stdout.readline().strip() for _ in range(2)]  # parent and child
+        segment, mark = sorted(said, key=lambda line: "=" in line)
         assert len(orphans.marked(mark)) == 1
+        assert (SHARED_MEMORY / segment).exists()
         parent.kill()
     _wait_until(lambda: not orphans.marked(mark) and not (tmp_path / "s").exists())
     assert (tmp_path / "l" / "kept.log").read_text() == "words"
+    assert not (SHARED_MEMORY / segment).exists()
 
 
 def test_the_last_words_are_the_errors_without_their_frames(tmp_path: Path) -> None:
