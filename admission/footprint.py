@@ -65,6 +65,10 @@ class RequestShape:
         """Prompt tokens of all prompts, each counted once."""
         return sum(p.prompt_tokens for p in self.prompts)
 
+    def shares_prompts(self, engine: EngineShape) -> bool:
+        """Whether the answers to one prompt hold its full blocks together."""
+        return self.sequences > 1 and engine.prefix_caching and not self.prompt_logprobs
+
 
 def blocks_for(tokens: int, *, block_tokens: int) -> int:
     """Blocks that hold `tokens`; the last block counts in full even if partly empty."""
@@ -139,7 +143,7 @@ def price(
     from the start: the worst-case policy.
     """
     n, size = shape.sequences, engine.block_tokens
-    shares = n > 1 and engine.prefix_caching and not shape.prompt_logprobs
+    shares = shape.shares_prompts(engine)
     strands: list[Strand] = []
     prefill = output = now = peak = area = steps = 0
     for index, (prompt, tokens, life) in enumerate(
@@ -147,9 +151,8 @@ def price(
     ):
         trunk = shared_blocks(prompt.prompt_tokens, block_tokens=size) if shares else 0
         own = prompt.prompt_tokens - trunk * size
-        if trunk:
-            strands.append(Strand(trunk * size, tokens, sequences=0, prompt_index=index))
-        strands += [Strand(own, tokens, reserved=reserve, prompt_index=index)] * n
+        branch = Strand(own, tokens, reserved=reserve, prompt_index=index)
+        strands += _strands(trunk * size, branch, n)
         last = trunk + n * blocks_for(own + tokens, block_tokens=size)
         first = last if reserve else trunk + n * blocks_for(own, block_tokens=size)
         now, peak = now + first, peak + last
@@ -168,6 +171,16 @@ def price(
         area_block_steps=area,
         sequence_steps=steps,
     )
+
+
+def _strands(trunk_tokens: int, branch: Strand, n: int) -> list[Strand]:
+    branches = [branch] * n
+    if not trunk_tokens:
+        return branches
+    trunk = Strand(
+        trunk_tokens, branch.output_tokens, sequences=0, prompt_index=branch.prompt_index
+    )
+    return [trunk, *branches]
 
 
 def too_many_sequences(sequences: int, engine: EngineShape) -> Rejected | None:
