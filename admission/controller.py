@@ -126,10 +126,8 @@ class Controller:
 
     def _fit(self, offer: Offer, priced: Price) -> Limit | Sequence[Trace]:
         """As `Headroom.fit`, behind those in line who come first."""
-        head = self.line.head()
-        if head is None or self.line.overtakes_all(offer.priority):
-            return self.headroom.fit(priced)
-        return self._waiting[head.ticket_id].limit
+        head = None if self.line.overtakes_all(offer.priority) else self.line.head()
+        return self._waiting[head.ticket_id].limit if head else self.headroom.fit(priced)
 
     def _wait(self, offer: Offer, priced: Price, blocked: Limit, now_s: float) -> Queued | Rejected:
         ahead = self.line.ahead_of(offer.tenant, offer.priority)
@@ -268,7 +266,8 @@ class Controller:
 
     def reconfigure(self, settings: Settings) -> None:
         """New settings from now on: nothing running is touched, the line is priced anew."""
-        self.settings = self.headroom.settings = settings
+        self.settings = settings
+        self.headroom.reconfigure(settings)
         self.lengths.version += 1  # every waiting price is stale
 
     def outgrown(self) -> list[int]:

@@ -30,25 +30,27 @@ class Budget:
 
 
 class Headroom:
-    """Reads one ledger; holds no state of its own but the settings in force."""
+    """Reads one ledger; holds no state of its own but the limits in force.
+
+    `block_limit` blocks may be promised at any one step, `slot_limit` sequences may run at once.
+    """
+
+    block_limit: int
+    slot_limit: int
 
     def __init__(self, ledger: Ledger, pace: Pace, settings: Settings) -> None:
         self._ledger = ledger
         self._pace = pace
-        self.settings = settings
+        self.reconfigure(settings)
 
-    @property
-    def block_limit(self) -> int:
-        """Blocks that may be promised at any one step."""
-        return int(self._ledger.engine.usable_blocks * (1 - self.settings.kv_headroom_ratio))
-
-    @property
-    def slot_limit(self) -> int:
-        """Sequences that may run at once."""
-        slots = self._ledger.engine.max_sequences
-        if self.settings.policy is Policy.STATIC:
-            return min(self.settings.static_limit, slots)
-        return slots
+    def reconfigure(self, settings: Settings) -> None:
+        """Other limits from now on."""
+        engine = self._ledger.engine
+        self._settings = settings
+        self._static = settings.policy is Policy.STATIC
+        self.block_limit = int(engine.usable_blocks * (1 - settings.kv_headroom_ratio))
+        static_limit = settings.static_limit if self._static else engine.max_sequences
+        self.slot_limit = min(static_limit, engine.max_sequences)
 
     def fit(self, priced: Price) -> Limit | Sequence[Trace]:
         """The first limit that keeps this price out now, or the traces to grant it with.
@@ -56,7 +58,7 @@ class Headroom:
         An idle engine takes whatever can fit.
         """
         ledger = self._ledger
-        idle, static = not ledger.sequences, self.settings.policy is Policy.STATIC
+        idle, static = not ledger.sequences, self._static
         if not (idle or self._slots_fit(priced)):
             return Limit.SLOTS
         if not (idle or static or self._prefill_fits(priced)):
@@ -71,7 +73,7 @@ class Headroom:
 
     def _prefill_fits(self, priced: Price) -> bool:
         backlog = self._ledger.backlog_tokens
-        room = self.settings.prefill_backlog_max_tokens - backlog
+        room = self._settings.prefill_backlog_max_tokens - backlog
         # a prompt longer than the whole bound passes when nothing else is being computed
         return not backlog or priced.prefill_tokens <= room
 
@@ -88,7 +90,7 @@ class Headroom:
         is of the order of one request's life.
         """
         waits = {Limit.SLOTS: self._slots_s(priced) + self._through_slots_s(ahead)}
-        if self.settings.policy is not Policy.STATIC:
+        if not self._static:
             waits[Limit.KV] = self._kv_s(priced) + self._through_kv_s(ahead)
             waits[Limit.PREFILL] = self._pace.prefill_s(
                 self._ledger.backlog_tokens + ahead.prefill_tokens
@@ -108,8 +110,7 @@ class Headroom:
     def through_s(self, load: Load) -> float:
         """Seconds in which the engine serves this load: its blocks x steps, or its sequences."""
         slots_s = self._through_slots_s(load)
-        static = self.settings.policy is Policy.STATIC
-        return slots_s if static else max(slots_s, self._through_kv_s(load))
+        return slots_s if self._static else max(slots_s, self._through_kv_s(load))
 
     def _through_kv_s(self, load: Load) -> float:
         return self._pace.steps_s(load.area_block_steps / max(1, self.block_limit))
@@ -145,7 +146,7 @@ class Headroom:
             Budget(
                 limit=Limit.PREFILL,
                 unit="tokens",
-                capacity=self.settings.prefill_backlog_max_tokens,
+                capacity=self._settings.prefill_backlog_max_tokens,
                 promised=backlog,
                 needed=priced.prefill_tokens,
                 fits=self._prefill_fits(priced),

@@ -158,9 +158,8 @@ class WaitingLine:
     def head(self) -> Ticket | None:
         """Whose turn it is."""
         for group in self._classes.values():
-            ticket = group.head()
-            if ticket:
-                return ticket
+            if group.by_tenant:
+                return group.head()
         return None
 
     def expired(self, now_s: float) -> Ticket | None:
