@@ -248,9 +248,9 @@ class Controller:
         )
         return self.tick(now_s)
 
-    def learn(self, lease_id: int, row: int, output_tokens: int) -> None:
-        """An answer ended by itself: teach its class. Lengths the client fixed teach nothing."""
-        self._running.learn(lease_id, row, output_tokens)
+    def learn(self, lease_id: int, row: int, output_tokens: int, *, cut: bool = False) -> None:
+        """An answer ended, by itself or (`cut`) at its limit: teach its class its length."""
+        self._running.learn(lease_id, row, output_tokens, cut=cut)
 
     def release(self, lease_id: int, now_s: float, *, in_engine: bool) -> list[Turn]:
         """The request is over; its lease ends once, a second release changes nothing.

@@ -7,6 +7,7 @@ from math import floor
 
 from admission.curve import BUCKET_STEPS, DemandCurve, Trace
 from admission.footprint import EngineShape, Price, Strand
+from admission.lateness import Lateness
 from admission.rows import Rows, RowTable
 
 _TOLERANCE_STEPS = BUCKET_STEPS // 2  # a row further off its trace than this is traced anew
@@ -54,6 +55,7 @@ class Ledger:
         )
         self._traces: dict[int, Trace] = {}
         self._owner: dict[int, Lease] = {}
+        self._lateness = Lateness()
         # rows the engine has still to compute, in its order -> tokens it will report for them
         # that a trunk holds already
         self._to_prefill: OrderedDict[int, int] = OrderedDict()
@@ -87,11 +89,15 @@ class Ledger:
     def _delayed(self, prefill_tokens: int) -> int:
         """The step at which a prompt that comes now has its first token at the latest.
 
-        The engine computes prompts in order of arrival, in what decoding leaves of a step.
+        The engine computes prompts in order of arrival, in what decoding leaves of a step; what it
+        takes beyond that, on the way to the engine or in its queue, is learned.
         """
-        room = max(1, self.engine.max_batched_tokens - self.sequences)
-        steps = -(-(self.backlog_tokens + prefill_tokens) // room)
+        steps = self._computing_steps(prefill_tokens) + self._lateness.steps
         return self.step + min(steps, _DELAY_MAX_STEPS)
+
+    def _computing_steps(self, prefill_tokens: int) -> int:
+        room = max(1, self.engine.max_batched_tokens - self.sequences)
+        return -(-(self.backlog_tokens + prefill_tokens) // room)
 
     def _first_trace(self, strand: Strand, begin_step: int) -> Trace:
         """Grows as if it began now and ends as if it began at `begin_step`: above either."""
@@ -120,6 +126,7 @@ class Ledger:
             self.curve.add(trace)
         lease.rows = tuple(lease.live)
         self.sequences += price.sequences
+        self._lateness.expect(lease.rows, step + self._computing_steps(0))
         return lease
 
     def _open(self, strand: Strand, lease: Lease) -> int:
@@ -171,6 +178,7 @@ class Ledger:
         self._held = None
         self._to_prefill.pop(row, None)
         self._aborted.pop(row, None)
+        self._lateness.forget(row)
         del self._owner[row]
         self._table.remove(row)
 
@@ -243,7 +251,7 @@ class Ledger:
         begin = step
         if not generated:
             promised = table.until(row) - predicted - _TOLERANCE_STEPS
-            begin = promised if promised >= step else self._delayed(0)
+            begin = promised if promised >= step else self._overdue(row)
         until = begin + max(0, predicted - generated) + _TOLERANCE_STEPS
         last = table.prompt_tokens(row) + max(generated, predicted)
         now = table.prompt_tokens(row) + generated + self.engine.lookahead_tokens
@@ -254,6 +262,10 @@ class Ledger:
             tokens = table.prompt_tokens(trunk)
             self._replace(trunk, tokens, tokens, until)
             table.note_trace(trunk, anchor=step, until=until)
+
+    def _overdue(self, row: int) -> int:
+        more = self._computing_steps(0) + self._lateness.overdue(row, self.step)
+        return self.step + min(more, _DELAY_MAX_STEPS)
 
     def _replace(self, row: int, tokens: int, last_tokens: int, until: int) -> None:
         old = self._traces[row]

@@ -84,13 +84,13 @@ class Running:
         )
         self._ledger.repredict(row, total)
 
-    def learn(self, lease_id: int, row: int, output_tokens: int) -> None:
-        """An answer ended by itself: teach its class. Lengths the client fixed teach nothing."""
+    def learn(self, lease_id: int, row: int, output_tokens: int, *, cut: bool) -> None:
+        """Teach the class of an answer its length. Lengths the client fixed teach nothing."""
         granted = self._granted.get(lease_id)
         if granted is None or granted.offer.shape.ignore_eos or granted.offer.shape.min_tokens:
             return
         prompt = granted.lease.prompt_of[row]
-        self._lengths.learn(granted.quote.keys[prompt], output_tokens)
+        self._lengths.learn(granted.quote.keys[prompt], output_tokens, cut=cut)
 
     # -- endings ---------------------------------------------------------------------------
 

@@ -300,7 +300,8 @@ class Gate:
         visit = self._visits[lease_id]
         self._write_end(visit, finished)
         if finished.reason in ("stop", "length"):
-            self.controller.learn(lease_id, row, finished.output_tokens)
+            cut = finished.reason == "length"
+            self.controller.learn(lease_id, row, finished.output_tokens, cut=cut)
             prompt = min(
                 visit.engine_ids.index(finished.engine_id), len(visit.predicted_tokens) - 1
             )

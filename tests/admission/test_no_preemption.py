@@ -177,6 +177,28 @@ def test_long_requests_are_not_starved_by_a_stream_of_short_ones() -> None:
     assert max(taken_s) < 60
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_an_engine_that_hears_of_requests_late_preempts_none_of_them(seed: int) -> None:
+    """A gateway short of CPU: what it accepts reaches the engine forty steps later."""
+    exact = Settings(kv_headroom_ratio=0.0, **UNBOUNDED)
+    traffic = Traffic(ten_mean_requests(16), exact, message_steps=40)
+    traffic.run(mix(seed))
+    assert traffic.outcomes == {"served": 150}
+    assert traffic.engine.preemptions == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_answers_that_run_into_their_limits_are_never_preempted(seed: int) -> None:
+    """A class of cut answers promises no end before the limit, however many it has seen."""
+    rng = random.Random(seed)
+    limits = [rng.randint(1, 300) for _ in range(150)]
+    bold = Settings(kv_headroom_ratio=0.0, output_quantile=0.5, **UNBOUNDED)
+    traffic = Traffic(ten_mean_requests(16), bold)
+    traffic.run([Job(0, (rng.randint(30, 1500),), limit, limit) for limit in limits])
+    assert traffic.outcomes == {"served": 150}
+    assert traffic.engine.preemptions == 0
+
+
 def test_unknown_lengths_are_seldom_preempted_once_they_are_learned() -> None:
     rng = random.Random(5)
     answers = [min(1024, int(rng.lognormvariate(4.5, 0.8)) + 1) for _ in range(400)]

@@ -179,7 +179,9 @@ class Traffic:
         visit.ended += 1
         if visit.outcome or visit.lease_id is None:
             return
-        self.controller.learn(visit.lease_id, row, visit.job.output_tokens)
+        job = visit.job
+        cut = job.output_tokens == job.max_tokens
+        self.controller.learn(visit.lease_id, row, job.output_tokens, cut=cut)
         if visit.ended == len(visit.sequences):
             self._close(visit, "served")
             self._turns(self.controller.release(visit.lease_id, self.now_s, in_engine=True))

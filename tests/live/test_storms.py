@@ -62,7 +62,8 @@ def storm_without_preemption(gateway: Gateway) -> tuple[list[Outcome], dict[str,
     answered = [o for o in outcomes if o.status == 200]
     assert all(o.tokens == o.shot.max_tokens for o in answered if o.shot.ignore_eos)
     wait_until(lambda: nothing_held(gateway), within_s=GONE_S)
-    assert metric(gateway, "vllm:num_preemptions_total") == 0
+    outgrown = [line for line in gateway.written().splitlines() if "outgrew their price" in line]
+    assert metric(gateway, "vllm:num_preemptions_total") == 0, outgrown
 
     check = state_of(gateway)["ledger_check"]
     shown("ledger against engine", check)

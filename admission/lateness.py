@@ -1,0 +1,38 @@
+"""How much later than foreseen a sequence begins: on its way to the engine, or in its queue."""
+
+from collections.abc import Iterable
+from math import floor
+
+_KEPT = 0.97  # per grant: a late start is remembered for some thirty requests
+
+
+class Lateness:
+    """The worst lateness of late, in steps; learned from sequences that are overdue.
+
+    A trace that ends too early promises its blocks to somebody else, so the worst counts, not the
+    mean: it is taken at once and forgotten slowly.
+    """
+
+    def __init__(self) -> None:
+        self._due: dict[int, int] = {}  # sequence -> step of its first token if nothing delays it
+        self._worst = 0.0
+
+    @property
+    def steps(self) -> int:
+        """What to allow a newcomer beyond its prompt's turn."""
+        return floor(self._worst)
+
+    def expect(self, rows: Iterable[int], due_step: int) -> None:
+        """These were granted now and would begin at `due_step` if nothing delayed them."""
+        self._worst *= _KEPT
+        self._due.update((row, due_step) for row in rows)
+
+    def overdue(self, row: int, step: int) -> int:
+        """It has not begun by now; returns for how many steps more to wait for it."""
+        late = max(0, step - self._due[row])
+        self._worst = max(self._worst, late)
+        return self.steps - late // 2  # nothing says how long yet: at least half as long again
+
+    def forget(self, row: int) -> None:
+        """It is gone."""
+        self._due.pop(row, None)

@@ -1,0 +1,89 @@
+"""How long answers get, learned from answers of which some were cut off by their limit.
+
+An answer that ran into `max_tokens` says only that it would have been at least that long. Taken for
+an end it would teach that nobody writes more, and a request with a higher limit would be priced too
+low. The Kaplan-Meier estimator (1958) keeps it among the living up to its cut and not beyond:
+S(t) is the product, over the ends at or before t, of 1 - 1 / (lengths not shorter).
+"""
+
+import math
+from array import array
+from bisect import bisect_right, insort
+from collections import deque
+
+import numpy as np
+import numpy.typing as npt
+
+RECENT = 400  # enough for a stable q95, few enough to follow a shift within minutes
+_ROUNDING = 1e-9  # S is a product of floats; a share met exactly must count as met
+
+
+class RecentLengths:
+    """The last `RECENT` lengths of one class, and the share S(t) that is longer than t tokens."""
+
+    __slots__ = ("_curve", "_order", "_ranked")
+
+    def __init__(self) -> None:
+        self._order: deque[int] = deque()
+        self._ranked = array("q")  # 2 x tokens, + 1 for a cut: at the same length ends come first
+        self._curve: _Curve | None = None
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def add(self, tokens: int, *, cut: bool) -> None:
+        """One more answer of `tokens`; the oldest is forgotten."""
+        code = 2 * tokens + cut
+        if len(self._order) == RECENT:
+            del self._ranked[bisect_right(self._ranked, self._order.popleft()) - 1]
+        self._order.append(code)
+        insort(self._ranked, code)
+        self._curve = None
+
+    def longer_than(self, tokens: int) -> int:
+        """How many were longer."""
+        return len(self._ranked) - bisect_right(self._ranked, 2 * tokens + 1)
+
+    def quantile(self, q: float, *, limit: int, above: int = -1) -> int:
+        """Shortest length that a share `q` of those longer than `above` does not pass.
+
+        `limit` where none below it is so long.
+        """
+        return self._known().quantile(q, limit=limit, above=above)
+
+    def mean(self, *, limit: int) -> int:
+        """Expected length of an answer cut off at `limit`, rounded up."""
+        return self._known().mean(limit)
+
+    def _known(self) -> "_Curve":
+        if self._curve is None:
+            self._curve = _Curve(np.array(self._ranked))
+        return self._curve
+
+
+class _Curve:
+    """S(t) at every length seen, from t = 0; `area` is its integral up to there."""
+
+    __slots__ = ("area", "longer", "tokens")
+
+    def __init__(self, ranked: npt.NDArray[np.int64]) -> None:
+        at_risk = np.arange(ranked.size, 0, -1)
+        self.longer = np.ones(ranked.size + 1)
+        np.cumprod(1.0 - (ranked % 2 == 0) / at_risk, out=self.longer[1:])
+        self.tokens = np.zeros(ranked.size + 1, dtype=np.int64)
+        self.tokens[1:] = ranked // 2
+        self.area = np.zeros(ranked.size + 1)
+        np.cumsum(np.diff(self.tokens) * self.longer[:-1], out=self.area[1:])
+
+    def quantile(self, q: float, *, limit: int, above: int) -> int:
+        start = int(self.tokens[1:].searchsorted(above, "right"))
+        share = (1.0 - q) * self.longer[start] * (1.0 - _ROUNDING)
+        place = int((-self.longer).searchsorted(-share, "right"))  # the first S below the share
+        return min(limit, int(self.tokens[place])) if place < self.tokens.size else limit
+
+    def mean(self, limit: int) -> int:
+        last = int(self.tokens.searchsorted(limit, "left")) - 1
+        if last < 0:
+            return 0
+        beyond = self.longer[last] * (limit - self.tokens[last])
+        return math.ceil(self.area[last] + beyond - _ROUNDING)
