@@ -86,4 +86,4 @@ class _Curve:
         if last < 0:
             return 0
         beyond = self.longer[last] * (limit - self.tokens[last])
-        return math.ceil(self.area[last] + beyond - _ROUNDING)
+        return math.ceil(float(self.area[last] + beyond) - _ROUNDING)
