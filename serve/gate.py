@@ -17,12 +17,12 @@ from admission.controller import Controller
 from admission.decision import Accepted, Decision, Limit, Outcome, Queued, Reason, Rejected
 from admission.exchange import Offer, Quote, Turn
 from admission.footprint import EngineShape, RequestShape
-from serve.agreement import Agreement
 from serve.decision_log import DecisionLog
+from serve.in_flight import InFlight
 from serve.observability.telemetry import Metrics
 from serve.observability.tracing import Tracing
 from serve.profile.admission_section import AdmissionSection
-from serve.sequences import EngineStep, Finished, Sequences
+from serve.sequences import EngineStep
 from serve.views import explanation, state
 from serve.visit import Tenant, Visit
 
@@ -78,7 +78,7 @@ class Gate:
         time_scale: float = 1.0,
     ) -> None:
         self.controller = Controller(engine.shape, section.settings())
-        self.agreement = Agreement()
+        self._in_flight = InFlight(self.controller, metrics, time_scale=time_scale)
         self._engine = engine
         self._section = section
         self._metrics = metrics
@@ -87,8 +87,6 @@ class Gate:
         self._renderings = asyncio.Semaphore(max_concurrent_renderings)
         self.time_scale = time_scale
         self._loop = asyncio.get_running_loop()
-        self._sequences = Sequences()
-        self._visits: dict[int, Visit] = {}  # by lease
         self._turns: dict[int, _Waiting] = {}  # by ticket
         self._tickets: dict[Visit, int] = {}
         self._ticker = self._loop.create_task(self._tick_on())
@@ -114,7 +112,7 @@ class Gate:
 
     def _look_at_engine(self) -> None:
         if self._engine.errored and not self.controller.engine_down:
-            _log.error("the engine died with %d leases out", len(self._visits))
+            _log.error("the engine died with %d leases out", len(self._in_flight.visits))
             self.controller.engine_down = True
 
     def _set_levels(self) -> None:
@@ -255,27 +253,13 @@ class Gate:
         visit.predicted_tokens = tuple(predicted.tokens for predicted in quote.predictions)
         visit.lease_id = accepted.lease_id
         visit.accepted_at_s = self.now_s()
-        self._visits[accepted.lease_id] = visit
+        self._in_flight.begin(visit, accepted.lease_id)
 
     # -- while it runs ---------------------------------------------------------------------
 
     def starting(self, visit: Visit, engine_id: str, shape: RequestShape) -> None:
-        """An engine request of the visit begins: the next rows of its lease are its sequences.
-
-        A turn that the lease did not foresee enlarges it: its 200 is out, it cannot be refused.
-        """
-        if visit.lease_id is None:
-            return
-        lease_id = visit.lease_id
-        taken = self._sequences.started_rows(lease_id)
-        rows = self.controller.rows_of(lease_id)[taken : taken + shape.sequences]
-        if not rows:
-            now_s = self.now_s()
-            lease_id = self.controller.enlarge(self._offer(visit.tenant, shape, now_s, 0.0))
-            visit.more_lease_ids.append(lease_id)
-            self._visits[lease_id] = visit
-            rows = self.controller.rows_of(lease_id)
-        self._sequences.start(lease_id, engine_id, rows, stops=shape.front_end_stops)
+        """An engine request of the visit begins."""
+        self._in_flight.starting(visit, engine_id, shape, self.now_s())
 
     def unleased(self) -> None:
         """An engine call without a lease was refused."""
@@ -283,59 +267,9 @@ class Gate:
 
     def stepped(self, step: EngineStep) -> None:
         """One engine step: correct the ledger, teach the lengths, let the line move."""
-        record = self._sequences.read(step)
-        for finished in step.finished:
-            self._finished(finished)
-        turns = self.controller.progress(record, self.now_s())
-        self._compare(step)
-        if step.preempted:
-            self._preempted(step)
+        turns = self.controller.progress(self._in_flight.read(step), self.now_s())
+        self._in_flight.compare(step)
         self._settle(turns)
-
-    def _finished(self, finished: Finished) -> None:
-        known = self._sequences.lease_of(finished.engine_id)
-        if known is None:
-            return
-        lease_id, row = known
-        visit = self._visits[lease_id]
-        self._write_end(visit, finished)
-        if finished.reason in ("stop", "length"):
-            cut = finished.reason == "length"
-            self.controller.learn(lease_id, row, finished.output_tokens, cut=cut)
-            prompt = min(
-                visit.engine_ids.index(finished.engine_id), len(visit.predicted_tokens) - 1
-            )
-            self._metrics.output_length(
-                predicted_tokens=visit.predicted_tokens[prompt], real_tokens=finished.output_tokens
-            )
-
-    def _write_end(self, visit: Visit, finished: Finished) -> None:
-        visit.output_tokens = (visit.output_tokens or 0) + finished.output_tokens
-        visit.finish = finished.reason
-        visit.prefill_s = (finished.queued_s + finished.prefill_s) * self.time_scale
-        visit.tpot_s = finished.tpot_s * self.time_scale
-        visit.preemptions += finished.preemptions
-
-    def _compare(self, step: EngineStep) -> None:
-        if step.kv_used_ratio is None:
-            return
-        ledger = self.controller.ledger
-        self.agreement.note(
-            held_blocks=ledger.held_blocks,
-            used_blocks=round(step.kv_used_ratio * self._engine.shape.usable_blocks),
-            sequences=ledger.sequences,
-            used_ratio=step.kv_used_ratio,
-            waiting=len(self.controller.line) > 0,
-        )
-
-    def _preempted(self, step: EngineStep) -> None:
-        self._metrics.preempted(step.preempted)
-        outgrown = [self._visits[i].request_id for i in self.controller.outgrown()]
-        _log.warning(
-            "the engine preempted %d sequences; requests that outgrew their price: %s",
-            step.preempted,
-            ", ".join(outgrown) or "none",
-        )
 
     def prefill_s(self, visit: Visit) -> float | None:
         """Seconds from acceptance to the first token, as the engine measured; None until known."""
@@ -358,17 +292,9 @@ class Gate:
         self._decisions.ended(visit)
 
     def _give_back(self, visit: Visit, lease_id: int) -> None:
-        self._count_cut(visit, self._sequences.forget(lease_id))
+        self._in_flight.end(visit, lease_id)
         in_engine = bool(visit.engine_ids)
-        turns = self.controller.release(lease_id, self.now_s(), in_engine=in_engine)
-        del self._visits[lease_id]
-        self._settle(turns)
-
-    def _count_cut(self, visit: Visit, tokens: int | None) -> None:
-        """What an aborted request had produced; what ended by itself is counted already."""
-        if tokens is not None:
-            visit.output_tokens = (visit.output_tokens or 0) + tokens
-            visit.finish = "abort"
+        self._settle(self.controller.release(lease_id, self.now_s(), in_engine=in_engine))
 
     # -- for ops ---------------------------------------------------------------------------
 
@@ -399,10 +325,10 @@ class Gate:
 
     def state(self) -> dict[str, Any]:
         """Budgets, leases by tenant and the line; bounded in size."""
-        return state(self.controller, self._visits.values(), now_s=self.now_s()) | {
+        return state(self.controller, self._in_flight.visits, now_s=self.now_s()) | {
             "time_scale": self.time_scale,
             "unfinished_sequences": self._engine.unfinished,
-            "ledger_check": self.agreement.as_json(),
+            "ledger_check": self._in_flight.agreement.as_json(),
             "config": {"hash": self.settings_hash()},
         }
 
