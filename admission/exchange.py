@@ -1,6 +1,7 @@
 """What passes between the gate and the controller: offers, answers, turns, step records."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from admission.decision import Accepted, Decision, Priority, Rejected
 from admission.footprint import Price, RequestShape
@@ -19,8 +20,7 @@ class Offer:
     deadline_at_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(NamedTuple):
     """The price of an offer and the predictions it rests on, one per prompt."""
 
     price: Price
@@ -28,8 +28,7 @@ class Quote:
     keys: tuple[tuple[ClassKey, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What `offer` says. `would` differs from `decision` only outside mode enforce.
 
     `ticket_id` names the place in line of a Queued request; its Turn comes later.
@@ -41,8 +40,7 @@ class Answer:
     ticket_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """News for one waiting request: accepted, or refused because its time is up."""
 
     ticket_id: int

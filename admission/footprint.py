@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from admission.decision import Limit, Reason, Rejected
 
@@ -75,8 +76,7 @@ def blocks_for(tokens: int, *, block_tokens: int) -> int:
     return -(-tokens // block_tokens)
 
 
-@dataclass(frozen=True, slots=True)
-class Strand:
+class Strand(NamedTuple):
     """A run of KV blocks that lives and grows as one: a sequence, or the prompt several share.
 
     Holds `prompt_tokens` when computed and one token more per generated one, `output_tokens` at
@@ -96,8 +96,7 @@ class Strand:
         return self.output_tokens if self.sequences else 0
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(NamedTuple):
     """What admitting a request promises it, in whole blocks of the engine.
 
     The last two are what it is expected to take of the engine's time, not what it is promised:

@@ -6,7 +6,7 @@ max_tokens alone, then to everything.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from admission.settings import Settings
 from admission.survival import RECENT, RecentLengths
@@ -20,8 +20,7 @@ ClassKey = tuple[str | int, ...]
 _EVERYTHING: ClassKey = ("all",)
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(NamedTuple):
     """Predicted output: `tokens` is the quantile it is priced by, `expected_tokens` its mean.
 
     `known` when the request fixes it; `samples` lengths are behind it (0: cold).
