@@ -80,7 +80,7 @@ class Gate:
         self.controller = Controller(engine.shape, section.settings())
         self._in_flight = InFlight(self.controller, metrics, time_scale=time_scale)
         self._engine = engine
-        self._section = section
+        self._settings_hash = section.hash()
         self._metrics = metrics
         self._tracing = tracing or Tracing()
         self._decisions = decisions or DecisionLog()
@@ -205,7 +205,7 @@ class Gate:
             decision,
             self.controller,
             mono_s=self.now_s(),
-            config_hash=self.settings_hash(),
+            config_hash=self._settings_hash,
         )
 
     async def _wait(self, visit: Visit, offer: Offer, ticket: int) -> None:
@@ -315,11 +315,11 @@ class Gate:
 
     def settings_hash(self) -> str:
         """Of the admission section in force."""
-        return self._section.hash()
+        return self._settings_hash
 
     def reconfigure(self, section: AdmissionSection) -> None:
         """New settings, already validated, from now on."""
-        self._section = section
+        self._settings_hash = section.hash()
         self.controller.reconfigure(section.settings())
         self._settle(self.controller.tick(self.now_s()))
 

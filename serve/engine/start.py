@@ -18,7 +18,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from admission.footprint import EngineShape, RequestShape
 from serve.engine import explain, hooks, reasoning
 from serve.engine.client import LeasedClient, LeaseKeeper
-from serve.engine.steps import Listener, QuietIterations, StepFeed
+from serve.engine.steps import Listener, StepFeed
 
 _log = logging.getLogger("sluice.engine")
 
@@ -94,7 +94,8 @@ async def start(args: Namespace) -> Engine:
     feed = StepFeed()
     args.enable_logging_iteration_details = True  # the only source for the prefill backlog
     args.disable_log_stats = False  # the ledger is corrected from them
-    logging.getLogger("vllm.v1.metrics.loggers").addFilter(QuietIterations())
+    # vLLM's own line of averages, and with iteration details one more per step: /metrics has both
+    logging.getLogger("vllm.v1.metrics.loggers").setLevel(logging.WARNING)
     config = AsyncEngineArgs.from_cli_args(args).create_engine_config(
         usage_context=UsageContext.OPENAI_API_SERVER
     )

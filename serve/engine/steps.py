@@ -92,10 +92,3 @@ def _finished(stats: FinishedRequestStats) -> Finished:
         tpot_s=stats.mean_time_per_output_token,
         preemptions=stats.num_preemptions,
     )
-
-
-class QuietIterations(logging.Filter):
-    """Drops the line per step that vLLM logs once iteration details are on."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return "Iteration(%d)" not in str(record.msg)
