@@ -94,12 +94,13 @@ async def start(args: Namespace) -> Engine:
     feed = StepFeed()
     args.enable_logging_iteration_details = True  # the only source for the prefill backlog
     args.disable_log_stats = False  # the ledger is corrected from them
-    # vLLM's own line of averages, and with iteration details one more per step: /metrics has both
-    logging.getLogger("vllm.v1.metrics.loggers").setLevel(logging.WARNING)
     config = AsyncEngineArgs.from_cli_args(args).create_engine_config(
         usage_context=UsageContext.OPENAI_API_SERVER
     )
     _refuse_unpriced(config)
+    # vLLM's line of averages, and with iteration details one more per step: /metrics has both.
+    # Only now: the configuration above resets the levels of vLLM's loggers.
+    logging.getLogger("vllm.v1.metrics.loggers").setLevel(logging.WARNING)
     # building the client blocks until EngineCore is up: not on the loop that answers health checks
     client = await asyncio.to_thread(AsyncLLM.from_vllm_config, config, stat_loggers=[feed.logger])
     feed.output_processor = client.output_processor

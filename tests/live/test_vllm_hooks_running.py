@@ -142,6 +142,20 @@ def usage_of(document: Any) -> tuple[int, int]:
     return usage[names[0]], usage[names[1]]
 
 
+def test_vllm_writes_no_line_per_step(running: Running) -> None:
+    """Serve looks up the caller of every line that is written: a millisecond each."""
+    from vllm.v1.metrics import loggers  # noqa: PLC0415
+
+    names = {type(each).__name__ for each in _stat_loggers(running.engine._client.logger_manager)}
+    assert "_StepLogger" in names, "our own logger is not found where this test looks"
+    assert loggers.LoggingStatLogger.__name__ not in names, "its level is reset after we set it"
+
+
+def _stat_loggers(manager: Any) -> Iterator[Any]:
+    for outer in manager.stat_loggers:
+        yield from getattr(outer, "per_engine_stat_loggers", {0: outer}).values()
+
+
 def test_the_engine_s_shape_is_read_from_its_cache(running: Running) -> None:
     shape = running.engine.shape
     assert shape.block_tokens == BLOCK_TOKENS
