@@ -4,10 +4,6 @@ HAProxy turns to Serve's own Python proxy when no replica answers, and there a r
 until one is back, for minutes and without bound.
 """
 
-import os
-
-import ray
-from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from admission.decision import Reason, Rejected
@@ -20,35 +16,6 @@ _NOBODY = Rejected(
     "No engine is ready behind this gateway: it is starting or being replaced. Try again shortly.",
     retry_after_s=30.0,  # a small engine is back by then; a large one says so again
 )
-
-
-def middlewares() -> list[Middleware]:
-    """For RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH.
-
-    Ray asks in replicas as well, which answer for themselves, and without HAProxy the proxy is
-    the way in and must let everything pass.
-    """
-    behind_haproxy = os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1"
-    actor = ray.get_runtime_context().get_actor_name() or ""
-    if behind_haproxy and actor.startswith("SERVE_PROXY_ACTOR"):
-        return [Middleware(NobodyServes)]
-    return [Middleware(HearsForItself)] if actor.startswith("SERVE_REPLICA") else []
-
-
-class HearsForItself:
-    """Tells Serve not to listen for the caller's hang-up: our own edge does.
-
-    Serve would run two more tasks per request for it, and cancel us in the middle of our clean-up.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        if scope["type"] == "http":
-            scope["headers"] = [*scope["headers"], (b"x-request-disconnect-disabled", b"?1")]
-        await self._app(scope, receive, send)
 
 
 class NobodyServes:

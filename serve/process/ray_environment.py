@@ -34,7 +34,7 @@ FIXED: Mapping[str, str] = {
     # Enough for one machine's streams; four take turns on the CPUs that the engine needs.
     "RAY_SERVE_HAPROXY_NBTHREAD": "1",
     # While no replica runs, clients get our 503 at once instead of waiting in Serve's proxy.
-    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.http.nobody:middlewares",
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.http.around_serve:middlewares",
     # No balancer in front needs time to notice: with Ray's 30 s, Ctrl-C takes as long.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
     # A dead engine has nothing to finish, and its replacement waits for its GPUs.

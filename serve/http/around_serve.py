@@ -1,0 +1,42 @@
+"""Layers around Ray Serve's own HTTP code, in its proxy and in its replicas."""
+
+import os
+
+import ray
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from serve.http.nobody import NobodyServes
+
+_HEARS_FOR_ITSELF = (b"x-request-disconnect-disabled", b"?1")  # Ray Serve 2.60's name for it
+
+
+def middlewares() -> list[Middleware]:
+    """For RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH; Ray asks in proxies and in replicas.
+
+    Without HAProxy the proxy is the way in and must let everything pass.
+    """
+    actor = ray.get_runtime_context().get_actor_name() or ""
+    if actor.startswith("SERVE_REPLICA"):
+        return [Middleware(HearsForItself)]
+    behind_haproxy = os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1"
+    if behind_haproxy and actor.startswith("SERVE_PROXY_ACTOR"):
+        return [Middleware(NobodyServes)]
+    return []
+
+
+class HearsForItself:
+    """Tells Serve not to listen for the caller's hang-up: our own edge does.
+
+    Serve would run two more tasks per request for it, and cancel ours in the middle of its
+    clean-up.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] == "http":
+            scope["headers"] = [*scope["headers"], _HEARS_FOR_ITSELF]
+        await self._app(scope, receive, send)
