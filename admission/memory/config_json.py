@@ -50,6 +50,7 @@ def read_shape(config: Config) -> ModelShape:
         max_position_tokens=int(text.get("max_position_embeddings") or 0),
         architecture=str((config.get("architectures") or [""])[0]),
         vision_parameters=vision_parameters(config),
+        vision_is_replicated=_family(text).startswith(("mistral", "pixtral")),
         quantization_config=quantization if isinstance(quantization, Mapping) else None,
     )
 

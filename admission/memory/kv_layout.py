@@ -1,6 +1,6 @@
 """How a model's layers share the KV cache: pages per layer, and groups of layers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from admission.memory.arguments import Resolved
@@ -34,7 +34,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class KvLayout:
-    """The KV cache of one GPU.
+    """The KV cache of one GPU; with pipeline stages, of the stage with most layers.
 
     `groups` are pages, one per group of `layers_per_group` layers; every group draws blocks of
     `block_bytes` from the same pool. One group: all layers keep the same tokens.
@@ -43,7 +43,13 @@ class KvLayout:
     groups: tuple[Page, ...]
     layers_per_group: int
     padding_layers: int
+    model_layers: int
     block_bytes: int
+
+    def on_stage(self, stage_size: int) -> "KvLayout":
+        """The layout of a stage of so many layers: its share of each group, rounded up."""
+        share = -(-self.layers_per_group * stage_size // self.model_layers)
+        return replace(self, block_bytes=share * self.groups[0].bytes_)
 
     @property
     def block_tokens(self) -> int:
@@ -91,9 +97,8 @@ def kv_layout(model: ModelShape, engine: Resolved) -> KvLayout:
         copies = -(-count // size)
         groups += [page] * copies
         padding += copies * size - count
-    # With PP a group's layers are spread over the stages; the largest share sizes the block.
-    on_stage = -(-size // engine.pp)
-    return KvLayout(tuple(groups), size, padding, on_stage * groups[0].bytes_)
+    whole = KvLayout(tuple(groups), size, padding, len(pages), size * groups[0].bytes_)
+    return whole.on_stage(-(-len(pages) // engine.pp))
 
 
 def _group_size(counts: list[int]) -> int:

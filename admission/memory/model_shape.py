@@ -83,7 +83,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """A whole model. `vision_parameters` lie on every rank, beside the language model."""
+    """A whole model. `vision_parameters` are an image encoder's, beside the language model."""
 
     layers: tuple[Layer, ...]
     hidden: int
@@ -92,6 +92,7 @@ class ModelShape:
     max_position_tokens: int
     architecture: str = ""
     vision_parameters: int = 0
+    vision_is_replicated: bool = False  # whole on every tensor-parallel rank
     quantization_config: Mapping[str, Any] | None = field(default=None, hash=False)
 
     @property

@@ -30,6 +30,7 @@ class Split:
     format: WeightFormat
     number_bytes: int  # of what is not quantised
     context_tokens: int  # rows of the rotary table
+    pads_hidden: bool = False  # the 4-bit expert kernel pads both sides of its matrices
 
 
 def weights_per_gpu(model: ModelShape, split: Split) -> tuple[Estimate, ...]:
@@ -38,8 +39,7 @@ def weights_per_gpu(model: ModelShape, split: Split) -> tuple[Estimate, ...]:
     Sum over the rank's tensors of `allocator.held_bytes`: q, o and feed-forward / TP, k and v heads
     replicated when TP > kv heads, experts / TP, MLA's down-projections on every rank and its
     up-projection a second time (absorbed into queries and outputs), embedding and output matrix in
-    16 bits with the vocabulary padded to 64, / TP (tied: once), the rotary table, the vision tower
-    whole on every rank. Source: shapes of vLLM's layers, checked against "Model loading took"
+    16 bits with the vocabulary padded to 64, / TP (tied: once), the rotary table, the image encoder. Source: shapes of vLLM's layers, checked against "Model loading took"
     (within 1 % for text-only models).
 
     Range: -0.5 % and +1.5 %; 4-bit kernels that repack +3 %: workspaces of the kernels, which the
@@ -60,7 +60,13 @@ def _stage_bytes(model: ModelShape, split: Split, stage: range) -> int:
     table = held_bytes(rows * model.hidden * split.number_bytes)
     total += table * (first + last - (first and last and model.tied_embeddings))
     total += held_bytes(_rotary_bytes(model, split))
-    return total + (model.vision_parameters * split.number_bytes if first else 0)
+    return total + (_vision_bytes(model, split) if first else 0)
+
+
+def _vision_bytes(model: ModelShape, split: Split) -> int:
+    """The image encoder in the model's dtype: Pixtral whole on every rank, others split [log]."""
+    ranks = 1 if model.vision_is_replicated else split.tp
+    return model.vision_parameters * split.number_bytes // ranks
 
 
 def _rotary_bytes(model: ModelShape, split: Split) -> int:
@@ -81,7 +87,7 @@ def _layer_tensors(model: ModelShape, split: Split, layer: Layer) -> Iterator[in
     elif isinstance(mixer, Latent):
         yield from _latent_tensors(mixer, hidden, split)
     else:
-        yield from _recurrent_tensors(mixer, split)
+        yield from _recurrent_tensors(mixer, hidden, split)
     if isinstance(layer.mlp, Dense):
         wide = layer.mlp.intermediate // tp
         yield from _linear((layer.mlp.matrices - 1) * wide, hidden, split)
@@ -117,22 +123,27 @@ def _latent_tensors(mixer: Latent, hidden: int, split: Split) -> Iterator[int]:
     yield from _linear(hidden, heads * mixer.value_size, split)
 
 
-def _recurrent_tensors(mixer: Recurrent, split: Split) -> Iterator[int]:
-    yield from _linear(mixer.parameters // split.tp, 1, split)
+def _recurrent_tensors(mixer: Recurrent, hidden: int, split: Split) -> Iterator[int]:
+    yield from _linear(mixer.parameters // hidden // split.tp, hidden, split)
     yield mixer.conv_channels * mixer.conv_kernel // split.tp * split.number_bytes
 
 
 def _expert_tensors(mlp: Experts, hidden: int, split: Split) -> Iterator[int]:
-    wide = -(-mlp.intermediate // split.tp)
+    wide, deep = -(-mlp.intermediate // split.tp), hidden
     if split.format.moe_only:
-        wide = -(-wide // _EXPERT_PAD) * _EXPERT_PAD
-    yield from _linear(mlp.count * 2 * wide, hidden, split)
-    yield from _linear(mlp.count * hidden, wide, split)
+        wide = _padded(wide)
+        deep = _padded(hidden) if split.pads_hidden else hidden
+    yield from _linear(mlp.count * 2 * wide, deep, split)
+    yield from _linear(mlp.count * deep, wide, split)
     yield mlp.count * hidden * split.number_bytes  # the router
     if mlp.shared_intermediate:
         shared = _unless_moe_only(split)
         yield from _linear(2 * mlp.shared_intermediate // split.tp, hidden, shared)
         yield from _linear(hidden, mlp.shared_intermediate // split.tp, shared)
+
+
+def _padded(width: int) -> int:
+    return -(-width // _EXPERT_PAD) * _EXPERT_PAD
 
 
 def _unless_moe_only(split: Split) -> Split:
