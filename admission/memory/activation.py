@@ -9,18 +9,7 @@ from admission.memory.model_shape import Dense, Experts, Layer, ModelShape
 from admission.memory.runner import is_runner_v2
 from admission.memory.versions import Version
 
-# Bytes per logit that the sampler of the warm-up holds at its peak (top-k and top-p on).
-_SORTING = 38.4  # torch sorts in 32 bits and indexes in 64: V0, and 0.11 to 0.16 [fit to logs]
-_TRITON = 14.8  # a kernel without sort: 0.17 and later on runner V1 [fit to logs]
-_FLASHINFER = 8.0  # V1 to 0.10 with FlashInfer: logits and probabilities in 32 bits [log: 0.10.1]
-_FP32_LOGITS = 12.0  # 0.33 warms up 32-bit logits [one log]
-_NO_SAMPLER = 2.0  # runner V2: no top-k and top-p in the warm-up, the logits alone [src]
-_LOGIT_BYTES = 2  # of the model's dtype, contained in the figures above
-
-_COLUMN_BYTES = 6.0  # per token and feed-forward column of a rank [fit to 53 logs]
-_HIDDEN_BYTES = 8.4  # per token and hidden column [same fit]
-_RESIDUAL_BYTES = 4.0  # hidden state and residual a pipeline stage receives, 16 bits each [log]
-_COLD_BYTES = 1.0 * GIB  # a start with an empty torch.compile cache [log: A10 0.28; L4 0.27.1]
+_LOGIT_BYTES = 2  # a logit of the model's dtype, contained in the samplers' figures
 _FIT_BYTES = 0.05 * GIB  # what the fits leave: mean 0.025 GiB, 0.05 covers nine in ten
 
 
@@ -42,13 +31,14 @@ def activation_peak(model: ModelShape, engine: Resolved) -> Peak:
     Source: fit to 53 logs of dense models (mean error 0.025 GiB), experts to 10.
     """
     scale = dtype_bytes(engine.given.dtype) / _LOGIT_BYTES
-    received = _RESIDUAL_BYTES * engine.max_batched_tokens * model.hidden * (engine.pp > 1) * scale
+    tokens, constants = engine.max_batched_tokens, engine.constants
+    received = constants.received * tokens * model.hidden * (engine.pp > 1) * scale
     forward = max(_forward_bytes(layer, model.hidden, engine) for layer in model.layers) * scale
     inner = Estimate.around(forward + received, below=_FIT_BYTES, above=_FIT_BYTES)
     inner = inner + _cold_cache(model, engine)
     kept = max(_workspace_bytes(layer, model.hidden, engine) for layer in model.layers)
     logits = engine.max_sequences * model.vocabulary
-    base = 2 * scale * engine.max_batched_tokens * model.hidden + received + kept
+    base = 2 * scale * tokens * model.hidden + received + kept
     low, expected, high = (
         base + (c + _LOGIT_BYTES * (scale - 1)) * logits for c in sampler_bytes(model, engine)
     )
@@ -66,25 +56,25 @@ def sampler_bytes(model: ModelShape, engine: Resolved) -> tuple[float, float, fl
     V1 up to 0.10 sorts unless FlashInfer is installed, as it is in vLLM's container: logs show both
     (0.10.1.1 without the sort, 0.9.2 with it), so the range spans them.
     """
-    version = engine.version
+    version, known = engine.version, engine.constants
     if engine.engine_v0 or Version(11, 0) <= version < Version(17, 0):
-        return _SORTING, _SORTING, _SORTING
+        return (known.sorting_sampler,) * 3
     if version < Version(11, 0):
-        return _NO_SAMPLER, _FLASHINFER, _SORTING
+        return known.plain_logits, known.flashinfer_sampler, known.sorting_sampler
     if version >= Version(33, 0):
-        return _NO_SAMPLER, _FP32_LOGITS, _FP32_LOGITS
+        return known.plain_logits, known.fp32_logits, known.fp32_logits
     if is_runner_v2(model, engine):
-        return _NO_SAMPLER, _NO_SAMPLER, _FP32_LOGITS
-    return _TRITON, _TRITON, _TRITON
+        return known.plain_logits, known.plain_logits, known.fp32_logits
+    return (known.triton_sampler,) * 3
 
 
 def _forward_bytes(layer: Layer, hidden: int, engine: Resolved) -> float:
     mlp, tokens = layer.mlp, engine.max_batched_tokens
     if isinstance(mlp, Dense):
-        columns = _COLUMN_BYTES * mlp.intermediate / engine.tp
+        columns = engine.constants.column * mlp.intermediate / engine.tp
     else:
         columns = 2.0 * mlp.per_token * (3 * mlp.intermediate / engine.tp + hidden)
-    return tokens * (columns + _HIDDEN_BYTES * hidden)
+    return tokens * (columns + engine.constants.hidden * hidden)
 
 
 def _workspace_bytes(layer: Layer, hidden: int, engine: Resolved) -> float:
@@ -107,4 +97,5 @@ def _cold_cache(model: ModelShape, engine: Resolved) -> Estimate:
     """0 to 1 GiB, 1 expected, where the sampler no longer hides it (runner V2)."""
     if engine.given.enforce_eager or not is_runner_v2(model, engine):
         return NOTHING
-    return Estimate(0.0, _COLD_BYTES, _COLD_BYTES)
+    cold = engine.constants.cold_cache_gib * GIB
+    return Estimate(0.0, cold, cold)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from admission.memory.constants import MEASURED, Constants
 from admission.memory.gpus import Gpu
 from admission.memory.versions import (
     ASSUMED,
@@ -52,9 +53,15 @@ class Resolved:
     max_sequences: int
     max_batched_tokens: int
     block_tokens: int
+    constants: Constants = MEASURED
 
 
-def resolve(given: EngineArguments, gpu: Gpu, model_context_tokens: int) -> Resolved:
+def resolve(
+    given: EngineArguments,
+    gpu: Gpu,
+    model_context_tokens: int,
+    constants: Constants = MEASURED,
+) -> Resolved:
     """vLLM's defaults for this release and card; ValueError for values that no engine takes.
 
     Source of the defaults: `default_batched_tokens`, `default_sequences`, versions.py.
@@ -81,6 +88,7 @@ def resolve(given: EngineArguments, gpu: Gpu, model_context_tokens: int) -> Reso
         max_sequences=min(sequences, batched),
         max_batched_tokens=batched,
         block_tokens=given.block_size or 16,  # vLLM's own size on GPUs [src]
+        constants=constants,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from admission.memory.activation import activation_peak
 from admission.memory.arguments import EngineArguments, Resolved, resolve
 from admission.memory.config_json import read_shape
+from admission.memory.constants import MEASURED, Constants
 from admission.memory.estimate import GIB, Estimate
 from admission.memory.formats import dtype_bytes, weight_format
 from admission.memory.gpus import Gpu
@@ -110,13 +111,14 @@ def plan_memory(
     arguments: EngineArguments,
     *,
     available_kv_bytes: float | None = None,
+    constants: Constants = MEASURED,
 ) -> MemoryPlan:
     """The memory plan of one engine; `available_kv_bytes` per GPU skips the prediction of memory.
 
     ValueError for a config, a name or a value that is not understood.
     """
     model = config if isinstance(config, ModelShape) else read_shape(config)
-    engine = resolve(arguments, gpu, model.max_position_tokens)
+    engine = resolve(arguments, gpu, model.max_position_tokens, constants)
     form, warning = weight_format(
         arguments.quantization, model.quantization_config, arguments.weight_bits
     )

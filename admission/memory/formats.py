@@ -1,7 +1,7 @@
 """Number formats: bytes of a dtype, and what a quantisation makes of a weight."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from admission.memory.spelling import UnknownNameError
@@ -137,7 +137,8 @@ def weight_format(
         return _refined(fixed, quantization_config), ""
     bits = bits_of(quantization_config) or weight_bits
     if bits is not None:
-        return _of_bits(name, bits, quantization_config), ""
+        chosen = _of_bits(name, bits, quantization_config)
+        return replace(chosen, moe_only=_spares_attention(quantization_config)), ""
     warning = f"{name} does not say how many bits; 8 taken; say --weight-bits"
     return _of_bits(name, 8, quantization_config), warning
 
@@ -188,3 +189,9 @@ def _of_bits(name: str, bits: int, config: Mapping[str, Any] | None) -> WeightFo
     if str((config or {}).get("quant_algo", "")).lower() == "nvfp4":
         return _NVFP4
     return WeightFormat(name, bits, group=128, scale_bytes=2, marlin=True)
+
+
+def _spares_attention(config: Mapping[str, Any] | None) -> bool:
+    """Whether the checkpoint's list of layers left alone names attention: experts-only formats."""
+    ignored = (config or {}).get("ignore") or (config or {}).get("modules_to_not_convert") or ()
+    return any("self_attn" in str(name) for name in ignored)

@@ -39,14 +39,19 @@ def _non_torch_gib(engine: Resolved) -> tuple[float, float, float]:
 
 def _since_0_11(engine: Resolved, *, later: bool) -> tuple[float, float, float]:
     """From 0.11 on; `later` = from 0.18, when logs rise by 0.12 GiB and the workspace appears."""
+    known = engine.constants
+    if engine.tp == 1 and engine.pp > 1:
+        return 0.05, 0.07, 0.3
     if engine.tp == 1:
-        if engine.pp > 1:
-            return 0.05, 0.07, 0.3
-        return (0.15, 0.25, 0.47) if later else (0.1, 0.13, 0.2)
+        usual = known.late_non_torch_gib if later else known.early_non_torch_gib
+        return 0.6 * usual, usual, 2.0 * usual
     if not engine.gpu.nvlink:
-        return (0.0, 0.12, 0.4) if later else (0.0, 0.0, 0.3)
-    fused = later and _HOPPER <= engine.gpu.compute_capability < _BLACKWELL_CARD
-    return (1.9, 2.1, 2.3) if fused else (0.3, 0.54, 0.7)
+        rise = known.late_non_torch_gib - known.early_non_torch_gib if later else 0.0
+        return 0.0, rise, rise + 0.3
+    if later and _HOPPER <= engine.gpu.compute_capability < _BLACKWELL_CARD:
+        usual = known.fused_non_torch_gib
+        return usual - 0.2, usual, usual + 0.3
+    return 0.3, known.nvlink_non_torch_gib, 0.7
 
 
 def cuda_graphs(model: ModelShape, engine: Resolved) -> Estimate:
