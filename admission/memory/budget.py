@@ -19,7 +19,7 @@ from admission.memory.kv_layout import (
     kv_bytes_per_token_total,
     kv_layout,
 )
-from admission.memory.model_shape import ModelShape, stage_layers
+from admission.memory.model_shape import ModelShape, Recurrent, stage_layers
 from admission.memory.overheads import cuda_graphs, cuda_graphs_outside, non_torch
 from admission.memory.weights import Split, weights_per_gpu
 
@@ -119,6 +119,7 @@ def plan_memory(
     """
     model = config if isinstance(config, ModelShape) else read_shape(config)
     engine = resolve(arguments, gpu, model.max_position_tokens, constants)
+    _refuse_uneven_heads(model, engine.tp)
     form, warning = weight_format(
         arguments.quantization, model.quantization_config, arguments.weight_bits
     )
@@ -148,6 +149,14 @@ def plan_memory(
         high=high,
         warnings=(warning,) if warning else (),
     )
+
+
+def _refuse_uneven_heads(model: ModelShape, tp: int) -> None:
+    """vLLM starts only when TP divides the attention heads."""
+    counts = [x.mixer.heads for x in model.layers if not isinstance(x.mixer, Recurrent)]
+    uneven = next((heads for heads in counts if heads % tp), None)
+    if uneven is not None:
+        raise ValueError(f"tensor_parallel_size {tp} does not divide {uneven} attention heads")
 
 
 def _blocks(capacity: KvCapacity) -> int:

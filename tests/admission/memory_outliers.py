@@ -7,15 +7,16 @@ GIVEN_MEMORY = {
     "K123": "TP 4: one rank's memory is printed, blocks are the minimum over ranks",
     "K133": "TP 2, V0: rank 0 is printed (8.69 GiB); rank 1 had 7.46 GiB, which decides",
     "K151": "exact with fp8 KV and MTP of 3 tokens, which the row leaves blank",
-    "K152": "development build with the old token line and a draft model that the row leaves blank",
+    "K152": "development build with the old token line; 67,728 = 83 x 816: blocks of 816 tokens mean"
+    " 4 to 6 speculative tokens, which the row leaves blank",
     "K155": "exact with fp8 KV and MTP of 3 tokens, which the row leaves blank",
     "K156": "exact with fp8 KV and MTP of 3 tokens, which the row leaves blank",
-    "K157": "self-contradictory with K158: same card memory, but no one draft setting gives both;"
-    " a draft model is likely and not stated",
-    "K158": "as K157: KV dtype and draft model are not stated",
-    "K159": "as K157: 1.85 times K158's tokens per request of the same memory; draft not stated",
+    "K157": "needs about 80 more blocks per request than the layers do: a draft model with a"
+    " sliding window fits, the row states none",
+    "K158": "K158 (fp8 KV) and K159 (16 bits) agree on about 48 more blocks per request: as K157",
+    "K159": "as K158",
     "K201": "K201 and K202 together fit (memory - 0.24 GiB): a fixed part that vLLM's own rule has"
-    " not; 64 GB is no NVIDIA card, so probably another backend",
+    " not; KV dtype, card and release are not stated",
 }
 
 _NO_VERSION = "no release given: 0.32.0 assumed"
@@ -30,13 +31,13 @@ FROM_SCRATCH = {
     "K094": "TP 2 over two nodes: NCCL takes about 1 GiB more than inside a server",
     "K100": f"{_NO_SHARE} (0.90); logged memory fits 0.95 and is only 6.8 GiB of 80",
     "K112": f"{_NO_VERSION}; {_NO_SHARE}; October 2025: with 0.11 and 0.90 it is met to 0.2 %",
-    "K113": f"{_NO_VERSION}; {_NO_SHARE}; as K112, with NCCL counted",
-    "K114": f"{_NO_VERSION}; {_NO_SHARE}; as K112, with NCCL counted",
+    "K113": f"{_NO_VERSION}; {_NO_SHARE}; as K112, to 2.5 %",
+    "K114": f"{_NO_VERSION}; {_NO_SHARE}; as K112, to 3 %",
     "K118": "V0 profiles Llama 3.2 Vision with images: a peak of 36.63 GiB; not modelled",
     "K123": f"{_NO_VERSION}; {_NO_SHARE}; small share of the card (8 of 80 GiB)",
     "K129": "a change of 2023 that was tried out (K128 is the same start without it, met to 0.5 %)",
     "K130": f"{_NO_VERSION}; {_NO_SHARE}; 18.78 + 3.2 GiB exceed 0.90 of a 24 GB card",
-    "K136": "V0 of 0.8.3 on an Ampere card (V1 assumed); 1.8 of 22 GiB left, and weights are logged"
+    "K136": "V0 of 0.8.3 on an Ampere card (V1 assumed); 1.7 of 22 GiB left, and weights are logged"
     " 1.3 GiB above the tensors",
     "K137": f"{_NO_VERSION} (0.4 in the notes); {_NO_SHARE}; T4 with 2 GiB left",
     "K138": f"{_NO_VERSION}; 64,000 tokens per step: the experts' term is fitted to 8,192",
@@ -48,7 +49,7 @@ FROM_SCRATCH = {
     "K145": f"{_NO_SHARE}; weights logged 2.6 GiB above 4 bits: parts kept in 16; draft not stated",
     "K146": f"{_NO_SHARE}; as K145",
     "K151": "as given memory: fp8 KV and MTP not stated",
-    "K152": "as given memory: old token line and a draft model",
+    "K152": "as given memory: old token line, speculative tokens not stated",
     "K155": "as given memory: fp8 KV and MTP not stated",
     "K156": "as given memory: fp8 KV and MTP not stated",
     "K157": "as given memory: KV dtype and draft model not stated",
@@ -62,7 +63,7 @@ FROM_SCRATCH = {
     "K194": f"{_NO_VERSION}; as K192, same flags, estimate of graphs 1.59",
     "K195": f"{_NO_VERSION}; 1.1 of 24 GiB left",
     "K206": "logged peak 9.37 GiB is eight times 256 sequences' sampler: max_num_seqs 2,048 fits to"
-    " 0.02 GiB and is not stated",
+    " 0.1 GiB and is not stated",
     "K209": "weights were offloaded to the CPU: 0.80 GiB of 29 on the card, no column says so",
 }
 
