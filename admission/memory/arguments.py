@@ -62,7 +62,7 @@ def resolve(
     model_context_tokens: int,
     constants: Constants = MEASURED,
 ) -> Resolved:
-    """vLLM's defaults for this release and card; ValueError for values that no engine takes.
+    """The arguments after this release's and card's defaults; ValueError for impossible ones.
 
     Source of the defaults: `default_batched_tokens`, `default_sequences`, versions.py.
     """

@@ -83,7 +83,7 @@ class MemoryPlan:
 
     @property
     def max_concurrency(self) -> Estimate:
-        """"Maximum concurrency" for requests of max_model_len."""
+        """The log's "Maximum concurrency" for requests of max_model_len."""
         return Estimate(self.low.concurrency, self.expected.concurrency, self.high.concurrency)
 
     @property
@@ -120,17 +120,7 @@ def plan_memory(
     model = config if isinstance(config, ModelShape) else read_shape(config)
     engine = resolve(arguments, gpu, model.max_position_tokens, constants)
     _refuse_uneven_heads(model, engine.tp)
-    form, warning = weight_format(
-        arguments.quantization, model.quantization_config, arguments.weight_bits
-    )
-    split = Split(
-        engine.tp,
-        engine.pp,
-        form,
-        dtype_bytes(arguments.dtype),
-        model.max_position_tokens or engine.max_model_len,
-        pads_hidden=gpu.compute_capability < 9.0,  # noqa: PLR2004 -- Marlin below Hopper
-    )
+    split, warning = _split(model, engine)
     layout = kv_layout(model, engine)
     budgets = _budgets(model, engine, split, available_kv_bytes)
     sizes = [len(stage) for stage in stage_layers(len(model.layers), engine.pp)]
@@ -151,8 +141,23 @@ def plan_memory(
     )
 
 
+def _split(model: ModelShape, engine: Resolved) -> tuple[Split, str]:
+    """How the weights lie, and what had to be guessed of their format ("" = nothing)."""
+    given = engine.given
+    form, warning = weight_format(given.quantization, model.quantization_config, given.weight_bits)
+    split = Split(
+        engine.tp,
+        engine.pp,
+        form,
+        dtype_bytes(given.dtype),
+        model.max_position_tokens or engine.max_model_len,
+        pads_hidden=engine.gpu.compute_capability < 9.0,  # noqa: PLR2004 -- Marlin below Hopper
+    )
+    return split, warning
+
+
 def _refuse_uneven_heads(model: ModelShape, tp: int) -> None:
-    """vLLM starts only when TP divides the attention heads."""
+    """A ValueError unless TP divides the attention heads: vLLM would not start."""
     counts = [x.mixer.heads for x in model.layers if not isinstance(x.mixer, Recurrent)]
     uneven = next((heads for heads in counts if heads % tp), None)
     if uneven is not None:

@@ -23,6 +23,7 @@ from admission.memory.vision import vision_parameters
 Config = Mapping[str, Any]
 
 _BIASED = ("qwen2", "qwen1", "qwen2_moe", "qwen2_vl", "qwen2_5_vl")
+_PLAIN_MATRICES, _GATED_MATRICES = 2, 3
 _FULL, _SLIDING, _CHUNKED, _RECURRENT = "full", "sliding", "chunked", "recurrent"
 _KINDS = {
     "full_attention": _FULL,
@@ -175,8 +176,8 @@ def _mlp(config: Config, index: int) -> Mlp:
         if not size:
             size = 4 * _need(config, "hidden_size")
         plain = _family(config).startswith(("phi-", "phi2", "gpt_neox", "opt", "falcon"))
-        plain = plain or config.get("mlp_matrices") == 2
-        return Dense(int(size), 2 if plain else 3)
+        plain = plain or config.get("mlp_matrices") == _PLAIN_MATRICES
+        return Dense(int(size), _PLAIN_MATRICES if plain else _GATED_MATRICES)
     inner = config.get("moe_intermediate_size") or _need(config, "intermediate_size")
     per_token = _first(config, "num_experts_per_tok", "experts_per_token", "top_k_experts") or 2
     return Experts(count, per_token, int(inner), _shared_intermediate(config, int(inner)))

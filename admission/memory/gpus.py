@@ -69,7 +69,7 @@ _CARDS = (
         "RTX 2080 Ti 22GB",
         21.5,
         7.5,
-        aliases=("2080Ti-22G"),
+        aliases=("2080Ti-22G",),
     ),
     Gpu("RTX 3060 12GB", 11.6, 8.6, aliases=("RTX 3060",)),  # scaled
     Gpu("RTX 3090", 23.58, 8.6, aliases=("3090", "RTX 3090 24GB", "RTX 3090 Ti")),
@@ -107,7 +107,7 @@ def find_gpu(name: str) -> Gpu:
     index = {plain(spelling): c for c in _CARDS for spelling in (c.name, *c.aliases)}
     unnamed = _UNNAMED.match(name.strip())
     classes = re.search(r"([\w\- ]+?) class", name)
-    for spelling in (name, name.split("(")[0], classes.group(1) if classes else name):
+    for spelling in (name, name.split("(", maxsplit=1)[0], classes.group(1) if classes else name):
         wanted = plain(spelling)
         for maker in _MAKERS:
             wanted = wanted.removeprefix(maker)

@@ -68,7 +68,9 @@ def blocks_per_request(page: Page, engine: Resolved) -> int:
     if page.holding is Holding.STATE:
         cached = engine.given.enable_prefix_caching and keeps_recurrent_checkpoints(engine.version)
         return 1 + engine.given.num_speculative_tokens + cached
-    in_flight = engine.max_batched_tokens * (2 if holds_two_batches_in_flight(engine.version) else 1)
+    in_flight = engine.max_batched_tokens * (
+        2 if holds_two_batches_in_flight(engine.version) else 1
+    )
     if page.holding is Holding.WINDOW:
         return -(-min(page.span_tokens - 1 + in_flight, length) // page.tokens) + 1
     return -(-min(page.span_tokens + in_flight, length) // page.tokens)

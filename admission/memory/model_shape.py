@@ -118,7 +118,7 @@ class ModelShape:
 
 
 def kind_of(mixer: Mixer) -> str:
-    """full | sliding | chunked | latent | recurrent."""
+    """One of full, sliding, chunked, latent and recurrent."""
     if isinstance(mixer, Latent):
         return "latent"
     if isinstance(mixer, Recurrent):

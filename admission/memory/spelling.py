@@ -11,9 +11,7 @@ class UnknownNameError(ValueError):
         names = list(known)
         self.nearest = nearest(name, names)
         listed = ", ".join(names) if len(names) <= 40 else f"{len(names)} names"  # noqa: PLR2004
-        super().__init__(
-            f"unknown {what} {name!r}; nearest known: {self.nearest}; known: {listed}"
-        )
+        super().__init__(f"unknown {what} {name!r}; nearest known: {self.nearest}; known: {listed}")
 
 
 def plain(name: str) -> str:

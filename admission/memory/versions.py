@@ -86,7 +86,8 @@ def prints_tokens_from_concurrency(version: Version) -> bool:
 def holds_two_batches_in_flight(version: Version) -> bool:
     """Whether a sliding window reserves for two batches (asynchronous scheduling) or for one.
 
-    Two in 0.32 [src], one up to 0.19 [log]; K163 (no version, after 0.20) needs two. 0.24 [assumed].
+    Two in 0.32 [src], one up to 0.19 [log]; K163 (no version given) needs two.
+    0.24 is [assumed].
     """
     return version >= Version(24, 0)
 

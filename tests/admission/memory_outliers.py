@@ -7,8 +7,8 @@ GIVEN_MEMORY = {
     "K123": "TP 4: one rank's memory is printed, blocks are the minimum over ranks",
     "K133": "TP 2, V0: rank 0 is printed (8.69 GiB); rank 1 had 7.46 GiB, which decides",
     "K151": "exact with fp8 KV and MTP of 3 tokens, which the row leaves blank",
-    "K152": "development build with the old token line; 67,728 = 83 x 816: blocks of 816 tokens mean"
-    " 4 to 6 speculative tokens, which the row leaves blank",
+    "K152": "development build with the old token line; 67,728 = 83 x 816: blocks of 816 tokens"
+    " mean 4 to 6 speculative tokens, which the row leaves blank",
     "K155": "exact with fp8 KV and MTP of 3 tokens, which the row leaves blank",
     "K156": "exact with fp8 KV and MTP of 3 tokens, which the row leaves blank",
     "K157": "needs about 80 more blocks per request than the layers do: a draft model with a"
@@ -24,8 +24,8 @@ _NO_SHARE = "no utilization given: the release's default assumed"
 
 # Beyond 8 % when everything is predicted.
 FROM_SCRATCH = {
-    "K085": "self-contradictory: 64.38 + 7.38 + 0.13 GiB used is more than 0.90 x 79.18; at 0.95 the"
-    " logged 3.33 GiB comes out to 0.01",
+    "K085": "self-contradictory: 64.38 + 7.38 + 0.13 GiB used is more than 0.90 x 79.18; at 0.95"
+    " the logged 3.33 GiB comes out to 0.01",
     "K091": "logged peak 2.12 GiB has no sampler in it, as if top-k and top-p were off; all other"
     " logs of 0.11 have it (4.9 GiB here)",
     "K094": "TP 2 over two nodes: NCCL takes about 1 GiB more than inside a server",

@@ -102,7 +102,7 @@ def test_hybrids_with_a_draft_head_are_exact_once_it_is_stated(name: str) -> Non
 
 
 def test_weights_of_text_models_are_met_within_one_per_cent() -> None:
-    """"Model loading took", rows of dense text models whose GPU holds all their weights."""
+    """The log's "Model loading took", rows of dense text models wholly on the GPU."""
     errors = []
     for row in cases():
         logged = row.number("model_load_gib_per_gpu")

@@ -49,7 +49,7 @@ def test_a_directory_and_a_file_are_read(tmp_path: Path) -> None:
 def test_a_broken_file_is_named(tmp_path: Path) -> None:
     broken = tmp_path / "config.json"
     broken.write_text("{", encoding="utf-8")
-    with pytest.raises(ValueError, match="config.json: not JSON"):
+    with pytest.raises(ValueError, match=r"config\.json: not JSON"):
         find_config(str(broken))
     with pytest.raises(ValueError, match="No such file"):
         find_config(str(tmp_path / "none.json"))
