@@ -57,6 +57,7 @@ FROM_SCRATCH = {
     "K159": "as given memory: KV dtype and draft model not stated",
     "K164": f"{_NO_VERSION}; {_NO_SHARE}",
     "K171": f"{_NO_VERSION} (V0 in the notes); 4 of 22 GiB left",
+    "K172": f"{_NO_VERSION} (V0 in the notes); 4 of 22 GiB left",
     "K173": f"{_NO_VERSION} (V0 in the notes); as V0 the logged peak 1.09 is met to 0.01 GiB",
     "K192": f"{_NO_VERSION}; 0.5 of 24 GiB left: 0.2 GiB of error is 40 %",
     "K193": f"{_NO_VERSION}; as K192, same flags, estimate of graphs 0.86",
