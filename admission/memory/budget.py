@@ -1,0 +1,211 @@
+"""One GPU's memory, part by part, and what its KV share comes to: the front door of the room."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from admission.memory.activation import activation_peak
+from admission.memory.arguments import EngineArguments, Resolved, resolve
+from admission.memory.config_json import read_shape
+from admission.memory.constants import MEASURED, Constants
+from admission.memory.estimate import GIB, Estimate
+from admission.memory.formats import dtype_bytes, weight_format
+from admission.memory.gpus import Gpu
+from admission.memory.kv_capacity import KvCapacity, kv_capacity
+from admission.memory.kv_layout import (
+    KvLayout,
+    kv_bytes_per_token,
+    kv_bytes_per_token_total,
+    kv_layout,
+)
+from admission.memory.model_shape import ModelShape, Recurrent, stage_layers
+from admission.memory.overheads import cuda_graphs, cuda_graphs_outside, non_torch
+from admission.memory.weights import Split, weights_per_gpu
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One GPU, in bytes; of several pipeline stages the one with the fewest KV blocks.
+
+    reserved = ceil(total x utilization); kv = reserved - weights - activation - graphs - non_torch.
+    `outside` is left to CUDA's context, NCCL and graphs that are not deducted.
+    """
+
+    total: Estimate
+    reserved: Estimate
+    weights: Estimate
+    activation: Estimate
+    graphs: Estimate
+    non_torch: Estimate
+    kv: Estimate
+    graphs_outside: Estimate
+    stage: int = 0
+
+    @property
+    def outside(self) -> float:
+        """Bytes of the card beyond gpu_memory_utilization."""
+        return self.total.expected - self.reserved.expected
+
+    def parts(self) -> tuple[tuple[str, Estimate], ...]:
+        """Stacked from the bottom they make the card; `Estimate.exact` marks the exact ones."""
+        return (
+            ("weights", self.weights),
+            ("activation", self.activation),
+            ("graphs", self.graphs),
+            ("non_torch", self.non_torch),
+            ("kv", self.kv),
+            ("outside", Estimate.exactly(self.outside)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """Everything the memory model says of one engine; bytes unless the name says otherwise."""
+
+    model: ModelShape
+    engine: Resolved
+    layout: KvLayout
+    budget: Budget
+    bytes_per_token: int  # the whole model at TP 1
+    bytes_per_token_per_gpu: int
+    low: KvCapacity
+    expected: KvCapacity
+    high: KvCapacity
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def capacity_tokens(self) -> Estimate:
+        """Tokens as vLLM's start-up log prints them."""
+        return Estimate(
+            self.low.printed_tokens, self.expected.printed_tokens, self.high.printed_tokens
+        )
+
+    @property
+    def max_concurrency(self) -> Estimate:
+        """The log's "Maximum concurrency" for requests of max_model_len."""
+        return Estimate(self.low.concurrency, self.expected.concurrency, self.high.concurrency)
+
+    @property
+    def misfit(self) -> str:
+        """Why the engine would not start, expected values taken; "" = it fits."""
+        kv_gib, engine = self.budget.kv.expected / GIB, self.engine
+        if kv_gib <= 0:
+            return (
+                f"weights and working memory take {-kv_gib:.2f} GiB per GPU more than the"
+                f" {self.budget.reserved.expected / GIB:.2f} GiB that"
+                f" gpu_memory_utilization {engine.utilization_ratio:g} allows"
+            )
+        needed = self.expected.blocks_per_request * self.layout.block_bytes / GIB
+        if self.expected.concurrency < 1:
+            return (
+                f"one request of max_model_len {engine.max_model_len} needs {needed:.2f} GiB of KV"
+                f" per GPU; {kv_gib:.2f} GiB are available"
+            )
+        return ""
+
+
+def plan_memory(
+    config: Mapping[str, Any] | ModelShape,
+    gpu: Gpu,
+    arguments: EngineArguments,
+    *,
+    available_kv_bytes: float | None = None,
+    constants: Constants = MEASURED,
+) -> MemoryPlan:
+    """The memory plan of one engine; `available_kv_bytes` per GPU skips the prediction of memory.
+
+    ValueError for a config, a name or a value that is not understood.
+    """
+    model = config if isinstance(config, ModelShape) else read_shape(config)
+    engine = resolve(arguments, gpu, model.max_position_tokens, constants)
+    _refuse_uneven_heads(model, engine.tp)
+    split, warning = _split(model, engine)
+    layout = kv_layout(model, engine)
+    budgets = _budgets(model, engine, split, available_kv_bytes)
+    sizes = [len(stage) for stage in stage_layers(len(model.layers), engine.pp)]
+    capacities = [_capacities(layout, engine, b.kv, n) for b, n in zip(budgets, sizes, strict=True)]
+    tightest = min(range(len(budgets)), key=lambda i: capacities[i][1].blocks)
+    low, expected, high = (min(c, key=_blocks) for c in zip(*capacities, strict=True))
+    return MemoryPlan(
+        model=model,
+        engine=engine,
+        layout=layout,
+        budget=budgets[tightest],
+        bytes_per_token=kv_bytes_per_token_total(model, engine),
+        bytes_per_token_per_gpu=kv_bytes_per_token(model, engine),
+        low=low,
+        expected=expected,
+        high=high,
+        warnings=(warning,) if warning else (),
+    )
+
+
+def _split(model: ModelShape, engine: Resolved) -> tuple[Split, str]:
+    """How the weights lie, and what had to be guessed of their format ("" = nothing)."""
+    given = engine.given
+    form, warning = weight_format(given.quantization, model.quantization_config, given.weight_bits)
+    split = Split(
+        engine.tp,
+        engine.pp,
+        form,
+        dtype_bytes(given.dtype),
+        model.max_position_tokens or engine.max_model_len,
+        pads_hidden=engine.gpu.compute_capability < 9.0,  # noqa: PLR2004 -- Marlin below Hopper
+    )
+    return split, warning
+
+
+def _refuse_uneven_heads(model: ModelShape, tp: int) -> None:
+    """A ValueError unless TP divides the attention heads: vLLM would not start."""
+    counts = [x.mixer.heads for x in model.layers if not isinstance(x.mixer, Recurrent)]
+    uneven = next((heads for heads in counts if heads % tp), None)
+    if uneven is not None:
+        raise ValueError(f"tensor_parallel_size {tp} does not divide {uneven} attention heads")
+
+
+def _blocks(capacity: KvCapacity) -> int:
+    return capacity.blocks
+
+
+def _capacities(
+    layout: KvLayout, engine: Resolved, available: Estimate, stage_size: int
+) -> tuple[KvCapacity, KvCapacity, KvCapacity]:
+    """Capacity of a stage of `stage_size` layers at the range's three points."""
+    there = layout.on_stage(stage_size)
+    return (
+        kv_capacity(there, engine, available.low),
+        kv_capacity(there, engine, available.expected),
+        kv_capacity(there, engine, available.high),
+    )
+
+
+def _budgets(
+    model: ModelShape, engine: Resolved, split: Split, available_kv_bytes: float | None
+) -> list[Budget]:
+    """One per pipeline stage."""
+    total_bytes = engine.gpu.total_gib * GIB
+    reserved_bytes = math.ceil(total_bytes * engine.utilization_ratio)
+    peak, outside = activation_peak(model, engine), non_torch(engine)
+    graphs = cuda_graphs(model, engine)
+    budgets = []
+    for stage, weights in enumerate(weights_per_gpu(model, split)):
+        activation = peak.last if stage == engine.pp - 1 else peak.inner
+        spent = weights + activation + graphs + outside
+        kv = spent.subtracted_from(reserved_bytes)
+        if available_kv_bytes is not None:
+            kv = Estimate.exactly(available_kv_bytes)
+        budgets.append(
+            Budget(
+                total=Estimate.exactly(total_bytes),
+                reserved=Estimate.exactly(reserved_bytes),
+                weights=weights,
+                activation=activation,
+                graphs=graphs,
+                non_torch=outside,
+                kv=kv,
+                graphs_outside=cuda_graphs_outside(model, engine),
+                stage=stage,
+            )
+        )
+    return budgets

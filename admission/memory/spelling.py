@@ -1,0 +1,29 @@
+"""Names that users type: how they are compared, and what an unknown one is answered with."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UnknownNameError(ValueError):
+    """A name outside the known ones; the message gives the nearest of them."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+        names = list(known)
+        self.nearest = nearest(name, names)
+        listed = ", ".join(names) if len(names) <= 40 else f"{len(names)} names"  # noqa: PLR2004
+        super().__init__(f"unknown {what} {name!r}; nearest known: {self.nearest}; known: {listed}")
+
+
+def plain(name: str) -> str:
+    """Lower case without blanks, dashes, underscores and dots: how names are compared."""
+    return "".join(c for c in name.lower() if c.isalnum() or c == "+")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name most like `name`; shared beginnings count, so that "H80" finds "H100"."""
+    wanted = plain(name)
+
+    def likeness(candidate: str) -> float:
+        return difflib.SequenceMatcher(None, wanted, plain(candidate)).ratio()
+
+    return max(known, key=likeness)

@@ -1,0 +1,29 @@
+"""The tower beside a language model that reads images: how many parameters it adds."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def vision_parameters(config: Mapping[str, Any]) -> int:
+    """Parameters of the image encoder and its projector; 0 for text-only models.
+
+    `vision_parameters` (the catalogue's own key) states them; else a transformer is counted from
+    `vision_config`: layers x (4 h^2 + 2 h i), patches p^2 x 3 x h, and h x text hidden to project.
+    """
+    stated = config.get("vision_parameters")
+    if isinstance(stated, int):
+        return stated
+    vision = config.get("vision_config")
+    if not isinstance(vision, Mapping):
+        return 0
+    hidden = _first(vision, "hidden_size", "embed_dim", "width")
+    layers = _first(vision, "num_hidden_layers", "depth", "num_layers", "layers")
+    inner = _first(vision, "intermediate_size") or 4 * hidden
+    patch = _first(vision, "patch_size", "spatial_patch_size") or 14
+    text = config.get("text_config")
+    out = _first(text if isinstance(text, Mapping) else config, "hidden_size")
+    return layers * (4 * hidden**2 + 2 * hidden * inner) + 3 * patch**2 * hidden + hidden * out
+
+
+def _first(config: Mapping[str, Any], *keys: str) -> int:
+    return next((int(config[key]) for key in keys if isinstance(config.get(key), int)), 0)

@@ -1,0 +1,1 @@
+"""Capacity planning: what `sluice plan` reads and prints. Needs no vLLM, Ray or torch."""
