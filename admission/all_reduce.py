@@ -1,14 +1,12 @@
 """Seconds of one all-reduce by message size and ranks, for GPUs with and without NVLink.
 
 Tables hold measured points; between two of them time is a power of the size (a straight line on
-log-log paper), below the first it is the first (latency), above the last it grows as the last
-stretch did, and at least with the size.
+log-log paper), below the first it is the first (latency), above the last it grows with the size.
 """
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from admission.gpus import Link
 
@@ -99,17 +97,37 @@ class AllReduce:
     def __init__(self, link: Link, ranks: int) -> None:
         if ranks < 1:
             raise ValueError(f"ranks must be 1 or more, not {ranks}")
-        self._ranks = ranks
-        points = _points(_TABLES[link], ranks) if ranks > 1 else ()
-        self._sizes = [size * ELEMENT_BYTES for size, _ in points]
-        # a larger message measured faster than a smaller one is noise
-        self._times_s = list(accumulate((ms / 1e3 for _, ms in points), max))
-        self._slopes = _slopes(self._sizes, self._times_s)
+        table = _TABLES[link]
+        self._parts = [
+            (share, _Curve(table[column])) for column, share in _columns(ranks, tuple(table))
+        ]
 
     def seconds(self, message_bytes: float) -> float:
         """Seconds to sum a message of so many bytes over all ranks; 0 for nothing to sum."""
-        if self._ranks == 1 or message_bytes <= 0:
+        if message_bytes <= 0:
             return 0.0
+        total_s = 0.0
+        for share, curve in self._parts:
+            total_s += share * curve.seconds(message_bytes)
+        return total_s
+
+
+class _Curve:
+    """One column of a table."""
+
+    def __init__(self, points: _Points) -> None:
+        self._sizes = [size * ELEMENT_BYTES for size, _ in points]
+        # a larger message measured faster than a smaller one is noise
+        self._times_s = list(accumulate((ms / 1e3 for _, ms in points), max))
+        self._slopes = [
+            math.log(after / before) / math.log(larger / size)
+            for (size, before), (larger, after) in pairwise(
+                zip(self._sizes, self._times_s, strict=True)
+            )
+        ] + [1.0]
+
+    def seconds(self, message_bytes: float) -> float:
+        """Seconds for a message of at least one byte."""
         sizes = self._sizes
         if message_bytes <= sizes[0]:
             return self._times_s[0]
@@ -118,26 +136,16 @@ class AllReduce:
         return self._times_s[at] * ratio
 
 
-def _points(table: dict[int, _Points], ranks: int) -> Sequence[tuple[int, float]]:
-    """The column of so many ranks; between columns linear in ranks, beyond 8 in proportion."""
-    if ranks in table:
-        return table[ranks]
-    low = max((known for known in table if known < ranks))
-    above = [known for known in table if known > ranks]
-    if not above:
-        return [(size, ms * ranks / low) for size, ms in table[low]]
-    high = min(above)
+def _columns(ranks: int, known: tuple[int, ...]) -> list[tuple[int, float]]:
+    """Columns to add up and the share of each: linear in ranks between two, beyond 8 in proportion.
+
+    A ring takes 2 (n - 1) turns.
+    """
+    if ranks == 1:
+        return []
+    low = max(column for column in known if column <= ranks)
+    if low in (ranks, max(known)):
+        return [(low, ranks / low)]
+    high = min(column for column in known if column > ranks)
     share = (ranks - low) / (high - low)
-    return [
-        (size, one + (other - one) * share)
-        for (size, one), (_, other) in zip(table[low], table[high], strict=True)
-    ]
-
-
-def _slopes(sizes: Sequence[int], times_s: Sequence[float]) -> list[float]:
-    """Exponent of the stretch that begins at each point; the last is at least 1."""
-    slopes = [
-        math.log(after / before) / math.log(larger / size)
-        for size, larger, before, after in zip(sizes, sizes[1:], times_s, times_s[1:], strict=False)
-    ]
-    return [*slopes, max(1.0, slopes[-1])] if slopes else []
+    return [(low, 1 - share), (high, share)]

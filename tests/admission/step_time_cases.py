@@ -12,7 +12,7 @@ from admission.step_time import ComputeShape, Deployment, StepContents, StepMode
 
 FILE = Path(__file__).parent / "data" / "step_time_cases.csv"
 
-# From the models' config.json: layers, hidden, heads, KV heads, head size, intermediate, vocabulary.
+# By config.json: layers, hidden, heads, KV heads, head size, intermediate, vocabulary.
 SHAPES = {
     "Qwen2.5-1.5B": ComputeShape(28, 1536, 12, 2, 128, 8960, 151936),
     "Qwen2.5-14B": ComputeShape(48, 5120, 40, 8, 128, 13824, 152064),
@@ -23,6 +23,15 @@ SHAPES = {
     "Qwen3.6-27B": ComputeShape(64, 5120, 24, 4, 256, 17408, 248320, kv_layers=16),
     "Yi-34B": ComputeShape(60, 7168, 56, 8, 128, 20480, 64000),
 }
+
+NUMBERS = (
+    "sequences",
+    "prompt_tokens",
+    "cached_tokens",
+    "output_tokens",
+    "batched_tokens",
+    "context_tokens",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +97,3 @@ def _modelled(row: dict[str, str]) -> float:
         case "steady":
             return steady(model, mix, sequences=sequences).tpot_s
     raise ValueError(row["kind"])
-
-
-NUMBERS = (
-    "sequences",
-    "prompt_tokens",
-    "cached_tokens",
-    "output_tokens",
-    "batched_tokens",
-    "context_tokens",
-)
