@@ -149,17 +149,20 @@ def _robust(terms: _Floats, elapsed: _Floats, known_s: _Floats) -> _Floats:
 
 
 def _errors(modelled: _Floats, elapsed: _Floats, least: float) -> _Floats:
-    return (elapsed - modelled) / np.maximum(modelled, least)
+    errors: _Floats = (elapsed - modelled) / np.maximum(modelled, least)
+    return errors
 
 
 def _trust(errors: _Floats, turn: int) -> _Floats:
     """Weight of each record, 0 to 1: at first Huber's, which never gives one up, then Tukey's."""
     spread = max(1.4826 * float(np.median(np.abs(errors))), 1e-9)
     distance = np.abs(errors) / spread
+    trust: _Floats
     if turn < ROUNDS:
-        return HUBER / np.maximum(distance, HUBER)
-    inside: _Floats = np.maximum(0.0, 1 - (distance / TUKEY) ** 2) ** 2
-    return inside
+        trust = HUBER / np.maximum(distance, HUBER)
+    else:
+        trust = np.maximum(0.0, 1 - (distance / TUKEY) ** 2) ** 2
+    return trust
 
 
 def _non_negative(terms: _Floats, seconds: _Floats) -> _Floats:
@@ -168,7 +171,8 @@ def _non_negative(terms: _Floats, seconds: _Floats) -> _Floats:
     sizes[sizes == 0] = 1.0
     scaled = terms / sizes
     gram, projected = scaled.T @ scaled, scaled.T @ seconds
-    best, least = np.zeros(terms.shape[1]), 0.0
+    best: _Floats = np.zeros(terms.shape[1])
+    least = 0.0
     for count in range(terms.shape[1], 0, -1):
         for chosen in map(list, combinations(range(terms.shape[1]), count)):
             part = np.linalg.lstsq(gram[np.ix_(chosen, chosen)], projected[chosen], rcond=None)[0]
@@ -176,9 +180,10 @@ def _non_negative(terms: _Floats, seconds: _Floats) -> _Floats:
             if part.min() >= 0 and gain < least:
                 best, least = np.zeros(terms.shape[1]), gain
                 best[chosen] = part
-                if count == terms.shape[1]:  # nothing had to be cut off: no subset is better
-                    return best / sizes
-    return best / sizes
+        if count == terms.shape[1] and best.any():
+            break  # nothing had to be cut off: no subset is better
+    best /= sizes
+    return best
 
 
 def _result(

@@ -21,6 +21,10 @@ class Mix:
     output_tokens: int
     batched_tokens: int = 2048  # vLLM's default below 70 GiB of GPU memory
 
+    def __post_init__(self) -> None:
+        if min(self.prompt_tokens, self.output_tokens, self.batched_tokens) < 1:
+            raise ValueError(f"a mix needs at least one token of each kind: {self}")
+
 
 @dataclass(frozen=True, slots=True)
 class Steady:
@@ -71,7 +75,7 @@ def steady(model: StepModel, mix: Mix, *, sequences: int) -> Steady:
         -(-mix.prompt_tokens // chunks),
         mix.prompt_tokens * (chunks - 1) // 2 // chunks,
     )
-    chunk_s = model.step(with_chunk).total_s if mix.prompt_tokens else decode_s
+    chunk_s = model.step(with_chunk).total_s
     needed = batch * chunks / mix.output_tokens
     ratio = min(1.0, needed)
     tpot_s = (1 - ratio) * decode_s + ratio * chunk_s

@@ -59,7 +59,7 @@ def test_longer_contexts_leave_fewer_sequences() -> None:
 
 
 def test_a_prompt_is_computed_chunk_by_chunk_beside_the_decodes() -> None:
-    model, mix = engine(), Mix(prompt_tokens=3000, output_tokens=0, batched_tokens=1024)
+    model, mix = engine(), Mix(prompt_tokens=3000, output_tokens=1, batched_tokens=1024)
     by_hand = sum(
         model.step(StepContents(prefill_tokens=chunk, prefill_context_tokens=done)).total_s
         for chunk, done in ((1024, 0), (1024, 1024), (952, 2048))
@@ -69,14 +69,19 @@ def test_a_prompt_is_computed_chunk_by_chunk_beside_the_decodes() -> None:
 
 
 def test_a_cached_prefix_costs_attention_only() -> None:
-    mix = Mix(prompt_tokens=100, output_tokens=0)
+    mix = Mix(prompt_tokens=100, output_tokens=1)
     long = prefill_s(engine(), mix, cached_tokens=30_000)
-    assert prefill_s(engine(), mix) < long < prefill_s(engine(), Mix(30_100, 0)) / 5
+    assert prefill_s(engine(), mix) < long < prefill_s(engine(), Mix(30_100, 1)) / 5
 
 
 def test_a_full_batch_of_decodes_still_leaves_a_token_for_prompts() -> None:
     mix = Mix(prompt_tokens=3, output_tokens=10, batched_tokens=16)
     assert prefill_s(engine(), mix, sequences=64) < math.inf
+
+
+def test_a_mix_without_tokens_is_the_callers_bug() -> None:
+    with pytest.raises(ValueError, match="at least one token"):
+        Mix(prompt_tokens=0, output_tokens=10)
 
 
 @given(st.integers(1, 200), st.integers(1, 8000), st.integers(1, 2000))
