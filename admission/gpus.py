@@ -35,8 +35,9 @@ def _gpu(
     return GpuSpeeds(gb_per_s * 1e9, tflop_per_s * 1e12, link, native_fp8=native_fp8)
 
 
-# NVIDIA's data sheets and architecture papers. Only the A10's, the A10G's and the L40S's link have
-# been looked at by anyone here; the other PCIe 4 cards take the L40S table (assumed).
+# NVIDIA's data sheets and architecture papers.
+# Only the L40S and the RTX PRO 6000 have measured links: every other PCIe card, the A10 too, takes
+# the table of its generation (assumed).
 GPU_SPEEDS = {
     "A10": _gpu(600, 125),
     "A10G": _gpu(600, 70),

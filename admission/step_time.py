@@ -17,7 +17,8 @@ from admission.gpus import GpuSpeeds, Link
 # two models on an A10: Qwen3-8B-AWQ 14.0 ms and Qwen2.5-1.5B 8.7 ms a token.
 BANDWIDTH_RATIO = 0.85
 # Share of the data sheet's FP16 rate in large products: 231 of 312 TFLOP/s, the FP16 side of the
-# Marlin sweep on an A100 in vllm#2497. INT8 and native FP8 are taken alike (assumed).
+# Marlin sweep in vllm#2497 (card not named; an A100 by its rates). INT8 and native FP8 are taken
+# alike (assumed).
 COMPUTE_RATIO = 0.74
 # The same with weights that are widened in registers first (Marlin: INT4, FP8 on Ampere). Fitted to
 # a 7,000-token prompt of Qwen3-8B-AWQ on an A10 in 1.405 s. In vllm#2497 the first Marlin kernel
