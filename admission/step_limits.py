@@ -1,0 +1,163 @@
+"""What an engine's step times mean for users: TPOT, TTFT, and the rates that keep them.
+
+Everything here is a mean-value argument on `StepModel`; what it leaves out is said at each
+function. Sequences are those of one engine; with pipeline stages they split into as many batches.
+"""
+
+import math
+from dataclasses import dataclass
+
+from admission.step_time import StepContents, StepModel
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """Requests of one kind: `prompt_tokens` to compute (not cached), then `output_tokens`.
+
+    `batched_tokens` is vLLM's max_num_batched_tokens: decodes come first, prompts get the rest.
+    """
+
+    prompt_tokens: int
+    output_tokens: int
+    batched_tokens: int = 2048  # vLLM's default below 70 GiB of GPU memory
+
+    def __post_init__(self) -> None:
+        if min(self.prompt_tokens, self.output_tokens, self.batched_tokens) < 1:
+            raise ValueError(f"a mix needs at least one token of each kind: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """An engine that always decodes so many sequences and computes the prompts that replace them.
+
+    `chunk_steps_ratio` of its steps carry a chunk of a prompt and take `chunk_step_s`, the others
+    `decode_step_s`; `tpot_s` is their mean. At ratio 1 prompts bind: no more sequences are kept.
+    """
+
+    rate_per_s: float
+    tpot_s: float
+    decode_step_s: float
+    chunk_step_s: float
+    chunk_steps_ratio: float
+
+
+def decode_tpot_s(model: StepModel, *, sequences: int, context_tokens: int) -> float:
+    """Seconds per token with so many sequences of `context_tokens` each and no prompts between."""
+    batch = _batch(model, sequences)
+    return model.step(StepContents(batch, batch * context_tokens)).total_s
+
+
+def most_decodes(model: StepModel, *, tpot_s: float, context_tokens: int, at_most: int) -> int:
+    """Most sequences that keep TPOT within `tpot_s`, no prompts between; 0 = not even one."""
+    low, high = 0, at_most
+    while low < high:
+        middle = (low + high + 1) // 2
+        taken = decode_tpot_s(model, sequences=middle, context_tokens=context_tokens)
+        low, high = (middle, high) if taken <= tpot_s else (low, middle - 1)
+    return low
+
+
+def steady(model: StepModel, mix: Mix, *, sequences: int) -> Steady:
+    """Rate and TPOT with `sequences` always decoding.
+
+    Each lives o steps and, before, c = ceil(prompt / chunk) steps carry its chunks, so n sequences
+    need a share f = n c / o of all steps (Little's law): TPOT = (1 - f) t_decode + f t_chunk and
+    rate = n / (o TPOT). Where f > 1 every step carries a chunk and rate = 1 / (c t_chunk). One
+    prompt at a time shares the chunk; contexts are at their mean.
+    """
+    batch, stages = _batch(model, sequences), model.deployment.pipeline_parallel
+    context = batch * (mix.prompt_tokens + mix.output_tokens // 2)
+    decode_s = model.step(StepContents(batch, context)).total_s
+    chunks = _chunks(mix, batch)
+    with_chunk = StepContents(
+        batch,
+        context,
+        -(-mix.prompt_tokens // chunks),
+        mix.prompt_tokens * (chunks - 1) // 2 // chunks,
+    )
+    chunk_s = model.step(with_chunk).total_s
+    needed = batch * chunks / mix.output_tokens
+    ratio = min(1.0, needed)
+    tpot_s = (1 - ratio) * decode_s + ratio * chunk_s
+    rate = batch / (mix.output_tokens * tpot_s) if needed <= 1 else 1 / (chunks * chunk_s)
+    return Steady(stages * rate, tpot_s, decode_s, chunk_s, ratio)
+
+
+def most_steady(model: StepModel, mix: Mix, *, tpot_s: float, at_most: int) -> int:
+    """Most sequences always decoding, prompts in between, with mean TPOT within the bound."""
+    low, high = 0, min(at_most, mix.batched_tokens - 1)
+    while low < high:
+        middle = (low + high + 1) // 2
+        now = steady(model, mix, sequences=middle)
+        kept = now.tpot_s <= tpot_s and now.chunk_steps_ratio < 1
+        low, high = (middle, high) if kept else (low, middle - 1)
+    return low
+
+
+def prefill_s(model: StepModel, mix: Mix, *, sequences: int = 0, cached_tokens: int = 0) -> float:
+    """Seconds of the steps that compute one prompt, chunk by chunk, beside so many decodes.
+
+    TTFT of an engine with nothing else in line, without the front end's milliseconds.
+    """
+    batch = _batch(model, sequences)
+    context = batch * (mix.prompt_tokens + cached_tokens + mix.output_tokens // 2)
+    room = _room(mix, batch)
+    total_s, done = 0.0, 0
+    while done < mix.prompt_tokens:
+        chunk = min(room, mix.prompt_tokens - done)
+        step = StepContents(batch, context, chunk, cached_tokens + done)
+        total_s += model.step(step).total_s
+        done += chunk
+    return total_s
+
+
+def prefill_tokens_per_s(model: StepModel, mix: Mix, *, sequences: int = 0) -> float:
+    """Prompt tokens a second when every step carries a chunk, beside so many decodes.
+
+    Pipeline stages work on as many prompts at once.
+    """
+    seconds = prefill_s(model, mix, sequences=sequences)
+    return model.deployment.pipeline_parallel * mix.prompt_tokens / seconds
+
+
+def ttft_s(
+    model: StepModel, mix: Mix, *, rate_per_s: float, sequences: int, share: float = 0.95
+) -> float:
+    """TTFT that a `share` of requests keeps at that arrival rate; inf where prompts pile up.
+
+    Prompts are one line served in order, S = `prefill_s` each, arriving at random (M/D/1): one
+    waits with chance rho = rate x S, and then S / (2 (1 - rho)) on average, exponentially.
+    """
+    service_s = prefill_s(model, mix, sequences=sequences)
+    busy = rate_per_s * service_s / model.deployment.pipeline_parallel
+    if busy >= 1:
+        return math.inf
+    late = max(1.0, busy / (1 - share))
+    return service_s + math.log(late) * service_s / (2 * (1 - busy))
+
+
+def most_prefills_per_s(
+    model: StepModel, mix: Mix, *, ttft_bound_s: float, sequences: int, share: float = 0.95
+) -> float:
+    """Highest arrival rate at which that share keeps TTFT within the bound; 0 = none does."""
+    low = 0.0
+    high = prefill_tokens_per_s(model, mix, sequences=sequences) / mix.prompt_tokens
+    for _ in range(40):
+        middle = (low + high) / 2
+        taken = ttft_s(model, mix, rate_per_s=middle, sequences=sequences, share=share)
+        low, high = (middle, high) if taken <= ttft_bound_s else (low, middle)
+    return low
+
+
+def _batch(model: StepModel, sequences: int) -> int:
+    """Sequences of one step: stages work on as many batches at once."""
+    return -(-sequences // model.deployment.pipeline_parallel)
+
+
+def _room(mix: Mix, batch: int) -> int:
+    """Prompt tokens that fit into a step beside the decodes; at least one."""
+    return max(1, mix.batched_tokens - batch)
+
+
+def _chunks(mix: Mix, batch: int) -> int:
+    return max(1, -(-mix.prompt_tokens // _room(mix, batch)))
