@@ -14,7 +14,7 @@ CODE := admission serve loadtests tests
 # A `kill -9` of make must not leave the gateway behind; Linux tells the child when its parent ends.
 WITH_MAKE := $(if $(shell command -v setpriv),setpriv --pdeathsig TERM --)
 
-.PHONY: help setup environment serve test check bench lock format clean
+.PHONY: help setup environment serve test check lint bench lock format clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
@@ -31,12 +31,14 @@ serve: setup ## start the gateway (CONFIG=configs/smollm2-cpu.yaml PORT=8000); C
 test: setup ## every test: the fast ones, then the live ones on a real engine
 	@$(BIN)/pytest $(PYTEST_ARGS)
 
-check: environment ## format, lint, types, import contracts, fast tests: seconds, no engine
+check: lint ## format, lint, types, import contracts, fast tests: seconds, no engine
+	@$(BIN)/pytest -q $(FAST)
+
+lint: environment
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/ruff check $(CODE)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/pytest -q $(FAST)
 
 bench: setup ## measure, and write the tables of the README into bench-results/
 	@$(BIN)/python -m tests.bench.run
