@@ -150,7 +150,7 @@ def main() -> None:
             stream = arrivals(args.overload * per_s, args.seconds, seed=11)
         with running(admission) as gateway:
             rows.append(_row(name, gateway, asyncio.run(play(gateway.url, stream))))
-            print(f"  {name}: done", file=sys.stderr)
+            print("  " + " | ".join(rows[-1]), file=sys.stderr)  # a run cut short is not lost
     print(f"{args.overload:g}x what passes ({per_s:.1f} requests/s), {args.seconds:g} s\n")
     print(table(_HEAD, rows))
 
