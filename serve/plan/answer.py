@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from admission.advice import advise
 from admission.join import other_link, speeds_of
 from admission.layouts import Layout, best, layouts, nearest_fit, reason, weights_name
 from admission.memory.budget import MemoryPlan
@@ -138,7 +139,8 @@ def _layout(layout: Layout, chosen: Layout | None) -> dict[str, Any]:
 def _recommended(chosen: Layout, found: list[Layout]) -> dict[str, Any]:
     if chosen.plan is None:
         return {}
-    engine = _engine(chosen.plan)
+    advice = advise(chosen.plan)
+    engine = _engine(advice.plan) | {"max_num_seqs": advice.max_num_seqs}
     names = [
         "tensor_parallel_size",
         "pipeline_parallel_size",
@@ -153,6 +155,13 @@ def _recommended(chosen: Layout, found: list[Layout]) -> dict[str, Any]:
         "replicas": chosen.replicas,
         "reason": reason(chosen, found),
         "engine_args": {name: engine[name] for name in names},
+        "admission": {
+            "ttft_deadline_s": advice.ttft_deadline_s,
+            "prefill_backlog_max_tokens": advice.prefill_backlog_max_tokens,
+        },
+        "sustained_concurrency": _range(advice.plan.load.sustained),
+        "sustained_rate_per_s": _rounded(advice.plan.load.rate_per_s),
+        "no_effect": list(advice.idle),
     }
 
 

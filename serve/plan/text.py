@@ -2,6 +2,7 @@
 
 import textwrap
 
+from admission.advice import advise
 from admission.join import other_link
 from admission.layouts import best, layouts, reason, weights_name
 from admission.memory.estimate import GIB, Estimate
@@ -23,6 +24,7 @@ def text(plan: Plan) -> str:
         _context(plan),
         _layouts(plan),
         _rule(plan),
+        _advice(plan),
     )
     return "\n\n".join("\n".join(lines) for lines in sections if lines)
 
@@ -152,6 +154,26 @@ def _rule(plan: Plan) -> list[str]:
         shown = f"{line.model:.1f}" if line.unit else f"{line.model:.0f}"
         lines.append(f"  {what:<21}{line.rule:>8.0f}{shown:>9}  {line.why}".rstrip())
     return lines
+
+
+def _advice(plan: Plan) -> list[str]:
+    """Arguments for the best layout; nothing where nothing fits."""
+    chosen = best(layouts(plan.question))
+    if chosen is None or chosen.plan is None:
+        return []
+    advice = advise(chosen.plan)
+    engine = advice.plan.memory.engine
+    return [
+        f"RECOMMENDED: {chosen.name}, {chosen.weights}; {_sustained(advice.plan.load)}",
+        f"  tensor_parallel_size: {engine.tp}",
+        f"  gpu_memory_utilization: {engine.utilization_ratio:g}",
+        f"  max_model_len: {engine.max_model_len}",
+        f"  max_num_seqs: {advice.max_num_seqs}",
+        f"  max_num_batched_tokens: {advice.max_num_batched_tokens}",
+        f"  admission.ttft_deadline_s: {advice.ttft_deadline_s:g}",
+        f"  admission.prefill_backlog_max_tokens: {advice.prefill_backlog_max_tokens}",
+        *_wrapped(*advice.idle),
+    ]
 
 
 def _wrapped(*paragraphs: str) -> list[str]:

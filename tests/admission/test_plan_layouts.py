@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from admission.advice import advise
 from admission.layouts import best, layouts, nearest_fit, reason
 from admission.plan import make_plan
 from admission.rule_of_thumb import rule_of_thumb
@@ -60,3 +61,18 @@ def test_the_whiteboard_sum_gives_77_and_the_model_gives_more_by_kv_and_less_wit
     assert [lines[what].rule for what in told] == [192, 18, 20, 154, 2, 77]
     assert lines["per request"].model == pytest.approx(1.074, abs=0.001)
     assert lines["at once, by KV"].model > 77 > lines["at once, within SLO"].model
+
+
+def test_the_advised_step_never_carries_less_and_leaves_slots_for_what_is_carried() -> None:
+    for tp in (8, 4, 2):
+        plan = make_plan(eight_a10(tp=tp))
+        advice = advise(plan)
+        assert (advice.plan.load.rate_per_s or 0) >= (plan.load.rate_per_s or 0)
+        each = advice.plan.load.sustained.expected / plan.question.replicas
+        assert advice.max_num_seqs >= each
+        assert advice.prefill_backlog_max_tokens >= advice.max_num_batched_tokens
+
+
+def test_settings_that_never_take_effect_are_named_with_their_sum() -> None:
+    question = eight_a10(tp=8, workload="code")
+    assert any("of the cache" in told for told in advise(make_plan(question)).idle)
