@@ -97,17 +97,21 @@ def most_steady(model: StepModel, mix: Mix, *, tpot_s: float, at_most: int) -> i
 def prefill_s(model: StepModel, mix: Mix, *, sequences: int = 0, cached_tokens: int = 0) -> float:
     """Seconds of the steps that compute one prompt, chunk by chunk, beside so many decodes.
 
-    TTFT of an engine with nothing else in line, without the front end's milliseconds.
+    TTFT of an engine with nothing else in line, without the front end's milliseconds. A step's
+    time grows in proportion to what was computed before its chunk, so the full chunks count as
+    many times the one in their middle.
     """
     batch = _batch(model, sequences)
     context = batch * (mix.prompt_tokens + cached_tokens + mix.output_tokens // 2)
     room = _room(mix, batch)
-    total_s, done = 0.0, 0
-    while done < mix.prompt_tokens:
-        chunk = min(room, mix.prompt_tokens - done)
-        step = StepContents(batch, context, chunk, cached_tokens + done)
-        total_s += model.step(step).total_s
-        done += chunk
+    full, rest = divmod(mix.prompt_tokens, room)
+    total_s = 0.0
+    if full:
+        before = cached_tokens + (full - 1) * room // 2
+        total_s += full * model.step(StepContents(batch, context, room, before)).total_s
+    if rest:
+        last = StepContents(batch, context, rest, cached_tokens + full * room)
+        total_s += model.step(last).total_s
     return total_s
 
 

@@ -4,12 +4,14 @@ import argparse
 import importlib
 from pathlib import Path
 
+from serve.plan.flags import add_plan
+
 _DEFAULT_PROFILE = Path(__file__).resolve().parents[1] / "configs" / "smollm2-cpu.yaml"
 _PORTS = range(1, 65_536)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one subcommand; the exit code is CONTRACTS': 0 good, 2 bad arguments, 4 not serving."""
+    """Runs one subcommand; exit codes are CONTRACTS': 0 good, 1 no, 2 bad arguments, 4 down."""
     args = _parser().parse_args(arguments)
     return int(importlib.import_module(args.module).main(args))
 
@@ -22,6 +24,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_serve(commands)
     _add_check_config(commands)
+    add_plan(commands)
     return parser
 
 

@@ -1,0 +1,236 @@
+"""How many requests an engine carries, by its four limits, and which of them binds.
+
+    kv       usable blocks / blocks of a whole request (prompt and answer)
+    slots    max_num_seqs
+    prefill  most sequences whose arrivals keep TTFT: M/D/1 on the prompt line (`step_limits`)
+    decode   most sequences that keep TPOT, with the prompts that replace them in between
+
+The smallest binds. Times are means of a prior (`step_time`), not measurements.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from admission.gpus import Link
+from admission.join import other_link, step_model
+from admission.memory.arguments import EngineArguments
+from admission.memory.budget import MemoryPlan, plan_memory
+from admission.memory.estimate import Estimate
+from admission.memory.gpus import Gpu
+from admission.memory.kv_capacity import KvCapacity, blocks_per_request
+from admission.memory.model_shape import ModelShape
+from admission.slo import Slo
+from admission.step_limits import Mix, most_steady, prefill_s, steady, ttft_s
+from admission.step_time import StepModel
+from admission.workload import Workload
+
+LIMITS = ("kv", "slots", "prefill", "decode")
+CONTEXTS_TOKENS = (2048, 4096, 8192, 16_384, 32_768)
+_Number = TypeVar("_Number", int, float)
+_MOST_SEQUENCES = 4096  # where a search ends; more than any max_num_seqs in use
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Everything a plan is asked for. `gpus` cards of one server carry gpus / (TP x PP) engines."""
+
+    model: ModelShape
+    gpu: Gpu
+    gpus: int
+    arguments: EngineArguments
+    workload: Workload
+    slo: Slo
+    available_kv_bytes: float | None = None  # per GPU; None = predicted
+
+    @property
+    def replicas(self) -> int:
+        """Engines side by side; ValueError unless the GPUs split evenly."""
+        ranks = self.arguments.tensor_parallel_size * self.arguments.pipeline_parallel_size
+        if ranks < 1 or self.gpus < ranks or self.gpus % ranks:
+            raise ValueError(
+                f"{self.gpus} GPUs do not split into engines of {ranks} (TP x PP); "
+                f"give --gpus a multiple of {ranks}"
+            )
+        return self.gpus // ranks
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Requests at once and their rate, all replicas together; None = speed of the card unknown."""
+
+    concurrency: int | None
+    rate_per_s: float | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What one workload comes to on one server."""
+
+    limits: Mapping[str, Limit]
+    kv: Estimate  # requests at once by KV alone
+    sustained: Estimate
+    rate_per_s: float | None
+
+    @property
+    def binding(self) -> str:
+        """The limit with the fewest requests; the first of `LIMITS` where several have as few."""
+        return min(LIMITS, key=lambda name: _or_inf(self.limits[name].concurrency))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The answer: memory of one GPU, and the load all replicas carry together."""
+
+    question: Question
+    memory: MemoryPlan
+    load: Load
+    other_link: Load | None  # the same on the assumed switched link; None = link measured or unused
+
+    @property
+    def misfit(self) -> str:
+        """Why it does not fit; "" = it does."""
+        longest, needed = self.memory.engine.max_model_len, self.question.workload.total_tokens
+        if self.memory.misfit or needed <= longest:
+            return self.memory.misfit
+        return f"requests of {needed} tokens are longer than max_model_len {longest}"
+
+
+def make_plan(question: Question) -> Plan:
+    """The plan; ValueError for arguments that no engine would take."""
+    replicas = question.replicas
+    memory = plan_memory(
+        question.model,
+        question.gpu,
+        question.arguments,
+        available_kv_bytes=question.available_kv_bytes,
+    )
+    expected = _load(question, memory, question.workload, None)
+    link = other_link(question.gpu) if memory.engine.tp > 1 else None
+    if link is None:
+        return Plan(question, memory, _times(expected, replicas), None)
+    faster = _load(question, memory, question.workload, link)
+    most = max(expected.sustained.high, faster.sustained.high)
+    expected = replace(expected, sustained=replace(expected.sustained, high=most))
+    return Plan(question, memory, _times(expected, replicas), _times(faster, replicas))
+
+
+def over_context(plan: Plan) -> list[tuple[int, Load]]:
+    """The load for requests of each length that max_model_len allows, answers as in the plan."""
+    question, longest = plan.question, plan.memory.engine.max_model_len
+    return [
+        (tokens, _times(_load(question, plan.memory, made, None), question.replicas))
+        for tokens in CONTEXTS_TOKENS
+        if tokens <= longest
+        for made in (question.workload.of_length(tokens),)
+    ]
+
+
+def requests_by_kv(memory: MemoryPlan, capacity: KvCapacity, tokens: int) -> int:
+    """Whole requests of so many tokens that one engine's cache holds; 0 beyond max_model_len."""
+    engine = memory.engine
+    if tokens > engine.max_model_len:
+        return 0
+    sized = replace(engine, max_model_len=tokens)
+    needed = sum(blocks_per_request(page, sized) for page in memory.layout.groups)
+    return capacity.usable_blocks // needed
+
+
+def _load(question: Question, memory: MemoryPlan, workload: Workload, link: Link | None) -> Load:
+    """The limits of one engine."""
+    model, engine = step_model(memory, link), memory.engine
+    low, middle, high = (
+        requests_by_kv(memory, capacity, workload.total_tokens)
+        for capacity in (memory.low, memory.expected, memory.high)
+    )
+    mix = Mix(workload.isl_tokens, workload.osl_tokens, engine.max_batched_tokens)
+    blocks = f"{memory.expected.usable_blocks} blocks, {workload.total_tokens} tokens a request"
+    limits = {
+        "kv": _limit(model, mix, middle, blocks),
+        "slots": _limit(model, mix, engine.max_sequences, "max_num_seqs"),
+        "prefill": _prefill(model, mix, question.slo),
+        "decode": _decode(model, mix, question.slo),
+    }
+    others = min(_or_inf(limits[name].concurrency) for name in LIMITS[1:])
+    sustained = Estimate(*(min(kv, others) for kv in (low, middle, high)))
+    rate = _limit(model, mix, int(sustained.expected), "").rate_per_s
+    return Load(limits, Estimate(low, middle, high), sustained, rate)
+
+
+def _limit(model: StepModel | None, mix: Mix, sequences: int, note: str) -> Limit:
+    """So many sequences, and the rate at which they come and go."""
+    if model is None:
+        return Limit(sequences, None, note)
+    if sequences < 1:
+        return Limit(0, 0.0, note)
+    return Limit(sequences, steady(model, mix, sequences=sequences).rate_per_s, note)
+
+
+def _unknown() -> Limit:
+    return Limit(None, None, "speed of this card is not known")
+
+
+def _prefill(model: StepModel | None, mix: Mix, slo: Slo) -> Limit:
+    """Most sequences whose arrivals the prompt line takes within the TTFT bound."""
+    if model is None:
+        return _unknown()
+    if slo.ttft_s == math.inf:
+        return _limit(model, mix, _cap(mix), "no TTFT bound given")
+
+    def kept(sequences: int) -> bool:
+        now = steady(model, mix, sequences=sequences)
+        taken_s = ttft_s(
+            model, mix, rate_per_s=now.rate_per_s, sequences=sequences, share=slo.ttft_share
+        )
+        return now.chunk_steps_ratio < 1 and taken_s <= slo.ttft_s
+
+    found = _largest(kept, _cap(mix))
+    alone_s = prefill_s(model, mix)
+    return _limit(model, mix, found, f"a prompt alone takes {alone_s:.2f} s")
+
+
+def _decode(model: StepModel | None, mix: Mix, slo: Slo) -> Limit:
+    """Most sequences whose mean TPOT keeps the bound, prompts in between."""
+    if model is None:
+        return _unknown()
+    found = most_steady(model, mix, tpot_s=slo.tpot_s, at_most=_cap(mix))
+    at = steady(model, mix, sequences=max(1, found))
+    note = f"TPOT {at.tpot_s * 1e3:.0f} ms; a step with a prompt {at.chunk_step_s * 1e3:.0f} ms"
+    return _limit(model, mix, found, note)
+
+
+def _cap(mix: Mix) -> int:
+    """Where searches end: a step keeps a quarter of its tokens for prompts."""
+    return min(_MOST_SEQUENCES, mix.batched_tokens * 3 // 4)
+
+
+def _largest(kept: Callable[[int], bool], at_most: int) -> int:
+    """Most sequences for which `kept` holds, taken to fail from some number on; 0 = none."""
+    low, high = 0, at_most
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if kept(middle) else (low, middle - 1)
+    return low
+
+
+def _times(load: Load, replicas: int) -> Load:
+    """The load of so many engines side by side, evenly fed."""
+    return Load(
+        limits={
+            name: Limit(_scaled(x.concurrency, replicas), _scaled(x.rate_per_s, replicas), x.note)
+            for name, x in load.limits.items()
+        },
+        kv=load.kv.times(replicas),
+        sustained=load.sustained.times(replicas),
+        rate_per_s=_scaled(load.rate_per_s, replicas),
+    )
+
+
+def _scaled(number: _Number | None, factor: int) -> _Number | None:
+    return None if number is None else number * factor
+
+
+def _or_inf(number: int | None) -> float:
+    return math.inf if number is None else number

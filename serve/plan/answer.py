@@ -1,0 +1,180 @@
+"""The plan as JSON: keys that stay."""
+
+from typing import Any
+
+from admission.advice import advise
+from admission.join import other_link, speeds_of
+from admission.layouts import Layout, best, layouts, nearest_fit, reason, weights_name
+from admission.memory.budget import MemoryPlan
+from admission.memory.estimate import GIB, Estimate
+from admission.plan import LIMITS, Load, Plan, over_context
+from admission.rule_of_thumb import rule_of_thumb
+
+
+def answer(plan: Plan) -> dict[str, Any]:
+    """Everything the terminal shows; sizes per GPU in GiB, capacity of one engine."""
+    question, found = plan.question, layouts(plan.question)
+    chosen = best(found)
+    return {
+        "fits": not plan.misfit,
+        "misfit": plan.misfit or None,
+        "nearest_fit": nearest_fit(question) if plan.misfit else None,
+        **_asked(plan),
+        **_memory(plan.memory),
+        **_load(plan.load),
+        "links": _links(plan),
+        "concurrency_over_context": [
+            {"tokens": tokens, **_load(load)} for tokens, load in over_context(plan)
+        ],
+        "layouts": [_layout(layout, chosen) for layout in found],
+        "recommended": chosen and _recommended(chosen, found),
+        "rule_of_thumb": [
+            {"what": x.what, "unit": x.unit, "rule": x.rule, "model": round(x.model, 3)}
+            for x in rule_of_thumb(plan)
+        ],
+        "warnings": list(plan.memory.warnings),
+    }
+
+
+def _asked(plan: Plan) -> dict[str, Any]:
+    question = plan.question
+    work = question.workload
+    return {
+        "gpu": question.gpu.name,
+        "gpus": question.gpus,
+        "replicas": question.replicas,
+        "engine": _engine(plan),
+        "workload": {
+            "name": work.name,
+            "isl_tokens": work.isl_tokens,
+            "osl_tokens": work.osl_tokens,
+            "source": work.source,
+        },
+        "slo": str(question.slo),
+    }
+
+
+def _memory(memory: MemoryPlan) -> dict[str, Any]:
+    budget, blocks = memory.budget, (memory.low.blocks, memory.expected.blocks, memory.high.blocks)
+    return {
+        "kv_bytes_per_token": _range(Estimate.exactly(memory.bytes_per_token)),
+        "kv_bytes_per_token_per_gpu": _range(Estimate.exactly(memory.bytes_per_token_per_gpu)),
+        "weights_gib_per_gpu": _range(budget.weights.times(1 / GIB)),
+        "activation_gib_per_gpu": _range(budget.activation.times(1 / GIB)),
+        "available_kv_gib_per_gpu": _range(budget.kv.times(1 / GIB)),
+        "kv_capacity_tokens": _range(memory.capacity_tokens),
+        "num_gpu_blocks": _range(Estimate(*blocks)),
+        "max_concurrency_at_max_model_len": round(memory.max_concurrency.expected, 4),
+        "memory_gib_per_gpu": {
+            name: _range(part.times(1 / GIB)) | {"exact": part.exact}
+            for name, part in budget.parts()
+        },
+    }
+
+
+def _links(plan: Plan) -> dict[str, Any]:
+    """The link that was taken, and the load on the other where nobody measured the card's own."""
+    other = other_link(plan.question.gpu)
+    return {
+        "taken": _link(plan),
+        "assumed": other is not None,
+        "other": {"name": other, **_load(plan.other_link)} if plan.other_link else None,
+    }
+
+
+def _engine(plan: Plan) -> dict[str, Any]:
+    engine = plan.memory.engine
+    return {
+        "vllm_version": str(engine.version),
+        "weights": weights_name(plan.question),
+        "tensor_parallel_size": engine.tp,
+        "pipeline_parallel_size": engine.pp,
+        "gpu_memory_utilization": engine.utilization_ratio,
+        "max_model_len": engine.max_model_len,
+        "max_num_seqs": engine.max_sequences,
+        "max_num_batched_tokens": engine.max_batched_tokens,
+        "block_size": engine.block_tokens,
+    }
+
+
+def _link(plan: Plan) -> str | None:
+    speeds = speeds_of(plan.question.gpu)
+    return None if speeds is None else str(speeds.link)
+
+
+def _load(load: Load) -> dict[str, Any]:
+    return {
+        "limits": {
+            name: {
+                "concurrency": load.limits[name].concurrency,
+                "rate_per_s": _rounded(load.limits[name].rate_per_s),
+                "note": load.limits[name].note,
+            }
+            for name in LIMITS
+        },
+        "binding_limit": load.binding,
+        "sustained_concurrency": _range(load.sustained),
+        "sustained_rate_per_s": _rounded(load.rate_per_s),
+    }
+
+
+def _layout(layout: Layout, chosen: Layout | None) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "name": layout.name,
+        "tensor_parallel_size": layout.tp,
+        "pipeline_parallel_size": layout.pp,
+        "replicas": layout.replicas,
+        "weights": layout.weights,
+        "fits": not layout.misfit,
+        "misfit": layout.misfit or None,
+        "best": layout is chosen,
+    }
+    if layout.plan is not None:
+        tokens = layout.plan.memory.capacity_tokens
+        told |= {"kv_capacity_tokens_all": _range(tokens.times(layout.replicas))}
+        told |= _load(layout.plan.load)
+    return told
+
+
+def _recommended(chosen: Layout, found: list[Layout]) -> dict[str, Any]:
+    if chosen.plan is None:
+        return {}
+    advice = advise(chosen.plan)
+    engine = _engine(advice.plan) | {"max_num_seqs": advice.max_num_seqs}
+    names = [
+        "tensor_parallel_size",
+        "pipeline_parallel_size",
+        "gpu_memory_utilization",
+        "max_model_len",
+        "max_num_seqs",
+        "max_num_batched_tokens",
+    ]
+    return {
+        "layout": chosen.name,
+        "weights": chosen.weights,
+        "replicas": chosen.replicas,
+        "reason": reason(chosen, found),
+        "engine_args": {name: engine[name] for name in names},
+        "admission": {
+            "ttft_deadline_s": advice.ttft_deadline_s,
+            "prefill_backlog_max_tokens": advice.prefill_backlog_max_tokens,
+        },
+        "sustained_concurrency": _range(advice.plan.load.sustained),
+        "sustained_rate_per_s": _rounded(advice.plan.load.rate_per_s),
+        "no_effect": list(advice.idle),
+    }
+
+
+def _range(value: Estimate) -> dict[str, float]:
+    return {
+        "low": _rounded(value.low) or 0,
+        "expected": _rounded(value.expected) or 0,
+        "high": _rounded(value.high) or 0,
+    }
+
+
+def _rounded(number: float | None) -> float | None:
+    """Four decimals; whole numbers stay whole."""
+    if number is None:
+        return None
+    return int(number) if number == int(number) else round(number, 4)

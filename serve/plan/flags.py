@@ -1,0 +1,47 @@
+"""The flags of `sluice plan`; the memory part has vLLM's own names. Imports nothing heavy."""
+
+import argparse
+from pathlib import Path
+
+DEFAULT_SLO = "ttft_p95<=5s,tpot_p95<=200ms,success>=99%"  # 5 s to begin, then reading speed
+_NUMBERS = (
+    (
+        "--tensor-parallel-size",
+        int,
+        "ranks of one engine; default: all GPUs, as far as heads split",
+    ),
+    ("--pipeline-parallel-size", int, "stages of one engine"),
+    ("--gpu-memory-utilization", float, "share of each card, 0-1"),
+    ("--max-model-len", int, "tokens, prompt + answer"),
+    ("--max-num-seqs", int, "sequences at once of one engine"),
+    ("--max-num-batched-tokens", int, "tokens per step"),
+    ("--weight-bits", int, "bits per weight where the quantization's name leaves them open"),
+    ("--available-kv-gib", float, "KV memory per GPU as logged; skips its prediction"),
+    ("--isl", int, "tokens in, in place of the workload's"),
+    ("--osl", int, "tokens out, in place of the workload's"),
+)
+_NAMES = (
+    ("--quantization", "e.g. awq, gptq, fp8, int8, none; default: the checkpoint's own"),
+    ("--dtype", "of activations: auto, float16, bfloat16"),
+    ("--kv-cache-dtype", "auto, fp8, ..."),
+    ("--vllm-version", "e.g. 0.19.0, 0.8.x; default: the release this project pins"),
+    ("--workload", "chat, rag, long-context or code; default: chat"),
+)
+
+
+def add_plan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the subcommand; None stands for a flag that was not given."""
+    plan = commands.add_parser(
+        "plan", help="say what fits on some GPUs, how many requests they carry, and what binds"
+    )
+    plan.set_defaults(module="serve.plan.command")
+    plan.add_argument("--config", type=Path, metavar="FILE", help="profile; flags override it")
+    plan.add_argument("--model", help="name in the catalogue, config.json, or folder with one")
+    plan.add_argument("--gpu", help="card, e.g. a10; default with --config: a10")
+    plan.add_argument("--gpus", type=int, metavar="N", help="cards of the server")
+    for flag, kind, what in _NUMBERS:
+        plan.add_argument(flag, type=kind, metavar="N", help=what)
+    for flag, what in _NAMES:
+        plan.add_argument(flag, metavar="NAME", help=what)
+    plan.add_argument("--slo", default=DEFAULT_SLO, help=f"default: {DEFAULT_SLO}")
+    plan.add_argument("--json", action="store_true", help="everything, with stable keys")
