@@ -3,10 +3,11 @@
 import math
 
 from admission.gpus import GPU_SPEEDS, GpuSpeeds, Link
+from admission.memory.arguments import EngineArguments
 from admission.memory.budget import MemoryPlan
-from admission.memory.formats import WeightFormat, kv_dtype_bytes, weight_format
+from admission.memory.formats import kv_dtype_bytes, weight_format
 from admission.memory.gpus import Gpu
-from admission.memory.model_shape import Attention, Experts, Latent, ModelShape, Recurrent
+from admission.memory.model_shape import Attention, Experts, Latent, ModelShape
 from admission.step_time import ComputeShape, Deployment, StepModel, Weights
 
 # Cards that the two tables call by different names, and exports that differ in their links alone
@@ -42,7 +43,7 @@ def compute_shape(model: ModelShape) -> ComputeShape:
     that keys and values together have its bytes. Windows are read as if they held everything
     (slow side).
     """
-    attending = [x.mixer for x in model.layers if not isinstance(x.mixer, Recurrent)]
+    attending = model.attending
     first = attending[0] if attending else Attention(1, 1, model.hidden)
     if isinstance(first, Latent):
         kv_heads, head_size = 1, -(-(first.latent_size + first.rope_size) // 2)
@@ -68,8 +69,11 @@ def compute_shape(model: ModelShape) -> ComputeShape:
     )
 
 
-def weights_of(form: WeightFormat) -> Weights:
-    """The step-time model's class of a weight format, by its bits."""
+def weights_of(model: ModelShape, arguments: EngineArguments) -> Weights:
+    """The step-time model's class of the weight format these come to, by its bits."""
+    form, _ = weight_format(
+        arguments.quantization, model.quantization_config, arguments.weight_bits
+    )
     if form.plain or form.bits >= _FULL_BITS:
         return Weights.BITS_16
     if form.bits < _BYTE_BITS:
@@ -83,12 +87,11 @@ def step_model(memory: MemoryPlan, link: Link | None = None) -> StepModel | None
     speeds, given = speeds_of(engine.gpu), engine.given
     if speeds is None:
         return None
-    form, _ = weight_format(given.quantization, memory.model.quantization_config, given.weight_bits)
     return StepModel(
         Deployment(
             shape=compute_shape(memory.model),
             gpu=speeds,
-            weights=weights_of(form),
+            weights=weights_of(memory.model, given),
             tensor_parallel=engine.tp,
             pipeline_parallel=engine.pp,
             kv_element_bytes=kv_dtype_bytes(given.kv_cache_dtype, given.dtype),

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from admission.join import other_link, weights_of
-from admission.memory.formats import weight_format
 from admission.plan import Plan, Question, make_plan
 from admission.step_time import Weights
 
@@ -49,11 +48,7 @@ class Layout:
 
 def weights_name(question: Question) -> str:
     """INT4, INT8, FP8 or FP16: the format that the question's arguments come to."""
-    given = question.arguments
-    form, _ = weight_format(
-        given.quantization, question.model.quantization_config, given.weight_bits
-    )
-    return _NAMES[weights_of(form)]
+    return _NAMES[weights_of(question.model, question.arguments)]
 
 
 def layouts(question: Question) -> list[Layout]:

@@ -9,10 +9,11 @@ The smallest binds. Times are means of a prior (`step_time`), not measurements.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from admission import decision
 from admission.gpus import Link
 from admission.join import other_link, step_model
 from admission.memory.arguments import EngineArguments
@@ -22,11 +23,11 @@ from admission.memory.gpus import Gpu
 from admission.memory.kv_capacity import KvCapacity, blocks_per_request
 from admission.memory.model_shape import ModelShape
 from admission.slo import Slo
-from admission.step_limits import Mix, most_steady, prefill_s, steady, ttft_s
+from admission.step_limits import Mix, largest, most_steady, prefill_s, steady, ttft_s
 from admission.step_time import StepModel
 from admission.workload import Workload
 
-LIMITS = ("kv", "slots", "prefill", "decode")
+LIMITS = tuple(limit.value for limit in decision.Limit)
 CONTEXTS_TOKENS = (2048, 4096, 8192, 16_384, 32_768)
 _Number = TypeVar("_Number", int, float)
 _MOST_SEQUENCES = 4096  # where a search ends; more than any max_num_seqs in use
@@ -186,7 +187,7 @@ def _prefill(model: StepModel | None, mix: Mix, slo: Slo) -> Limit:
         )
         return now.chunk_steps_ratio < 1 and taken_s <= slo.ttft_s
 
-    found = _largest(kept, _cap(mix))
+    found = largest(kept, _cap(mix))
     alone_s = prefill_s(model, mix)
     return _limit(model, mix, found, f"a prompt alone takes {alone_s:.2f} s")
 
@@ -204,15 +205,6 @@ def _decode(model: StepModel | None, mix: Mix, slo: Slo) -> Limit:
 def _cap(mix: Mix) -> int:
     """Where searches end: a step keeps a quarter of its tokens for prompts."""
     return min(_MOST_SEQUENCES, mix.batched_tokens * 3 // 4)
-
-
-def _largest(kept: Callable[[int], bool], at_most: int) -> int:
-    """Most sequences for which `kept` holds, taken to fail from some number on; 0 = none."""
-    low, high = 0, at_most
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if kept(middle) else (low, middle - 1)
-    return low
 
 
 def _times(load: Load, replicas: int) -> Load:

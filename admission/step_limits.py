@@ -5,6 +5,7 @@ function. Sequences are those of one engine; with pipeline stages they split int
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from admission.step_time import StepContents, StepModel
@@ -49,12 +50,11 @@ def decode_tpot_s(model: StepModel, *, sequences: int, context_tokens: int) -> f
 
 def most_decodes(model: StepModel, *, tpot_s: float, context_tokens: int, at_most: int) -> int:
     """Most sequences that keep TPOT within `tpot_s`, no prompts between; 0 = not even one."""
-    low, high = 0, at_most
-    while low < high:
-        middle = (low + high + 1) // 2
-        taken = decode_tpot_s(model, sequences=middle, context_tokens=context_tokens)
-        low, high = (middle, high) if taken <= tpot_s else (low, middle - 1)
-    return low
+
+    def kept(sequences: int) -> bool:
+        return decode_tpot_s(model, sequences=sequences, context_tokens=context_tokens) <= tpot_s
+
+    return largest(kept, at_most)
 
 
 def steady(model: StepModel, mix: Mix, *, sequences: int) -> Steady:
@@ -85,13 +85,12 @@ def steady(model: StepModel, mix: Mix, *, sequences: int) -> Steady:
 
 def most_steady(model: StepModel, mix: Mix, *, tpot_s: float, at_most: int) -> int:
     """Most sequences always decoding, prompts in between, with mean TPOT within the bound."""
-    low, high = 0, min(at_most, mix.batched_tokens - 1)
-    while low < high:
-        middle = (low + high + 1) // 2
-        now = steady(model, mix, sequences=middle)
-        kept = now.tpot_s <= tpot_s and now.chunk_steps_ratio < 1
-        low, high = (middle, high) if kept else (low, middle - 1)
-    return low
+
+    def kept(sequences: int) -> bool:
+        now = steady(model, mix, sequences=sequences)
+        return now.tpot_s <= tpot_s and now.chunk_steps_ratio < 1
+
+    return largest(kept, min(at_most, mix.batched_tokens - 1))
 
 
 def prefill_s(model: StepModel, mix: Mix, *, sequences: int = 0, cached_tokens: int = 0) -> float:
@@ -150,6 +149,15 @@ def most_prefills_per_s(
         middle = (low + high) / 2
         taken = ttft_s(model, mix, rate_per_s=middle, sequences=sequences, share=share)
         low, high = (middle, high) if taken <= ttft_bound_s else (low, middle)
+    return low
+
+
+def largest(kept: Callable[[int], bool], at_most: int) -> int:
+    """Most sequences for which `kept` holds, taken to fail from some number on; 0 = none."""
+    low, high = 0, at_most
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if kept(middle) else (low, middle - 1)
     return low
 
 

@@ -19,7 +19,7 @@ from admission.memory.kv_layout import (
     kv_bytes_per_token_total,
     kv_layout,
 )
-from admission.memory.model_shape import ModelShape, Recurrent, stage_layers
+from admission.memory.model_shape import ModelShape, stage_layers
 from admission.memory.overheads import cuda_graphs, cuda_graphs_outside, non_torch
 from admission.memory.weights import Split, weights_per_gpu
 
@@ -158,8 +158,7 @@ def _split(model: ModelShape, engine: Resolved) -> tuple[Split, str]:
 
 def _refuse_uneven_heads(model: ModelShape, tp: int) -> None:
     """A ValueError unless TP divides the attention heads: vLLM would not start."""
-    counts = [x.mixer.heads for x in model.layers if not isinstance(x.mixer, Recurrent)]
-    uneven = next((heads for heads in counts if heads % tp), None)
+    uneven = next((mixer.heads for mixer in model.attending if mixer.heads % tp), None)
     if uneven is not None:
         raise ValueError(f"tensor_parallel_size {tp} does not divide {uneven} attention heads")
 

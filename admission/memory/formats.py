@@ -112,11 +112,6 @@ _SPELLINGS: dict[str, WeightFormat | None] = {
 }
 
 
-def known_quantizations() -> list[str]:
-    """All spellings that are understood."""
-    return list(_SPELLINGS)
-
-
 def weight_format(
     quantization: str | None,
     quantization_config: Mapping[str, Any] | None,

@@ -69,11 +69,7 @@ def kv_bytes_per_token(model: ModelShape, engine: Resolved) -> int:
 
 def kv_bytes_per_token_total(model: ModelShape, engine: Resolved) -> int:
     """The same for the whole model at TP 1: what one token holds once, without replicas."""
-    return sum(
-        _entry_bytes(layer.mixer, 1, engine)
-        for layer in model.layers
-        if not isinstance(layer.mixer, Recurrent)
-    )
+    return sum(_entry_bytes(mixer, 1, engine) for mixer in model.attending)
 
 
 def kv_layout(model: ModelShape, engine: Resolved) -> KvLayout:

@@ -101,6 +101,11 @@ class ModelShape:
         return frozenset(kind_of(layer.mixer) for layer in self.layers)
 
     @property
+    def attending(self) -> tuple["Attention | Latent", ...]:
+        """Mixers of the layers that keep keys and values, first to last: all but recurrent ones."""
+        return tuple(x.mixer for x in self.layers if not isinstance(x.mixer, Recurrent))
+
+    @property
     def is_moe(self) -> bool:
         """Whether any layer has experts."""
         return any(isinstance(layer.mlp, Experts) for layer in self.layers)

@@ -4,21 +4,24 @@ from typing import Any
 
 from admission.advice import advise
 from admission.join import other_link, speeds_of
-from admission.layouts import Layout, best, layouts, nearest_fit, reason, weights_name
+from admission.layouts import Layout, best, layouts, reason, weights_name
 from admission.memory.budget import MemoryPlan
 from admission.memory.estimate import GIB, Estimate
 from admission.plan import LIMITS, Load, Plan, over_context
 from admission.rule_of_thumb import rule_of_thumb
 
 
-def answer(plan: Plan) -> dict[str, Any]:
-    """Everything the terminal shows; sizes per GPU in GiB, capacity of one engine."""
-    question, found = plan.question, layouts(plan.question)
+def answer(plan: Plan, nearest: str | None) -> dict[str, Any]:
+    """Everything the terminal shows; sizes per GPU in GiB, capacity of one engine.
+
+    `nearest` is the nearest change that fits; None = it fits as it is.
+    """
+    found = layouts(plan.question)
     chosen = best(found)
     return {
         "fits": not plan.misfit,
         "misfit": plan.misfit or None,
-        "nearest_fit": nearest_fit(question) if plan.misfit else None,
+        "nearest_fit": nearest,
         **_asked(plan),
         **_memory(plan.memory),
         **_load(plan.load),

@@ -17,7 +17,8 @@ def main(args: argparse.Namespace) -> int:
     """Prints the plan; 0 = fits, 1 = does not fit, 2 = bad arguments."""
     try:
         plan = make_plan(question(args))
-        shown = json.dumps(answer(plan), indent=2) if args.json else text(plan)
+        nearest = nearest_fit(plan.question) if plan.misfit else None
+        shown = json.dumps(answer(plan, nearest), indent=2) if args.json else text(plan)
     except ValueError as problem:
         sys.stderr.write(f"sluice plan: {problem}\n")
         return _BAD_ARGUMENTS
@@ -26,6 +27,5 @@ def main(args: argparse.Namespace) -> int:
     sys.stdout.write(shown + "\n")
     if not plan.misfit:
         return _FITS
-    nearest = nearest_fit(plan.question)
     sys.stderr.write(f"does not fit: {plan.misfit}; nearest that fits: {nearest}\n")
     return _MISFIT

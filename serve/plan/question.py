@@ -11,7 +11,7 @@ from admission.memory.arguments import EngineArguments
 from admission.memory.config_json import read_shape
 from admission.memory.estimate import GIB
 from admission.memory.gpus import find_gpu
-from admission.memory.model_shape import ModelShape, Recurrent
+from admission.memory.model_shape import ModelShape
 from admission.plan import Question
 from admission.slo import parse_slo
 from admission.workload import Workload, find_workload
@@ -63,10 +63,9 @@ def _ranks(given: Mapping[str, Any], model: ModelShape, gpus: int | None) -> tup
     if "tensor_parallel_size" in given:
         ranks = int(given["tensor_parallel_size"])
         return ranks, gpus or ranks * stages
-    heads = [x.mixer.heads for x in model.layers if not isinstance(x.mixer, Recurrent)]
     cards = gpus or stages
     widths = [n for n in range(1, cards // max(1, stages) + 1) if cards % (n * stages) == 0]
-    even = [n for n in widths if not any(count % n for count in heads)]
+    even = [n for n in widths if not any(x.heads % n for x in model.attending)]
     return max(even, default=1), cards
 
 

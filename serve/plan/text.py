@@ -4,7 +4,7 @@ import textwrap
 
 from admission.advice import advise
 from admission.join import other_link
-from admission.layouts import best, layouts, reason, weights_name
+from admission.layouts import Layout, best, layouts, reason, weights_name
 from admission.memory.estimate import GIB, Estimate
 from admission.plan import LIMITS, Load, Plan, over_context
 from admission.rule_of_thumb import rule_of_thumb
@@ -16,15 +16,17 @@ _MARKS = {"weights": "W", "activation": "a", "graphs": "g", "non_torch": "n", "k
 
 def text(plan: Plan) -> str:
     """All sections, none wider than 80 columns."""
+    found = layouts(plan.question)
+    chosen = best(found)
     sections = (
         _heading(plan),
         _memory(plan),
         _capacity(plan),
         _limits(plan),
         _context(plan),
-        _layouts(plan),
+        _layouts(found, chosen),
         _rule(plan),
-        _advice(plan),
+        _advice(chosen),
     )
     return "\n\n".join("\n".join(lines) for lines in sections if lines)
 
@@ -126,9 +128,7 @@ def _span(value: Estimate) -> str:
     return f"{value.low:.0f}-{value.high:.0f}"
 
 
-def _layouts(plan: Plan) -> list[str]:
-    found = layouts(plan.question)
-    chosen = best(found)
+def _layouts(found: list[Layout], chosen: Layout | None) -> list[str]:
     lines = [
         "THE SAME GPUS IN OTHER WAYS (* best)",
         f"  {'layout':<14}{'weights':<9}{'KV tokens':>11}{'at once':>9}{'req/s':>8}  binds",
@@ -156,9 +156,8 @@ def _rule(plan: Plan) -> list[str]:
     return lines
 
 
-def _advice(plan: Plan) -> list[str]:
+def _advice(chosen: Layout | None) -> list[str]:
     """Arguments for the best layout; nothing where nothing fits."""
-    chosen = best(layouts(plan.question))
     if chosen is None or chosen.plan is None:
         return []
     advice = advise(chosen.plan)

@@ -1,5 +1,7 @@
 """Why single rows of the logs lie far from the model: one line each. None of them is left out."""
 
+from tests.admission.memory_cases import Case, cases
+
 # Beyond 1 % although the available memory is the logged one.
 GIVEN_MEMORY = {
     "K025": "PP 2: the log is of stage 0; blocks are those of the last stage, which also samples",
@@ -75,3 +77,8 @@ NOT_PREDICTABLE = {
     "K181": "no GPU",
     "K204": "no GPU",
 }
+
+
+def predictable() -> list[Case]:
+    """All rows that state enough for a prediction from scratch."""
+    return [case for case in cases() if case.id not in NOT_PREDICTABLE]

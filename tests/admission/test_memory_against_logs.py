@@ -12,7 +12,7 @@ from tests.admission.memory_cases import (
     summary,
 )
 from tests.admission.memory_fit import fitted, held_out_errors
-from tests.admission.memory_outliers import FROM_SCRATCH, GIVEN_MEMORY, NOT_PREDICTABLE
+from tests.admission.memory_outliers import FROM_SCRATCH, GIVEN_MEMORY, NOT_PREDICTABLE, predictable
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +24,7 @@ def given() -> list[Error]:
 @pytest.fixture(scope="module")
 def scratch() -> list[Error]:
     """Every row that logs KV and is predictable at all."""
-    kept = (case for case in cases() if case.id not in NOT_PREDICTABLE)
-    return [e for case in kept if (e := error_from_scratch(case))]
+    return [e for case in predictable() if (e := error_from_scratch(case))]
 
 
 def case(name: str) -> Case:

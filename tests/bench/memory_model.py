@@ -10,7 +10,6 @@ on the odd ones, and the other way round. Absolute errors in per cent.
 from collections.abc import Callable, Iterable, Mapping
 
 from tests.admission.memory_cases import (
-    Case,
     Error,
     cases,
     error_from_scratch,
@@ -18,7 +17,7 @@ from tests.admission.memory_cases import (
     summary,
 )
 from tests.admission.memory_fit import held_out_errors
-from tests.admission.memory_outliers import FROM_SCRATCH, GIVEN_MEMORY, NOT_PREDICTABLE
+from tests.admission.memory_outliers import FROM_SCRATCH, GIVEN_MEMORY, NOT_PREDICTABLE, predictable
 
 _HEAD = f"{'':28}{'rows':>6}{'median':>9}{'p90':>9}{'worst':>9}{'in range':>10}"
 
@@ -26,7 +25,7 @@ _HEAD = f"{'':28}{'rows':>6}{'median':>9}{'p90':>9}{'worst':>9}{'in range':>10}"
 def main() -> None:
     """Prints all tables."""
     given = [e for case in cases() if (e := error_given_memory(case))]
-    scratch = [e for case in _predictable() if (e := error_from_scratch(case))]
+    scratch = [e for case in predictable() if (e := error_from_scratch(case))]
     _table("(1) given the logged available memory", given)
     _outliers(given, 0.01, GIVEN_MEMORY)
     _table("(2) from scratch, all rows", scratch)
@@ -40,10 +39,6 @@ def main() -> None:
     print("\n(2) as above, constants fitted to the other half of the logs\n" + _HEAD)
     _row("dense, stated", [e for e in held if e.layout_class == "dense"])
     _row("all, stated", held)
-
-
-def _predictable() -> list[Case]:
-    return [case for case in cases() if case.id not in NOT_PREDICTABLE]
 
 
 def _table(title: str, errors: list[Error]) -> None:
