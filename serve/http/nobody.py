@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from admission.decision import Reason, Rejected
 from serve.http import problems
 from serve.http.allow import family_of
+from serve.http.problems import Problem
 
 _SERVES_OWN = "/-/"  # HAProxy's health checks of the proxy itself
 _NOBODY = Rejected(
@@ -16,6 +17,11 @@ _NOBODY = Rejected(
     "No engine is ready behind this gateway: it is starting or being replaced. Try again shortly.",
     retry_after_s=30.0,  # a small engine is back by then; a large one says so again
 )
+
+
+def nobody_serves(path: str) -> Problem:
+    """The 503 for a request to `path`."""
+    return problems.answer(_NOBODY, family_of(path))
 
 
 class NobodyServes:
@@ -29,7 +35,7 @@ class NobodyServes:
         if scope["type"] != "http" or scope["path"].startswith(_SERVES_OWN):
             await self._app(scope, receive, send)
             return
-        problem = problems.answer(_NOBODY, family_of(scope["path"]))
+        problem = nobody_serves(scope["path"])
         headers = [*problem.headers, (b"content-length", str(len(problem.body)).encode())]
         await send({"type": "http.response.start", "status": problem.status, "headers": headers})
         await send({"type": "http.response.body", "body": problem.body})
