@@ -143,7 +143,7 @@ class SimulationSection(Section):
         ge=0.1,
         le=16,
         what="Modelled seconds per real second; every time the gateway shows is modelled",
-        unit="modelled s per s",
+        unit="modelled seconds per second",
         why="real time; two cores keep up with 4 (docs/benchmarks.md)",
     )
     seed: int = key(
@@ -153,6 +153,7 @@ class SimulationSection(Section):
         what="Seed of the answers' lengths",
         unit="number",
         why="the same order of requests gets the same lengths",
+        zero="0: a seed like any other",
     )
     output_tokens: LengthsSection = LengthsSection()
 
@@ -168,23 +169,36 @@ class StepTimeSection(Section):
         ge=0,
         le=60,
         what="Seconds of a step whatever is in it",
-        unit="s",
+        unit="seconds",
         why="null: not calibrated; a modelled GPU's roofline or nothing takes its place",
         zero="null: the section is not used",
     )
     prefill_token_s: float = key(
-        0.0, ge=0, le=1, what="And for each prompt token", unit="s", why="calibrate tells"
+        0.0,
+        ge=0,
+        le=1,
+        what="And for each prompt token",
+        unit="seconds",
+        why="calibrate tells",
+        zero="0: prompts cost nothing",
     )
     decode_sequence_s: float = key(
-        0.0, ge=0, le=10, what="And for each sequence that decodes", unit="s", why="calibrate tells"
+        0.0,
+        ge=0,
+        le=10,
+        what="And for each sequence that decodes",
+        unit="seconds",
+        why="calibrate tells",
+        zero="0: a step takes as long for many as for one",
     )
     context_token_s: float = key(
         0.0,
         ge=0,
         le=1,
         what="And for each token that its sequences hold in the KV cache",
-        unit="s",
+        unit="seconds",
         why="calibrate tells",
+        zero="0: long contexts decode as fast as short ones",
     )
 
 

@@ -82,7 +82,9 @@ def test_second_start_waits_for_the_first_and_does_not_convert(tmp_path: Path) -
 def test_another_release_or_recipe_is_made_anew(tmp_path: Path) -> None:
     folder = prepare(tmp_path, FakeConvert())
     assert folder.name.endswith(f"-{model.SOURCES[NAME].recipe}")
-    folder.rename(folder.with_name(f"0.0-{model.SOURCES[NAME].recipe}"))  # as if an older package had made it
+    folder.rename(
+        folder.with_name(f"0.0-{model.SOURCES[NAME].recipe}")
+    )  # as if an older package had made it
     convert = FakeConvert()
     assert prepare(tmp_path, convert) == folder
     assert convert.runs == 1
