@@ -58,11 +58,6 @@ class SimulatedExecutor(Executor):  # type: ignore[misc]  # untyped in vLLM
         """The next step may be ordered while this one runs, as on a GPU."""
         return True
 
-    @property
-    def max_concurrent_batches(self) -> int:
-        """Steps under way at a time."""
-        return 2 if self.scheduler_config.async_scheduling else 1
-
     def get_kv_cache_specs(self) -> list[dict[str, KVCacheSpec]]:
         """The same full-attention layers on every rank, as the model's config names them."""
         model, parallel = self.model_config, self.parallel_config
