@@ -25,6 +25,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_check_config(commands)
     add_plan(commands)
+    _add_calibrate(commands)
     return parser
 
 
@@ -56,6 +57,24 @@ def _add_check_config(commands: "argparse._SubParsersAction[argparse.ArgumentPar
         action="store_true",
         help="print only the admission section, as JSON for Serve's user_config",
     )
+
+
+def _add_calibrate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    calibrate = commands.add_parser(
+        "calibrate", help="measure how long an engine's steps take, as a profile section"
+    )
+    calibrate.set_defaults(module="serve.calibrate.command")
+    which = calibrate.add_mutually_exclusive_group(required=True)
+    which.add_argument("--config", type=Path, metavar="FILE", help="profile; its engine is started")
+    which.add_argument("--url", help="a running gateway; it must have nothing else to do")
+    calibrate.add_argument("--api-key", help="an administrator's key, with --url")
+    calibrate.add_argument(
+        "--seconds", type=float, default=120.0, help="most to measure for; default: 120"
+    )
+    calibrate.add_argument(
+        "--write", action="store_true", help="put the section into the profile (--config)"
+    )
+    calibrate.add_argument("--json", action="store_true", help="the fit with stable keys")
 
 
 def _port(text: str) -> int:

@@ -69,7 +69,9 @@ async def open_service(profile: Profile, keys: Keys, in_force: InForce) -> Servi
     Raises ValueError, EngineStartError or what vLLM raises; nothing is left running then.
     """
     telemetry = start_telemetry(profile.telemetry)
-    arguments = await asyncio.to_thread(_arguments, profile)  # may convert a model first: a minute
+    arguments = await asyncio.to_thread(
+        arguments_of, profile
+    )  # may convert a model first: a minute
     simulated = profile.engine.kind == "simulated"
     engine = await start_engine(arguments, simulated=simulated, time_scale=profile.time_scale)
     try:
@@ -98,7 +100,8 @@ def _app_of(engine: Engine) -> ASGIApp:
     return engine.app
 
 
-def _arguments(profile: Profile) -> Namespace:
+def arguments_of(profile: Profile) -> Namespace:
+    """VLLM's arguments for the profile's engine; prepares an embedded model first."""
     return parse_arguments(engine_args(profile), profile.server_args)
 
 

@@ -12,12 +12,21 @@ COLUMNS = ("prefill", "decode", "running", "kv_used", "ms")
 
 
 class StepTimes:
-    """`prior` is the profile's `step_time`, if any; what is seen corrects it."""
+    """`prior` is the profile's `step_time`, if any; what is seen corrects it.
 
-    def __init__(self, capacity_tokens: int, prior: StepCoefficients | None = None) -> None:
+    The last `kept` steps count; None = all.
+    """
+
+    def __init__(
+        self,
+        capacity_tokens: int,
+        prior: StepCoefficients | None = None,
+        *,
+        kept: int | None = KEPT,
+    ) -> None:
         self._capacity_tokens = capacity_tokens
         self._prior = prior
-        self._rows: deque[tuple[int, int, int, float, float]] = deque(maxlen=KEPT)
+        self._rows: deque[tuple[int, int, int, float, float]] = deque(maxlen=kept)
         self.fit: StepFit | None = None
 
     def note(self, step: EngineStep) -> None:
@@ -35,8 +44,12 @@ class StepTimes:
 
     def correct(self) -> StepFit:
         """Fit the linear form to the steps that are kept: some 30 ms for all of them."""
-        self.fit = fit(timed(tuple(self._rows), self._capacity_tokens), self._prior)
+        self.fit = fit(self.timed(), self._prior)
         return self.fit
+
+    def timed(self) -> list[TimedStep]:
+        """The steps that are kept, as records to fit."""
+        return timed(tuple(self._rows), self._capacity_tokens)
 
     def rows(self) -> dict[str, Any]:
         """The steps that are kept, oldest first; KV used is a ratio, times are modelled ms."""

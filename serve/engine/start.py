@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import uuid
 from argparse import Namespace
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -12,6 +13,8 @@ from vllm import envs
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.entrypoints.launchers.api_server.app_state import init_app_state
 from vllm.entrypoints.launchers.app import build_app
+from vllm.inputs import TokensPrompt
+from vllm.sampling_params import RequestOutputKind, SamplingParams
 from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 
@@ -85,6 +88,28 @@ class Engine:
     async def shape_of_body(self, route: str, body: dict[str, Any]) -> RequestShape:
         """Shape of a body as it would run; ValueError with vLLM's words when it is invalid."""
         return await explain.shape_of_body(self._state, route, body)
+
+    def listen(self, listener: Listener) -> None:
+        """Let steps flow to `listener` alone: for an engine without a gate."""
+        self._feed.listener = listener
+
+    async def run(self, prompt: Sequence[int], output_tokens: int) -> None:
+        """Compute a prompt of token ids and so many tokens more, without a gate; for measuring."""
+        sampling = SamplingParams(
+            max_tokens=output_tokens,
+            ignore_eos=True,
+            temperature=0.0,
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        request = TokensPrompt(prompt_token_ids=list(prompt))
+        async for _ in self._client.generate(request, sampling, f"measure-{uuid.uuid4().hex}"):
+            pass
+
+    @property
+    def vocabulary(self) -> int:
+        """Token ids that the model knows."""
+        return int(self._client.model_config.get_vocab_size())
 
     async def ask_executor(self, method: str) -> Any:
         """What the executor's first rank answers; for executors of our own."""

@@ -1,0 +1,135 @@
+"""Where steps are measured: an engine that is started here, or a gateway that runs."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from admission.footprint import EngineShape
+from admission.step_fit import TimedStep
+from serve.calibrate.load import play
+from serve.profile.settings import Profile
+from serve.step_times import StepTimes, timed
+
+Say = Callable[[str], None]
+
+_VOCABULARY = 30_000  # ordinary token ids of every model in use; a gateway does not tell its own
+_TIMEOUT_S = 600.0
+
+
+class BusyError(Exception):
+    """The endpoint has other work: what would be measured is not the engine alone."""
+
+
+class DownError(Exception):
+    """Nobody answers, or not as our gateway does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Steps of one engine, and what it is."""
+
+    model: str
+    steps: list[TimedStep]
+    batches: int
+    seconds: float
+
+
+def measure_engine(profile: Profile, *, seconds: float, say: Say) -> Measured:
+    """Start the profile's engine, load it, end it. Raises what an engine's start raises."""
+    return asyncio.run(_measure_engine(profile, seconds, say))
+
+
+async def _measure_engine(profile: Profile, seconds: float, say: Say) -> Measured:
+    from serve.engine.start import start  # noqa: PLC0415 - vLLM: seconds
+    from serve.service import arguments_of  # noqa: PLC0415
+
+    say("starting the engine")
+    logging.getLogger("vllm").setLevel(logging.WARNING)
+    simulated = profile.engine.kind == "simulated"
+    engine = await start(arguments_of(profile), simulated=simulated, time_scale=profile.time_scale)
+    try:
+        times = StepTimes(engine.shape.capacity_tokens, kept=None)
+        await engine.run([1] * 8, 8)  # what is compiled at the first use is not measured
+        engine.listen(times.note)
+        begun_s = time.monotonic()
+        done = await play(
+            engine.run,
+            engine.shape,
+            vocabulary=engine.vocabulary,
+            seconds=seconds,
+            now=time.monotonic,
+            say=say,
+        )
+        return Measured(engine.served_model, times.timed(), done, time.monotonic() - begun_s)
+    finally:
+        engine.close()
+
+
+def measure_gateway(url: str, key: str | None, *, seconds: float, say: Say) -> Measured:
+    """Load a gateway that has nothing else to do, and read its last steps."""
+    return asyncio.run(_measure_gateway(url, key, seconds, say))
+
+
+async def _measure_gateway(url: str, key: str | None, seconds: float, say: Say) -> Measured:
+    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+    async with aiohttp.ClientSession(url, headers=headers, timeout=timeout) as session:
+        try:
+            state = await _get(session, "/v1/admission/state")
+            _refuse_busy(state)
+            models = await _get(session, "/v1/models")
+            model = models["data"][0]["id"]
+
+            async def run(prompt: Any, output_tokens: int) -> None:
+                body = {"model": model, "prompt": list(prompt), "max_tokens": output_tokens}
+                await _post(session, body | {"ignore_eos": True, "temperature": 0})
+
+            begun_s = time.monotonic()
+            done = await play(
+                run,
+                _shape(state["engine"]),
+                vocabulary=_VOCABULARY,
+                seconds=seconds,
+                now=time.monotonic,
+                say=say,
+            )
+            found = await _get(session, "/v1/admission/steps")
+        except (aiohttp.ClientError, TimeoutError) as problem:
+            raise DownError(f"{url}: {str(problem) or type(problem).__name__}") from problem
+    steps = timed(tuple(map(tuple, found["rows"])), found["capacity_tokens"])
+    return Measured(model, steps, done, time.monotonic() - begun_s)
+
+
+def _refuse_busy(state: dict[str, Any]) -> None:
+    held, waiting = state["leases"], state["line"]["requests"]
+    if held or waiting:
+        raise BusyError(
+            f"the gateway is busy: {held} requests run and {waiting} wait; measured beside them, "
+            "its steps would be theirs, too"
+        )
+
+
+def _shape(engine: dict[str, Any]) -> EngineShape:
+    return EngineShape(**{k: v for k, v in engine.items() if k != "capacity_tokens"})
+
+
+async def _get(session: aiohttp.ClientSession, path: str) -> Any:
+    async with session.get(path) as answer:
+        if answer.status != 200:  # noqa: PLR2004
+            raise DownError(
+                f"GET {path} answered {answer.status}; it takes a Sluice gateway, and an"
+                " administrator's key where keys are configured"
+            )
+        return await answer.json()
+
+
+async def _post(session: aiohttp.ClientSession, body: dict[str, Any]) -> None:
+    async with session.post("/v1/completions", json=body) as answer:
+        if answer.status != 200:  # noqa: PLR2004
+            raise DownError(f"a request of our own was refused: {await answer.text()}")
+        await answer.read()
