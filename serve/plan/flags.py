@@ -43,5 +43,6 @@ def add_plan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         plan.add_argument(flag, type=kind, metavar="N", help=what)
     for flag, what in _NAMES:
         plan.add_argument(flag, metavar="NAME", help=what)
-    plan.add_argument("--slo", default=DEFAULT_SLO, help=f"default: {DEFAULT_SLO}")
+    shown_slo = DEFAULT_SLO.replace("%", "%%")  # argparse reads % as its own
+    plan.add_argument("--slo", default=DEFAULT_SLO, help=f"default: {shown_slo}")
     plan.add_argument("--json", action="store_true", help="everything, with stable keys")

@@ -104,6 +104,12 @@ def test_bad_arguments_end_with_2_and_say_what_would_be_valid(
     assert caught.out == ""
 
 
+def test_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["plan", "--help"])
+    assert "success>=99%" in "".join(capsys.readouterr().out.split())
+
+
 def test_a_plan_imports_no_engine_and_no_web_framework() -> None:
     program = (
         "import sys; from serve.cli import main; main(sys.argv[1:]);"
