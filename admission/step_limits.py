@@ -42,21 +42,6 @@ class Steady:
     chunk_steps_ratio: float
 
 
-def decode_tpot_s(model: StepModel, *, sequences: int, context_tokens: int) -> float:
-    """Seconds per token with so many sequences of `context_tokens` each and no prompts between."""
-    batch = _batch(model, sequences)
-    return model.step(StepContents(batch, batch * context_tokens)).total_s
-
-
-def most_decodes(model: StepModel, *, tpot_s: float, context_tokens: int, at_most: int) -> int:
-    """Most sequences that keep TPOT within `tpot_s`, no prompts between; 0 = not even one."""
-
-    def kept(sequences: int) -> bool:
-        return decode_tpot_s(model, sequences=sequences, context_tokens=context_tokens) <= tpot_s
-
-    return largest(kept, at_most)
-
-
 def steady(model: StepModel, mix: Mix, *, sequences: int) -> Steady:
     """Rate and TPOT with `sequences` always decoding.
 
@@ -137,19 +122,6 @@ def ttft_s(
         return math.inf
     late = max(1.0, busy / (1 - share))
     return service_s + math.log(late) * service_s / (2 * (1 - busy))
-
-
-def most_prefills_per_s(
-    model: StepModel, mix: Mix, *, ttft_bound_s: float, sequences: int, share: float = 0.95
-) -> float:
-    """Highest arrival rate at which that share keeps TTFT within the bound; 0 = none does."""
-    low = 0.0
-    high = prefill_tokens_per_s(model, mix, sequences=sequences) / mix.prompt_tokens
-    for _ in range(40):
-        middle = (low + high) / 2
-        taken = ttft_s(model, mix, rate_per_s=middle, sequences=sequences, share=share)
-        low, high = (middle, high) if taken <= ttft_bound_s else (low, middle)
-    return low
 
 
 def largest(kept: Callable[[int], bool], at_most: int) -> int:
