@@ -14,12 +14,11 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from admission import decision
-from admission.gpus import Link
+from admission.gpus import Gpu, Link
 from admission.join import other_link, step_model
 from admission.memory.arguments import EngineArguments
 from admission.memory.budget import MemoryPlan, plan_memory
 from admission.memory.estimate import Estimate
-from admission.memory.gpus import Gpu
 from admission.memory.kv_capacity import KvCapacity, blocks_per_request
 from admission.memory.model_shape import ModelShape
 from admission.slo import Slo

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from admission.memory.spelling import UnknownNameError
+from admission.spelling import UnknownNameError
 
 
 @dataclass(frozen=True, slots=True)

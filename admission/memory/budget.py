@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from admission.gpus import Gpu
 from admission.memory.activation import activation_peak
 from admission.memory.arguments import EngineArguments, Resolved, resolve
 from admission.memory.config_json import read_shape
 from admission.memory.constants import MEASURED, Constants
 from admission.memory.estimate import GIB, Estimate
 from admission.memory.formats import dtype_bytes, weight_format
-from admission.memory.gpus import Gpu
 from admission.memory.kv_capacity import KvCapacity, kv_capacity
 from admission.memory.kv_layout import (
     KvLayout,

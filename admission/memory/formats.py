@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from admission.memory.spelling import UnknownNameError
+from admission.spelling import UnknownNameError
 
 _DTYPE_BYTES = {
     "bfloat16": 2,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from admission.advice import advise
-from admission.join import other_link, speeds_of
+from admission.join import other_link
 from admission.layouts import Layout, best, layouts, reason, weights_name
 from admission.memory.budget import MemoryPlan
 from admission.memory.estimate import GIB, Estimate
@@ -101,7 +101,7 @@ def _engine(plan: Plan) -> dict[str, Any]:
 
 
 def _link(plan: Plan) -> str | None:
-    speeds = speeds_of(plan.question.gpu)
+    speeds = plan.question.gpu.speeds
     return None if speeds is None else str(speeds.link)
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import yaml
 
+from admission.gpus import find_gpu
 from admission.memory.arguments import EngineArguments
 from admission.memory.config_json import read_shape
 from admission.memory.estimate import GIB
-from admission.memory.gpus import find_gpu
 from admission.memory.model_shape import ModelShape
 from admission.plan import Question
 from admission.slo import parse_slo

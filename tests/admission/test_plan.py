@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from admission.gpus import Link
+from admission.gpus import Link, find_gpu
 from admission.join import compute_shape, other_link, step_model
 from admission.memory.budget import plan_memory
 from admission.memory.config_json import read_shape
-from admission.memory.gpus import find_gpu
 from admission.plan import LIMITS, make_plan, over_context, requests_by_kv
 from admission.workload import PRESETS, find_workload
 from serve.plan.catalogue import find_config, known_models
