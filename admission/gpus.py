@@ -108,17 +108,18 @@ _CARDS = (
         8.0,
         _speeds(1555, 312, Link.NVLINK),
         nvlink=True,
-        aliases=("A100-SXM4-40GB", "A100-PCIE-40GB"),
+        aliases=("A100-SXM4-40GB",),
     ),
+    Gpu("A100-40GB-PCIe", 39.5, 8.0, _speeds(1555, 312), aliases=("A100-PCIE-40GB",)),
     Gpu(
         "A100-80GB",
         79.15,
         8.0,
         _A100_80GB,
         nvlink=True,
-        aliases=("A100", "A100-SXM4-80GB", "A100-PCIE-80GB"),
+        aliases=("A100", "A100-SXM4-80GB"),
     ),
-    Gpu("A100-80GB-PCIe", 79.15, 8.0, _speeds(1935, 312)),  # as A100-80GB
+    Gpu("A100-80GB-PCIe", 79.15, 8.0, _speeds(1935, 312), aliases=("A100-PCIE-80GB",)),
     Gpu("A800-80GB", 79.15, 8.0, _A100_80GB, nvlink=True, aliases=("A800",)),  # as A100-80GB
     Gpu(
         "H100-80GB",
@@ -126,9 +127,15 @@ _CARDS = (
         9.0,
         _H100_80GB,
         nvlink=True,
-        aliases=("H100", "H100-SXM", "H100-PCIe", "H100-80GB-HBM3"),
+        aliases=("H100", "H100-SXM", "H100-80GB-HBM3"),
     ),
-    Gpu("H100-80GB-PCIe", 79.19, 9.0, _speeds(2000, 756, Link.PCIE5, native_fp8=True)),  # as H100
+    Gpu(
+        "H100-80GB-PCIe",
+        79.19,
+        9.0,
+        _speeds(2000, 756, Link.PCIE5, native_fp8=True),
+        aliases=("H100-PCIe", "H100-PCIE-80GB"),
+    ),
     Gpu("H800-80GB", 79.19, 9.0, _H100_80GB, nvlink=True, aliases=("H800",)),  # as H100
     Gpu("H20", 95.0, 9.0, nvlink=True, aliases=("H20-96GB",)),  # scaled
     Gpu(

@@ -75,6 +75,14 @@ def test_the_unmeasured_link_of_an_a10_is_shown_both_ways() -> None:
     assert found.load.sustained.high >= found.other_link.sustained.expected
 
 
+def test_pcie_models_of_a_card_have_no_nvlink() -> None:
+    for name in ("A100-PCIE-40GB", "A100-PCIE-80GB", "H100-PCIe"):
+        card = find_gpu(name)
+        assert not card.nvlink
+        assert card.speeds is not None
+        assert card.speeds.link is not Link.NVLINK
+
+
 def test_a_workload_beyond_max_model_len_does_not_fit() -> None:
     question = eight_a10(workload="long-context")
     short = replace(question, arguments=replace(question.arguments, max_model_len=8192))
