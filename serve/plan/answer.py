@@ -3,7 +3,6 @@
 from typing import Any
 
 from admission.advice import advise
-from admission.join import other_link
 from admission.layouts import Layout, best, layouts, reason, weights_name
 from admission.memory.budget import MemoryPlan
 from admission.memory.estimate import GIB, Estimate
@@ -35,7 +34,7 @@ def answer(plan: Plan, nearest: str | None) -> dict[str, Any]:
             {"what": x.what, "unit": x.unit, "rule": x.rule, "model": round(x.model, 3)}
             for x in rule_of_thumb(plan)
         ],
-        "warnings": list(plan.memory.warnings),
+        "warnings": list(plan.warnings),
     }
 
 
@@ -77,7 +76,7 @@ def _memory(memory: MemoryPlan) -> dict[str, Any]:
 
 def _links(plan: Plan) -> dict[str, Any]:
     """The link that was taken, and the load on the other where nobody measured the card's own."""
-    other = other_link(plan.question.gpu)
+    other = plan.question.other_link
     return {
         "taken": _link(plan),
         "assumed": other is not None,
@@ -102,7 +101,7 @@ def _engine(plan: Plan) -> dict[str, Any]:
 
 def _link(plan: Plan) -> str | None:
     speeds = plan.question.gpu.speeds
-    return None if speeds is None else str(speeds.link)
+    return None if speeds is None else str(plan.question.link or speeds.link)
 
 
 def _load(load: Load) -> dict[str, Any]:
@@ -159,8 +158,8 @@ def _recommended(chosen: Layout, found: list[Layout]) -> dict[str, Any]:
         "reason": reason(chosen, found),
         "engine_args": {name: engine[name] for name in names},
         "admission": {
-            "ttft_deadline_s": advice.ttft_deadline_s,
-            "prefill_backlog_max_tokens": advice.prefill_backlog_max_tokens,
+            "ttft_deadline_s": advice.settings.ttft_deadline_s,
+            "prefill_backlog_max_tokens": advice.settings.prefill_backlog_max_tokens,
         },
         "sustained_concurrency": _range(advice.plan.load.sustained),
         "sustained_rate_per_s": _rounded(advice.plan.load.rate_per_s),

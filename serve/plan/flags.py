@@ -25,7 +25,8 @@ _NAMES = (
     ("--dtype", "of activations: auto, float16, bfloat16"),
     ("--kv-cache-dtype", "auto, fp8, ..."),
     ("--vllm-version", "e.g. 0.19.0, 0.8.x; default: the release this project pins"),
-    ("--workload", "chat, rag, long-context or code; default: chat"),
+    ("--link", "between the cards: pcie4, pcie4_p2p, pcie5, nvlink; default: the card's own"),
+    ("--workload", "chat, rag, long-context, code, or a trace: FILE.csv[.gz]; default: chat"),
 )
 
 

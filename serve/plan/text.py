@@ -3,7 +3,6 @@
 import textwrap
 
 from admission.advice import advise
-from admission.join import other_link
 from admission.layouts import Layout, best, layouts, reason, weights_name
 from admission.memory.estimate import GIB, Estimate
 from admission.plan import LIMITS, Load, Plan, over_context
@@ -94,7 +93,7 @@ def _limits(plan: Plan) -> list[str]:
     lines.append(f"  sustained: {_sustained(plan.load)}; {plan.load.binding} binds")
     if plan.load.sustained.expected == 0 and not plan.misfit:
         lines += _wrapped("No request keeps this SLO: loosen it or choose another layout.")
-    link = other_link(plan.question.gpu)
+    link = plan.question.other_link
     if link is not None and plan.other_link is not None:
         lines += _wrapped(
             f"Assumed: nobody has measured all-reduces between {plan.question.gpu.name}s. Above:"
@@ -168,9 +167,9 @@ def _advice(chosen: Layout | None) -> list[str]:
         f"  gpu_memory_utilization: {engine.utilization_ratio:g}",
         f"  max_model_len: {engine.max_model_len}",
         f"  max_num_seqs: {advice.max_num_seqs}",
-        f"  max_num_batched_tokens: {advice.max_num_batched_tokens}",
-        f"  admission.ttft_deadline_s: {advice.ttft_deadline_s:g}",
-        f"  admission.prefill_backlog_max_tokens: {advice.prefill_backlog_max_tokens}",
+        f"  max_num_batched_tokens: {engine.max_batched_tokens}",
+        f"  admission.ttft_deadline_s: {advice.settings.ttft_deadline_s:g}",
+        f"  admission.prefill_backlog_max_tokens: {advice.settings.prefill_backlog_max_tokens}",
         *_wrapped(*advice.idle),
     ]
 
