@@ -33,9 +33,8 @@ class Layout:
 
     @property
     def name(self) -> str:
-        """`2 x TP 4`; `TP 8` for a single engine."""
-        engine = f"TP {self.tp}" + (f" PP {self.pp}" if self.pp > 1 else "")
-        return engine if self.replicas == 1 else f"{self.replicas} x {engine}"
+        """As `layout_name`."""
+        return layout_name(self.tp, self.pp, self.replicas)
 
     @property
     def merit(self) -> tuple[float, float, float]:
@@ -45,6 +44,12 @@ class Layout:
         load = self.plan.load
         tokens = self.plan.memory.capacity_tokens.expected * self.replicas
         return (load.rate_per_s or 0.0, load.sustained.expected, tokens)
+
+
+def layout_name(tp: int, pp: int, replicas: int) -> str:
+    """`2 x TP 4`; `TP 8` for a single engine."""
+    engine = f"TP {tp}" + (f" PP {pp}" if pp > 1 else "")
+    return engine if replicas == 1 else f"{replicas} x {engine}"
 
 
 def weights_name(question: Question) -> str:

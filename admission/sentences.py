@@ -64,25 +64,25 @@ ENGLISH = {
     "offered_more": "the trace offers {offered:.2f} requests/s, more than the"
     " {sustained:.2f} that are sustained",
     # settings that can never take effect
-    "idle_headroom": "kv_headroom_ratio decides nothing: {slots} slots x {tokens} tokens are"
+    "idle_headroom": "kv_headroom_ratio decides nothing: {slots} slots x {tokens:,} tokens are"
     " {share:.0%} of the cache",
-    "idle_slots_kv": "max_num_seqs {slots} is never reached: the cache holds {held} requests of"
-    " {tokens} tokens",
+    "idle_slots_kv": "max_num_seqs {slots} is never reached: the cache holds {held:,} requests of"
+    " {tokens:,} tokens",
     "idle_slots_static": "max_num_seqs {slots} is never reached: policy static admits {limit}",
     "idle_step": "max_num_batched_tokens {step} is never filled: {slots} slots and a prefill"
-    " backlog of {backlog} tokens make {most}",
+    " backlog of {backlog:,} tokens make {most:,}",
     "idle_model_len": "max_model_len {length} can never be used: one request may hold"
-    " {usable} tokens of the cache",
+    " {usable:,} tokens of the cache",
     "idle_model_len_trace": "max_model_len {length} is never reached: the trace's longest request"
-    " has {longest} tokens",
-    "idle_backlog": "prefill_backlog_max_tokens {backlog} is never reached: {slots} slots x"
-    " {prompt} prompt tokens are {most}",
-    "idle_line_tokens": "line.max_tokens {bound} is never reached: {requests} waiting requests of"
-    " {tokens} tokens are {most}",
-    "idle_line_requests": "line.max_requests {bound} is never reached: line.max_tokens {tokens}"
-    " are {most} requests of {each} tokens",
+    " has {longest:,} tokens",
+    "idle_backlog": "prefill_backlog_max_tokens {backlog:,} is never reached: {slots} slots x"
+    " {prompt:,} prompt tokens are {most:,}",
+    "idle_line_tokens": "line.max_tokens {bound} is never reached: {requests:,} waiting requests of"
+    " {tokens:,} tokens are {most:,}",
+    "idle_line_requests": "line.max_requests {bound} is never reached: line.max_tokens {tokens:,}"
+    " are {most:,} requests of {each:,} tokens",
     "idle_line_deadline": "line.max_requests {bound} is never reached: at {rate:.2f} requests/s"
-    " {most} start within {deadline:g} s, and who would wait longer is refused at once",
+    " {most:,} start within {deadline:g} s, and who would wait longer is refused at once",
     "idle_line_none": "line.max_requests {bound} is never reached: line.max_tokens 0 lets nobody"
     " wait",
     "idle_static_unused": "static.limit {limit} is not read: the policy is {policy}",

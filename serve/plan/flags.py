@@ -46,4 +46,5 @@ def add_plan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         plan.add_argument(flag, metavar="NAME", help=what)
     shown_slo = DEFAULT_SLO.replace("%", "%%")  # argparse reads % as its own
     plan.add_argument("--slo", default=DEFAULT_SLO, help=f"default: {shown_slo}")
+    plan.add_argument("--lang", choices=("en", "zh"), default="en", help="language; default: en")
     plan.add_argument("--json", action="store_true", help="everything, with stable keys")
