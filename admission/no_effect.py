@@ -6,6 +6,7 @@ a setting that is named here.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from admission.plan import Plan, requests_by_kv
 from admission.sentences import Sentence
@@ -33,9 +34,15 @@ def no_effect(plan: Plan, settings: Settings) -> tuple[Idle, ...]:
     slots = plan.memory.engine.max_sequences
     if settings.policy is Policy.STATIC:
         slots = min(slots, settings.static_limit)
-    rules = (_model_len(plan), _slots(plan, settings), _step(plan, settings, slots))
-    rules += (_policy(plan, settings), _cache(plan, settings, slots), _line(plan, settings))
-    return tuple(idle for rule in rules for idle in rule)
+    rules = chain(
+        _model_len(plan),
+        _slots(plan, settings),
+        _step(plan, settings, slots),
+        _policy(plan, settings),
+        _cache(plan, settings, slots),
+        _line(plan, settings),
+    )
+    return tuple(rules)
 
 
 def _model_len(plan: Plan) -> Iterator[Idle]:
@@ -115,8 +122,8 @@ def _line(plan: Plan, settings: Settings) -> Iterator[Idle]:
     rate = _rate_per_s(plan)
     started = rate * deadline_s
     if bound * priced < tokens:
-        told = {"bound": tokens, "requests": bound, "tokens": priced, "most": bound * priced}
-        yield _idle("line.max_tokens", "idle_line_tokens", **told)
+        told: dict[str, object] = {"bound": tokens, "requests": bound, "tokens": priced}
+        yield _idle("line.max_tokens", "idle_line_tokens", **told, most=bound * priced)
     if rate and started * _FASTER_RATIO < bound:
         told = {"bound": bound, "rate": rate, "most": int(started), "deadline": deadline_s}
         yield _idle(name, "idle_line_deadline", **told)
@@ -132,5 +139,5 @@ def _rate_per_s(plan: Plan) -> float:
     return max(rates) / plan.question.replicas
 
 
-def _idle(setting: str, key: str, **values: object) -> Idle:
+def _idle(setting: str, key: str, /, **values: object) -> Idle:
     return Idle(setting, Sentence(key, **values))

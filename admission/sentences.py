@@ -99,7 +99,7 @@ class Sentence(str):
     key: str
     values: Mapping[str, object]
 
-    def __new__(cls, key: str, **values: object) -> "Sentence":
+    def __new__(cls, key: str, /, **values: object) -> "Sentence":
         """The sentence of that key; KeyError for an unknown one, the caller's bug."""
         said = super().__new__(cls, ENGLISH[key].format(**values))
         said.key, said.values = key, values

@@ -36,10 +36,10 @@ LABELS = {
     "part_outside": "outside",
     "part_card": "card",
     "range": "{low} to {high}",
-    "exact": "exact",
-    "estimated": "estimated, with range",
+    "ranged": "{expected} ({low} to {high})",
+    "exactly": "{value} (exact)",
     "memory_caption": "Where the memory of one card goes. Solid parts are exact, hatched ones"
-    " estimated; the lines below the bar are their ranges. `outside` is what"
+    " estimated; the lines below the bar are their ranges. The part outside is what"
     " gpu_memory_utilization leaves to CUDA's context, NCCL and CUDA graphs.",
     "title_capacity": "KV cache of one engine",
     "bytes_per_token": "bytes per token",
@@ -48,7 +48,7 @@ LABELS = {
     "blocks": "blocks",
     "blocks_of": "{blocks:,} of {size}",
     "at_max_model_len": "at max_model_len",
-    "requests_range": "{expected:.2f} requests   {low:.2f} to {high:.2f}",
+    "requests_range": "{expected:.2f} requests ({low:.2f} to {high:.2f})",
     # limits
     "title_limits": "Four limits",
     "unit_limits": ", all engines together (< binds)",
@@ -69,6 +69,7 @@ LABELS = {
     " PCIe 4 server with L40S. Behind one PCIe switch (assumed too): {load}; {binding} binds.",
     "limits_caption": "Requests at once that each limit allows; the smallest binds. The line is"
     " the range of the KV estimate.",
+    "with_rate": "{requests} ({rate} req/s)",
     "requests_axis": "requests at once",
     # context
     "title_context": "Concurrency over context length",
@@ -79,7 +80,9 @@ LABELS = {
     "context_tokens": "tokens",
     "context_axis": "tokens of a request, prompt + answer",
     "this_workload": "this workload",
-    "sustained_switched": "sustained behind one PCIe switch (assumed)",
+    "sustained_switched": "sustained, one switch",
+    "switched_caption": "Dashed: what is sustained if all cards are behind one PCIe switch"
+    " (assumed).",
     # layouts
     "title_layouts": "The same GPUs in other ways",
     "unit_layouts": " (* best)",

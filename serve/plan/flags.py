@@ -47,4 +47,6 @@ def add_plan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     shown_slo = DEFAULT_SLO.replace("%", "%%")  # argparse reads % as its own
     plan.add_argument("--slo", default=DEFAULT_SLO, help=f"default: {shown_slo}")
     plan.add_argument("--lang", choices=("en", "zh"), default="en", help="language; default: en")
+    plan.add_argument("--html", type=Path, metavar="FILE", help="also a page, in both languages")
+    plan.add_argument("--svg", type=Path, metavar="FOLDER", help="also the charts as SVG files")
     plan.add_argument("--json", action="store_true", help="everything, with stable keys")

@@ -83,7 +83,7 @@ def _capacity(plan: Plan, words: Words) -> list[str]:
             "=",
             words("bytes_each", all=memory.bytes_per_token, each=memory.bytes_per_token_per_gpu),
         ),
-        ("tokens", "~", f"{tokens.expected:,.0f}   {words('range', low=low, high=high)}"),
+        ("tokens", "~", words("ranged", expected=f"{tokens.expected:,.0f}", low=low, high=high)),
         (
             "blocks",
             "~",

@@ -28,7 +28,7 @@ class Words:
         self.language = language
         self._table = TABLES[language]
 
-    def __call__(self, key: str, **values: object) -> str:
+    def __call__(self, key: str, /, **values: object) -> str:
         """The label of that key with its values; KeyError for an unknown one."""
         said = {name: self._value(value) for name, value in values.items()}
         return self._table[key].format(**said)
