@@ -49,4 +49,8 @@ def add_plan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     plan.add_argument("--lang", choices=("en", "zh"), default="en", help="language; default: en")
     plan.add_argument("--html", type=Path, metavar="FILE", help="also a page, in both languages")
     plan.add_argument("--svg", type=Path, metavar="FOLDER", help="also the charts as SVG files")
+    plan.add_argument(
+        "--write", type=Path, metavar="FILE", help="also the recommended layout as a profile"
+    )
+    plan.add_argument("--force", action="store_true", help="--write may replace a file")
     plan.add_argument("--json", action="store_true", help="everything, with stable keys")

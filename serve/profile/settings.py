@@ -18,7 +18,7 @@ from serve.profile.sections import (
     Section,
     TelemetrySection,
 )
-from serve.profile.yaml_file import YamlFile, read_yaml
+from serve.profile.yaml_file import YamlFile, parse_yaml, read_yaml
 
 __all__ = [
     "AccessSection",
@@ -34,6 +34,7 @@ __all__ = [
     "load_admission",
     "load_profile",
     "parse_admission",
+    "parse_profile",
 ]
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -147,6 +148,11 @@ def load_profile(path: str | Path) -> Profile:
     file = read_yaml(Path(path))
     profile = _validated(Profile, file)
     return profile.beside(Path(path).resolve().parent)
+
+
+def parse_profile(text: str, source: str) -> Profile:
+    """As `load_profile`, for text that is already here; paths stay as they are written."""
+    return _validated(Profile, parse_yaml(text, source))
 
 
 def load_admission(path: str | Path) -> AdmissionSection:
