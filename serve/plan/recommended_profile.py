@@ -69,7 +69,7 @@ def recommended_profile(wanted: Recommended) -> str:
     head = comment(
         f"{wanted.model} on {plan.question.gpus} x {plan.question.gpu.name} as"
         f" {wanted.chosen.name}, for the workload {work.name} ({work.isl_tokens:,} tokens in,"
-        f" {work.osl_tokens:,} out) and the SLO {plan.question.slo or 'none'}. Written by"
+        f" {work.osl_tokens:,} out) and the SLO {str(plan.question.slo) or 'none'}. Written by"
         " `sluice plan --write`: its numbers are derived, and no run on such a server has"
         " checked them. Every key, its range and default: docs/configuration.md."
     )
@@ -118,9 +118,13 @@ def _weights(wanted: Recommended) -> Iterator[Entry]:
         why = f"repository or folder of the {weights} checkpoint; {gib:.2f} GiB of weights a card"
         yield Entry("model", name, why)
     quantization = (arguments.quantization or "").lower()
-    name = _OURS.get(quantization, quantization)
-    if name and not wanted.given("simulation"):  # there the weights stand in a section of their own
-        yield Entry("quantization", name, f"name: {weights} weights, with the kernels of that name")
+    kernels = _OURS.get(quantization, quantization)
+    if kernels and not wanted.given(
+        "simulation"
+    ):  # there the weights stand in a section of their own
+        yield Entry(
+            "quantization", kernels, f"name: {weights} weights, with the kernels of that name"
+        )
     for key in ("dtype", "kv_cache_dtype"):
         value = getattr(arguments, key)
         if value != "auto" or key in wanted.given("engine_args"):
