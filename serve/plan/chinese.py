@@ -17,7 +17,7 @@ SENTENCES = {
     "nearest_format": "tensor_parallel_size {tp}，权重 {weights}",
     "nearest_cards": "{gpus} x {gpu}，{split}",
     "nearest_none": "附近没有可行的方案：换更小的模型，或显存更大的卡",
-    "reason_alone": "{name} 可同时承载 {requests:.0f} 个请求，瓶颈是{binding}；"
+    "reason_alone": "{name} 可同时承载 {requests:.0f} 个请求，瓶颈：{binding}；"
     "更窄的切分在 SLO 内都不会更多",
     "reason_narrow": "{name} 可同时承载 {requests:.0f} 个请求（瓶颈：{binding}），{other} 为"
     " {other_requests:.0f} 个（{other_binding}）：张量并行越宽，显存越多（KV 缓存"
@@ -38,7 +38,7 @@ SENTENCES = {
     "rule_by_kv": "并发，只看 KV",
     "rule_by_kv_why": "同样长度",
     "rule_in_slo": "并发，满足 SLO",
-    "rule_in_slo_why": "本负载；瓶颈是{binding}",
+    "rule_in_slo_why": "本负载；瓶颈：{binding}",
     "source_chat": "ShareGPT 提示词，由 Qwen3-32B 回答，取均值",
     "source_rag": "假设：约八段 500 token 的资料，回答较短",
     "source_long_context": "Mooncake 对话 trace，取均值，不计前缀缓存",
@@ -80,9 +80,9 @@ LABELS = {
     "gap": "",  # between sentences
     "title": "容量规划：{gpus} x {gpu} 运行 {model}",
     "verdict": "{gpus} x {gpu} 按 {layout}、{weights} 部署，可同时承载 {requests:.0f} 个本负载的"
-    "请求（{low:.0f} 至 {high:.0f}），每秒 {rate} 个；瓶颈是{binding}。",
+    "请求（{low:.0f} 至 {high:.0f}），每秒 {rate} 个；瓶颈：{binding}。",
     "verdict_none": "{gpus} x {gpu} 按 {layout}、{weights} 部署，对本负载没有任何请求能满足此 SLO"
-    "（并发 0 至 {high:.0f}）；瓶颈是{binding}。",
+    "（并发 0 至 {high:.0f}）；瓶颈：{binding}。",
     "verdict_misfit": "无法部署：{misfit}。最接近的可行方案：{nearest}。",
     "misfit_line": "无法部署：{misfit}；最接近的可行方案：{nearest}",
     "verdict_better": "同样的卡改为 {layout}、{weights}，可承载 {requests:.0f} 个，"
@@ -131,11 +131,11 @@ LABELS = {
     "note": "依据",
     "binds": "瓶颈",
     "sustained": "可持续",
-    "sustained_line": "可持续：{load}；瓶颈是{binding}",
+    "sustained_line": "可持续：{load}；瓶颈：{binding}",
     "load": "并发 {expected:.0f}（{low:.0f} 至 {high:.0f}），每秒 {rate} 个请求",
     "no_request": "没有请求能满足此 SLO：请放宽 SLO，或换一种部署方式。",
     "other_link": "假设：没有人实测过 {gpu} 之间的 all-reduce。以上取自一台装 L40S 的 PCIe 4"
-    " 服务器。若都在同一个 PCIe 交换芯片之下（同为假设）：{load}；瓶颈是{binding}。",
+    " 服务器。若都在同一个 PCIe 交换芯片之下（同为假设）：{load}；瓶颈：{binding}。",
     "limits_caption": "每个上限允许的并发请求数，最小者为瓶颈。线段是 KV 估计值的范围。",
     "with_rate": "{requests}（每秒 {rate}）",
     "requests_axis": "并发请求数",
@@ -164,7 +164,7 @@ LABELS = {
     "line": "项目",
     "why": "说明",
     "rule_sum": "经验估算给出 {rule:.0f}。只看缓存，可容纳 {by_kv:.0f} 个 {tokens} token 的请求；"
-    "而本负载在 SLO 内只能承载 {sustained:.0f} 个，因为瓶颈是{binding}，经验估算不考虑这一点。",
+    "而本负载在 SLO 内只能承载 {sustained:.0f} 个，因为先到上限的是{binding}，经验估算不考虑这一点。",
     "rule_sum_kv": "经验估算给出 {rule:.0f}。只看缓存，可容纳 {by_kv:.0f} 个 {tokens} token 的"
     "请求；本负载可承载 {sustained:.0f} 个，瓶颈确实是 KV 缓存。",
     "title_advice": "推荐配置",

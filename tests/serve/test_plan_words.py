@@ -33,7 +33,7 @@ def test_both_languages_take_in_the_same_values(key: str) -> None:
 def test_a_sentence_is_english_and_can_be_said_in_chinese() -> None:
     said = Sentence("rule_in_slo_why", binding="prefill")
     assert said == "this workload; prefill binds"
-    assert Words(Language.ZH).say(said) == "本负载；瓶颈是预填充"
+    assert Words(Language.ZH).say(said) == "本负载；瓶颈：预填充"
     assert Words(Language.EN).say(said) == said
     assert Words(Language.ZH).say("no sentence") == "no sentence"
 
@@ -79,7 +79,7 @@ def test_the_terminal_keeps_80_columns_in_both_languages(language: Language, wor
 def test_a_chinese_plan_keeps_no_english_sentence() -> None:
     found = find(eight_a10(), FromProfile())
     shown = text(found, Words(Language.ZH))
-    assert "瓶颈是预填充" in shown
+    assert "瓶颈：预填充" in shown
     for english in ("requests", "binds", "prompt", "does not fit"):
         assert english not in shown
 
