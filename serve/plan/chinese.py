@@ -164,7 +164,8 @@ LABELS = {
     "line": "项目",
     "why": "说明",
     "rule_sum": "经验估算给出 {rule:.0f}。只看缓存，可容纳 {by_kv:.0f} 个 {tokens} token 的请求；"
-    "而本负载在 SLO 内只能承载 {sustained:.0f} 个，因为先到上限的是{binding}，经验估算不考虑这一点。",
+    "而本负载在 SLO 内只能承载 {sustained:.0f} 个，因为先到上限的是{binding}，"
+    "经验估算不考虑这一点。",
     "rule_sum_kv": "经验估算给出 {rule:.0f}。只看缓存，可容纳 {by_kv:.0f} 个 {tokens} token 的"
     "请求；本负载可承载 {sustained:.0f} 个，瓶颈确实是 KV 缓存。",
     "title_advice": "推荐配置",
