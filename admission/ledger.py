@@ -69,6 +69,23 @@ class Ledger:
         return self._held
 
     @property
+    def ordered_blocks(self) -> int:
+        """Blocks beyond `held_blocks` that an engine which orders its steps ahead may hold.
+
+        Its next step computes prompts, as many tokens as a step takes; it says so a step later.
+        """
+        if not self.engine.lookahead_tokens:
+            return 0
+        left, blocks = self.engine.max_batched_tokens, 0
+        for row in self._to_prefill:
+            taken = min(left, self._table.missing(row))
+            blocks += self._table.blocks(row, computing=taken) - self._table.blocks(row)
+            left -= taken
+            if not left:
+                break
+        return blocks
+
+    @property
     def free_blocks(self) -> int:
         """Usable blocks that nothing holds now."""
         return self.engine.usable_blocks - self.held_blocks

@@ -63,10 +63,10 @@ class RowTable:
 
     # -- one row ---------------------------------------------------------------------------
 
-    def blocks(self, row: int) -> int:
-        """Blocks a row holds now: none before its prompt is begun."""
+    def blocks(self, row: int, *, computing: int = 0) -> int:
+        """Blocks a row holds, so many more prompt tokens computed: none before any is."""
         place = row & _PLACE
-        computed = int(self._computed.item(place))
+        computed = int(self._computed.item(place)) + computing
         if not computed:
             return 0
         tokens = computed + int(self._generated.item(place))

@@ -26,13 +26,19 @@ class Agreement:
         sequences: int,
         used_ratio: float,
         waiting: bool,
+        ordered_blocks: int = 0,
     ) -> None:
-        """Compare one step record."""
+        """Compare one step record.
+
+        `ordered_blocks` are those that the engine may have taken for a step it ordered ahead: it
+        is within when its count is between the ledger's without and with them.
+        """
         first = not self.records
         self.records += 1
-        if held_blocks < used_blocks:
+        below = used_blocks - held_blocks - ordered_blocks
+        if below > 0:
             self.below_records += 1
-            self.worst_below_blocks = max(self.worst_below_blocks, used_blocks - held_blocks)
+            self.worst_below_blocks = max(self.worst_below_blocks, below)
         above = held_blocks - _SLACK_RATIO * used_blocks - sequences
         if first or above > self.worst_above_blocks:
             self.worst_above_blocks = above

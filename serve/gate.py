@@ -78,7 +78,7 @@ class Gate:
         time_scale: float = 1.0,
     ) -> None:
         self.controller = Controller(engine.shape, section.settings())
-        self._in_flight = InFlight(self.controller, metrics, time_scale=time_scale)
+        self._in_flight = InFlight(self.controller, metrics)
         self._engine = engine
         self._settings_hash = section.hash()
         self._metrics = metrics

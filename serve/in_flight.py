@@ -17,11 +17,10 @@ _log = logging.getLogger("sluice.gate")
 class InFlight:
     """From a lease's grant to its end; `agreement` compares the ledger with the engine."""
 
-    def __init__(self, controller: Controller, metrics: Metrics, *, time_scale: float) -> None:
+    def __init__(self, controller: Controller, metrics: Metrics) -> None:
         self.agreement = Agreement()
         self._controller = controller
         self._metrics = metrics
-        self._time_scale = time_scale
         self._sequences = Sequences()
         self._visits: dict[int, Visit] = {}  # by lease
 
@@ -82,8 +81,8 @@ class InFlight:
     def _write_end(self, visit: Visit, finished: Finished) -> None:
         visit.output_tokens = (visit.output_tokens or 0) + finished.output_tokens
         visit.finish = finished.reason
-        visit.prefill_s = (finished.queued_s + finished.prefill_s) * self._time_scale
-        visit.tpot_s = finished.tpot_s * self._time_scale
+        visit.prefill_s = finished.queued_s + finished.prefill_s
+        visit.tpot_s = finished.tpot_s
         visit.preemptions += finished.preemptions
 
     def compare(self, step: EngineStep) -> None:
@@ -95,6 +94,7 @@ class InFlight:
         ledger = self._controller.ledger
         self.agreement.note(
             held_blocks=ledger.held_blocks,
+            ordered_blocks=ledger.ordered_blocks,
             used_blocks=round(step.kv_used_ratio * ledger.engine.usable_blocks),
             sequences=ledger.sequences,
             used_ratio=step.kv_used_ratio,

@@ -20,7 +20,7 @@ class RunningState(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A sequence that ended by itself (`stop`, `length`) or by a fault; the engine's seconds."""
+    """A sequence that ended by itself (`stop`, `length`) or by a fault; modelled seconds."""
 
     engine_id: str
     output_tokens: int
@@ -33,7 +33,10 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class EngineStep:
-    """One step as the engine reports it; `kv_used_ratio` (0-1) is None where it did not."""
+    """One step as the engine reports it, in modelled seconds.
+
+    `kv_used_ratio` (0-1) is None where it did not say.
+    """
 
     running: Mapping[str, RunningState]
     finished: tuple[Finished, ...] = ()

@@ -3,41 +3,39 @@
 import asyncio
 import logging
 from argparse import Namespace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from starlette.types import ASGIApp
 
+from admission.step_fit import StepCoefficients
 from serve.decision_log import DecisionLog
 from serve.embedded import model
 from serve.engine.arguments import parse_arguments
 from serve.engine.start import Engine
 from serve.engine.start import start as start_engine
-from serve.gate import Gate
 from serve.http.edge import Edge, Terms
 from serve.http.tenants import Keys
 from serve.observability.json_lines import JsonLines
 from serve.observability.telemetry import Telemetry, start_telemetry
+from serve.plan_agreement import compare
 from serve.profile.in_force import InForce
 from serve.profile.settings import Profile
+from serve.reporting_gate import ReportingGate
+from serve.simulated import planned
+from serve.simulated.timekeeper import REPORT
+from serve.simulated.watch import Watch
+from serve.step_times import StepTimes
 
 _log = logging.getLogger("sluice.service")
-
-
-class GateWithSettings(Gate):
-    """The gate, whose state also tells which settings were offered and refused."""
-
-    in_force: InForce
-
-    def state(self) -> dict[str, Any]:
-        """As the gate's, with `config: {hash, applied_at, refused}`."""
-        return super().state() | {"config": self.in_force.as_json()}
 
 
 class Service:
     """What answers requests; `open_service` makes it, `close` ends it and its engine."""
 
     def __init__(
-        self, engine: Engine, gate: GateWithSettings, telemetry: Telemetry, terms: Terms
+        self, engine: Engine, gate: ReportingGate, telemetry: Telemetry, terms: Terms
     ) -> None:
         self.engine = engine
         self.gate = gate
@@ -72,17 +70,21 @@ async def open_service(profile: Profile, keys: Keys, in_force: InForce) -> Servi
     """
     telemetry = start_telemetry(profile.telemetry)
     arguments = await asyncio.to_thread(_arguments, profile)  # may convert a model first: a minute
-    engine = await start_engine(arguments)
+    simulated = profile.engine.kind == "simulated"
+    engine = await start_engine(arguments, simulated=simulated, time_scale=profile.time_scale)
     try:
-        gate = GateWithSettings(
+        gate = ReportingGate(
             engine,
-            in_force.section,
+            in_force,
+            step_times=StepTimes(engine.shape.capacity_tokens, _prior(profile)),
+            plan=compare(engine.facts),
+            watch=Watch(partial(engine.ask_executor, REPORT)) if simulated else None,
             metrics=telemetry.metrics,
             tracing=telemetry.tracing,
             decisions=DecisionLog(_lines(profile.telemetry.decision_log)),
             max_concurrent_renderings=profile.http.max_concurrent_renderings,
+            time_scale=profile.time_scale,
         )
-        gate.in_force = in_force
         await engine.attach(gate)
         return Service(engine, gate, telemetry, Terms(profile.http, profile.access, keys))
     except BaseException:
@@ -103,10 +105,18 @@ def _arguments(profile: Profile) -> Namespace:
 def engine_args(profile: Profile) -> dict[str, Any]:
     """As vLLM names them; an embedded model is prepared first and served by its own name."""
     name = profile.engine.embedded_model
-    if name is None:
-        return profile.engine_args
-    folder = model.prepare(name, progress=_log.info)
-    return {"served_model_name": name, **profile.engine_args, "model": str(folder)}
+    given = profile.engine_args
+    if name is not None:
+        folder = model.prepare(name, progress=_log.info)
+        given = {"served_model_name": name, **given, "model": str(folder)}
+    if profile.engine.kind == "simulated":
+        given |= planned.engine_args(profile, Path(given["model"]))
+    return given
+
+
+def _prior(profile: Profile) -> StepCoefficients | None:
+    section = profile.step_time
+    return None if section.fixed_s is None else StepCoefficients(**section.model_dump())
 
 
 def _lines(destination: str | None) -> JsonLines | None:

@@ -78,6 +78,9 @@ class FakeGate:
     def settings_hash(self) -> str:
         return "0123456789ab"
 
+    def steps(self) -> dict[str, Any]:
+        return {"columns": [], "rows": []}
+
     def state(self) -> dict[str, Any]:
         return {"leases": len(self.held)}
 

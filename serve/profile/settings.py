@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError, ValidationInfo, field_validator
 
+from admission.memory.gpus import find_gpu
+from serve.embedded.model import WITHOUT_WEIGHTS
 from serve.profile import refused_arguments
 from serve.profile.admission_section import AdmissionSection, LineSection, StaticSection
 from serve.profile.complaints import ProfileError, complaints, profile_error
@@ -16,6 +18,8 @@ from serve.profile.sections import (
     EngineSection,
     HttpSection,
     Section,
+    SimulationSection,
+    StepTimeSection,
     TelemetrySection,
 )
 from serve.profile.yaml_file import YamlFile, parse_yaml, read_yaml
@@ -28,7 +32,9 @@ __all__ = [
     "LineSection",
     "Profile",
     "ProfileError",
+    "SimulationSection",
     "StaticSection",
+    "StepTimeSection",
     "TelemetrySection",
     "is_loopback",
     "load_admission",
@@ -65,6 +71,8 @@ class Profile(Section):
         why="vLLM's defaults hold for what is not named",
         allowed="vLLM's front-end arguments, one per line",
     )
+    step_time: StepTimeSection = StepTimeSection()
+    simulation: SimulationSection = SimulationSection()
     http: HttpSection = HttpSection()
     access: AccessSection = AccessSection()
     telemetry: TelemetrySection = TelemetrySection()
@@ -95,6 +103,11 @@ class Profile(Section):
             raise ValueError(
                 "two models: give engine_args.model or engine.embedded_model, not both"
             )
+        if engine.kind == "vllm" and engine.embedded_model in WITHOUT_WEIGHTS:
+            raise ValueError(
+                f"{engine.embedded_model} is embedded without weights; it runs with "
+                "engine.kind: simulated"
+            )
         ranks = _ranks(given)
         gpus = engine.gpus_per_replica
         if gpus and ranks > 1 and gpus < ranks:  # a single rank may take a share of a GPU
@@ -102,6 +115,28 @@ class Profile(Section):
                 f"the parallel sizes need {ranks} GPUs, but engine.gpus_per_replica is "
                 f"{plain(gpus)}; leave it out or give at least {ranks}"
             )
+        return given
+
+    @field_validator("simulation")
+    @classmethod
+    def _says_how_long_steps_take(
+        cls, given: SimulationSection, info: ValidationInfo
+    ) -> SimulationSection:
+        engine: EngineSection | None = info.data.get("engine")
+        step_time: StepTimeSection | None = info.data.get("step_time")
+        if engine is None or step_time is None or engine.kind != "simulated":
+            return given
+        if given.gpu is None and step_time.fixed_s is None:
+            raise ValueError(
+                "nothing says how long steps take: give gpu here, or step_time.fixed_s"
+            )
+        if given.gpu is None and not info.data.get("engine_args", {}).get("kv_cache_memory_bytes"):
+            raise ValueError(
+                "nothing says how large the KV cache is: give gpu here, or "
+                "engine_args.kv_cache_memory_bytes"
+            )
+        if given.gpu is not None:
+            find_gpu(given.gpu)
         return given
 
     @field_validator("access")
@@ -120,8 +155,15 @@ class Profile(Section):
     @property
     def gpus_per_replica(self) -> float:
         """GPUs that one engine takes: what the profile says, else one per rank."""
+        if self.engine.kind == "simulated":
+            return 0.0
         said = self.engine.gpus_per_replica
         return float(_ranks(self.engine_args)) if said is None else said
+
+    @property
+    def time_scale(self) -> float:
+        """Modelled seconds per real second; 1 with a real engine."""
+        return self.simulation.speed if self.engine.kind == "simulated" else 1.0
 
     def beside(self, folder: Path) -> "Profile":
         """The same profile with its relative paths taken from `folder`."""

@@ -88,6 +88,18 @@ def test_an_asynchronous_engine_holds_one_token_more_than_was_seen() -> None:
     assert ledger.curve.peak() == 20  # at its end it holds no more than a synchronous one
 
 
+def test_an_engine_that_orders_ahead_may_hold_the_next_chunk_of_prompts_already() -> None:
+    ledger = Ledger(engine(lookahead_tokens=1, max_batched_tokens=64))
+    grant(ledger, shape(100, 10))
+    grant(ledger, shape(100, 10))
+    ledger.prefilled(64)
+    # what is left of the first, with the token it begins to generate, and 28 of the second
+    assert (ledger.held_blocks, ledger.ordered_blocks) == (5, (7 - 5) + 2)
+    ledger.prefilled(136)
+    assert ledger.ordered_blocks == 0
+    assert Ledger(ENGINE).ordered_blocks == 0
+
+
 def test_a_sequence_that_generates_has_its_whole_prompt() -> None:
     ledger = Ledger(ENGINE)
     lease = grant(ledger, shape(100, 60, sequences=2))

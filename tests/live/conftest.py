@@ -28,12 +28,12 @@ class OneAtATime:
         self._folder = folder
         self._running: tuple[str, Gateway] | None = None
 
-    def __call__(self, **changes: Mapping[str, Any]) -> Gateway:
+    def __call__(self, *, base: str = "smollm2-cpu", **changes: Mapping[str, Any]) -> Gateway:
         """Returns when it answers; NotStartedError with its words when it does not."""
-        name = repr(sorted(changes.items()))
+        name = repr((base, sorted(changes.items())))
         if self._running is None or self._running[0] != name or not self._running[1].healthy():
             self.end()
-            profile = write_profile(self._folder, **changes)
+            profile = write_profile(self._folder, base=base, **changes)
             gateway = serve(profile, port=free_port(), folder=self._folder)
             self._running = name, gateway
             gateway.wait_until_ready()

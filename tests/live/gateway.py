@@ -121,16 +121,15 @@ def serve(profile: Path, *, port: int, folder: Path) -> Gateway:
     return start([*words, "--port", str(port)], port=port, folder=folder)
 
 
-def write_profile(folder: Path, **changes: Mapping[str, Any]) -> Path:
-    """configs/smollm2-cpu.yaml with some keys of some sections changed.
+def write_profile(folder: Path, *, base: str = "smollm2-cpu", **changes: Mapping[str, Any]) -> Path:
+    """configs/smollm2-cpu.yaml, or another, with some keys of some sections changed.
 
-    `write_profile(folder, engine_args={"max_num_seqs": 4}, admission={"mode": "off"})`. Without
-    changes it is the small engine of the live tests: no compilation, so it starts sooner.
+    `write_profile(folder, engine_args={"max_num_seqs": 4}, admission={"mode": "off"})`.
     """
-    profile = yaml.safe_load((ROOT / "configs" / "smollm2-cpu.yaml").read_text())
-    quick = {"engine_args": {"enforce_eager": True}, "telemetry": {"access_log": None}}
-    for section, keys in [*quick.items(), *copy.deepcopy(changes).items()]:
-        profile[section].update(keys)
+    profile = yaml.safe_load((ROOT / "configs" / f"{base}.yaml").read_text())
+    silent = {"telemetry": {"access_log": None}}
+    for section, keys in [*silent.items(), *copy.deepcopy(changes).items()]:
+        profile.setdefault(section, {}).update(keys)
     path = folder / f"profile-{uuid.uuid4().hex[:8]}.yaml"
     path.write_text(yaml.safe_dump(profile))
     return path

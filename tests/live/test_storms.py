@@ -1,7 +1,7 @@
 """Many clients at once, the KV cache small so that the pressure is real: ten mean requests.
 
 Once on the real model, where the CPU computes prompts so slowly that prefill binds as often as the
-cache, and once on vLLM with an executor that takes 10 ms a step, where only the cache binds.
+cache, and once on the simulated engine with steps of 10 ms, where only the cache binds.
 """
 
 import asyncio
@@ -25,9 +25,13 @@ SMALL_CACHE = {
     "kv_cache_memory_bytes": 118_702_080,  # 161 blocks x 32 tokens x 23,040 bytes
     "max_num_batched_tokens": 1024,
 }
-FIXED_STEPS = {
-    "distributed_executor_backend": "serve.simulated.FixedStepExecutor",
-    "additional_config": {"step_s": 0.01},
+FIXED_STEPS: dict[str, Any] = {
+    "engine": {"kind": "simulated"},
+    "step_time": {"fixed_s": 0.02},
+    "simulation": {
+        "speed": 2.0,  # so a step takes 10 ms
+        "output_tokens": {"median": 150, "p90": 400},  # of those that end by themselves
+    },
 }
 
 
@@ -39,8 +43,8 @@ def pressed(gateway_of: OneAtATime) -> Gateway:
 
 @pytest.fixture
 def stepped(gateway_of: OneAtATime) -> Gateway:
-    """The same cache, and an engine that only the cache can slow."""
-    return gateway_of(engine_args=SMALL_CACHE | FIXED_STEPS)
+    """The same cache, and an engine that only the cache can slow, scheduling as on a GPU."""
+    return gateway_of(engine_args=SMALL_CACHE | {"async_scheduling": True}, **FIXED_STEPS)
 
 
 def shown(what: str, value: object) -> None:

@@ -15,8 +15,12 @@ import pytest
 
 from admission.decision import Reason, Rejected
 from admission.footprint import RequestShape
+from admission.step_fit import StepCoefficients
 from serve.embedded import model
 from serve.sequences import EngineStep
+from serve.simulated.answers import Lengths
+from serve.simulated.options import KEY, Options
+from serve.simulated.planned import EXECUTOR
 from serve.visit import VISIT, Family, Tenant, Visit
 from tests.live.clients import GOOD, MODEL
 
@@ -34,8 +38,10 @@ ENGINE_ARGS = {
     "max_num_seqs": 32,
     "max_num_batched_tokens": 512,
     "enforce_eager": True,
-    "distributed_executor_backend": "serve.simulated.FixedStepExecutor",
-    "additional_config": {"step_s": 0.002},
+    "distributed_executor_backend": EXECUTOR,
+    "additional_config": {
+        KEY: Options(1.0, 1, Lengths(150, 400), StepCoefficients(0.002, 0, 0, 0)).as_json()
+    },
 }
 SERVER_ARGS = {"anthropic_disabled_thinking_effort": "none"}
 

@@ -46,7 +46,7 @@ def test_a_step_s_statistics_become_what_the_ledger_needs() -> None:
     iteration.finished_requests = [
         FinishedRequestStats(FinishReason.LENGTH, "mine", num_generation_tokens=7)
     ]
-    step = _step(_processor(), scheduler, iteration)
+    step = _step(_processor().request_states, scheduler, iteration, time_scale=1.0)
     assert (step.prefill_tokens, step.cached_tokens, step.decode_tokens) == (24, 16, 2)
     assert (step.elapsed_s, step.kv_used_ratio, step.preempted) == (0.02, 0.25, 1)
     assert step.finished == (Finished("mine", 7, "length", 0.0, 0.0, 0.0, 0),)
@@ -143,9 +143,9 @@ def test_reasoning_is_said_under_both_names_alone_and_inside_an_answer() -> None
 def test_the_simulated_executor_answers_all_that_vllm_asks_of_one() -> None:
     from vllm.v1.executor.abstract import Executor  # noqa: PLC0415
 
-    from serve.simulated import FixedStepExecutor  # noqa: PLC0415
+    from serve.simulated.executor import SimulatedExecutor  # noqa: PLC0415
 
-    assert not FixedStepExecutor.__abstractmethods__, "Executor has new abstract methods"
-    ours = {name for name in vars(FixedStepExecutor) if not name.startswith("_")}
+    assert not SimulatedExecutor.__abstractmethods__, "Executor has new abstract methods"
+    ours = {name for name in vars(SimulatedExecutor) if not name.startswith("_")}
     unknown = {name for name in ours if not hasattr(Executor, name)}
     assert not unknown, f"vLLM calls none of these any more: {unknown}"

@@ -40,3 +40,20 @@ def test_use_of_the_cache_counts_only_while_somebody_waits() -> None:
     note(check, 80, 80, waiting=True)
     note(check, 90, 90, waiting=True)
     assert check.as_json()["kv_used_mean_while_waiting"] == 0.85
+
+
+def test_what_an_engine_ordered_ahead_it_may_hold_or_not() -> None:
+    check = Agreement()
+    for used in (100, 132):
+        check.note(
+            held_blocks=100,
+            ordered_blocks=32,
+            used_blocks=used,
+            sequences=0,
+            used_ratio=0.5,
+            waiting=False,
+        )
+    assert check.as_json()["below_records"] == 0
+    assert check.as_json()["worst_above_blocks"] <= 0
+    note(check, 99, 132)
+    assert check.as_json()["worst_below_blocks"] == 33

@@ -81,8 +81,10 @@ def test_second_start_waits_for_the_first_and_does_not_convert(tmp_path: Path) -
 
 def test_another_release_or_recipe_is_made_anew(tmp_path: Path) -> None:
     folder = prepare(tmp_path, FakeConvert())
-    assert folder.name.endswith(f"-{model.RECIPE}")
-    folder.rename(folder.with_name(f"0.0-{model.RECIPE}"))  # as if an older package had made it
+    assert folder.name.endswith(f"-{model.SOURCES[NAME].recipe}")
+    folder.rename(
+        folder.with_name(f"0.0-{model.SOURCES[NAME].recipe}")
+    )  # as if an older package had made it
     convert = FakeConvert()
     assert prepare(tmp_path, convert) == folder
     assert convert.runs == 1
@@ -94,7 +96,7 @@ def test_unknown_name_says_which_models_there_are(tmp_path: Path) -> None:
 
 
 def test_missing_package_says_what_to_run(tmp_path: Path) -> None:
-    source = model.Source("llm-none", "llm_none", "none.gguf")
+    source = model.Source("llm-none", "llm_none", "none.gguf", "none.convert")
     with pytest.raises(model.ModelError, match=r"llm-none.*make setup"):
         model.locate(source)
 

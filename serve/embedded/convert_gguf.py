@@ -1,6 +1,6 @@
 """From a quantised GGUF file to a safetensors folder.
 
-`python -m serve.embedded.convert GGUF TARGET`.
+`python -m serve.embedded.convert_gguf GGUF TARGET`.
 
 Nothing imports this module: torch and transformers take seconds and 1 GB to load, so
 `serve/embedded/model.py` runs it as a child process, once.

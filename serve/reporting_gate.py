@@ -1,0 +1,79 @@
+"""The gate, and what else its state tells: settings, step times, the plan, a simulation's time."""
+
+import asyncio
+import logging
+from typing import Any
+
+from serve.gate import EngineLike, Gate
+from serve.plan_agreement import PlanAgreement
+from serve.profile.in_force import InForce
+from serve.sequences import EngineStep
+from serve.simulated.watch import Watch
+from serve.step_times import StepTimes
+
+_LOOK_S = 1.0  # real seconds between two looks at a simulation's time
+_CORRECT_EVERY = 30  # looks between two fits of the step times
+
+_log = logging.getLogger("sluice.gate")
+
+
+class ReportingGate(Gate):
+    """Nothing here decides; `watch` is there with a simulated engine only."""
+
+    def __init__(
+        self,
+        engine: EngineLike,
+        in_force: InForce,
+        *,
+        step_times: StepTimes,
+        plan: PlanAgreement | None,
+        watch: Watch | None,
+        **parts: Any,
+    ) -> None:
+        super().__init__(engine, in_force.section, **parts)
+        self.in_force = in_force
+        self._step_times = step_times
+        self._plan = plan
+        self._watch = watch
+        if plan is not None:
+            self._metrics.plan_error(plan.error_ratio)
+        self._looker = self._loop.create_task(self._look_on())
+
+    def stepped(self, step: EngineStep) -> None:
+        """As the gate's; the step's time is kept."""
+        super().stepped(step)
+        self._step_times.note(step)
+
+    async def _look_on(self) -> None:
+        looks = 0
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            looks += 1
+            try:
+                if self._watch is not None:
+                    report = await self._watch.look()
+                    self._metrics.late_steps(report["late_steps_ratio"])
+                if looks % _CORRECT_EVERY == 0:
+                    found = await asyncio.to_thread(self._step_times.correct)
+                    self._metrics.step_time_error(found.error_median_ratio)
+            except Exception:  # noqa: BLE001 - what is told may be old, what is decided goes on
+                _log.exception("step times or the simulation's report could not be read")
+
+    async def close(self) -> None:
+        """As the gate's."""
+        self._looker.cancel()
+        await asyncio.gather(self._looker, return_exceptions=True)
+        await super().close()
+
+    def steps(self) -> dict[str, Any]:
+        """The last steps; see `StepTimes.rows`."""
+        return self._step_times.rows()
+
+    def state(self) -> dict[str, Any]:
+        """As the gate's, with `config`, `step_time`, `plan` and, if simulated, `simulation`."""
+        told = super().state() | {
+            "config": self.in_force.as_json(),
+            "step_time": self._step_times.as_json(),
+            "plan": None if self._plan is None else self._plan.as_json(),
+        }
+        return told | ({"simulation": self._watch.report} if self._watch else {})

@@ -1,0 +1,63 @@
+"""What the simulated executor is told: plain values that travel in vLLM's `additional_config`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from admission.gpus import GpuSpeeds, Link
+from admission.step_fit import StepCoefficients
+from admission.step_time import ComputeShape, Deployment, StepContents, StepModel, Weights
+from serve.simulated.answers import Lengths
+
+KEY = "simulation"  # of `additional_config`
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How fast, how long, and by which step times."""
+
+    speed: float
+    seed: int
+    lengths: Lengths
+    step_time: StepCoefficients | Deployment
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values: vLLM hashes them and hands them to another process."""
+        return asdict(self)
+
+
+def from_json(given: Mapping[str, Any]) -> Options:
+    """The options that `as_json` wrote."""
+    return Options(
+        speed=given["speed"],
+        seed=given["seed"],
+        lengths=Lengths(**given["lengths"]),
+        step_time=_step_time(given["step_time"]),
+    )
+
+
+def _step_time(given: Mapping[str, Any]) -> StepCoefficients | Deployment:
+    if "shape" not in given:
+        return StepCoefficients(**given)
+    gpu, link = given["gpu"], given["link"]
+    return Deployment(
+        **{
+            **given,
+            "shape": ComputeShape(**given["shape"]),
+            "gpu": GpuSpeeds(**{**gpu, "link": Link(gpu["link"])}),
+            "weights": Weights(given["weights"]),
+            "link": None if link is None else Link(link),
+        }
+    )
+
+
+def seconds_of(step_time: StepCoefficients | Deployment) -> Callable[[StepContents], float]:
+    """Modelled seconds of a step by its contents."""
+    if isinstance(step_time, Deployment):
+        model = StepModel(step_time)
+        return lambda contents: model.step(contents).total_s
+    return lambda contents: step_time.seconds(
+        prefill_tokens=contents.prefill_tokens,
+        decode_sequences=contents.decode_sequences,
+        context_tokens=contents.decode_context_tokens + contents.prefill_context_tokens,
+    )

@@ -1,0 +1,72 @@
+"""A profile with a simulated engine -> the vLLM arguments by which it runs."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from admission.gpus import Link
+from admission.join import step_model
+from admission.memory.arguments import EngineArguments
+from admission.memory.budget import MemoryPlan, plan_memory
+from admission.memory.gpus import find_gpu
+from admission.step_fit import StepCoefficients
+from admission.step_time import Deployment
+from serve.profile.settings import Profile, SimulationSection
+from serve.simulated.answers import Lengths
+from serve.simulated.options import KEY, Options
+
+EXECUTOR = "serve.simulated.executor.SimulatedExecutor"
+_ENGINE_KEYS = {field.name for field in fields(EngineArguments)}
+
+
+def engine_args(profile: Profile, model: Path) -> dict[str, Any]:
+    """What the simulation adds to the profile's engine arguments: executor, options, KV cache.
+
+    `model` is a folder with a config.json. Raises ValueError where the model does not fit.
+    """
+    given, simulation = profile.engine_args, profile.simulation
+    plan = _plan(given, simulation, model)
+    options = Options(
+        speed=simulation.speed,
+        seed=simulation.seed,
+        lengths=Lengths(simulation.output_tokens.median, simulation.output_tokens.p90),
+        step_time=_calibrated(profile) or _modelled(plan, simulation),
+    )
+    return {
+        "kv_cache_memory_bytes": given.get("kv_cache_memory_bytes")
+        or (plan and int(plan.budget.kv.expected)),
+        "distributed_executor_backend": EXECUTOR,
+        "additional_config": {KEY: options.as_json()},
+    }
+
+
+def _plan(
+    given: Mapping[str, Any], simulation: SimulationSection, model: Path
+) -> MemoryPlan | None:
+    """The memory plan of the modelled GPUs; None where no GPU is modelled."""
+    if simulation.gpu is None:
+        return None
+    known = {name: value for name, value in given.items() if name in _ENGINE_KEYS}
+    arguments = EngineArguments(**{**known, "quantization": simulation.quantization})
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    plan = plan_memory(config, find_gpu(simulation.gpu), arguments)
+    if plan.misfit and "kv_cache_memory_bytes" not in given:
+        raise ValueError(f"{simulation.gpu} x {plan.engine.tp * plan.engine.pp}: {plan.misfit}")
+    return plan
+
+
+def _calibrated(profile: Profile) -> StepCoefficients | None:
+    section = profile.step_time
+    if section.fixed_s is None:
+        return None
+    return StepCoefficients(**section.model_dump())
+
+
+def _modelled(plan: MemoryPlan | None, simulation: SimulationSection) -> Deployment:
+    link = None if simulation.link is None else Link(simulation.link)
+    model = None if plan is None else step_model(plan, link)
+    if model is None:
+        raise ValueError(f"the speed of {simulation.gpu} is not known here: give step_time")
+    return model.deployment
