@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from admission.gpus import Link, find_gpu
+from admission.gpus import Gpu, Link, find_gpu
 from admission.memory.arguments import EngineArguments
 from admission.memory.config_json import read_shape
 from admission.memory.estimate import GIB
@@ -38,16 +38,23 @@ def question(args: argparse.Namespace, profile: FromProfile) -> Question:
     given = {key: value for key, value in flags.items() if value is not None}
     given = {**(profile.engine or {}), **given}
     ranks, gpus = _ranks(given, model, args.gpus, profile.replicas)
+    gpu = find_gpu(args.gpu or profile.gpu or ASSUMED_GPU)
     return Question(
         model=model,
-        gpu=find_gpu(args.gpu or profile.gpu or ASSUMED_GPU),
+        gpu=gpu,
         gpus=gpus,
         arguments=EngineArguments(**{**given, "tensor_parallel_size": ranks}),
         workload=_workload(args, given.get("max_model_len") or model.max_position_tokens),
         slo=parse_slo(args.slo),
         available_kv_bytes=args.available_kv_gib and args.available_kv_gib * GIB,
-        link=_link(args.link or profile.link),
+        link=_link(args.link) or _simulated_link(profile.link, gpu),
     )
+
+
+def _simulated_link(name: str | None, gpu: Gpu) -> Link | None:
+    """A simulation that takes the card's own link knows no more of it than the plan does."""
+    link = _link(name)
+    return None if gpu.speeds and link is gpu.speeds.link else link
 
 
 def _link(name: str | None) -> Link | None:

@@ -21,6 +21,7 @@ from serve.profile.settings import Profile, ProfileError, parse_profile
 _MAPS = ("engine.environment", "engine_args", "server_args")
 _PATHS = ("access.api_keys_file", "telemetry.access_log", "telemetry.decision_log")
 _OURS = {"int4": "awq_marlin", "awq": "awq_marlin", "int8": None, "none": None}  # to vLLM's words
+_OF_ANOTHER_LAYOUT = {"pipeline_parallel_size", "kv_cache_memory_bytes", "num_gpu_blocks_override"}
 _SECTIONS = ("http", "access", "telemetry")
 
 
@@ -101,7 +102,7 @@ def _engine_args(wanted: Recommended) -> Iterator[Entry]:
     """What the plan decides; then what the base says besides, or what every engine here needs."""
     decided = [*_weights(wanted), *_sizes(wanted)]
     yield from decided
-    names = {entry.key for entry in decided} | {"pipeline_parallel_size"}
+    names = {entry.key for entry in decided} | _OF_ANOTHER_LAYOUT
     given = wanted.given("engine_args")
     for name, value in given.items():
         if name not in names and value is not None:

@@ -104,6 +104,16 @@ def test_an_unknown_link_is_answered_with_the_nearest(capsys: pytest.CaptureFixt
     assert "nearest known: pcie" in capsys.readouterr().err
 
 
+def test_a_simulation_on_the_cards_own_link_still_tells_the_second_guess(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "sim.yaml"
+    file.write_text(SIMULATED.replace("pcie4_p2p", "pcie4"))
+    links = told(capsys, "--config", str(file))[0]["links"]
+    assert (links["taken"], links["assumed"]) == ("pcie4", True)
+    assert links["other"]["name"] == "pcie4_p2p"
+
+
 # -- traces --------------------------------------------------------------------------------
 
 
