@@ -2,35 +2,19 @@
 
 import math
 
-from admission.gpus import GPU_SPEEDS, GpuSpeeds, Link
+from admission.gpus import Gpu, Link
 from admission.memory.arguments import EngineArguments
 from admission.memory.budget import MemoryPlan
 from admission.memory.formats import kv_dtype_bytes, weight_format
-from admission.memory.gpus import Gpu
 from admission.memory.model_shape import Attention, Experts, Latent, ModelShape
 from admission.step_time import ComputeShape, Deployment, StepModel, Weights
 
-# Cards that the two tables call by different names, and exports that differ in their links alone
-# (NVLink is slower on an A800 and H800; the table's rate is rounded down already).
-_SAME_SPEEDS = {
-    "RTX PRO 6000": "RTX PRO 6000 Blackwell",
-    "A800-80GB": "A100-80GB",
-    "H800-80GB": "H100-80GB",
-    "RTX 4090 48GB": "RTX 4090",
-}
-_MEASURED_LINKS = ("L40S", "RTX PRO 6000 Blackwell")
 _BYTE_BITS, _FULL_BITS = 8, 16
-
-
-def speeds_of(gpu: Gpu) -> GpuSpeeds | None:
-    """Peak rates of a card of the memory table; None = its speed is not known here."""
-    return GPU_SPEEDS.get(_SAME_SPEEDS.get(gpu.name, gpu.name))
 
 
 def other_link(gpu: Gpu) -> Link | None:
     """The second guess for a PCIe 4 card whose all-reduce nobody measured; None = no need."""
-    speeds = speeds_of(gpu)
-    if speeds is None or gpu.name in _MEASURED_LINKS or speeds.link is not Link.PCIE4:
+    if gpu.speeds is None or gpu.measured_link or gpu.speeds.link is not Link.PCIE4:
         return None
     return Link.PCIE4_P2P
 
@@ -84,7 +68,7 @@ def weights_of(model: ModelShape, arguments: EngineArguments) -> Weights:
 def step_model(memory: MemoryPlan, link: Link | None = None) -> StepModel | None:
     """The step times of the engine that `memory` plans; None where the card's speed is unknown."""
     engine = memory.engine
-    speeds, given = speeds_of(engine.gpu), engine.given
+    speeds, given = engine.gpu.speeds, engine.given
     if speeds is None:
         return None
     return StepModel(

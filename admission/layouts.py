@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from admission.join import other_link, weights_of
+from admission.join import weights_of
 from admission.plan import Plan, Question, make_plan
+from admission.sentences import Sentence
 from admission.step_time import Weights
 
 # What a format is called on the command line; FP8 stands for itself only where it was asked for.
@@ -32,9 +33,8 @@ class Layout:
 
     @property
     def name(self) -> str:
-        """`2 x TP 4`; `TP 8` for a single engine."""
-        engine = f"TP {self.tp}" + (f" PP {self.pp}" if self.pp > 1 else "")
-        return engine if self.replicas == 1 else f"{self.replicas} x {engine}"
+        """As `layout_name`."""
+        return layout_name(self.tp, self.pp, self.replicas)
 
     @property
     def merit(self) -> tuple[float, float, float]:
@@ -44,6 +44,12 @@ class Layout:
         load = self.plan.load
         tokens = self.plan.memory.capacity_tokens.expected * self.replicas
         return (load.rate_per_s or 0.0, load.sustained.expected, tokens)
+
+
+def layout_name(tp: int, pp: int, replicas: int) -> str:
+    """`2 x TP 4`; `TP 8` for a single engine."""
+    engine = f"TP {tp}" + (f" PP {pp}" if pp > 1 else "")
+    return engine if replicas == 1 else f"{replicas} x {engine}"
 
 
 def weights_name(question: Question) -> str:
@@ -81,22 +87,23 @@ def reason(chosen: Layout, found: list[Layout]) -> str:
         return chosen.misfit
     load, rivals = plan.load, [x for x in found if x.weights == chosen.weights and not x.misfit]
     widest = max(rivals, key=lambda x: x.tp)
+    told = {
+        "name": chosen.name,
+        "requests": load.sustained.expected,
+        "binding": load.binding,
+    }
     if widest.plan is None or widest.tp == chosen.tp:
-        return (
-            f"{chosen.name} carries {load.sustained.expected:.0f} requests at once;"
-            f" {load.binding} binds; no narrower split carries more within the SLO"
-        )
-    other = widest.plan
-    tokens = plan.memory.capacity_tokens.expected * chosen.replicas
-    told = (
-        f"{chosen.name} carries {load.sustained.expected:.0f} requests at once"
-        f" ({load.binding} binds), {widest.name} {other.load.sustained.expected:.0f}"
-        f" ({other.load.binding}): wide TP buys memory"
-        f" ({other.memory.capacity_tokens.expected * widest.replicas:,.0f} KV tokens"
-        f" against {tokens:,.0f}) and pays for it in all-reduces"
+        return Sentence("reason_alone", **told)
+    other, assumed = widest.plan, plan.question.other_link is not None
+    return Sentence(
+        "reason_narrow_assumed" if assumed else "reason_narrow",
+        **told,
+        other=widest.name,
+        other_requests=other.load.sustained.expected,
+        other_binding=other.load.binding,
+        other_tokens=other.memory.capacity_tokens.expected * widest.replicas,
+        tokens=plan.memory.capacity_tokens.expected * chosen.replicas,
     )
-    guessed = other_link(plan.question.gpu) is not None
-    return told + (", on a link that nobody measured" if guessed else "")
 
 
 def nearest_fit(question: Question) -> str:
@@ -107,7 +114,7 @@ def nearest_fit(question: Question) -> str:
                 return told
         except ValueError:
             continue
-    return "nothing close by: a smaller model or cards with more memory"
+    return Sentence("nearest_none")
 
 
 def _changes(question: Question) -> Iterator[tuple[str, Question]]:
@@ -117,12 +124,12 @@ def _changes(question: Question) -> Iterator[tuple[str, Question]]:
     plan = make_plan(question)
     if needed > plan.memory.engine.max_model_len:
         longer = replace(given, max_model_len=needed)
-        yield f"max_model_len {needed}", replace(question, arguments=longer)
+        yield Sentence("nearest_length", length=needed), replace(question, arguments=longer)
     length = int(plan.memory.max_concurrency.expected * plan.memory.engine.max_model_len)
     length = length // 1024 * 1024
     if length >= needed:
         shorter = replace(given, max_model_len=length)
-        yield f"max_model_len {length}", replace(question, arguments=shorter)
+        yield Sentence("nearest_length", length=length), replace(question, arguments=shorter)
     widths = [tp for tp in _CARD_COUNTS if given.tensor_parallel_size < tp <= question.gpus]
     names = [None, *(name for name in ("INT8", "INT4") if name != weights_name(question))]
     for name in names:
@@ -135,9 +142,13 @@ def _changes(question: Question) -> Iterator[tuple[str, Question]]:
 
 def _changed(question: Question, gpus: int, tp: int, name: str | None) -> tuple[str, Question]:
     """Another number of cards, another split, perhaps another format; and how to say so."""
-    told = f"tensor_parallel_size {tp}" + (f" with {name} weights" if name else "")
+    told = (
+        Sentence("nearest_format", tp=tp, weights=name)
+        if name
+        else Sentence("nearest_split", tp=tp)
+    )
     if gpus != question.gpus:
-        told = f"{gpus} x {question.gpu.name} with {told}"
+        told = Sentence("nearest_cards", gpus=gpus, gpu=question.gpu.name, split=told)
     return told, _split(replace(question, gpus=gpus), tp, name)
 
 

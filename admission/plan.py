@@ -2,26 +2,28 @@
 
     kv       usable blocks / blocks of a whole request (prompt and answer)
     slots    max_num_seqs
-    prefill  most sequences whose arrivals keep TTFT: M/D/1 on the prompt line (`step_limits`)
+    prefill  most sequences whose arrivals keep TTFT: one line of prompts (`step_limits`)
     decode   most sequences that keep TPOT, with the prompts that replace them in between
 
-The smallest binds. Times are means of a prior (`step_time`), not measurements.
+The smallest binds. Of requests that differ (a trace) kv and decode take what is running, prefill
+the lengths of the prompts (`workload.Spread`). Times are means of a prior (`step_time`), not
+measurements.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from admission import decision
-from admission.gpus import Link
+from admission.gpus import Gpu, Link
 from admission.join import other_link, step_model
 from admission.memory.arguments import EngineArguments
 from admission.memory.budget import MemoryPlan, plan_memory
 from admission.memory.estimate import Estimate
-from admission.memory.gpus import Gpu
 from admission.memory.kv_capacity import KvCapacity, blocks_per_request
 from admission.memory.model_shape import ModelShape
+from admission.sentences import Sentence
 from admission.slo import Slo
 from admission.step_limits import Mix, largest, most_steady, prefill_s, steady, ttft_s
 from admission.step_time import StepModel
@@ -44,6 +46,7 @@ class Question:
     workload: Workload
     slo: Slo
     available_kv_bytes: float | None = None  # per GPU; None = predicted
+    link: Link | None = None  # between the cards; None = the card's own
 
     @property
     def replicas(self) -> int:
@@ -55,6 +58,21 @@ class Question:
                 f"give --gpus a multiple of {ranks}"
             )
         return self.gpus // ranks
+
+    @property
+    def other_link(self) -> Link | None:
+        """The second guess where nobody said or measured how the cards are linked."""
+        return other_link(self.gpu) if self.link is None else None
+
+    def mix(self, workload: Workload, batched_tokens: int) -> Mix:
+        """The workload as the step-time model takes it."""
+        return Mix(
+            workload.isl_tokens,
+            workload.osl_tokens,
+            batched_tokens,
+            workload.context_tokens,
+            workload.prompts,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +114,20 @@ class Plan:
         longest, needed = self.memory.engine.max_model_len, self.question.workload.total_tokens
         if self.memory.misfit or needed <= longest:
             return self.memory.misfit
-        return f"requests of {needed} tokens are longer than max_model_len {longest}"
+        return Sentence("misfit_workload", tokens=needed, length=longest)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to know before the numbers are believed."""
+        workload, told = self.question.workload, list(self.memory.warnings)
+        if workload.spread and workload.spread.left_out_ratio:
+            length = self.memory.engine.max_model_len
+            share = workload.spread.left_out_ratio
+            told.append(Sentence("too_long", share=share, length=length))
+        offered, sustained = workload.offered_per_s or 0.0, self.load.rate_per_s
+        if sustained is not None and offered > sustained:
+            told.append(Sentence("offered_more", offered=offered, sustained=sustained))
+        return tuple(told)
 
 
 def make_plan(question: Question) -> Plan:
@@ -109,7 +140,7 @@ def make_plan(question: Question) -> Plan:
         available_kv_bytes=question.available_kv_bytes,
     )
     expected = _load(question, memory, question.workload, None)
-    link = other_link(question.gpu) if memory.engine.tp > 1 else None
+    link = question.other_link if memory.engine.tp > 1 else None
     if link is None:
         return Plan(question, memory, _times(expected, replicas), None)
     faster = _load(question, memory, question.workload, link)
@@ -118,12 +149,17 @@ def make_plan(question: Question) -> Plan:
     return Plan(question, memory, _times(expected, replicas), _times(faster, replicas))
 
 
-def over_context(plan: Plan) -> list[tuple[int, Load]]:
-    """The load for requests of each length that max_model_len allows, answers as in the plan."""
+def over_context(
+    plan: Plan, contexts_tokens: Sequence[int] = CONTEXTS_TOKENS, link: Link | None = None
+) -> list[tuple[int, Load]]:
+    """The load for requests of each length that max_model_len allows, answers as in the plan.
+
+    `link` in place of the plan's own.
+    """
     question, longest = plan.question, plan.memory.engine.max_model_len
     return [
-        (tokens, _times(_load(question, plan.memory, made, None), question.replicas))
-        for tokens in CONTEXTS_TOKENS
+        (tokens, _times(_load(question, plan.memory, made, link), question.replicas))
+        for tokens in contexts_tokens
         if tokens <= longest
         for made in (question.workload.of_length(tokens),)
     ]
@@ -141,16 +177,16 @@ def requests_by_kv(memory: MemoryPlan, capacity: KvCapacity, tokens: int) -> int
 
 def _load(question: Question, memory: MemoryPlan, workload: Workload, link: Link | None) -> Load:
     """The limits of one engine."""
-    model, engine = step_model(memory, link), memory.engine
+    model, engine = step_model(memory, link or question.link), memory.engine
     low, middle, high = (
-        requests_by_kv(memory, capacity, workload.total_tokens)
+        requests_by_kv(memory, capacity, workload.held_tokens)
         for capacity in (memory.low, memory.expected, memory.high)
     )
-    mix = Mix(workload.isl_tokens, workload.osl_tokens, engine.max_batched_tokens)
-    blocks = f"{memory.expected.usable_blocks} blocks, {workload.total_tokens} tokens a request"
+    mix = question.mix(workload, engine.max_batched_tokens)
+    note = Sentence("kv_note", blocks=memory.expected.usable_blocks, tokens=workload.held_tokens)
     limits = {
-        "kv": _limit(model, mix, middle, blocks),
-        "slots": _limit(model, mix, engine.max_sequences, "max_num_seqs"),
+        "kv": _limit(model, mix, middle, note),
+        "slots": _limit(model, mix, engine.max_sequences, Sentence("slots_note")),
         "prefill": _prefill(model, mix, question.slo),
         "decode": _decode(model, mix, question.slo),
     }
@@ -170,7 +206,7 @@ def _limit(model: StepModel | None, mix: Mix, sequences: int, note: str) -> Limi
 
 
 def _unknown() -> Limit:
-    return Limit(None, None, "speed of this card is not known")
+    return Limit(None, None, Sentence("speed_unknown_note"))
 
 
 def _prefill(model: StepModel | None, mix: Mix, slo: Slo) -> Limit:
@@ -178,7 +214,7 @@ def _prefill(model: StepModel | None, mix: Mix, slo: Slo) -> Limit:
     if model is None:
         return _unknown()
     if slo.ttft_s == math.inf:
-        return _limit(model, mix, _cap(mix), "no TTFT bound given")
+        return _limit(model, mix, _cap(mix), Sentence("no_ttft_note"))
 
     def kept(sequences: int) -> bool:
         now = steady(model, mix, sequences=sequences)
@@ -188,8 +224,7 @@ def _prefill(model: StepModel | None, mix: Mix, slo: Slo) -> Limit:
         return now.chunk_steps_ratio < 1 and taken_s <= slo.ttft_s
 
     found = largest(kept, _cap(mix))
-    alone_s = prefill_s(model, mix)
-    return _limit(model, mix, found, f"a prompt alone takes {alone_s:.2f} s")
+    return _limit(model, mix, found, Sentence("prefill_note", seconds=prefill_s(model, mix)))
 
 
 def _decode(model: StepModel | None, mix: Mix, slo: Slo) -> Limit:
@@ -198,7 +233,7 @@ def _decode(model: StepModel | None, mix: Mix, slo: Slo) -> Limit:
         return _unknown()
     found = most_steady(model, mix, tpot_s=slo.tpot_s, at_most=_cap(mix))
     at = steady(model, mix, sequences=max(1, found))
-    note = f"TPOT {at.tpot_s * 1e3:.0f} ms; a step with a prompt {at.chunk_step_s * 1e3:.0f} ms"
+    note = Sentence("decode_note", tpot_ms=at.tpot_s * 1e3, step_ms=at.chunk_step_s * 1e3)
     return _limit(model, mix, found, note)
 
 

@@ -6,6 +6,7 @@ from admission.layouts import weights_name
 from admission.memory.formats import FULL
 from admission.memory.weights import Split, weights_per_gpu
 from admission.plan import Plan, requests_by_kv
+from admission.sentences import Sentence
 
 KEPT_BACK_GB_PER_CARD = 2.5  # 20 GB of eight cards
 GB_PER_REQUEST = 2.0  # "a request of 2K to 4K tokens"
@@ -26,6 +27,11 @@ class Line:
     model: float
     why: str
 
+    @property
+    def error_ratio(self) -> float | None:
+        """How far the rule is off, 0 = right, -1 = says nothing; None where the model says 0."""
+        return self.rule / self.model - 1 if self.model else None
+
 
 def rule_of_thumb(plan: Plan) -> list[Line]:
     """(cards x label - weights - kept back) / 2 GB, against the plan, in GB of 1e9 bytes.
@@ -43,29 +49,23 @@ def rule_of_thumb(plan: Plan) -> list[Line]:
     tokens = min(REQUEST_TOKENS, plan.memory.engine.max_model_len)
     by_kv = replicas * requests_by_kv(plan.memory, plan.memory.expected, tokens)
     request_gb = plan.memory.bytes_per_token * tokens / _GB
+    why = Sentence("rule_request_why", tokens=tokens)
+    in_slo = Sentence("rule_in_slo_why", binding=plan.load.binding)
+    requests = max(0.0, left // GB_PER_REQUEST)
     return [
-        Line("memory", "GB", memory, budget.total.expected / per_card, "what torch sees"),
-        Line("weights", "GB", weights, budget.weights.expected / per_card, "replicas included"),
-        Line(
-            "kept back",
-            "GB",
-            kept,
-            (working.expected + budget.outside) / per_card,
-            "activation, graphs, NCCL, context",
-        ),
-        Line("left for KV", "GB", left, budget.kv.expected / per_card, ""),
-        Line(
-            "per request", "GB", GB_PER_REQUEST, request_gb, f"{tokens} tokens x KV bytes per token"
-        ),
-        Line("at once, by KV", "", max(0.0, left // GB_PER_REQUEST), by_kv, "same length"),
-        Line(
-            "at once, within SLO",
-            "",
-            max(0.0, left // GB_PER_REQUEST),
-            plan.load.sustained.expected,
-            f"this workload; {plan.load.binding} binds",
-        ),
+        _line("memory", "GB", memory, budget.total.expected / per_card),
+        _line("weights", "GB", weights, budget.weights.expected / per_card),
+        _line("kept", "GB", kept, (working.expected + budget.outside) / per_card),
+        Line(Sentence("rule_left"), "GB", left, budget.kv.expected / per_card, ""),
+        Line(Sentence("rule_request"), "GB", GB_PER_REQUEST, request_gb, why),
+        _line("by_kv", "", requests, by_kv),
+        Line(Sentence("rule_in_slo"), "", requests, plan.load.sustained.expected, in_slo),
     ]
+
+
+def _line(name: str, unit: str, rule: float, model: float) -> Line:
+    """A line whose words are `rule_{name}` and `rule_{name}_why`."""
+    return Line(Sentence(f"rule_{name}"), unit, rule, model, Sentence(f"rule_{name}_why"))
 
 
 def _label_gb(total_gib: float) -> int:

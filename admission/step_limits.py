@@ -10,21 +10,39 @@ from dataclasses import dataclass
 
 from admission.step_time import StepContents, StepModel
 
+_HALVINGS = 12  # of the time within which a share is served: to a 4,000th of the span
+
 
 @dataclass(frozen=True, slots=True)
 class Mix:
     """Requests of one kind: `prompt_tokens` to compute (not cached), then `output_tokens`.
 
     `batched_tokens` is vLLM's max_num_batched_tokens: decodes come first, prompts get the rest.
+    Where requests differ these are means, `context_tokens` is what a decoding one attends to and
+    `prompts` are equally likely lengths; None and empty = all are alike.
     """
 
     prompt_tokens: int
     output_tokens: int
     batched_tokens: int = 2048  # vLLM's default below 70 GiB of GPU memory
+    context_tokens: int | None = None
+    prompts: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if min(self.prompt_tokens, self.output_tokens, self.batched_tokens) < 1:
+        if min(self.prompt_tokens, self.output_tokens, self.batched_tokens, *self.prompts) < 1:
             raise ValueError(f"a mix needs at least one token of each kind: {self}")
+
+    @property
+    def each_prompt(self) -> tuple[int, ...]:
+        """Equally likely prompt lengths; one where all are alike."""
+        return self.prompts or (self.prompt_tokens,)
+
+    @property
+    def mean_context_tokens(self) -> int:
+        """What a decoding request attends to on average."""
+        if self.context_tokens is None:
+            return self.prompt_tokens + self.output_tokens // 2
+        return self.context_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,39 +60,19 @@ class Steady:
     chunk_steps_ratio: float
 
 
-def decode_tpot_s(model: StepModel, *, sequences: int, context_tokens: int) -> float:
-    """Seconds per token with so many sequences of `context_tokens` each and no prompts between."""
-    batch = _batch(model, sequences)
-    return model.step(StepContents(batch, batch * context_tokens)).total_s
-
-
-def most_decodes(model: StepModel, *, tpot_s: float, context_tokens: int, at_most: int) -> int:
-    """Most sequences that keep TPOT within `tpot_s`, no prompts between; 0 = not even one."""
-
-    def kept(sequences: int) -> bool:
-        return decode_tpot_s(model, sequences=sequences, context_tokens=context_tokens) <= tpot_s
-
-    return largest(kept, at_most)
-
-
 def steady(model: StepModel, mix: Mix, *, sequences: int) -> Steady:
     """Rate and TPOT with `sequences` always decoding.
 
     Each lives o steps and, before, c = ceil(prompt / chunk) steps carry its chunks, so n sequences
     need a share f = n c / o of all steps (Little's law): TPOT = (1 - f) t_decode + f t_chunk and
     rate = n / (o TPOT). Where f > 1 every step carries a chunk and rate = 1 / (c t_chunk). One
-    prompt at a time shares the chunk; contexts are at their mean.
+    prompt at a time shares the chunk; chunks and contexts are at their mean.
     """
     batch, stages = _batch(model, sequences), model.deployment.pipeline_parallel
-    context = batch * (mix.prompt_tokens + mix.output_tokens // 2)
+    context = batch * mix.mean_context_tokens
     decode_s = model.step(StepContents(batch, context)).total_s
-    chunks = _chunks(mix, batch)
-    with_chunk = StepContents(
-        batch,
-        context,
-        -(-mix.prompt_tokens // chunks),
-        mix.prompt_tokens * (chunks - 1) // 2 // chunks,
-    )
+    chunks, before = _chunks(mix, batch)
+    with_chunk = StepContents(batch, context, math.ceil(mix.prompt_tokens / chunks), before)
     chunk_s = model.step(with_chunk).total_s
     needed = batch * chunks / mix.output_tokens
     ratio = min(1.0, needed)
@@ -93,17 +91,24 @@ def most_steady(model: StepModel, mix: Mix, *, tpot_s: float, at_most: int) -> i
     return largest(kept, min(at_most, mix.batched_tokens - 1))
 
 
-def prefill_s(model: StepModel, mix: Mix, *, sequences: int = 0, cached_tokens: int = 0) -> float:
+def prefill_s(
+    model: StepModel,
+    mix: Mix,
+    *,
+    sequences: int = 0,
+    cached_tokens: int = 0,
+    prompt_tokens: int | None = None,
+) -> float:
     """Seconds of the steps that compute one prompt, chunk by chunk, beside so many decodes.
 
     TTFT of an engine with nothing else in line, without the front end's milliseconds. A step's
     time grows in proportion to what was computed before its chunk, so the full chunks count as
-    many times the one in their middle.
+    many times the one in their middle. `prompt_tokens` None = the mean prompt.
     """
     batch = _batch(model, sequences)
-    context = batch * (mix.prompt_tokens + cached_tokens + mix.output_tokens // 2)
+    context = batch * (mix.mean_context_tokens + cached_tokens)
     room = _room(mix, batch)
-    full, rest = divmod(mix.prompt_tokens, room)
+    full, rest = divmod(mix.prompt_tokens if prompt_tokens is None else prompt_tokens, room)
     total_s = 0.0
     if full:
         before = cached_tokens + (full - 1) * room // 2
@@ -128,28 +133,38 @@ def ttft_s(
 ) -> float:
     """TTFT that a `share` of requests keeps at that arrival rate; inf where prompts pile up.
 
-    Prompts are one line served in order, S = `prefill_s` each, arriving at random (M/D/1): one
-    waits with chance rho = rate x S, and then S / (2 (1 - rho)) on average, exponentially.
+    Prompts are one line served in order, S = `prefill_s` each, arriving at random: one waits with
+    chance rho = rate x E[S], and then E[S^2] / (2 E[S] (1 - rho)) on average (M/D/1 where all are
+    alike, else M/G/1), exponentially. Its own prompt comes on top.
     """
-    service_s = prefill_s(model, mix, sequences=sequences)
-    busy = rate_per_s * service_s / model.deployment.pipeline_parallel
+    each_s = [
+        prefill_s(model, mix, sequences=sequences, prompt_tokens=prompt)
+        for prompt in mix.each_prompt
+    ]
+    mean_s = sum(each_s) / len(each_s)
+    busy = rate_per_s * mean_s / model.deployment.pipeline_parallel
     if busy >= 1:
         return math.inf
-    late = max(1.0, busy / (1 - share))
-    return service_s + math.log(late) * service_s / (2 * (1 - busy))
+    wait_s = sum(s * s for s in each_s) / len(each_s) / (2 * mean_s * (1 - busy))
+    return _within(each_s, busy, wait_s, share)
 
 
-def most_prefills_per_s(
-    model: StepModel, mix: Mix, *, ttft_bound_s: float, sequences: int, share: float = 0.95
-) -> float:
-    """Highest arrival rate at which that share keeps TTFT within the bound; 0 = none does."""
-    low = 0.0
-    high = prefill_tokens_per_s(model, mix, sequences=sequences) / mix.prompt_tokens
-    for _ in range(40):
+def _within(each_s: list[float], busy: float, wait_s: float, share: float) -> float:
+    """Seconds in which a `share` is served: chance `busy` of an exponential wait, then its own.
+
+    All alike: S + wait ln(busy / (1 - share)). Else halved down to the answer.
+    """
+    late = math.log(max(1.0, busy / (1 - share)))
+    low, high = each_s[0] + late * wait_s, each_s[-1] + late * wait_s
+
+    def served(within_s: float) -> float:
+        left = (within_s - s for s in each_s)
+        return sum(1 - busy * math.exp(-x / wait_s) for x in left if x >= 0) / len(each_s)
+
+    for _ in range(0 if len(each_s) == 1 else _HALVINGS):
         middle = (low + high) / 2
-        taken = ttft_s(model, mix, rate_per_s=middle, sequences=sequences, share=share)
-        low, high = (middle, high) if taken <= ttft_bound_s else (low, middle)
-    return low
+        low, high = (middle, high) if served(middle) < share else (low, middle)
+    return high
 
 
 def largest(kept: Callable[[int], bool], at_most: int) -> int:
@@ -171,5 +186,9 @@ def _room(mix: Mix, batch: int) -> int:
     return max(1, mix.batched_tokens - batch)
 
 
-def _chunks(mix: Mix, batch: int) -> int:
-    return max(1, -(-mix.prompt_tokens // _room(mix, batch)))
+def _chunks(mix: Mix, batch: int) -> tuple[float, int]:
+    """Chunks of a prompt, and tokens computed before a chunk: means over all prompts."""
+    room, prompts = _room(mix, batch), mix.each_prompt
+    counts = [-(-prompt // room) for prompt in prompts]
+    before = sum(p * (count - 1) / 2 for p, count in zip(prompts, counts, strict=True))
+    return sum(counts) / len(counts), int(before / sum(counts))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from admission.all_reduce import ELEMENT_BYTES, AllReduce
-from admission.gpus import GpuSpeeds, Link
+from admission.gpus import Link, Speeds
 
 # Share of the data sheet's bandwidth that decoding reaches. Fitted, together with the overhead, to
 # two models on an A10: Qwen3-8B-AWQ 14.0 ms and Qwen2.5-1.5B 8.7 ms a token.
@@ -77,7 +77,7 @@ class Deployment:
     """
 
     shape: ComputeShape
-    gpu: GpuSpeeds
+    gpu: Speeds
     weights: Weights = Weights.BITS_16
     tensor_parallel: int = 1
     pipeline_parallel: int = 1
@@ -209,7 +209,7 @@ class StepModel:
         )
 
 
-def _arithmetic(weights: Weights, gpu: GpuSpeeds) -> tuple[float, float]:
+def _arithmetic(weights: Weights, gpu: Speeds) -> tuple[float, float]:
     """Bytes of one weight, and flop/s that products with such weights reach."""
     full = gpu.flop_per_s * COMPUTE_RATIO
     widened = gpu.flop_per_s * WIDENED_COMPUTE_RATIO

@@ -1,18 +1,46 @@
-"""What requests look like on average: tokens in, tokens out."""
+"""What requests look like: tokens in, tokens out; all alike, or spread as in a trace."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
-from admission.memory.spelling import UnknownNameError
+from admission.sentences import Sentence
+from admission.spelling import UnknownNameError
+
+_PARTS = 40  # equally likely prompt lengths that stand for a trace: enough for a 95th percentile
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How the requests of a trace differ, as far as the formulas of a plan ask.
+
+    A request runs one step per token of its answer, so what is *running* is weighed by the answer
+    o: `held_tokens` = E[o (i + o)] / E[o] for the KV limit, `context_tokens` = E[o (i + o/2)] /
+    E[o] for decoding. TTFT takes `prompts`, equally likely lengths (means of fortieths).
+    """
+
+    requests: int
+    held_tokens: int
+    context_tokens: int
+    prompts: tuple[int, ...]
+    longest_tokens: int
+    left_out_ratio: float  # of the trace: longer than max_model_len
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Requests of `isl_tokens` in and `osl_tokens` out; nothing is cached (the safe side)."""
+    """Requests of `isl_tokens` in and `osl_tokens` out, means.
+
+    No prefix is cached: the safe side.
+    """
 
     name: str
     isl_tokens: int
     osl_tokens: int
     source: str
+    spread: Spread | None = None  # None = all requests alike
+    offered_per_s: float | None = None  # arrivals of a trace that has times
 
     def __post_init__(self) -> None:
         if min(self.isl_tokens, self.osl_tokens) < 1:
@@ -20,23 +48,41 @@ class Workload:
 
     @property
     def total_tokens(self) -> int:
-        """What one request holds in the KV cache just before it ends."""
+        """What the mean request holds in the KV cache just before it ends."""
         return self.isl_tokens + self.osl_tokens
+
+    @property
+    def held_tokens(self) -> int:
+        """What a running request holds just before it ends, long answers weighed by their time."""
+        return self.spread.held_tokens if self.spread else self.total_tokens
+
+    @property
+    def context_tokens(self) -> int:
+        """What a running request attends to on average: its prompt and half its answer."""
+        return self.spread.context_tokens if self.spread else self.isl_tokens + self.osl_tokens // 2
+
+    @property
+    def prompts(self) -> tuple[int, ...]:
+        """Equally likely prompt lengths."""
+        return self.spread.prompts if self.spread else (self.isl_tokens,)
+
+    @property
+    def longest_tokens(self) -> int | None:
+        """The longest request, where one is known."""
+        return self.spread.longest_tokens if self.spread else None
 
     def of_length(self, total_tokens: int) -> "Workload":
         """The same answers (half the request at most) after prompts that fill up the rest."""
         osl = min(self.osl_tokens, total_tokens // 2)
-        return replace(self, isl_tokens=total_tokens - osl, osl_tokens=osl)
+        return replace(self, isl_tokens=total_tokens - osl, osl_tokens=osl, spread=None)
 
 
 # Means of public traces; a mean hides the spread, which the gateway prices request by request.
 PRESETS = {
-    "chat": Workload("chat", 862, 665, "ShareGPT prompts answered by Qwen3-32B, means"),
-    "rag": Workload("rag", 4096, 512, "assumed: some eight passages of 500 tokens, short answer"),
-    "long-context": Workload(
-        "long-context", 12_035, 343, "Mooncake's conversation trace, means, no prefix cached"
-    ),
-    "code": Workload("code", 2048, 28, "Azure's code completion trace of 2023, means"),
+    "chat": Workload("chat", 862, 665, Sentence("source_chat")),
+    "rag": Workload("rag", 4096, 512, Sentence("source_rag")),
+    "long-context": Workload("long-context", 12_035, 343, Sentence("source_long_context")),
+    "code": Workload("code", 2048, 28, Sentence("source_code")),
 }
 
 
@@ -45,3 +91,53 @@ def find_workload(name: str) -> Workload:
     if name not in PRESETS:
         raise UnknownNameError("workload", name, PRESETS)
     return PRESETS[name]
+
+
+def from_requests(
+    file: str,
+    requests: Sequence[tuple[int, int]],
+    *,
+    max_model_len: int,
+    offered_per_s: float | None = None,
+) -> Workload:
+    """The workload of a trace's (prompt, output) tokens, without what max_model_len refuses.
+
+    ValueError where nothing is left.
+    """
+    fitting = [(i, max(1, o)) for i, o in requests if i + max(1, o) <= max_model_len]
+    if not fitting:
+        raise ValueError(f"{file}: no request fits max_model_len {max_model_len}")
+    prompts, answers = sorted(i for i, _ in fitting), sorted(o for _, o in fitting)
+    decoded = sum(answers)
+    spread = Spread(
+        requests=len(fitting),
+        held_tokens=round(sum(o * (i + o) for i, o in fitting) / decoded),
+        context_tokens=round(sum(o * (i + o / 2) for i, o in fitting) / decoded),
+        prompts=_parts(prompts),
+        longest_tokens=max(i + o for i, o in fitting),
+        left_out_ratio=1 - len(fitting) / len(requests),
+    )
+    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+    told = {f"isl_{name}": _quantile(prompts, share) for name, share in shares.items()}
+    told |= {f"osl_{name}": _quantile(answers, share) for name, share in shares.items()}
+    return Workload(
+        name=file,
+        isl_tokens=max(1, round(sum(prompts) / len(prompts))),
+        osl_tokens=max(1, round(decoded / len(answers))),
+        source=Sentence("source_trace", requests=len(fitting), file=file, **told),
+        spread=spread,
+        offered_per_s=offered_per_s,
+    )
+
+
+def _parts(ordered: Sequence[int]) -> tuple[int, ...]:
+    """Means of equal parts of the sorted lengths; at least one token each."""
+    count = min(_PARTS, len(ordered))
+    edges = [len(ordered) * k // count for k in range(count + 1)]
+    parts = (ordered[low:high] for low, high in pairwise(edges))
+    return tuple(max(1, round(sum(part) / len(part))) for part in parts)
+
+
+def _quantile(ordered: Sequence[int], share: float) -> int:
+    """The length that `share` of the requests do not exceed."""
+    return ordered[max(0, math.ceil(len(ordered) * share) - 1)]

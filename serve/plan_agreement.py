@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from admission.gpus import find_gpu
 from admission.memory.arguments import EngineArguments
 from admission.memory.budget import plan_memory
-from admission.memory.gpus import find_gpu
 
 WARN_RATIO = 0.05  # beyond it the plan that somebody bought hardware by was wrong
 _ANY_GPU = "a10"  # with the memory given, the card decides nothing

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from admission.gpus import Gpu
 from admission.memory.constants import MEASURED, Constants
-from admission.memory.gpus import Gpu
 from admission.memory.versions import (
     ASSUMED,
     Version,

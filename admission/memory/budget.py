@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from admission.gpus import Gpu
 from admission.memory.activation import activation_peak
 from admission.memory.arguments import EngineArguments, Resolved, resolve
 from admission.memory.config_json import read_shape
 from admission.memory.constants import MEASURED, Constants
 from admission.memory.estimate import GIB, Estimate
 from admission.memory.formats import dtype_bytes, weight_format
-from admission.memory.gpus import Gpu
 from admission.memory.kv_capacity import KvCapacity, kv_capacity
 from admission.memory.kv_layout import (
     KvLayout,
@@ -22,6 +22,7 @@ from admission.memory.kv_layout import (
 from admission.memory.model_shape import ModelShape, stage_layers
 from admission.memory.overheads import cuda_graphs, cuda_graphs_outside, non_torch
 from admission.memory.weights import Split, weights_per_gpu
+from admission.sentences import Sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +92,16 @@ class MemoryPlan:
         """Why the engine would not start, expected values taken; "" = it fits."""
         kv_gib, engine = self.budget.kv.expected / GIB, self.engine
         if kv_gib <= 0:
-            return (
-                f"weights and working memory take {-kv_gib:.2f} GiB per GPU more than the"
-                f" {self.budget.reserved.expected / GIB:.2f} GiB that"
-                f" gpu_memory_utilization {engine.utilization_ratio:g} allows"
+            return Sentence(
+                "misfit_memory",
+                over_gib=-kv_gib,
+                reserved_gib=self.budget.reserved.expected / GIB,
+                utilization=engine.utilization_ratio,
             )
         needed = self.expected.blocks_per_request * self.layout.block_bytes / GIB
         if self.expected.concurrency < 1:
-            return (
-                f"one request of max_model_len {engine.max_model_len} needs {needed:.2f} GiB of KV"
-                f" per GPU; {kv_gib:.2f} GiB are available"
+            return Sentence(
+                "misfit_length", length=engine.max_model_len, needed_gib=needed, kv_gib=kv_gib
             )
         return ""
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from admission.memory.spelling import UnknownNameError
+from admission.sentences import Sentence
+from admission.spelling import UnknownNameError
 
 _DTYPE_BYTES = {
     "bfloat16": 2,
@@ -134,8 +135,7 @@ def weight_format(
     if bits is not None:
         chosen = _of_bits(name, bits, quantization_config)
         return replace(chosen, moe_only=_spares_attention(quantization_config)), ""
-    warning = f"{name} does not say how many bits; 8 taken; say --weight-bits"
-    return _of_bits(name, 8, quantization_config), warning
+    return _of_bits(name, 8, quantization_config), Sentence("bits_guessed", name=name)
 
 
 def bits_of(config: Mapping[str, Any] | None) -> int | None:

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from functools import total_ordering
 
-from admission.memory.spelling import UnknownNameError
+from admission.spelling import UnknownNameError
 
 FIRST_MINOR, LAST_MINOR = 2, 33
 ASSUMED = "0.32.0"  # the release this project pins: taken when nobody says which

@@ -2,40 +2,56 @@
 
 from typing import Any
 
-from admission.advice import advise
-from admission.join import other_link, speeds_of
-from admission.layouts import Layout, best, layouts, reason, weights_name
+from admission.layouts import Layout, reason, weights_name
 from admission.memory.budget import MemoryPlan
 from admission.memory.estimate import GIB, Estimate
-from admission.plan import LIMITS, Load, Plan, over_context
-from admission.rule_of_thumb import rule_of_thumb
+from admission.plan import LIMITS, Load, Plan
+from admission.rule_of_thumb import Line
+from admission.workload import Workload
+from serve.plan.findings import Findings
+
+_ADVISED = (
+    "tensor_parallel_size",
+    "pipeline_parallel_size",
+    "gpu_memory_utilization",
+    "max_model_len",
+    "max_num_seqs",
+    "max_num_batched_tokens",
+)
 
 
-def answer(plan: Plan, nearest: str | None) -> dict[str, Any]:
+def answer(found: Findings) -> dict[str, Any]:
     """Everything the terminal shows; sizes per GPU in GiB, capacity of one engine.
 
-    `nearest` is the nearest change that fits; None = it fits as it is.
+    `nearest_fit` is the nearest change that fits; null = it fits as it is.
     """
-    found = layouts(plan.question)
-    chosen = best(found)
+    plan = found.plan
     return {
         "fits": not plan.misfit,
         "misfit": plan.misfit or None,
-        "nearest_fit": nearest,
+        "nearest_fit": found.nearest,
         **_asked(plan),
         **_memory(plan.memory),
         **_load(plan.load),
         "links": _links(plan),
         "concurrency_over_context": [
-            {"tokens": tokens, **_load(load)} for tokens, load in over_context(plan)
+            {"tokens": tokens, **_load(load)} for tokens, load in found.contexts
         ],
-        "layouts": [_layout(layout, chosen) for layout in found],
-        "recommended": chosen and _recommended(chosen, found),
-        "rule_of_thumb": [
-            {"what": x.what, "unit": x.unit, "rule": x.rule, "model": round(x.model, 3)}
-            for x in rule_of_thumb(plan)
-        ],
-        "warnings": list(plan.memory.warnings),
+        "layouts": [_layout(layout, found.chosen) for layout in found.layouts],
+        "recommended": _recommended(found),
+        "rule_of_thumb": [_rule(line) for line in found.rule],
+        "no_effect": [idle.why for idle in found.idle],
+        "warnings": list(plan.warnings),
+    }
+
+
+def _rule(line: Line) -> dict[str, Any]:
+    return {
+        "what": line.what,
+        "unit": line.unit,
+        "rule": line.rule,
+        "model": round(line.model, 3),
+        "error_ratio": _rounded(line.error_ratio),
     }
 
 
@@ -52,8 +68,23 @@ def _asked(plan: Plan) -> dict[str, Any]:
             "isl_tokens": work.isl_tokens,
             "osl_tokens": work.osl_tokens,
             "source": work.source,
+            **_spread(work),
         },
         "slo": str(question.slo),
+    }
+
+
+def _spread(work: Workload) -> dict[str, Any]:
+    """What a trace adds to its means."""
+    if work.spread is None:
+        return {}
+    return {
+        "requests": work.spread.requests,
+        "held_tokens": work.held_tokens,
+        "context_tokens": work.context_tokens,
+        "longest_tokens": work.longest_tokens,
+        "left_out_ratio": _rounded(work.spread.left_out_ratio),
+        "offered_rate_per_s": _rounded(work.offered_per_s),
     }
 
 
@@ -77,7 +108,7 @@ def _memory(memory: MemoryPlan) -> dict[str, Any]:
 
 def _links(plan: Plan) -> dict[str, Any]:
     """The link that was taken, and the load on the other where nobody measured the card's own."""
-    other = other_link(plan.question.gpu)
+    other = plan.question.other_link
     return {
         "taken": _link(plan),
         "assumed": other is not None,
@@ -101,8 +132,8 @@ def _engine(plan: Plan) -> dict[str, Any]:
 
 
 def _link(plan: Plan) -> str | None:
-    speeds = speeds_of(plan.question.gpu)
-    return None if speeds is None else str(speeds.link)
+    speeds = plan.question.gpu.speeds
+    return None if speeds is None else str(plan.question.link or speeds.link)
 
 
 def _load(load: Load) -> dict[str, Any]:
@@ -139,28 +170,20 @@ def _layout(layout: Layout, chosen: Layout | None) -> dict[str, Any]:
     return told
 
 
-def _recommended(chosen: Layout, found: list[Layout]) -> dict[str, Any]:
-    if chosen.plan is None:
-        return {}
-    advice = advise(chosen.plan)
+def _recommended(found: Findings) -> dict[str, Any] | None:
+    chosen, advice = found.chosen, found.advice
+    if chosen is None or advice is None:
+        return None
     engine = _engine(advice.plan) | {"max_num_seqs": advice.max_num_seqs}
-    names = [
-        "tensor_parallel_size",
-        "pipeline_parallel_size",
-        "gpu_memory_utilization",
-        "max_model_len",
-        "max_num_seqs",
-        "max_num_batched_tokens",
-    ]
     return {
         "layout": chosen.name,
         "weights": chosen.weights,
         "replicas": chosen.replicas,
-        "reason": reason(chosen, found),
-        "engine_args": {name: engine[name] for name in names},
+        "reason": reason(chosen, found.layouts),
+        "engine_args": {name: engine[name] for name in _ADVISED},
         "admission": {
-            "ttft_deadline_s": advice.ttft_deadline_s,
-            "prefill_backlog_max_tokens": advice.prefill_backlog_max_tokens,
+            "ttft_deadline_s": advice.settings.ttft_deadline_s,
+            "prefill_backlog_max_tokens": advice.settings.prefill_backlog_max_tokens,
         },
         "sustained_concurrency": _range(advice.plan.load.sustained),
         "sustained_rate_per_s": _rounded(advice.plan.load.rate_per_s),

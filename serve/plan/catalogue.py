@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from admission.memory.spelling import UnknownNameError
+from admission.spelling import UnknownNameError
 
 _CATALOGUE = Path(__file__).resolve().parents[2] / "configs" / "models.json"
 

@@ -25,7 +25,8 @@ _NAMES = (
     ("--dtype", "of activations: auto, float16, bfloat16"),
     ("--kv-cache-dtype", "auto, fp8, ..."),
     ("--vllm-version", "e.g. 0.19.0, 0.8.x; default: the release this project pins"),
-    ("--workload", "chat, rag, long-context or code; default: chat"),
+    ("--link", "between the cards: pcie4, pcie4_p2p, pcie5, nvlink; default: the card's own"),
+    ("--workload", "chat, rag, long-context, code, or a trace: FILE.csv[.gz]; default: chat"),
 )
 
 
@@ -43,5 +44,13 @@ def add_plan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         plan.add_argument(flag, type=kind, metavar="N", help=what)
     for flag, what in _NAMES:
         plan.add_argument(flag, metavar="NAME", help=what)
-    plan.add_argument("--slo", default=DEFAULT_SLO, help=f"default: {DEFAULT_SLO}")
+    shown_slo = DEFAULT_SLO.replace("%", "%%")  # argparse reads % as its own
+    plan.add_argument("--slo", default=DEFAULT_SLO, help=f"default: {shown_slo}")
+    plan.add_argument("--lang", choices=("en", "zh"), default="en", help="language; default: en")
+    plan.add_argument("--html", type=Path, metavar="FILE", help="also a page, in both languages")
+    plan.add_argument("--svg", type=Path, metavar="FOLDER", help="also the charts as SVG files")
+    plan.add_argument(
+        "--write", type=Path, metavar="FILE", help="also the recommended layout as a profile"
+    )
+    plan.add_argument("--force", action="store_true", help="--write may replace a file")
     plan.add_argument("--json", action="store_true", help="everything, with stable keys")

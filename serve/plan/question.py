@@ -3,35 +3,30 @@
 import argparse
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
-import yaml
-
+from admission.gpus import Gpu, Link, find_gpu
 from admission.memory.arguments import EngineArguments
 from admission.memory.config_json import read_shape
 from admission.memory.estimate import GIB
-from admission.memory.gpus import find_gpu
 from admission.memory.model_shape import ModelShape
 from admission.plan import Question
+from admission.sentences import Sentence
 from admission.slo import parse_slo
+from admission.spelling import UnknownNameError
 from admission.workload import Workload, find_workload
 from serve.plan.catalogue import find_config
+from serve.plan.from_profile import FromProfile
+from serve.plan.trace_file import is_trace, read_trace
 
 _ENGINE_KEYS = {field.name for field in fields(EngineArguments)}
-_INTEGERS = {"tensor_parallel_size", "pipeline_parallel_size", "max_model_len", "max_num_seqs"}
-_INTEGERS |= {"max_num_batched_tokens", "block_size"}
-_TEXTS = {"model", "quantization", "dtype", "kv_cache_dtype"}
-_KINDS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(_INTEGERS, (int,)),
-    **dict.fromkeys(_TEXTS, (str,)),
-    "gpu_memory_utilization": (int, float),
-}
+ASSUMED_GPU = "a10"  # of a profile that names none
 
 
-def question(args: argparse.Namespace) -> Question:
+def question(args: argparse.Namespace, profile: FromProfile) -> Question:
     """The question; ValueError names what is missing, unknown or impossible."""
-    profile = _profile_arguments(args)
-    name = args.model or profile.get("model")
+    name = args.model or profile.model
     if not name:
         raise ValueError("no model: give --model, or --config with engine_args.model")
     if not args.gpu and args.config is None:
@@ -39,39 +34,59 @@ def question(args: argparse.Namespace) -> Question:
     if args.available_kv_gib is not None and args.available_kv_gib <= 0:
         raise ValueError(f"--available-kv-gib {args.available_kv_gib:g} is not positive")
     model = read_shape(find_config(str(name)))
-    given = {key: value for key, value in profile.items() if key in _ENGINE_KEYS}
     flags = {key: getattr(args, key, None) for key in _ENGINE_KEYS}
-    given |= {key: value for key, value in flags.items() if value is not None}
-    ranks, gpus = _ranks(given, model, args.gpus)
-    arguments = EngineArguments(**{**given, "tensor_parallel_size": ranks})
+    given = {key: value for key, value in flags.items() if value is not None}
+    given = {**(profile.engine or {}), **given}
+    ranks, gpus = _ranks(given, model, args.gpus, profile.replicas)
+    gpu = find_gpu(args.gpu or profile.gpu or ASSUMED_GPU)
     return Question(
         model=model,
-        gpu=find_gpu(args.gpu or "a10"),
+        gpu=gpu,
         gpus=gpus,
-        arguments=arguments,
-        workload=_workload(args),
+        arguments=EngineArguments(**{**given, "tensor_parallel_size": ranks}),
+        workload=_workload(args, given.get("max_model_len") or model.max_position_tokens),
         slo=parse_slo(args.slo),
         available_kv_bytes=args.available_kv_gib and args.available_kv_gib * GIB,
+        link=_link(args.link) or _simulated_link(profile.link, gpu),
     )
 
 
-def _ranks(given: Mapping[str, Any], model: ModelShape, gpus: int | None) -> tuple[int, int]:
+def _simulated_link(name: str | None, gpu: Gpu) -> Link | None:
+    """A simulation that takes the card's own link knows no more of it than the plan does."""
+    link = _link(name)
+    return None if gpu.speeds and link is gpu.speeds.link else link
+
+
+def _link(name: str | None) -> Link | None:
+    if name is None:
+        return None
+    if name.lower() not in [*Link]:
+        raise UnknownNameError("link", name, [*Link])
+    return Link(name.lower())
+
+
+def _ranks(
+    given: Mapping[str, Any], model: ModelShape, gpus: int | None, replicas: int
+) -> tuple[int, int]:
     """TP and the number of cards; each follows from the other where only one is given."""
     stages = int(given.get("pipeline_parallel_size", 1))
     if gpus is not None and gpus < 1:
         raise ValueError(f"--gpus {gpus} is not positive")
     if "tensor_parallel_size" in given:
         ranks = int(given["tensor_parallel_size"])
-        return ranks, gpus or ranks * stages
+        return ranks, gpus or ranks * stages * replicas
     cards = gpus or stages
     widths = [n for n in range(1, cards // max(1, stages) + 1) if cards % (n * stages) == 0]
     even = [n for n in widths if not any(x.heads % n for x in model.attending)]
     return max(even, default=1), cards
 
 
-def _workload(args: argparse.Namespace) -> Workload:
-    """The preset, with the lengths that were given in place of its own."""
-    named = find_workload(args.workload or "chat")
+def _workload(args: argparse.Namespace, max_model_len: int) -> Workload:
+    """The preset or trace, or the lengths that were given in place of its own."""
+    if is_trace(args.workload or ""):
+        named = read_trace(Path(args.workload), max_model_len=max_model_len)
+    else:
+        named = find_workload(args.workload or "chat")
     if args.isl is None and args.osl is None:
         return named
     return replace(
@@ -79,26 +94,6 @@ def _workload(args: argparse.Namespace) -> Workload:
         name=args.workload or "given",
         isl_tokens=named.isl_tokens if args.isl is None else args.isl,
         osl_tokens=named.osl_tokens if args.osl is None else args.osl,
-        source="--isl, --osl",
+        source=Sentence("source_flags"),
+        spread=None,
     )
-
-
-def _profile_arguments(args: argparse.Namespace) -> dict[str, Any]:
-    """The profile's engine_args; only what memory depends on is looked at."""
-    if args.config is None:
-        return {}
-    try:
-        profile = yaml.safe_load(args.config.read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise ValueError(f"{args.config}: {problem.strerror or problem}") from problem
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        raise ValueError(f"{args.config}: {' '.join(str(problem).split())}") from problem
-    section = profile.get("engine_args") if isinstance(profile, dict) else None
-    if not isinstance(section, dict):
-        raise ValueError(f"{args.config}: no engine_args; expected a profile")
-    given = {str(key): value for key, value in section.items() if value is not None}
-    for key in _KINDS.keys() & given.keys():
-        if type(given[key]) not in _KINDS[key]:
-            wanted = "a text" if key in _TEXTS else "a number"
-            raise ValueError(f"{args.config}: engine_args.{key}: {given[key]!r} is not {wanted}")
-    return given

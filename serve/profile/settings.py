@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError, ValidationInfo, field_validator
 
-from admission.memory.gpus import find_gpu
+from admission.gpus import find_gpu
 from serve.embedded.model import WITHOUT_WEIGHTS
 from serve.profile import refused_arguments
 from serve.profile.admission_section import AdmissionSection, LineSection, StaticSection
@@ -22,7 +22,7 @@ from serve.profile.sections import (
     StepTimeSection,
     TelemetrySection,
 )
-from serve.profile.yaml_file import YamlFile, read_yaml
+from serve.profile.yaml_file import YamlFile, parse_yaml, read_yaml
 
 __all__ = [
     "AccessSection",
@@ -40,6 +40,7 @@ __all__ = [
     "load_admission",
     "load_profile",
     "parse_admission",
+    "parse_profile",
 ]
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -189,6 +190,11 @@ def load_profile(path: str | Path) -> Profile:
     file = read_yaml(Path(path))
     profile = _validated(Profile, file)
     return profile.beside(Path(path).resolve().parent)
+
+
+def parse_profile(text: str, source: str) -> Profile:
+    """As `load_profile`, for text that is already here; paths stay as they are written."""
+    return _validated(Profile, parse_yaml(text, source))
 
 
 def load_admission(path: str | Path) -> AdmissionSection:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from admission.gpus import GpuSpeeds, Link
+from admission.gpus import Link, Speeds
 from admission.step_fit import StepCoefficients
 from admission.step_time import ComputeShape, Deployment, StepContents, StepModel, Weights
 from serve.simulated.answers import Lengths
@@ -44,7 +44,7 @@ def _step_time(given: Mapping[str, Any]) -> StepCoefficients | Deployment:
         **{
             **given,
             "shape": ComputeShape(**given["shape"]),
-            "gpu": GpuSpeeds(**{**gpu, "link": Link(gpu["link"])}),
+            "gpu": Speeds(**{**gpu, "link": Link(gpu["link"])}),
             "weights": Weights(given["weights"]),
             "link": None if link is None else Link(link),
         }

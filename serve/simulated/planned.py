@@ -6,11 +6,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from admission.gpus import Link
+from admission.gpus import Link, find_gpu
 from admission.join import step_model
 from admission.memory.arguments import EngineArguments
 from admission.memory.budget import MemoryPlan, plan_memory
-from admission.memory.gpus import find_gpu
 from admission.step_fit import StepCoefficients
 from admission.step_time import Deployment
 from serve.profile.settings import Profile, SimulationSection

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from admission.gpus import Gpu, find_gpu
 from admission.memory.arguments import EngineArguments
 from admission.memory.budget import MemoryPlan, plan_memory
 from admission.memory.constants import MEASURED, Constants
 from admission.memory.estimate import GIB
-from admission.memory.gpus import Gpu, find_gpu
 from serve.plan.catalogue import find_config
 
 _FILE = Path(__file__).parent / "data" / "kv_cases.csv"

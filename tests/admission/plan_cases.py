@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
+from admission.gpus import find_gpu
 from admission.memory.arguments import EngineArguments
 from admission.memory.config_json import read_shape
-from admission.memory.gpus import find_gpu
 from admission.plan import Question
 from admission.slo import parse_slo
 from admission.workload import find_workload

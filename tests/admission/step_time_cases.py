@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from admission.gpus import GPU_SPEEDS
+from admission.gpus import Speeds, find_gpu
 from admission.step_limits import Mix, prefill_s, steady
 from admission.step_time import ComputeShape, Deployment, StepContents, StepModel, Weights
 
@@ -64,6 +64,13 @@ def cases() -> list[Case]:
         return [_case(row) for row in csv.DictReader(file)]
 
 
+def speeds_of(card: str) -> Speeds:
+    """The speeds of a card that has them."""
+    speeds = find_gpu(card).speeds
+    assert speeds is not None, card
+    return speeds
+
+
 def median_error(of: Iterable[Case]) -> float:
     """Median of the errors' sizes, of those that have one."""
     return statistics.median(abs(case.error_ratio) for case in of if case.error_ratio is not None)
@@ -79,7 +86,7 @@ def _modelled(row: dict[str, str]) -> float:
     model = StepModel(
         Deployment(
             SHAPES[row["model"]],
-            GPU_SPEEDS[row["gpu"]],
+            speeds_of(row["gpu"]),
             Weights(row["weights"]),
             int(row["tensor_parallel"]),
             int(row["pipeline_parallel"]),

@@ -4,12 +4,12 @@ import dataclasses
 
 import pytest
 
+from admission.gpus import find_gpu, known_gpus
 from admission.memory.arguments import EngineArguments
 from admission.memory.budget import MemoryPlan, plan_memory
 from admission.memory.config_json import read_shape
 from admission.memory.estimate import GIB, Estimate
 from admission.memory.formats import bits_of, weight_format
-from admission.memory.gpus import find_gpu, known_gpus
 from admission.memory.versions import parse_version
 from serve.plan.catalogue import find_config, known_models
 

@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
+from admission.gpus import find_gpu
 from admission.memory.arguments import EngineArguments, Resolved, resolve
 from admission.memory.config_json import read_shape
 from admission.memory.estimate import GIB
-from admission.memory.gpus import find_gpu
 from admission.memory.kv_capacity import KvCapacity, kv_capacity
 from admission.memory.kv_layout import kv_bytes_per_token, kv_bytes_per_token_total, kv_layout
 from admission.memory.model_shape import ModelShape, stage_layers

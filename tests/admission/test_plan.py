@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from admission.gpus import Link
+from admission.gpus import Link, find_gpu
 from admission.join import compute_shape, other_link, step_model
 from admission.memory.budget import plan_memory
 from admission.memory.config_json import read_shape
-from admission.memory.gpus import find_gpu
 from admission.plan import LIMITS, make_plan, over_context, requests_by_kv
 from admission.workload import PRESETS, find_workload
 from serve.plan.catalogue import find_config, known_models
@@ -74,6 +73,14 @@ def test_the_unmeasured_link_of_an_a10_is_shown_both_ways() -> None:
     found = make_plan(eight_a10())
     assert found.other_link is not None
     assert found.load.sustained.high >= found.other_link.sustained.expected
+
+
+def test_pcie_models_of_a_card_have_no_nvlink() -> None:
+    for name in ("A100-PCIE-40GB", "A100-PCIE-80GB", "H100-PCIe"):
+        card = find_gpu(name)
+        assert not card.nvlink
+        assert card.speeds is not None
+        assert card.speeds.link is not Link.NVLINK
 
 
 def test_a_workload_beyond_max_model_len_does_not_fit() -> None:

@@ -70,7 +70,8 @@ def test_the_advised_step_never_carries_less_and_leaves_slots_for_what_is_carrie
         assert (advice.plan.load.rate_per_s or 0) >= (plan.load.rate_per_s or 0)
         each = advice.plan.load.sustained.expected / plan.question.replicas
         assert advice.max_num_seqs >= each
-        assert advice.prefill_backlog_max_tokens >= advice.max_num_batched_tokens
+        step = advice.plan.memory.engine.max_batched_tokens
+        assert advice.settings.prefill_backlog_max_tokens >= step
 
 
 def test_settings_that_never_take_effect_are_named_with_their_sum() -> None:

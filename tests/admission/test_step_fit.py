@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admission.gpus import GPU_SPEEDS
 from admission.step_fit import FEWEST_STEPS, StepCoefficients, TimedStep, fit, linear_form
 from admission.step_time import Deployment, StepModel, Weights
-from tests.admission.step_time_cases import SHAPES
+from tests.admission.step_time_cases import SHAPES, speeds_of
 
 TRUTH = StepCoefficients(
     fixed_s=0.022, prefill_token_s=4e-4, decode_sequence_s=3e-4, context_token_s=5.5e-8
@@ -135,7 +134,7 @@ def test_any_records_give_finite_coefficients_and_none_below_zero(
 
 
 def test_the_linear_form_follows_the_roofline() -> None:
-    gpu = GPU_SPEEDS["A10"]
+    gpu = speeds_of("A10")
     for ranks in (2, 4, 8):
         model = StepModel(Deployment(SHAPES["Qwen3-32B"], gpu, Weights.INT4, ranks))
         form = linear_form(model)

@@ -6,12 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admission.gpus import GPU_SPEEDS
 from admission.step_limits import (
     Mix,
-    decode_tpot_s,
-    most_decodes,
-    most_prefills_per_s,
     most_steady,
     prefill_s,
     prefill_tokens_per_s,
@@ -19,41 +15,27 @@ from admission.step_limits import (
     ttft_s,
 )
 from admission.step_time import Deployment, StepContents, StepModel, Weights
-from tests.admission.step_time_cases import SHAPES
+from tests.admission.step_time_cases import SHAPES, speeds_of
 
 
 def engine(ranks: int = 4, stages: int = 1) -> StepModel:
     """Qwen3-32B INT4 on A10s."""
-    gpu = GPU_SPEEDS["A10"]
+    gpu = speeds_of("A10")
     return StepModel(Deployment(SHAPES["Qwen3-32B"], gpu, Weights.INT4, ranks, stages))
 
 
 CHAT = Mix(prompt_tokens=1000, output_tokens=300)
 
 
-@given(st.floats(0.001, 2.0), st.integers(0, 30_000), st.integers(0, 512))
-def test_most_decodes_is_the_last_that_keeps_the_bound(
-    tpot_s: float, context_tokens: int, at_most: int
-) -> None:
-    most = most_decodes(engine(), tpot_s=tpot_s, context_tokens=context_tokens, at_most=at_most)
-    if most:
-        kept = decode_tpot_s(engine(), sequences=most, context_tokens=context_tokens)
-        assert kept <= tpot_s
-    if most < at_most:
-        missed = decode_tpot_s(engine(), sequences=most + 1, context_tokens=context_tokens)
-        assert missed > tpot_s
-
-
 def test_nobody_is_fast_enough_for_an_impossible_bound() -> None:
-    assert most_decodes(engine(), tpot_s=0.001, context_tokens=100, at_most=64) == 0
     assert most_steady(engine(), CHAT, tpot_s=0.001, at_most=64) == 0
-    assert most_prefills_per_s(engine(), CHAT, ttft_bound_s=0.01, sequences=0) == pytest.approx(0)
+    assert ttft_s(engine(), CHAT, rate_per_s=0, sequences=0) > 0.01
 
 
 def test_longer_contexts_leave_fewer_sequences() -> None:
     many, few = (
-        most_decodes(engine(), tpot_s=0.1, context_tokens=context, at_most=512)
-        for context in (1_000, 16_000)
+        most_steady(engine(), Mix(prompt, 300, 512), tpot_s=0.1, at_most=512)
+        for prompt in (100, 8_000)
     )
     assert many > 2 * few
 
@@ -100,8 +82,9 @@ def test_prompts_bind_where_answers_are_short() -> None:
 
 
 def test_prompts_in_between_cost_sequences() -> None:
-    alone = most_decodes(engine(), tpot_s=0.1, context_tokens=1150, at_most=256)
-    assert 0 < most_steady(engine(), CHAT, tpot_s=0.1, at_most=256) < alone
+    most = most_steady(engine(), CHAT, tpot_s=0.1, at_most=256)
+    assert most > 0
+    assert steady(engine(), CHAT, sequences=most + 1).decode_step_s < 0.1
 
 
 def test_ttft_grows_with_load_until_prompts_pile_up() -> None:
@@ -114,17 +97,10 @@ def test_ttft_grows_with_load_until_prompts_pile_up() -> None:
     assert idle < half < full == math.inf
 
 
-def test_the_prefill_limit_is_the_rate_that_just_keeps_the_bound() -> None:
-    model = engine()
-    rate = most_prefills_per_s(model, CHAT, ttft_bound_s=5.0, sequences=16)
-    assert ttft_s(model, CHAT, rate_per_s=rate, sequences=16) <= 5.0
-    assert ttft_s(model, CHAT, rate_per_s=rate * 1.01, sequences=16) > 5.0
-
-
 def test_pipeline_stages_work_on_as_many_batches_at_once() -> None:
     piped, alone = engine(1, 8), engine(1)
-    one, eight = (decode_tpot_s(piped, sequences=count, context_tokens=1000) for count in (1, 8))
-    assert one == eight
+    one, eight = (steady(piped, CHAT, sequences=count) for count in (1, 8))
+    assert one.decode_step_s == eight.decode_step_s
     ratio = prefill_tokens_per_s(piped, CHAT) / prefill_tokens_per_s(alone, CHAT)
     assert 7 < ratio <= 8
 

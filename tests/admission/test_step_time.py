@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from admission.all_reduce import AllReduce
-from admission.gpus import GPU_SPEEDS, Link
+from admission.gpus import Link, find_gpu, known_gpus
 from admission.step_time import (
     CORNER,
     STEP_OVERHEAD_S,
@@ -17,9 +17,9 @@ from admission.step_time import (
     StepModel,
     Weights,
 )
-from tests.admission.step_time_cases import SHAPES, cases, median_error
+from tests.admission.step_time_cases import SHAPES, cases, median_error, speeds_of
 
-A10, QWEN = GPU_SPEEDS["A10"], SHAPES["Qwen3-32B"]
+A10, QWEN = speeds_of("A10"), SHAPES["Qwen3-32B"]
 CASES = cases()
 
 
@@ -84,7 +84,7 @@ CONTENTS = st.builds(
 DEPLOYMENTS = st.builds(
     Deployment,
     shape=st.sampled_from(list(SHAPES.values())),
-    gpu=st.sampled_from(list(GPU_SPEEDS.values())),
+    gpu=st.sampled_from([x for name in known_gpus() if (x := find_gpu(name).speeds)]),
     weights=st.sampled_from(Weights),
     tensor_parallel=st.integers(1, 16),
     pipeline_parallel=st.integers(1, 4),

@@ -3,9 +3,9 @@
 .venv/bin/python -m tests.bench.step_time
 """
 
-from admission.gpus import GPU_SPEEDS, Link
+from admission.gpus import Link
 from admission.step_time import Deployment, StepContents, StepModel, Weights
-from tests.admission.step_time_cases import SHAPES, Case, cases, median_error
+from tests.admission.step_time_cases import SHAPES, Case, cases, median_error, speeds_of
 from tests.bench.report import table
 
 CONTEXT_TOKENS = 2048
@@ -27,7 +27,7 @@ def main() -> None:
 
 def _layouts(link: Link) -> list[tuple[str, ...]]:
     """Decodes in all, shared out evenly; and a full chunk on each engine."""
-    shape, gpu = SHAPES["Qwen3-32B"], GPU_SPEEDS["A10"]
+    shape, gpu = SHAPES["Qwen3-32B"], speeds_of("A10")
     a10s = [
         (engines, StepModel(Deployment(shape, gpu, Weights.INT4, 8 // engines, link=link)))
         for engines in (1, 2, 4)

@@ -39,6 +39,8 @@ def test_the_json_has_the_keys_that_stay(capsys: pytest.CaptureFixture[str]) -> 
     assert answer["kv_bytes_per_token"]["expected"] == 262_144
     assert answer["max_concurrency_at_max_model_len"] > 1
     assert answer["layouts"]
+    assert answer["no_effect"] == []
+    assert {"what", "unit", "rule", "model", "error_ratio"} == set(answer["rule_of_thumb"][0])
     assert answer["recommended"]["engine_args"]["tensor_parallel_size"] == 2
 
 
@@ -104,10 +106,17 @@ def test_bad_arguments_end_with_2_and_say_what_would_be_valid(
     assert caught.out == ""
 
 
-def test_a_plan_imports_no_engine_and_no_web_framework() -> None:
+def test_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["plan", "--help"])
+    assert "success>=99%" in "".join(capsys.readouterr().out.split())
+
+
+def test_a_plan_imports_no_engine_no_web_framework_and_nothing_that_draws() -> None:
     program = (
         "import sys; from serve.cli import main; main(sys.argv[1:]);"
-        "print(sorted({'vllm', 'ray', 'torch', 'fastapi', 'pydantic', 'numpy'} & {*sys.modules}))"
+        "heavy = {'vllm', 'ray', 'torch', 'fastapi', 'pydantic', 'numpy', 'matplotlib', 'jinja2'};"
+        "print(sorted(heavy & {*sys.modules}))"
     )
     done = subprocess.run(  # noqa: S603 -- our own interpreter and program
         [sys.executable, "-c", program, *CASE, "--json"],

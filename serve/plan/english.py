@@ -1,0 +1,119 @@
+"""The labels of a plan in English; sentences that the plan itself says are in admission."""
+
+LABELS = {
+    "language": "English",
+    "gap": " ",  # between sentences
+    "title": "Capacity plan: {model} on {gpus} x {gpu}",
+    # the answer first
+    "verdict": "{gpus} x {gpu} as {layout}, {weights}, carry {requests:.0f} requests of this"
+    " workload at once ({low:.0f} to {high:.0f}), {rate} requests/s; {binding} binds.",
+    "verdict_none": "{gpus} x {gpu} as {layout}, {weights}, keep this SLO for no request of this"
+    " workload (0 to {high:.0f} at once); {binding} binds.",
+    "verdict_misfit": "Does not fit: {misfit}. Nearest that fits: {nearest}.",
+    "misfit_line": "does not fit: {misfit}; nearest that fits: {nearest}",
+    "verdict_better": "The same cards as {layout}, {weights}, carry {requests:.0f}, {rate}"
+    " requests/s.",
+    # what was asked
+    "title_asked": "What was asked",
+    "engines": "{gpus} x {gpu}: {replicas} engine(s) of TP {tp} PP {pp}, {weights} weights,"
+    " vLLM {version}",
+    "arguments": "max_model_len {length}, max_num_seqs {slots}, max_num_batched_tokens {step}",
+    "workload": "workload {name}: {isl} tokens in, {osl} out, none cached",
+    "source": "({text})",
+    "offered": "arrivals: {rate:.2f} requests/s on average",
+    "slo": "SLO {slo}",
+    "slo_none": "none",
+    "warning": "warning: {text}",
+    "title_warnings": "Warnings",
+    # memory
+    "title_memory": "Memory of one GPU",
+    "unit_memory": " (GiB; = exact, ~ estimated)",
+    "part_weights": "weights",
+    "part_activation": "activation",
+    "part_graphs": "graphs",
+    "part_non_torch": "non_torch",
+    "part_kv": "kv",
+    "part_outside": "outside",
+    "part_card": "card",
+    "range": "{low} to {high}",
+    "ranged": "{expected} ({low} to {high})",
+    "exactly": "{value} (exact)",
+    "memory_caption": "Where the memory of one card goes. Solid parts are exact, hatched ones"
+    " estimated; the lines below the bar are their ranges. The part outside is what"
+    " gpu_memory_utilization leaves to CUDA's context, NCCL and CUDA graphs.",
+    "title_capacity": "KV cache of one engine",
+    "bytes_per_token": "bytes per token",
+    "bytes_each": "{all:,}; {each:,} on each GPU",
+    "tokens": "tokens",
+    "blocks": "blocks",
+    "blocks_of": "{blocks:,} of {size}",
+    "at_max_model_len": "at max_model_len",
+    "requests_range": "{expected:.2f} requests ({low:.2f} to {high:.2f})",
+    # limits
+    "title_limits": "Four limits",
+    "unit_limits": ", all engines together (< binds)",
+    "limit_kv": "kv",
+    "limit_slots": "slots",
+    "limit_prefill": "prefill",
+    "limit_decode": "decode",
+    "limit": "limit",
+    "at_once": "at once",
+    "per_s": "req/s",
+    "note": "note",
+    "binds": "binds",
+    "sustained": "sustained",
+    "sustained_line": "sustained: {load}; {binding} binds",
+    "load": "{expected:.0f} at once ({low:.0f} to {high:.0f}), {rate} requests/s",
+    "no_request": "No request keeps this SLO: loosen it or choose another layout.",
+    "other_link": "Assumed: nobody has measured all-reduces between {gpu}s. Above: the table of a"
+    " PCIe 4 server with L40S. Behind one PCIe switch (assumed too): {load}; {binding} binds.",
+    "limits_caption": "Requests at once that each limit allows; the smallest binds. The line is"
+    " the range of the KV estimate.",
+    "with_rate": "{requests} ({rate} req/s)",
+    "requests_axis": "requests at once",
+    # context
+    "title_context": "Concurrency over context length",
+    "unit_context": " (prompt + answer)",
+    "context_caption": "The requests at once that each limit allows as requests get longer,"
+    " answers as in the workload. The thick line is what is sustained, in the colour of the limit"
+    " that binds; the dot is the workload.",
+    "context_tokens": "tokens",
+    "context_axis": "tokens of a request, prompt + answer",
+    "this_workload": "this workload",
+    "sustained_switched": "sustained, one switch",
+    "switched_caption": "Dashed: what is sustained if all cards are behind one PCIe switch"
+    " (assumed).",
+    # layouts
+    "title_layouts": "The same GPUs in other ways",
+    "unit_layouts": " (* best)",
+    "layout": "layout",
+    "weights": "weights",
+    "kv_tokens": "KV tokens",
+    "misfit": "does not fit",
+    "best": "best",
+    "nothing_fits": "Nothing fits.",
+    "sentence": "{text}.",
+    # rule of thumb
+    "title_rule": "The rule of thumb beside the model",
+    "rule": "rule",
+    "model": "model",
+    "error": "off by",
+    "line": "line",
+    "why": "why",
+    "rule_sum": "The rule says {rule:.0f}. The cache alone holds {by_kv:.0f} requests of"
+    " {tokens} tokens; of this workload {sustained:.0f} are carried within the SLO, because"
+    " {binding} binds, which the rule does not ask.",
+    "rule_sum_kv": "The rule says {rule:.0f}. The cache alone holds {by_kv:.0f} requests of"
+    " {tokens} tokens; of this workload {sustained:.0f} are carried, and KV does bind.",
+    # advice
+    "title_advice": "Recommended",
+    "titled": "{title}: {text}",
+    "advice": "{layout}, {weights}; {load}",
+    "setting": "setting",
+    "value": "value",
+    "title_idle": "Settings without effect",
+    "unit_idle": " for this workload",
+    "idle_none": "none found",
+    "footer": "Exact where vLLM is exact; step times are a prior that no run on these cards has"
+    " checked. How to read this page: docs/plan.md.",
+}

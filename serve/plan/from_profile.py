@@ -1,0 +1,110 @@
+"""What a profile says that a plan depends on. Other keys are `sluice check-config`'s business."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from admission.memory.arguments import EngineArguments
+from admission.settings import Settings
+
+_ENGINE_KEYS = {field.name for field in fields(EngineArguments)}
+_INTEGERS = {"tensor_parallel_size", "pipeline_parallel_size", "max_model_len", "max_num_seqs"}
+_INTEGERS |= {"max_num_batched_tokens", "block_size", "weight_bits"}
+_TEXTS = {"model", "quantization", "dtype", "kv_cache_dtype", "gpu", "link"}
+_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(_INTEGERS, (int,)),
+    **dict.fromkeys(_TEXTS, (str,)),
+    "gpu_memory_utilization": (int, float),
+}
+_SIMULATED_FORMAT = ("quantization", "weight_bits")  # the engine's own weights are not the plan's
+
+
+@dataclass(frozen=True, slots=True)
+class FromProfile:
+    """`sections` as written; `engine` are the arguments that memory depends on.
+
+    `settings` is None without an admission section; `named` are the keys that it names, dotted.
+    """
+
+    source: str = ""
+    sections: Mapping[str, Any] | None = None
+    model: str | None = None
+    gpu: str | None = None
+    link: str | None = None
+    replicas: int = 1
+    engine: Mapping[str, Any] | None = None
+    settings: Settings | None = None
+    named: frozenset[str] = frozenset()
+
+
+def read_profile(path: Path | None) -> FromProfile:
+    """The profile, empty without one; ValueError names the file and what is wrong with it.
+
+    A section `simulation` says which card and which weights the simulated engine stands for.
+    """
+    if path is None:
+        return FromProfile()
+    sections = _sections(path)
+    if not isinstance(sections, dict) or not isinstance(sections.get("engine_args"), dict):
+        raise ValueError(f"{path}: no engine_args; expected a profile")
+    given = _plain(path, sections, "engine_args")
+    simulated = _plain(path, sections, "simulation")
+    engine = _plain(path, sections, "engine")
+    written = given | {key: simulated[key] for key in _SIMULATED_FORMAT if key in simulated}
+    replicas = engine.get("replicas", 1)
+    return FromProfile(
+        source=str(path),
+        sections=sections,
+        model=given.get("model") or engine.get("embedded_model"),
+        gpu=simulated.get("gpu"),
+        link=simulated.get("link"),
+        replicas=replicas if isinstance(replicas, int) and replicas > 0 else 1,
+        engine={key: value for key, value in written.items() if key in _ENGINE_KEYS},
+        settings=_settings(path, sections.get("admission")),
+        named=frozenset(_names(sections.get("admission"))),
+    )
+
+
+def _sections(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise ValueError(f"{path}: {problem.strerror or problem}") from problem
+    except (yaml.YAMLError, UnicodeDecodeError) as problem:
+        raise ValueError(f"{path}: {' '.join(str(problem).split())}") from problem
+
+
+def _plain(path: Path, sections: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The keys of one section that have a value, each of the kind that the plan reads."""
+    section = sections.get(name) or {}
+    if not isinstance(section, dict):
+        raise ValueError(f"{path}: {name} holds no keys")
+    given = {str(key): value for key, value in section.items() if value is not None}
+    for key in _KINDS.keys() & given.keys():
+        if type(given[key]) not in _KINDS[key]:
+            wanted = "a text" if key in _TEXTS else "a number"
+            raise ValueError(f"{path}: {name}.{key}: {given[key]!r} is not {wanted}")
+    return given
+
+
+def _settings(path: Path, section: object) -> Settings | None:
+    """The admission settings, checked as the gateway checks them; None = no such section."""
+    if section is None:
+        return None
+    # here, not above: pydantic costs a fifth of a second, and a plan without a profile needs none
+    from serve.profile.settings import ProfileError, parse_admission  # noqa: PLC0415
+
+    try:
+        return parse_admission(section, f"{path}: admission").settings()
+    except ProfileError as problem:
+        raise ValueError(str(problem)) from problem
+
+
+def _names(section: object, above: str = "") -> Iterator[str]:
+    """Dotted names of all keys of a section that stand in the file."""
+    for key, value in section.items() if isinstance(section, dict) else ():
+        yield f"{above}{key}"
+        yield from _names(value, f"{above}{key}.")

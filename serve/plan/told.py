@@ -1,0 +1,153 @@
+"""The sentences and short lists of a plan that the terminal and the page show alike."""
+
+from admission.advice import Advice
+from admission.layouts import Layout, layout_name, reason, weights_name
+from admission.plan import Load, Plan
+from admission.rule_of_thumb import REQUEST_TOKENS, Line
+from serve.plan.findings import Findings
+from serve.plan.numbers import rate
+from serve.plan.words import Words
+
+
+def verdict(found: Findings, words: Words) -> str:
+    """Does it fit, how much does it carry, what binds; and the better layout, if there is one."""
+    plan, best = found.plan, found.chosen
+    if plan.misfit:
+        return words("verdict_misfit", misfit=plan.misfit, nearest=found.nearest)
+    asked = _asked_layout(plan)
+    told = words(
+        "verdict" if plan.load.sustained.expected else "verdict_none",
+        gpus=plan.question.gpus,
+        gpu=plan.question.gpu.name,
+        layout=asked,
+        weights=weights_name(plan.question),
+        low=plan.load.sustained.low,
+        high=plan.load.sustained.high,
+        **_load(plan.load),
+    )
+    if best is None or best.plan is None or best.name == asked:
+        return told
+    return told + words("gap") + _better(best, best.plan.load, words)
+
+
+def _better(best: Layout, load: Load, words: Words) -> str:
+    return words("verdict_better", layout=best.name, weights=best.weights, **_load(load))
+
+
+def _load(load: Load) -> dict[str, object]:
+    return {
+        "requests": load.sustained.expected,
+        "rate": rate(load.rate_per_s),
+        "binding": load.binding,
+    }
+
+
+def _asked_layout(plan: Plan) -> str:
+    engine = plan.memory.engine
+    return layout_name(engine.tp, engine.pp, plan.question.replicas)
+
+
+def asked(plan: Plan, words: Words) -> list[str]:
+    """The question as it was understood, defaults filled in; then what to be warned of."""
+    question, engine, work = plan.question, plan.memory.engine, plan.question.workload
+    lines = [
+        words(
+            "engines",
+            gpus=question.gpus,
+            gpu=engine.gpu.name,
+            replicas=question.replicas,
+            tp=engine.tp,
+            pp=engine.pp,
+            weights=weights_name(question),
+            version=engine.version,
+        ),
+        words(
+            "arguments",
+            length=engine.max_model_len,
+            slots=engine.max_sequences,
+            step=engine.max_batched_tokens,
+        ),
+        words("workload", name=work.name, isl=work.isl_tokens, osl=work.osl_tokens),
+        words("source", text=words.say(work.source)),
+    ]
+    if work.offered_per_s is not None:
+        lines.append(words("offered", rate=work.offered_per_s))
+    lines.append(words("slo", slo=str(question.slo) or words("slo_none")))
+    return lines + [words("warning", text=words.say(warning)) for warning in plan.warnings]
+
+
+def load_line(load: Load, words: Words) -> str:
+    """Requests at once with their range, and their rate."""
+    found = load.sustained
+    return words(
+        "load",
+        expected=found.expected,
+        low=found.low,
+        high=found.high,
+        rate=rate(load.rate_per_s),
+    )
+
+
+def sustained_line(load: Load, words: Words) -> str:
+    """What is sustained and what binds."""
+    return words("sustained_line", load=load_line(load, words), binding=load.binding)
+
+
+def other_link(plan: Plan, words: Words) -> list[str]:
+    """The same on the second guess, where nobody measured the cards' link."""
+    if plan.other_link is None:
+        return []
+    load = load_line(plan.other_link, words)
+    gpu, binding = plan.question.gpu.name, plan.other_link.binding
+    return [words("other_link", gpu=gpu, load=load, binding=binding)]
+
+
+def layout_sentence(found: Findings, words: Words) -> str:
+    """Why the best layout is the best."""
+    if found.chosen is None:
+        return words("nothing_fits")
+    return words("sentence", text=reason(found.chosen, found.layouts))
+
+
+def rule_number(line: Line) -> str:
+    """The model's number of a line; sizes with one decimal."""
+    return f"{line.model:.1f}" if line.unit else f"{line.model:.0f}"
+
+
+def rule_summary(found: Findings, words: Words) -> str:
+    """Where the whiteboard's answer comes out, and why the plan's is another."""
+    plan, (by_kv, in_slo) = found.plan, found.rule[-2:]
+    return words(
+        "rule_sum_kv" if plan.load.binding == "kv" else "rule_sum",
+        rule=in_slo.rule,
+        by_kv=by_kv.model,
+        tokens=min(REQUEST_TOKENS, plan.memory.engine.max_model_len),
+        sustained=in_slo.model,
+        binding=plan.load.binding,
+    )
+
+
+def advised(found: Findings, words: Words) -> str:
+    """The recommended layout and what it carries; "" where nothing fits."""
+    if found.chosen is None or found.advice is None:
+        return ""
+    load = load_line(found.advice.plan.load, words)
+    return words("advice", layout=found.chosen.name, weights=found.chosen.weights, load=load)
+
+
+def settings(advice: Advice) -> list[tuple[str, str]]:
+    """Recommended settings by the names of a profile."""
+    engine = advice.plan.memory.engine
+    return [
+        ("engine.replicas", str(advice.plan.question.replicas)),
+        ("tensor_parallel_size", str(engine.tp)),
+        ("gpu_memory_utilization", f"{engine.utilization_ratio:g}"),
+        ("max_model_len", str(engine.max_model_len)),
+        ("max_num_seqs", str(advice.max_num_seqs)),
+        ("max_num_batched_tokens", str(engine.max_batched_tokens)),
+        ("admission.ttft_deadline_s", f"{advice.settings.ttft_deadline_s:g}"),
+        (
+            "admission.prefill_backlog_max_tokens",
+            str(advice.settings.prefill_backlog_max_tokens),
+        ),
+    ]

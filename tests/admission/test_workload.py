@@ -1,0 +1,74 @@
+"""A trace as workload: what of its spread the limits take."""
+
+from dataclasses import replace
+
+import pytest
+
+from admission.plan import make_plan
+from admission.step_limits import Mix, prefill_s, steady, ttft_s
+from admission.workload import from_requests
+from tests.admission.plan_cases import eight_a10
+from tests.admission.test_step_limits import engine
+
+
+def test_requests_that_are_alike_are_the_workload_of_their_lengths() -> None:
+    alike = from_requests("t.csv", [(862, 665)] * 50, max_model_len=32_768)
+    assert (alike.isl_tokens, alike.osl_tokens, alike.held_tokens) == (862, 665, 1527)
+    assert alike.context_tokens == pytest.approx(862 + 665 / 2, abs=1)
+    question = eight_a10(tp=4)
+    same, preset = make_plan(replace(question, workload=alike)).load, make_plan(question).load
+    assert same.sustained.expected == pytest.approx(preset.sustained.expected, abs=2)
+
+
+def test_long_answers_weigh_more_among_what_is_running() -> None:
+    """Answers of 100 and 300 steps: three of four running requests are the long one."""
+    mixed = from_requests("t.csv", [(100, 100), (100, 300)], max_model_len=32_768)
+    assert mixed.total_tokens == 300
+    assert mixed.held_tokens == (100 * 200 + 300 * 400) // 400
+
+
+def test_what_max_model_len_refuses_is_left_out_and_told() -> None:
+    rows = [(900, 100)] * 9 + [(40_000, 100)]
+    trace = from_requests("t.csv", rows, max_model_len=32_768)
+    assert trace.isl_tokens == 900
+    warned = make_plan(replace(eight_a10(), workload=trace)).warnings
+    assert any("10.0% of the trace's requests are longer" in told for told in warned)
+    with pytest.raises(ValueError, match="no request fits max_model_len 100"):
+        from_requests("t.csv", rows, max_model_len=100)
+
+
+def test_more_arrivals_than_are_sustained_are_told() -> None:
+    trace = from_requests("t.csv", [(900, 100)], max_model_len=32_768, offered_per_s=1000.0)
+    warned = make_plan(replace(eight_a10(), workload=trace)).warnings
+    assert any("1000.00 requests/s, more than" in told for told in warned)
+
+
+def test_an_answer_of_no_tokens_counts_as_one() -> None:
+    assert from_requests("t.csv", [(10, 0)], max_model_len=100).osl_tokens == 1
+
+
+def test_the_longest_prompts_decide_the_percentile() -> None:
+    """One in ten is eight times as long: p50 does not see it, p95 does, even unloaded."""
+    spread = Mix(1000, 300, prompts=(500,) * 9 + (4000,))
+    half, most = (
+        ttft_s(engine(), spread, rate_per_s=0, sequences=0, share=share) for share in (0.5, 0.95)
+    )
+    assert half == pytest.approx(prefill_s(engine(), spread, prompt_tokens=500), rel=0.01)
+    assert most == pytest.approx(prefill_s(engine(), spread, prompt_tokens=4000), rel=0.01)
+
+
+def test_prompts_that_differ_wait_longer_than_prompts_that_are_alike() -> None:
+    alike, spread = Mix(1000, 300), Mix(1000, 300, prompts=(100, 1900))
+    waits = [
+        ttft_s(engine(), mix, rate_per_s=0.8, sequences=0, share=0.99) for mix in (alike, spread)
+    ]
+    assert waits[0] < waits[1]
+
+
+def test_equal_prompts_in_parts_are_one_prompt() -> None:
+    alike, parts = Mix(1000, 300), Mix(1000, 300, context_tokens=1150, prompts=(1000,) * 40)
+    one, many = (steady(engine(), mix, sequences=16) for mix in (alike, parts))
+    assert many.rate_per_s == pytest.approx(one.rate_per_s)
+    for rate in (0.0, 0.3, 0.8):
+        times = [ttft_s(engine(), mix, rate_per_s=rate, sequences=16) for mix in (alike, parts)]
+        assert times[1] == pytest.approx(times[0], rel=1e-3)
