@@ -60,10 +60,7 @@ class Running:
     def _note_ends(self, record: StepRecord, now_s: float) -> None:
         ahead = self._ledger.engine.lookahead_tokens
         for row in record.ended:
-            if ahead:  # a step already under way may still write its blocks
-                self._lingering.add(row, now_s, records=ahead)
-            else:
-                self._end(row)
+            self._end(row)
         for row in record.ending:
             self._lingering.add(row, now_s, records=_RECORDS_UNTIL_ABORTED + ahead)
 

@@ -45,7 +45,6 @@ class TinyEngine:
         )
         self._outbox: list[tuple[str, Sequence]] = []
         self._in_flight: deque[list[Sequence]] = deque([[] for _ in range(shape.lookahead_tokens)])
-        self._to_free: list[Sequence] = []
 
     @property
     def used_blocks(self) -> int:
@@ -65,9 +64,6 @@ class TinyEngine:
 
     def step(self) -> StepRecord:
         self._take_messages()
-        deferred, self._to_free = self._to_free, []
-        for sequence in deferred:
-            self._release(sequence)
         prefill = cached = decode = 0
         budget = self.shape.max_batched_tokens
         sampling: list[Sequence] = []
@@ -158,10 +154,7 @@ class TinyEngine:
             if sequence.generated == sequence.output_tokens:
                 self.running.remove(sequence)
                 ended.append(sequence.row)
-                if self.shape.lookahead_tokens:
-                    self._to_free.append(sequence)
-                else:
-                    self._release(sequence)
+                self._release(sequence)
         return ended
 
     def _release(self, sequence: Sequence) -> None:
