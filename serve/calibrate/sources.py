@@ -1,7 +1,8 @@
 """Where steps are measured: an engine that is started here, or a gateway that runs."""
 
 import asyncio
-import logging
+import gc
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ Say = Callable[[str], None]
 
 _VOCABULARY = 30_000  # ordinary token ids of every model in use; a gateway does not tell its own
 _TIMEOUT_S = 600.0
+_QUIET = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "TQDM_DISABLE": "1"}
 
 
 class BusyError(Exception):
@@ -45,11 +47,12 @@ def measure_engine(profile: Profile, *, seconds: float, say: Say) -> Measured:
 
 
 async def _measure_engine(profile: Profile, seconds: float, say: Say) -> Measured:
+    # vLLM reads its environment while it is imported, and its processes inherit it
+    os.environ.update({**_QUIET, **profile.engine.environment})
+    say("starting the engine")
     from serve.engine.start import start  # noqa: PLC0415 - vLLM: seconds
     from serve.service import arguments_of  # noqa: PLC0415
 
-    say("starting the engine")
-    logging.getLogger("vllm").setLevel(logging.WARNING)
     simulated = profile.engine.kind == "simulated"
     engine = await start(arguments_of(profile), simulated=simulated, time_scale=profile.time_scale)
     try:
@@ -68,6 +71,8 @@ async def _measure_engine(profile: Profile, seconds: float, say: Say) -> Measure
         return Measured(engine.served_model, times.timed(), done, time.monotonic() - begun_s)
     finally:
         engine.close()
+        del engine
+        gc.collect()  # vLLM's client closes once more when it goes, and cannot at Python's own end
 
 
 def measure_gateway(url: str, key: str | None, *, seconds: float, say: Say) -> Measured:

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import torch
 from vllm.tokenizers import cached_tokenizer_from_config
 from vllm.v1.core.sched.output import GrammarOutput, SchedulerOutput
 from vllm.v1.executor.abstract import Executor
@@ -65,7 +64,7 @@ class SimulatedExecutor(Executor):  # type: ignore[misc]  # untyped in vLLM
             block_size=self.cache_config.block_size,
             num_kv_heads=model.get_num_kv_heads(parallel),
             head_size=model.get_head_size(),
-            dtype=torch.bfloat16,
+            dtype=model.dtype,
         )
         layers: dict[str, KVCacheSpec] = {
             f"model.layers.{index}.self_attn": spec

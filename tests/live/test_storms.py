@@ -22,7 +22,7 @@ GONE_S = 2.0
 SMALL_CACHE = {
     "max_model_len": 2048,
     "block_size": 32,
-    "kv_cache_memory_bytes": 118_702_080,  # 161 blocks x 32 tokens x 23,040 bytes
+    "kv_cache_memory_bytes": 237_404_160,  # 161 blocks x 32 tokens x 46,080 bytes
     "max_num_batched_tokens": 1024,
 }
 FIXED_STEPS: dict[str, Any] = {

@@ -32,7 +32,7 @@ _SHAPE = {
     "eos_token_id": 2,
 }
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
-_BYTES_PER_TOKEN_AND_RANK = 4 * 2 * 1 * 32 * 2  # layers x (K, V) x KV heads per rank x size x bf16
+_BYTES_PER_TOKEN_AND_RANK = 4 * 2 * 1 * 32 * 4  # layers x (K, V) x KV heads per rank x size x f32
 _BLOCK_TOKENS = 32
 _BLOCKS = 512
 
