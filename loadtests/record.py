@@ -6,6 +6,7 @@ keep up?); the lines between have `type` `request`.
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
@@ -69,11 +70,17 @@ class Record:
     def line(self) -> str:
         """As a line of the file, without its end."""
         values = {name: _rounded(value) for name, value in asdict(self).items()}
-        return json.dumps({"v": VERSION, "type": "request"} | values, separators=(",", ":"))
+        return _as_json({"type": "request"} | values)
 
 
 def _rounded(value: object) -> object:
     return round(value, _DIGITS) if isinstance(value, float) else value
+
+
+def _as_json(fields: Mapping[str, Any]) -> str:
+    """One line. JSON has no infinity: an endless patience is null."""
+    finite = {name: None if value == math.inf else value for name, value in fields.items()}
+    return json.dumps({"v": VERSION} | finite, separators=(",", ":"), allow_nan=False)
 
 
 class RecordFile:
@@ -81,7 +88,7 @@ class RecordFile:
 
     def __init__(self, file: TextIO, run: Mapping[str, Any]) -> None:
         self._file = file
-        self._write(json.dumps({"v": VERSION, "type": "run"} | dict(run)))
+        self._write(_as_json({"type": "run"} | dict(run)))
 
     def add(self, record: Record) -> None:
         """One more request."""
@@ -89,7 +96,11 @@ class RecordFile:
 
     def end(self, client: Mapping[str, Any]) -> None:
         """The last line: how the client itself did."""
-        self._write(json.dumps({"v": VERSION, "type": "client"} | dict(client)))
+        self._write(_as_json({"type": "client"} | dict(client)))
+
+    def close(self) -> None:
+        """No more lines."""
+        self._file.close()
 
     def _write(self, line: str) -> None:
         self._file.write(line + "\n")

@@ -10,6 +10,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from loadtests.asking.ask import Ask
@@ -94,11 +95,14 @@ def _messages(ask: Ask, cost: WordCost, rng: random.Random) -> Sequence[dict[str
     """What is shared is the system's message, so that it comes first in every template."""
     own = ask.prompt_tokens - sum(tokens for _, tokens in ask.shared) - cost.template_tokens
     user = {"role": "user", "content": text_of(cost.words(own), rng)}
-    shared = " ".join(
-        text_of(cost.words(tokens), random.Random(name))  # noqa: S311 - a workload, no secret
-        for name, tokens in ask.shared
-    )
+    shared = " ".join(_shared_text(name, cost.words(tokens)) for name, tokens in ask.shared)
     return [{"role": "system", "content": shared}, user] if shared else [user]
+
+
+@lru_cache(maxsize=4096)  # of 512 words each in a trace: some 12 MB
+def _shared_text(name: str, words: int) -> str:
+    """The same for the same name, in every run."""
+    return text_of(words, random.Random(name))  # noqa: S311 - a workload, no secret
 
 
 def _ids(ask: Ask, rng: random.Random) -> list[int]:

@@ -36,6 +36,10 @@ class Api:
         )
         self._headers = JSON | ({"authorization": f"Bearer {key}"} if key else {})
 
+    def close(self) -> None:
+        """Gives the kept connections back."""
+        self.client.close()
+
     def ask(self, path: str, sent: object = None) -> tuple[int, Any]:
         """Status and JSON of a GET, or of a POST of `sent`; EndpointDownError if nothing answers.
 

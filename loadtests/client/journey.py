@@ -11,8 +11,8 @@ from loadtests.asking.prompts import Dialect, body
 from loadtests.asking.schedule import Arrival
 from loadtests.client.attempt import Attempt, Call, End
 from loadtests.client.clock import Clock
+from loadtests.judging.percentiles import percentile
 from loadtests.record import Outcome, Record
-from loadtests.statistics.percentiles import percentile
 
 _OUTCOMES = {
     End.COMPLETE: Outcome.ANSWERED,

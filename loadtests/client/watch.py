@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 import gevent
 
 from loadtests.client.clock import ModelledClock
-from loadtests.statistics.percentiles import percentile
+from loadtests.judging.percentiles import percentile
 
 LAG_P99_MOST_S = 0.1  # modelled; a twentieth of the tightest TTFT bound in use (2 s)
 CPU_MOST_RATIO = 0.8  # of the one core that a gevent process can use; above it tokens queue here

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from admission.slo import Slo
+from loadtests.judging.confidence import wilson
+from loadtests.judging.percentiles import percentile
 from loadtests.record import Outcome, Record
-from loadtests.statistics.confidence import wilson
-from loadtests.statistics.percentiles import percentile
 
 _HEARD = (Outcome.ANSWERED, Outcome.CANCELLED)
 

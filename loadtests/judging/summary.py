@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from admission.slo import Slo
+from loadtests.judging.percentiles import percentile
+from loadtests.judging.verdict import is_good
 from loadtests.record import Outcome, Record
-from loadtests.statistics.percentiles import percentile
-from loadtests.statistics.verdict import is_good
 
 _SHARES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 _MEASURES = ("ttft_s", "tpot_s", "itl_p95_s", "e2e_s", "queued_s")
