@@ -17,9 +17,10 @@ from locust import User, events, task
 from locust.env import Environment
 
 from loadtests.client.api import EndpointDownError
+from loadtests.client.self_test import ReaderError
 from loadtests.options import add_options, read_options
 from loadtests.record import Outcome, Record
-from loadtests.run import ReaderError, Run, begin
+from loadtests.run import Run, begin
 from loadtests.words import told
 
 _LOG = logging.getLogger("loadtests")

@@ -53,6 +53,7 @@ class Record:
     waited_s: float = 0.0
     status: int = 0  # of the last attempt; 0 = no answer
     reason: str | None = None
+    retry_after_s: float | None = None  # what the last refusal told
     finish: str | None = None
     prompt_tokens: int | None = None
     cached_tokens: int | None = None

@@ -17,8 +17,8 @@ from loadtests.client.attempt import HttpLine
 from loadtests.client.clock import ModelledClock
 from loadtests.client.facts import Facts, read_facts
 from loadtests.client.journey import Session
-from loadtests.client.loops import ask_once, play
-from loadtests.client.self_test import check_reader
+from loadtests.client.loops import ask_once, pause_s, play
+from loadtests.client.self_test import require_reader
 from loadtests.client.watch import ClientReport, ClientWatch
 from loadtests.judging.summary import Summary, summarize
 from loadtests.judging.verdict import Verdict, judge
@@ -26,10 +26,6 @@ from loadtests.options import Options
 from loadtests.record import Record, RecordFile
 
 _DRAIN = "/v1/admission/drain"
-
-
-class ReaderError(Exception):
-    """Our own reader fails its test here: nothing it measured could be believed."""
 
 
 @dataclass(slots=True)
@@ -55,7 +51,9 @@ class Run:
             self.clock.sleep(self.rng.expovariate(1 / self.options.think_s))
         tenant = tenants.draw(self.options.crowd, self.rng)
         self.sent += 1
-        self._keep(ask_once(self.session, self.options.scenario, tenant, self.rng, self.sent))
+        record = ask_once(self.session, self.options.scenario, tenant, self.rng, self.sent)
+        self._keep(record)
+        self.clock.sleep(pause_s(record))
 
     def play(self) -> None:
         """An open loop, from its first arrival to its last answer."""
@@ -109,8 +107,7 @@ def begin(url: str, options: Options, tell: Callable[[Record], None]) -> Run:
 
     ReaderError or EndpointDownError where it must not start.
     """
-    if flaw := check_reader().flaw():
-        raise ReaderError(flaw)
+    require_reader()
     api = Api(url, key=options.api_key)
     facts = read_facts(api)
     clock = ModelledClock(facts.time_scale)

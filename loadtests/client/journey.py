@@ -96,6 +96,7 @@ def live(session: Session, wish: Wish, *, stage: str | None = None) -> Record:
         waited_s=waited_s,
         status=attempt.status,
         reason=attempt.reason,
+        retry_after_s=attempt.retry_after_s,
         queued_s=attempt.queued_s,
         asked_prompt_tokens=wish.arrival.ask.prompt_tokens,
         asked_output_tokens=wish.arrival.ask.output_tokens,

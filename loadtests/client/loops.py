@@ -9,13 +9,19 @@ from loadtests.asking.ask import Scenario
 from loadtests.asking.schedule import Arrival
 from loadtests.asking.tenants import Tenant
 from loadtests.client.journey import Session, live, prepare
-from loadtests.record import Record
+from loadtests.record import Outcome, Record
 
 Tell = Callable[[Record], None]
+_TURNED_AWAY_S = 1.0  # where the refusal does not say
 
 
 def ask_once(
-    session: Session, scenario: Scenario, tenant: Tenant, rng: random.Random, number: int
+    session: Session,
+    scenario: Scenario,
+    tenant: Tenant,
+    rng: random.Random,
+    number: int,
+    stage: str | None = None,
 ) -> Record:
     """A closed loop's turn: one user makes up one wish and sees it through.
 
@@ -23,7 +29,17 @@ def ask_once(
     """
     ask = scenario.draw(rng)
     wish = prepare(session, Arrival(0.0, ask, tenant), number, rng)
-    return live(session, wish.now(session.clock.now_s()))
+    return live(session, wish.now(session.clock.now_s()), stage=stage)
+
+
+def pause_s(record: Record) -> float:
+    """Seconds until a closed loop's user asks for something else.
+
+    Who was turned away does not ask again in the same instant: that would be no user but a flood.
+    """
+    if record.outcome in (Outcome.REFUSED, Outcome.FAILED):
+        return record.retry_after_s or _TURNED_AWAY_S
+    return 0.0
 
 
 def play(session: Session, arrivals: Iterable[Arrival], rng: random.Random, tell: Tell) -> None:

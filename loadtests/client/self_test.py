@@ -52,6 +52,16 @@ def check_reader() -> Finding:
     return finding
 
 
+class ReaderError(Exception):
+    """Our own reader fails its test here: nothing it measured could be believed."""
+
+
+def require_reader() -> None:
+    """ReaderError where the check fails."""
+    if flaw := check_reader().flaw():
+        raise ReaderError(flaw)
+
+
 class _Endpoint:
     """Streams one answer, and notes by the caller's own clock when it sent first and last."""
 
