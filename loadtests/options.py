@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from admission.slo import Slo, parse_slo
-from loadtests.asking.ask import Scenario
+from loadtests.asking.ask import Fitting, Scenario
 from loadtests.asking.behaviour import Behaviour
 from loadtests.asking.prompts import Ending, Route
 from loadtests.asking.schedule import Arrival, drawn, replayed
-from loadtests.asking.tenants import ANONYMOUS, Tenant, one_greedy, read_tenants
+from loadtests.asking.tenants import Tenant, nobody, one_greedy, read_tenants
 from loadtests.asking.trace_file import Row, read_rows
 from loadtests.scenarios import SCENARIOS, find_scenario
 from loadtests.shapes import GREEDY_TENANTS, SHAPES, Shape, find_shape
@@ -95,8 +95,8 @@ class Options:
         name = self.shape.name if self.shape else ""
         return f"{name} for {self.duration_s:g} s, 1x = {self.per_s:g}/s, cv {self.cv:g}"
 
-    def arrivals(self, rng: random.Random) -> Iterator[Arrival]:
-        """Of an open loop; ValueError where the trace cannot be replayed."""
+    def arrivals(self, rng: random.Random, context_tokens: int | None) -> Iterator[Arrival]:
+        """Of an open loop, as far as the context holds them; ValueError without times."""
         if self.trace is not None:
             return replayed(
                 self.trace,
@@ -104,10 +104,12 @@ class Options:
                 rng,
                 speed=self.trace_speed,
                 rate=self.trace_rate,
+                context_tokens=context_tokens,
             )
         assert self.shape is not None  # noqa: S101 - `closed` was asked before
         curve = self.shape.curve(self.per_s, self.duration_s)
-        return drawn(curve, self.scenario, self.crowd, rng, cv=self.cv)
+        fitting = Fitting(self.scenario, context_tokens)
+        return drawn(curve, fitting, self.crowd, rng, cv=self.cv)
 
 
 def read_options(given: argparse.Namespace) -> Options:
@@ -128,7 +130,7 @@ def read_options(given: argparse.Namespace) -> Options:
         trace_rate=_positive("--trace-rate", given.trace_rate),
         think_s=given.think,
         behaviour=Behaviour(given.retries, given.obey, given.patience or math.inf, given.hang_up),
-        crowd=_crowd(given.tenants, shape),
+        crowd=_crowd(given, shape),
         api_key=given.api_key or None,
         route=Route[given.route.upper()],
         ending=None if given.ending == _AUTO else Ending(given.ending),
@@ -145,8 +147,9 @@ def _positive(flag: str, value: float) -> float:
     return value
 
 
-def _crowd(file: str, shape: Shape | None) -> tuple[Tenant, ...]:
-    crowd = read_tenants(Path(file)) if file else ANONYMOUS
+def _crowd(given: argparse.Namespace, shape: Shape | None) -> tuple[Tenant, ...]:
+    """Without a file of tenants everybody is the one whose key the run has, if any."""
+    crowd = read_tenants(Path(given.tenants)) if given.tenants else nobody(given.api_key or None)
     if shape is None or shape.greedy == 1:
         return crowd
     if len(crowd) < GREEDY_TENANTS:

@@ -11,6 +11,7 @@ import gevent
 
 from admission.slo import Slo
 from loadtests.asking import tenants
+from loadtests.asking.ask import Fitting
 from loadtests.asking.schedule import Arrival
 from loadtests.client.api import Api
 from loadtests.client.attempt import HttpLine
@@ -51,7 +52,8 @@ class Run:
             self.clock.sleep(self.rng.expovariate(1 / self.options.think_s))
         tenant = tenants.draw(self.options.crowd, self.rng)
         self.sent += 1
-        record = ask_once(self.session, self.options.scenario, tenant, self.rng, self.sent)
+        fitting = Fitting(self.options.scenario, self.facts.max_model_len)
+        record = ask_once(self.session, fitting, tenant, self.rng, self.sent)
         self._keep(record)
         self.clock.sleep(pause_s(record))
 
@@ -82,7 +84,7 @@ class Run:
         return summarize(self.records, self.options.slo or Slo(), self.clock.now_s())
 
     def _arrivals(self) -> Iterator[Arrival]:
-        for arrival in self.options.arrivals(self.rng):
+        for arrival in self.options.arrivals(self.rng, self.facts.max_model_len):
             self.sent += 1
             yield arrival
 
@@ -105,7 +107,7 @@ class Run:
 def begin(url: str, options: Options, tell: Callable[[Record], None]) -> Run:
     """Checks reader and endpoint, opens the file, starts the watch.
 
-    ReaderError or EndpointDownError where it must not start.
+    ReaderError, EndpointDownError or ValueError where it must not start.
     """
     require_reader()
     api = Api(url, key=options.api_key)
@@ -120,11 +122,12 @@ def begin(url: str, options: Options, tell: Callable[[Record], None]) -> Run:
         run=name,
         deadline_ms=options.deadline_ms,
     )
+    rng = random.Random(options.seed)  # noqa: S311 - a workload, no secret
+    Fitting(options.scenario, facts.max_model_len).draw(rng)  # said now, not by each user
     path = options.records or Path(f"{name}.jsonl")
     file = RecordFile(path.open("w", encoding="utf-8"), _about(name, url, options, facts))
     watch = ClientWatch(clock)
     watch.start()
-    rng = random.Random(options.seed)  # noqa: S311 - a workload, no secret
     return Run(options, api, facts, session, clock, watch, path, file, rng, tell)
 
 

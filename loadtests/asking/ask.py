@@ -1,7 +1,7 @@
 """What one request asks for, and what such asks are drawn from."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 
@@ -32,3 +32,41 @@ class Scenario(Protocol):
     def draw(self, rng: random.Random) -> Ask:
         """The next ask."""
         ...
+
+
+_SPARE = (16, 0.01)  # tokens, and share of the prompt: words are counted, not tokenized
+_TRIES = 1000
+
+
+def fitted(ask: Ask, context_tokens: int | None) -> Ask | None:
+    """The ask as a context of so many tokens holds it: its `max_tokens` cut to what is left.
+
+    None where the answer itself does not fit. A context of None holds everything.
+    """
+    if context_tokens is None:
+        return ask
+    spare_tokens, spare_ratio = _SPARE
+    room = context_tokens - spare_tokens - round(ask.prompt_tokens * (1 + spare_ratio))
+    if room < ask.output_tokens:
+        return None
+    return replace(ask, max_tokens=min(ask.max_tokens, room))
+
+
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """A scenario without what the endpoint's context does not hold: that is another test."""
+
+    scenario: Scenario
+    context_tokens: int | None
+
+    @property
+    def name(self) -> str:
+        """The scenario's own."""
+        return self.scenario.name
+
+    def draw(self, rng: random.Random) -> Ask:
+        """The next that fits; ValueError where next to nothing does."""
+        for _ in range(_TRIES):
+            if (ask := fitted(self.scenario.draw(rng), self.context_tokens)) is not None:
+                return ask
+        raise ValueError(f"{self.name} does not fit a context of {self.context_tokens} tokens")

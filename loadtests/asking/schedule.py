@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from loadtests.asking import tenants
 from loadtests.asking.arrivals import RateCurve, arrivals, replay
-from loadtests.asking.ask import Ask, Scenario
+from loadtests.asking.ask import Ask, Scenario, fitted
 from loadtests.asking.tenants import Tenant
 from loadtests.asking.trace_file import BLOCK_TOKENS, Row
 
@@ -40,10 +40,12 @@ def replayed(
     *,
     speed: float = 1.0,
     rate: float = 1.0,
+    context_tokens: int | None = None,
 ) -> Iterator[Arrival]:
     """A trace again, see `arrivals.replay`. One client of the trace is always the same tenant.
 
-    ValueError where the trace has no times.
+    What a context of `context_tokens` does not hold is left out. ValueError where the trace has no
+    times.
     """
     times = [row.at_s for row in rows if row.at_s is not None]
     if len(times) < len(rows):
@@ -56,7 +58,9 @@ def replayed(
         tenant = tenants.draw(crowd, rng)
         if row.client is not None:
             tenant = of_client.setdefault(row.client, tenant)
-        yield Arrival(at_s, ask_of(row, max_tokens=most), tenant)
+        ask = fitted(ask_of(row, max_tokens=most), context_tokens)
+        if ask is not None:
+            yield Arrival(at_s, ask, tenant)
 
 
 def ask_of(row: Row, *, max_tokens: int) -> Ask:

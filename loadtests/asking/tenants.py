@@ -15,7 +15,9 @@ class Tenant:
     weight: float = 1.0
 
 
-ANONYMOUS = (Tenant("anonymous"),)
+def nobody(key: str | None = None) -> tuple[Tenant, ...]:
+    """The one tenant where none are named."""
+    return (Tenant("anonymous", key),)
 
 
 def read_tenants(path: Path) -> tuple[Tenant, ...]:

@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from admission.slo import Slo
+from loadtests.asking.ask import Fitting
 from loadtests.asking.behaviour import JUDGE
 from loadtests.asking.prompts import Ending, Route
+from loadtests.asking.tenants import nobody
 from loadtests.client.api import Api
 from loadtests.client.attempt import HttpLine
 from loadtests.client.clock import ModelledClock
@@ -48,7 +50,7 @@ class Bench:
 def bench(args: argparse.Namespace, slo: Slo) -> Iterator[Bench]:
     """Everybody has hung up and every file is closed afterwards.
 
-    ReaderError or EndpointDownError where nothing must start.
+    ReaderError, EndpointDownError or ValueError where nothing must start.
     """
     require_reader()
     api = Api(args.host, key=args.api_key)
@@ -68,7 +70,10 @@ def bench(args: argparse.Namespace, slo: Slo) -> Iterator[Bench]:
             file.add(record)
 
     rng = random.Random(args.seed)  # noqa: S311 - a workload, no secret
-    crowd = Crowd(session, find_scenario(args.scenario), rng, tell)
+    scenario = Fitting(find_scenario(args.scenario), facts.max_model_len)
+    scenario.draw(rng)  # what cannot be drawn is said now, not by each user
+    (tenant,) = nobody(args.api_key)
+    crowd = Crowd(session, scenario, tenant, rng, tell)
     try:
         yield Bench(facts, crowd, rounds)
     finally:

@@ -8,7 +8,7 @@ import gevent
 import gevent.pool
 
 from loadtests.asking.ask import Scenario
-from loadtests.asking.tenants import ANONYMOUS
+from loadtests.asking.tenants import Tenant
 from loadtests.client.journey import Session
 from loadtests.client.loops import ask_once, pause_s
 from loadtests.record import Record
@@ -21,11 +21,13 @@ class Crowd:
         self,
         session: Session,
         scenario: Scenario,
+        tenant: Tenant,
         rng: random.Random,
         tell: Callable[[Record], None],
     ) -> None:
         self._session = session
         self._scenario = scenario
+        self._tenant = tenant
         self._rng = rng
         self._tell = tell
         self._size = 0
@@ -51,7 +53,7 @@ class Crowd:
                 number = next(self._numbers)
                 stage = str(self._size)
                 record = ask_once(
-                    self._session, self._scenario, ANONYMOUS[0], self._rng, number, stage
+                    self._session, self._scenario, self._tenant, self._rng, number, stage
                 )
                 self._tell(record)
                 self._session.clock.sleep(pause_s(record))

@@ -12,7 +12,7 @@ from loadtests.asking.ask import Ask
 from loadtests.asking.behaviour import JUDGE
 from loadtests.asking.prompts import Dialect, Ending, Route, WordCost
 from loadtests.asking.schedule import Arrival
-from loadtests.asking.tenants import ANONYMOUS
+from loadtests.asking.tenants import nobody
 from loadtests.client.api import Api, EndpointDownError
 from loadtests.client.attempt import Attempt, Call, End, HttpLine
 from loadtests.client.clock import ModelledClock
@@ -270,7 +270,7 @@ def test_arrivals_wait_for_nobody_and_are_all_told() -> None:
     with serving(script) as endpoint:
         api, clock = Api(endpoint.url), ModelledClock()
         session = Session(HttpLine(api.client, clock), clock, Dialect("m"), JUDGE, "run")
-        arrivals = (Arrival(n * 0.01, Ask("x", 5, 1, 1), ANONYMOUS[0]) for n in range(20))
+        arrivals = (Arrival(n * 0.01, Ask("x", 5, 1, 1), nobody()[0]) for n in range(20))
         play(session, arrivals, random.Random(1), told.append)
         api.close()
     assert [record.outcome for record in told] == [Outcome.ANSWERED] * 20
@@ -283,7 +283,7 @@ def test_a_killed_loop_takes_its_requests_along(mock: MockEndpoint) -> None:
     mock.script = lambda _: Script(first_s=30)
     api, clock = Api(mock.url), ModelledClock()
     session = Session(HttpLine(api.client, clock), clock, Dialect("m"), JUDGE, "run")
-    arrivals = (Arrival(0.0, Ask("x", 5, 1, 1), ANONYMOUS[0]) for _ in range(3))
+    arrivals = (Arrival(0.0, Ask("x", 5, 1, 1), nobody()[0]) for _ in range(3))
     told: list[Record] = []
     loop = gevent.spawn(play, session, arrivals, random.Random(1), told.append)
     for _ in range(100):

@@ -27,7 +27,7 @@ def test_without_options_judges_chat_in_a_closed_loop() -> None:
 def test_a_shape_makes_arrivals_of_its_rate() -> None:
     found = options("--shape", "overload-2x", "--rate", "3", "--duration", "100")
     assert not found.closed
-    assert len(list(found.arrivals(random.Random(1)))) == pytest.approx(600, rel=0.15)
+    assert len(list(found.arrivals(random.Random(1), None))) == pytest.approx(600, rel=0.15)
     assert found.load() == "overload-2x for 100 s, 1x = 3/s, cv 1"
 
 
@@ -35,9 +35,22 @@ def test_a_trace_is_replayed(tmp_path: Path) -> None:
     path = tmp_path / "trace.csv"
     path.write_text("timestamp_s,prompt_tokens,output_tokens\n5,10,3\n7,20,4\n")
     found = options("--shape", "trace", "--trace", str(path), "--trace-speed", "2")
-    first, second = found.arrivals(random.Random(1))
+    first, second = found.arrivals(random.Random(1), None)
     assert (first.at_s, second.at_s, second.ask.output_tokens) == (0.0, 1.0, 4)
     assert found.load().endswith("trace.csv, 2x speed, 1x requests")
+
+
+def test_what_the_context_does_not_hold_is_left_out_of_a_trace(tmp_path: Path) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text("timestamp_s,prompt_tokens,output_tokens\n5,10,3\n7,2000,4\n8,500,400\n")
+    found = options("--shape", "trace", "--trace", str(path))
+    sizes = [each.ask.prompt_tokens for each in found.arrivals(random.Random(1), 1000)]
+    assert sizes == [10, 500]
+
+
+def test_without_tenants_everybody_has_the_key_of_the_run() -> None:
+    assert [each.key for each in options("--api-key", "k").crowd] == ["k"]
+    assert [each.key for each in options().crowd] == [None]
 
 
 def test_a_greedy_tenant_needs_nine_others(tmp_path: Path) -> None:

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from loadtests.asking.ask import Ask
+from loadtests.asking.ask import Ask, Fitting, fitted
 from loadtests.asking.behaviour import JUDGE, PEOPLE, Behaviour
 from loadtests.asking.lengths import Lengths
 from loadtests.asking.prompts import Dialect, Ending, Route, WordCost, body
 from loadtests.asking.schedule import ask_of, drawn, replayed
-from loadtests.asking.tenants import ANONYMOUS, Tenant, draw, one_greedy, read_tenants
+from loadtests.asking.tenants import Tenant, draw, nobody, one_greedy, read_tenants
 from loadtests.asking.trace_file import Row, read_rows
-from loadtests.scenarios import CHAT, MIXED, SCENARIOS, SHARED_PREFIX, find_scenario
+from loadtests.scenarios import CHAT, LONG_CONTEXT, MIXED, SCENARIOS, SHARED_PREFIX, find_scenario
 from loadtests.shapes import SHAPES, find_shape
 
 ASK = Ask("chat", prompt_tokens=50, output_tokens=20, max_tokens=200)
@@ -81,6 +81,25 @@ def test_an_unknown_scenario_or_shape_is_told_what_there_is() -> None:
         find_scenario("talk")
     with pytest.raises(ValueError, match="no shape 'flat'; there are: steady"):
         find_shape("flat")
+
+
+def test_what_a_context_does_not_hold_is_not_asked() -> None:
+    random_numbers = rng()
+    fitting = Fitting(LONG_CONTEXT, 8192)
+    asks = [fitting.draw(random_numbers) for _ in range(500)]
+    assert max(ask.prompt_tokens + ask.max_tokens for ask in asks) <= 8192
+    assert all(ask.output_tokens <= ask.max_tokens for ask in asks)
+    with pytest.raises(ValueError, match="long-context does not fit a context of 50 tokens"):
+        Fitting(LONG_CONTEXT, 50).draw(random_numbers)
+
+
+def test_max_tokens_is_cut_to_the_context_and_the_answer_is_not() -> None:
+    assert fitted(ASK, None) == ASK
+    assert fitted(ASK, 1000) == ASK
+    cut = fitted(ASK, 150)
+    assert cut is not None
+    assert (cut.output_tokens, cut.max_tokens) == (20, 84)  # 150 - 16 - 50
+    assert fitted(ASK, 80) is None
 
 
 # -- prompts -------------------------------------------------------------------------------
@@ -247,7 +266,7 @@ def test_a_trace_keeps_its_clients_apart_and_starts_at_zero() -> None:
 
 def test_a_trace_without_times_cannot_be_replayed() -> None:
     with pytest.raises(ValueError, match="no timestamp_s"):
-        list(replayed([Row(10, 5)], ANONYMOUS, rng()))
+        list(replayed([Row(10, 5)], nobody(), rng()))
 
 
 def test_full_blocks_of_a_trace_are_shared_and_the_rest_is_its_own() -> None:
