@@ -1,6 +1,6 @@
 """What an engine's step times mean for users: TPOT, TTFT, and the rates that keep them.
 
-Everything here is a mean-value argument on `StepModel`; what it leaves out is said at each
+Everything here is a mean-value argument on `Steps`; what it leaves out is said at each
 function. Sequences are those of one engine; with pipeline stages they split into as many batches.
 """
 
@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from admission.step_time import StepContents, StepModel
+from admission.step_time import StepContents, Steps
 
 _HALVINGS = 12  # of the time within which a share is served: to a 4,000th of the span
 
@@ -60,7 +60,7 @@ class Steady:
     chunk_steps_ratio: float
 
 
-def steady(model: StepModel, mix: Mix, *, sequences: int) -> Steady:
+def steady(model: Steps, mix: Mix, *, sequences: int) -> Steady:
     """Rate and TPOT with `sequences` always decoding.
 
     Each lives o steps and, before, c = ceil(prompt / chunk) steps carry its chunks, so n sequences
@@ -68,7 +68,7 @@ def steady(model: StepModel, mix: Mix, *, sequences: int) -> Steady:
     rate = n / (o TPOT). Where f > 1 every step carries a chunk and rate = 1 / (c t_chunk). One
     prompt at a time shares the chunk; chunks and contexts are at their mean.
     """
-    batch, stages = _batch(model, sequences), model.deployment.pipeline_parallel
+    batch, stages = _batch(model, sequences), model.stages
     context = batch * mix.mean_context_tokens
     decode_s = model.step(StepContents(batch, context)).total_s
     chunks, before = _chunks(mix, batch)
@@ -81,7 +81,7 @@ def steady(model: StepModel, mix: Mix, *, sequences: int) -> Steady:
     return Steady(stages * rate, tpot_s, decode_s, chunk_s, ratio)
 
 
-def most_steady(model: StepModel, mix: Mix, *, tpot_s: float, at_most: int) -> int:
+def most_steady(model: Steps, mix: Mix, *, tpot_s: float, at_most: int) -> int:
     """Most sequences always decoding, prompts in between, with mean TPOT within the bound."""
 
     def kept(sequences: int) -> bool:
@@ -92,7 +92,7 @@ def most_steady(model: StepModel, mix: Mix, *, tpot_s: float, at_most: int) -> i
 
 
 def prefill_s(
-    model: StepModel,
+    model: Steps,
     mix: Mix,
     *,
     sequences: int = 0,
@@ -119,17 +119,17 @@ def prefill_s(
     return total_s
 
 
-def prefill_tokens_per_s(model: StepModel, mix: Mix, *, sequences: int = 0) -> float:
+def prefill_tokens_per_s(model: Steps, mix: Mix, *, sequences: int = 0) -> float:
     """Prompt tokens a second when every step carries a chunk, beside so many decodes.
 
     Pipeline stages work on as many prompts at once.
     """
     seconds = prefill_s(model, mix, sequences=sequences)
-    return model.deployment.pipeline_parallel * mix.prompt_tokens / seconds
+    return model.stages * mix.prompt_tokens / seconds
 
 
 def ttft_s(
-    model: StepModel, mix: Mix, *, rate_per_s: float, sequences: int, share: float = 0.95
+    model: Steps, mix: Mix, *, rate_per_s: float, sequences: int, share: float = 0.95
 ) -> float:
     """TTFT that a `share` of requests keeps at that arrival rate; inf where prompts pile up.
 
@@ -142,7 +142,7 @@ def ttft_s(
         for prompt in mix.each_prompt
     ]
     mean_s = sum(each_s) / len(each_s)
-    busy = rate_per_s * mean_s / model.deployment.pipeline_parallel
+    busy = rate_per_s * mean_s / model.stages
     if busy >= 1:
         return math.inf
     wait_s = sum(s * s for s in each_s) / len(each_s) / (2 * mean_s * (1 - busy))
@@ -176,9 +176,9 @@ def largest(kept: Callable[[int], bool], at_most: int) -> int:
     return low
 
 
-def _batch(model: StepModel, sequences: int) -> int:
+def _batch(model: Steps, sequences: int) -> int:
     """Sequences of one step: stages work on as many batches at once."""
-    return -(-sequences // model.deployment.pipeline_parallel)
+    return -(-sequences // model.stages)
 
 
 def _room(mix: Mix, batch: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from admission.step_fit import StepCoefficients
+from admission.step_line import StepCoefficients
 from serve.decision_log import DecisionLog
 from serve.embedded import model
 from serve.engine.arguments import parse_arguments

@@ -12,7 +12,8 @@ import yaml
 from aiohttp import web
 
 from admission.footprint import EngineShape
-from admission.step_fit import StepCoefficients, StepFit, TimedStep, fit
+from admission.step_fit import StepFit, TimedStep, fit
+from admission.step_line import StepCoefficients
 from serve.calibrate import command
 from serve.calibrate.load import batches, play
 from serve.calibrate.sources import BusyError, DownError, Measured, measure_gateway
