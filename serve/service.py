@@ -128,12 +128,12 @@ def _prior(profile: Profile, engine: Engine, plan: PlanAgreement | None) -> Step
     if plan is None or engine.facts.gpu is None:
         return None
     model, shape = step_model(plan.memory), engine.shape
-    return (
-        model
-        and linear_form(
-            model, batched_tokens=shape.max_batched_tokens, most_sequences=shape.max_sequences
-        ).coefficients
+    if model is None:
+        return None
+    found = linear_form(
+        model, batched_tokens=shape.max_batched_tokens, most_sequences=shape.max_sequences
     )
+    return found.coefficients
 
 
 def _lines(destination: str | None) -> JsonLines | None:
