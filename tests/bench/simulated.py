@@ -1,8 +1,9 @@
 """How many requests at once the simulated 8 x A10 carry: measured beside what `sluice plan` says.
 
-Closed loop: N clients, each asks again as soon as it has its answer, prompts and answers of one
-length as in the plan, every prompt different. Times are modelled seconds. For each N a warm-up of
-one request per client, then at least `--seconds`; a refusal is a failure.
+Closed loop: N clients, each asks again as soon as it has its answer. Prompts are of one length, as
+in the plan, and all different; answers have the plan's mean and a log-normal spread, as chats have,
+else the clients would march in step and bring their prompts all at once. Times are modelled seconds.
+For each N a warm-up of one request per client, then at least `--seconds`; a refusal is a failure.
 
     .venv/bin/python -m tests.bench.simulated --isl 862 --osl 665 16 24 32 40
     .venv/bin/python -m tests.bench.simulated --tp 2 --isl 862 --osl 665 32 48 64
@@ -11,6 +12,7 @@ one request per client, then at least `--seconds`; a refusal is a failure.
 import argparse
 import asyncio
 import json
+import math
 import random
 import statistics
 import sys
@@ -28,6 +30,8 @@ from tests.live.gateway import Gateway, free_port, serve, write_profile
 
 _BASE = "sim-qwen3-32b-8xa10"
 _MODEL = "qwen3-32b"
+_SIGMA = 0.884  # of the logarithm: with a median of 450 a mean of 665 and a p90 of 1,400
+_STAGGER_S = 30.0  # modelled: the first requests come one by one, too
 _HEAD = (
     "at once",
     "requests",
@@ -58,7 +62,7 @@ class Load:
     """What every request is, and how long one N is held."""
 
     isl: int
-    osl: int
+    osl: int  # mean
     seconds: float  # modelled
     speed: float
 
@@ -84,6 +88,7 @@ class Held:
         return self.seen, self._now() - (self._begun_s or 0.0)
 
     async def _client(self, session: aiohttp.ClientSession) -> None:
+        await asyncio.sleep(self._rng.uniform(0, _STAGGER_S) / self._load.speed)
         await self._ask(session)
         self._warm += 1
         if self._warm == self._clients:
@@ -108,15 +113,21 @@ class Held:
         return time.perf_counter() * self._load.speed
 
 
+def drawn(mean: float, rng: random.Random) -> int:
+    """An answer's length: log-normal."""
+    return max(2, round(rng.lognormvariate(math.log(mean) - _SIGMA**2 / 2, _SIGMA)))
+
+
 async def ask(
     session: aiohttp.ClientSession, url: str, load: Load, rng: random.Random
 ) -> tuple[float, float] | None:
-    """Real seconds to the first token and from there to the last; None when refused."""
+    """Real seconds to the first token and for each one after it; None when refused."""
+    tokens = drawn(load.osl, rng)
     body = {
         "model": _MODEL,
         "prompt": [rng.randrange(1000, 100_000) for _ in range(load.isl)],
         "max_tokens": load.osl * 4,
-        "vllm_xargs": {"simulated_output_tokens": load.osl},
+        "vllm_xargs": {"simulated_output_tokens": min(tokens, load.osl * 4)},
         "stream": True,
     }
     begun_s, first_s = time.perf_counter(), None
@@ -130,7 +141,7 @@ async def ask(
                 first_s = time.perf_counter()
     if first_s is None:
         return None
-    return first_s - begun_s, time.perf_counter() - first_s
+    return first_s - begun_s, (time.perf_counter() - first_s) / (min(tokens, load.osl * 4) - 1)
 
 
 def note(seen: Seen, answer: tuple[float, float] | None, load: Load) -> None:
@@ -139,7 +150,7 @@ def note(seen: Seen, answer: tuple[float, float] | None, load: Load) -> None:
         seen.failed += 1
         return
     seen.ttft_s.append(answer[0] * load.speed)
-    seen.tpot_s.append(answer[1] * load.speed / (load.osl - 1))
+    seen.tpot_s.append(answer[1] * load.speed)
 
 
 def row(clients: int, seen: Seen, took_s: float, gateway: Gateway) -> list[str]:
