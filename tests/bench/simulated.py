@@ -2,7 +2,7 @@
 
 Closed loop: N clients, each asks again as soon as it has its answer. Prompts are of one length, as
 in the plan, and all different; answers have the plan's mean and a log-normal spread, as chats have,
-else the clients would march in step and bring their prompts all at once. Times are modelled seconds.
+else the clients would march in step and bring all prompts at once. Times are modelled seconds.
 For each N a warm-up of one request per client, then at least `--seconds`; a refusal is a failure.
 
     .venv/bin/python -m tests.bench.simulated --isl 862 --osl 665 16 24 32 40
