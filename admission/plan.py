@@ -245,7 +245,7 @@ def _unknown() -> Limit:
 
 
 def _prefill(model: Steps | None, mix: Mix, slo: Slo) -> Limit:
-    """Most sequences whose arrivals the prompt line takes within the TTFT bound."""
+    """Most sequences in a closed loop whose prompts begin to be answered within the TTFT bound."""
     if model is None:
         return _unknown()
     if slo.ttft_s == math.inf:
@@ -254,7 +254,7 @@ def _prefill(model: Steps | None, mix: Mix, slo: Slo) -> Limit:
     def kept(sequences: int) -> bool:
         now = steady(model, mix, sequences=sequences)
         taken_s = ttft_s(
-            model, mix, rate_per_s=now.rate_per_s, sequences=sequences, share=slo.ttft_share
+            model, mix, rate_per_s=now.prompt_rate_per_s, sequences=sequences, share=slo.ttft_share
         )
         return now.chunk_steps_ratio < 1 and taken_s <= slo.ttft_s
 
@@ -263,12 +263,15 @@ def _prefill(model: Steps | None, mix: Mix, slo: Slo) -> Limit:
 
 
 def _decode(model: Steps | None, mix: Mix, slo: Slo) -> Limit:
-    """Most sequences whose mean TPOT keeps the bound, prompts in between."""
+    """Most sequences of which the SLO's share keeps the TPOT bound, prompts in between."""
     if model is None:
         return _unknown()
-    found = most_steady(model, mix, tpot_s=slo.tpot_s, at_most=_cap(mix))
+    share = slo.tpot_share
+    found = most_steady(model, mix, tpot_s=slo.tpot_s, at_most=_cap(mix), share=share)
     at = steady(model, mix, sequences=max(1, found))
-    note = Sentence("decode_note", tpot_ms=at.tpot_s * 1e3, step_ms=at.chunk_step_s * 1e3)
+    note = Sentence(
+        "decode_note", tpot_ms=at.tpot_within_s(share) * 1e3, step_ms=at.chunk_step_s * 1e3
+    )
     return _limit(model, mix, found, note)
 
 
