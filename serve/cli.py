@@ -4,6 +4,7 @@ import argparse
 import importlib
 from pathlib import Path
 
+from loadtests.limit.flags import add_limit
 from serve.plan.flags import add_plan
 
 _DEFAULT_PROFILE = Path(__file__).resolve().parents[1] / "configs" / "smollm2-cpu.yaml"
@@ -26,6 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_check_config(commands)
     add_plan(commands)
     _add_calibrate(commands)
+    add_limit(commands)
     return parser
 
 

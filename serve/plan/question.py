@@ -17,9 +17,10 @@ from admission.slo import parse_slo
 from admission.spelling import UnknownNameError
 from admission.step_line import StepCoefficients
 from admission.workload import Workload, find_workload
+from loadtests.asking.trace_file import is_trace
 from serve.plan.catalogue import find_config
 from serve.plan.from_profile import FromProfile
-from serve.plan.trace_file import is_trace, read_trace
+from serve.plan.trace_file import read_trace
 
 _ENGINE_KEYS = {field.name for field in fields(EngineArguments)}
 ASSUMED_GPU = "a10"  # of a profile that names none

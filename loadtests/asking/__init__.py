@@ -1,0 +1,1 @@
+"""What is asked, when, by whom and how patiently: pure, seeded, no network."""

@@ -1,0 +1,111 @@
+"""When requests arrive: instants in modelled seconds, ascending, from a seeded generator. Pure.
+
+One recipe for all: gaps of unit mean (exponential = Poisson, gamma = bursts) are laid along the
+*expected number of arrivals*, and a rate curve says at which second that number is reached. So a
+ramp of Poisson arrivals is a Poisson process of that rate, and any shape can be bursty.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+
+@dataclass(frozen=True, slots=True)
+class RateCurve:
+    """Arrivals per second over time: straight between (at_s, per_s) points; equal at_s = a step."""
+
+    points: Sequence[tuple[float, float]]
+
+    def __post_init__(self) -> None:
+        times = [at_s for at_s, _ in self.points]
+        if len(times) < 2 or times[0] != 0 or any(a > b for a, b in pairwise(times)):  # noqa: PLR2004 - a line has two ends
+            raise ValueError(f"{self}: needs two points and more, ascending from 0 s")
+        if any(per_s < 0 for _, per_s in self.points):
+            raise ValueError(f"{self}: a rate is not negative")
+
+    @property
+    def until_s(self) -> float:
+        """Where the curve ends."""
+        return self.points[-1][0]
+
+    def times(self, factor: float) -> "RateCurve":
+        """The same curve with every rate multiplied."""
+        return RateCurve(tuple((at_s, per_s * factor) for at_s, per_s in self.points))
+
+    def expected(self) -> float:
+        """Arrivals over the whole curve, on average."""
+        return sum(_area(left, right) for left, right in pairwise(self.points))
+
+
+def constant(per_s: float, until_s: float) -> RateCurve:
+    """The same rate all along."""
+    return RateCurve(((0.0, per_s), (until_s, per_s)))
+
+
+def ramp(from_per_s: float, to_per_s: float, until_s: float) -> RateCurve:
+    """From one rate to another in a straight line."""
+    return RateCurve(((0.0, from_per_s), (until_s, to_per_s)))
+
+
+def steps(stages: Sequence[tuple[float, float]]) -> RateCurve:
+    """Stages of (seconds, per_s), one after another."""
+    points, at_s = [], 0.0
+    for seconds, per_s in stages:
+        points += [(at_s, per_s), (at_s + seconds, per_s)]
+        at_s += seconds
+    return RateCurve(tuple(points))
+
+
+def arrivals(curve: RateCurve, rng: random.Random, *, cv: float = 1.0) -> Iterator[float]:
+    """Instants until the curve ends. `cv` = coefficient of variation of the gaps at a steady rate.
+
+    cv 1 is Poisson, above it bursts (gamma gaps of shape 1/cv^2, as BurstGPT and vLLM's
+    `--burstiness` 1/cv^2), 0 like a clock.
+    """
+    left = _gap(rng, cv)
+    for (from_s, from_per_s), (to_s, to_per_s) in pairwise(curve.points):
+        area = _area((from_s, from_per_s), (to_s, to_per_s))
+        reached = 0.0
+        while area - reached >= left and area > 0:
+            reached += left
+            yield from_s + _seconds_to(
+                reached, from_per_s, (to_per_s - from_per_s) / (to_s - from_s)
+            )
+            left = _gap(rng, cv)
+        left -= area - reached
+
+
+def replay(
+    instants: Sequence[float], rng: random.Random, *, speed: float = 1.0, rate: float = 1.0
+) -> Iterator[tuple[float, int]]:
+    """A trace again: (instant, index into it), ascending.
+
+    `speed` plays it faster, which makes its bursts steeper too. `rate` below 1 leaves requests
+    out at random, above 1 doubles some at the same instant: more or less load, same bursts.
+    """
+    for index, at_s in sorted(enumerate(instants), key=lambda each: each[1]):
+        copies = int(rate) + (rng.random() < rate - int(rate))
+        for _ in range(copies):
+            yield at_s / speed, index
+
+
+def _gap(rng: random.Random, cv: float) -> float:
+    """A gap of mean 1."""
+    if cv == 0:
+        return 1.0
+    shape = 1 / cv**2
+    return rng.gammavariate(shape, 1 / shape)
+
+
+def _area(left: tuple[float, float], right: tuple[float, float]) -> float:
+    return (left[1] + right[1]) / 2 * (right[0] - left[0])
+
+
+def _seconds_to(area: float, per_s: float, slope: float) -> float:
+    """Seconds until a rate that begins at `per_s` and grows by `slope` has brought `area`.
+
+    Solves per_s t + slope t^2 / 2 = area in the form that is exact for slopes near 0.
+    """
+    root: float = max(0.0, per_s**2 + 2 * slope * area) ** 0.5
+    return 2 * area / (per_s + root)

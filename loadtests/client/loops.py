@@ -1,0 +1,59 @@
+"""The two ways of asking: users that wait for their answers, and arrivals that wait for nobody."""
+
+import random
+from collections.abc import Callable, Iterable
+
+import gevent.pool
+
+from loadtests.asking.ask import Scenario
+from loadtests.asking.schedule import Arrival
+from loadtests.asking.tenants import Tenant
+from loadtests.client.journey import Session, live, prepare
+from loadtests.record import Outcome, Record
+
+Tell = Callable[[Record], None]
+_TURNED_AWAY_S = 1.0  # where the refusal does not say
+
+
+def ask_once(
+    session: Session,
+    scenario: Scenario,
+    tenant: Tenant,
+    rng: random.Random,
+    number: int,
+    stage: str | None = None,
+) -> Record:
+    """A closed loop's turn: one user makes up one wish and sees it through.
+
+    Its intended start is the instant at which it is ready to go: making it up is no one's wait.
+    """
+    ask = scenario.draw(rng)
+    wish = prepare(session, Arrival(0.0, ask, tenant), number, rng)
+    return live(session, wish.now(session.clock.now_s()), stage=stage)
+
+
+def pause_s(record: Record) -> float:
+    """Seconds until a closed loop's user asks for something else.
+
+    Who was turned away does not ask again in the same instant: that would be no user but a flood.
+    """
+    if record.outcome in (Outcome.REFUSED, Outcome.FAILED):
+        return record.retry_after_s or _TURNED_AWAY_S
+    return 0.0
+
+
+def play(session: Session, arrivals: Iterable[Arrival], rng: random.Random, tell: Tell) -> None:
+    """An open loop: each arrival gets a greenlet at its instant, however many are still waiting.
+
+    Returns when the last has ended. A killed caller takes all of them along.
+    """
+    began_s = session.clock.now_s()
+    crowd = gevent.pool.Group()
+    try:
+        for number, arrival in enumerate(arrivals):
+            wish = prepare(session, arrival, number, rng).now(began_s + arrival.at_s)
+            session.clock.sleep(wish.arrival.at_s - session.clock.now_s())
+            crowd.spawn(lambda wish=wish: tell(live(session, wish)))
+        crowd.join()
+    finally:
+        crowd.kill()

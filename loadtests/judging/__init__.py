@@ -1,0 +1,1 @@
+"""What a set of records comes to, and where the limit is. Pure: values in, values out."""

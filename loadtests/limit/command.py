@@ -1,0 +1,132 @@
+"""`sluice limit`: finds the limit, or judges one number of users; prints, writes files, exits."""
+
+import argparse
+import json
+import sys
+import time
+from typing import Any
+
+from admission.slo import parse_slo
+from loadtests.client.api import EndpointDownError
+from loadtests.client.self_test import ReaderError
+from loadtests.judging.search import Found, Phase, Probe, Range, Round, Seen, next_step
+from loadtests.limit.bench import Bench, bench
+from loadtests.limit.junit import junit
+from loadtests.limit.prediction import Prediction, predict
+from loadtests.limit.result import Exit, Result, as_json
+from loadtests.limit.rounds import Measured
+from loadtests.limit.text import beside, markdown, prediction, sentence, table
+from loadtests.scenarios import find_scenario
+
+_START = 8  # users of the first round where no plan says better
+_INVALID_MOST = 3  # rounds
+_INDENT = 2  # of the JSON
+
+
+def main(args: argparse.Namespace) -> int:
+    """0 = found and confirmed, or met; 1 = not; 2 = bad arguments; 3 = invalid; 4 = down."""
+    try:
+        slo, predicted = parse_slo(args.slo), _predict(args)
+        within, other = _range(args, predicted), _beside(args)
+        began_s = time.monotonic()
+        with bench(args, slo) as machine:
+            rounds, found = (
+                _judge(machine, args.concurrency) if args.concurrency else _search(machine, within)
+            )
+    except EndpointDownError as problem:
+        return _fail(Exit.DOWN, f"endpoint down: {problem}")
+    except ReaderError as problem:
+        return _fail(Exit.INVALID, f"this machine cannot measure: {problem}")
+    except (ValueError, OSError) as problem:
+        return _fail(Exit.BAD, str(problem))
+    wall_s = time.monotonic() - began_s
+    result = Result(
+        url=args.host,
+        scenario=args.scenario,
+        slo=str(slo),
+        facts=machine.facts,
+        rounds=rounds,
+        found=found,
+        asked=args.concurrency,
+        prediction=predicted,
+        beside=other,
+        wall_s=wall_s,
+    )
+    _print(args, result)
+    _write(args, result)
+    return result.exit
+
+
+def _predict(args: argparse.Namespace) -> Prediction | None:
+    if args.config is None:
+        return None
+    return predict(args.config, find_scenario(args.scenario), args.slo, args.seed)
+
+
+def _beside(args: argparse.Namespace) -> dict[str, Any] | None:
+    if args.beside is None:
+        return None
+    other = json.loads(args.beside.read_text(encoding="utf-8"))
+    if not isinstance(other, dict) or "sentence" not in other:
+        raise ValueError(f"{args.beside}: not what sluice limit --json prints")
+    return other
+
+
+def _range(args: argparse.Namespace, predicted: Prediction | None) -> Range:
+    """Half of what the plan says is a start that is met, and near."""
+    for flag in ("concurrency", "soak_s", "soak_requests"):
+        value = getattr(args, flag)
+        if value is not None and value <= 0:
+            raise ValueError(f"--{flag.replace('_', '-')} {value} is not positive")
+    half = _START if predicted is None else max(1, predicted.expected // 2)
+    start = half if args.start is None else args.start
+    return Range(min(start, args.most), args.most, invalid_most=_INVALID_MOST)
+
+
+def _search(machine: Bench, within: Range) -> tuple[list[Measured], Found]:
+    measured: list[Measured] = []
+    rounds: list[Round] = []
+    while isinstance(step := next_step(rounds, within), Probe):
+        measured.append(machine.run(step))
+        rounds.append((step, measured[-1].seen))
+    return measured, step
+
+
+def _judge(machine: Bench, users: int) -> tuple[list[Measured], None]:
+    """One soak; again where the client could not keep up."""
+    measured: list[Measured] = []
+    while len(measured) < _INVALID_MOST:
+        measured.append(machine.run(Probe(users, Phase.CONFIRMING)))
+        if measured[-1].seen is not Seen.INVALID:
+            break
+    return measured, None
+
+
+def _print(args: argparse.Namespace, result: Result) -> None:
+    said = sentence(result)
+    if args.json:
+        print(json.dumps(as_json(result, said), indent=_INDENT))
+        return
+    mode = result.facts.mode or "unknown"
+    print(said)
+    if (plan := prediction(result)) is not None:
+        print(plan)
+    if result.beside is not None:
+        print(beside(result.beside))
+    print(f"\n{table(result.rounds)}\n")
+    print(
+        f"{result.slo} on {result.facts.model}, mode {mode}; modelled seconds,"
+        f" {result.facts.time_scale:g} in a real one; took {result.wall_s / 60:.1f} min"
+    )
+
+
+def _write(args: argparse.Namespace, result: Result) -> None:
+    if args.junit:
+        args.junit.write_text(junit(result), encoding="utf-8")
+    if args.markdown:
+        args.markdown.write_text(markdown(result), encoding="utf-8")
+
+
+def _fail(code: Exit, why: str) -> int:
+    sys.stderr.write(f"sluice limit: {why}\n")
+    return code

@@ -1,0 +1,54 @@
+"""The flags of `sluice limit`. Imports nothing heavy."""
+
+import argparse
+from pathlib import Path
+
+from loadtests.asking.prompts import Ending, Route
+from loadtests.scenarios import SCENARIOS
+
+DEFAULT_SLO = "ttft_p95<=2s,tpot_p95<=100ms,success>=99%"
+_FILES = (
+    ("--junit", "also as JUnit XML, for CI"),
+    ("--markdown", "also as Markdown, e.g. for a job's summary"),
+    ("--records", "one JSON line per request; default: none"),
+)
+
+
+def add_limit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the subcommand."""
+    limit = commands.add_parser(
+        "limit", help="find how many users an endpoint carries within an SLO, and prove it"
+    )
+    limit.set_defaults(module="loadtests.limit.command")
+    limit.add_argument(
+        "--host", required=True, metavar="URL", help="endpoint, e.g. http://...:8000"
+    )
+    limit.add_argument("--scenario", choices=tuple(SCENARIOS), default="chat", help="what is asked")
+    shown_slo = DEFAULT_SLO.replace("%", "%%")  # argparse reads % as its own
+    limit.add_argument("--slo", default=DEFAULT_SLO, help=f"default: {shown_slo}")
+    limit.add_argument(
+        "--concurrency", type=int, metavar="N", help="only: is the SLO met at N users?"
+    )
+    limit.add_argument("--start", type=int, metavar="N", help="users of the first round")
+    limit.add_argument("--most", type=int, default=1024, metavar="N", help="never more users")
+    limit.add_argument(
+        "--config", type=Path, metavar="FILE", help="profile of the endpoint, for a prediction"
+    )
+    limit.add_argument("--api-key", help="an administrator's key, where keys are configured")
+    limit.add_argument(
+        "--route", choices=[r.name.lower() for r in Route], default="chat", help="API to use"
+    )
+    limit.add_argument("--ending", choices=list(Ending), help="who decides how long answers are")
+    limit.add_argument(
+        "--soak-s", type=float, default=120.0, metavar="S", help="modelled seconds of a soak"
+    )
+    limit.add_argument(
+        "--soak-requests", type=int, default=200, metavar="N", help="and requests that finish in it"
+    )
+    limit.add_argument("--seed", type=int, default=1, help="of everything that is drawn")
+    limit.add_argument("--json", action="store_true", help="everything, with stable keys")
+    limit.add_argument(
+        "--beside", type=Path, metavar="FILE", help="show another --json, e.g. of mode off, with it"
+    )
+    for flag, what in _FILES:
+        limit.add_argument(flag, type=Path, metavar="FILE", help=what)

@@ -1,0 +1,64 @@
+"""What `sluice plan` says of the same load, to hold the measured limit against.
+
+The plan is asked as a user would ask it, by its command: load tests know nothing of it but what it
+prints. It gets the lengths that the scenario draws, as a trace, so that both speak of one load.
+"""
+
+import csv
+import json
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from loadtests.asking.ask import Scenario
+
+_ASKS = 2000  # lengths that stand for the scenario
+_MOST_S = 60.0  # real seconds; the plan takes one
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Users, by the plan: expected, and the range it gives; `binds` = its binding limit."""
+
+    low: int
+    expected: int
+    high: int
+    binds: str
+
+    def error_ratio(self, measured: int) -> float | None:
+        """(predicted - measured) / measured; None where nothing is carried."""
+        return (self.expected - measured) / measured if measured else None
+
+
+def predict(config: Path, scenario: Scenario, slo: str, seed: int) -> Prediction:
+    """Of the profile that the endpoint runs; ValueError with the plan's own words."""
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder) / f"{scenario.name}.csv"
+        _write_trace(trace, scenario, seed)
+        command = [sys.executable, "-m", "serve.cli", "plan", "--json"]
+        options = ["--config", str(config), "--workload", str(trace), "--slo", slo]
+        plan = subprocess.run(  # noqa: S603 - our own command
+            [*command, *options], capture_output=True, text=True, timeout=_MOST_S, check=False
+        )
+    if plan.returncode:
+        raise ValueError(plan.stderr.strip() or f"sluice plan ended with {plan.returncode}")
+    return _read(json.loads(plan.stdout))
+
+
+def _write_trace(path: Path, scenario: Scenario, seed: int) -> None:
+    rng = random.Random(seed)  # noqa: S311 - a workload, no secret
+    asks = [scenario.draw(rng) for _ in range(_ASKS)]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("prompt_tokens", "output_tokens"))
+        rows.writerows((ask.prompt_tokens, ask.output_tokens) for ask in asks)
+
+
+def _read(plan: Mapping[str, Any]) -> Prediction:
+    users = plan["sustained_concurrency"]
+    return Prediction(users["low"], users["expected"], users["high"], plan["binding_limit"])

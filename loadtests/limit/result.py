@@ -1,0 +1,146 @@
+"""What a search came to, and the exit code that says it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import IntEnum
+from typing import Any
+
+from loadtests.client.facts import Facts
+from loadtests.judging.interval import Counted, limit_interval
+from loadtests.judging.search import Found, Phase, Seen
+from loadtests.judging.verdict import Check
+from loadtests.limit.prediction import Prediction
+from loadtests.limit.rounds import Measured
+
+
+class Exit(IntEnum):
+    """CONTRACTS' exit codes."""
+
+    MET = 0
+    MISSED = 1
+    BAD = 2
+    INVALID = 3
+    DOWN = 4
+
+
+_EXITS = {Seen.MET: Exit.MET, Seen.MISSED: Exit.MISSED, Seen.INVALID: Exit.INVALID}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """All rounds, and what they amount to. `asked` = the one number of users that was to be judged.
+
+    Without `asked` the search decides what was `found`.
+    """
+
+    url: str
+    scenario: str
+    slo: str
+    facts: Facts
+    rounds: Sequence[Measured]
+    found: Found | None
+    asked: int | None
+    prediction: Prediction | None
+    beside: Mapping[str, Any] | None  # another result as JSON, to be shown with this one
+    wall_s: float
+
+    @property
+    def exit(self) -> Exit:
+        """Met at the number that was asked; without one: a limit was found and confirmed."""
+        if self.found is None:
+            return _EXITS[self.rounds[-1].seen]
+        if self.found.invalid:
+            return Exit.INVALID
+        return Exit.MET if self.found.confirmed else Exit.MISSED
+
+    @property
+    def interval(self) -> tuple[int, int] | None:
+        """95 %, in users; holds what the descending pass found, too."""
+        if self.found is None or not self.found.confirmed:
+            return None
+        low, high = limit_interval(list(self._counted()), self.found.users)
+        above = self.found.from_above
+        seen = self.found.users if above is None else above
+        return min(low, seen), max(high, seen)
+
+    @property
+    def first_failure(self) -> tuple[Measured, Check] | None:
+        """The round with the fewest users above the limit that missed, and its worst term."""
+        limit = self.found.users if self.found else 0
+        missed = [r for r in self.rounds if r.seen is Seen.MISSED and r.probe.users > limit]
+        first = min(missed, key=lambda each: each.probe.users, default=None)
+        if first is None or first.verdict.worst is None:
+            return None
+        return first, first.verdict.worst
+
+    @property
+    def binds(self) -> str | None:
+        """What bound the engine in the first round above the limit that says so, else anywhere."""
+        limit = self.found.users if self.found else 0
+        telling = sorted((r for r in self.rounds if r.binds), key=lambda each: each.probe.users)
+        above = [each for each in telling if each.probe.users > limit]
+        return next((each.binds for each in above or reversed(telling)), None)
+
+    def _counted(self) -> Iterator[Counted]:
+        for each in self.rounds:
+            if each.seen is not Seen.INVALID:
+                for term in each.verdict.checks:
+                    users = each.probe.users
+                    yield Counted(users, term.metric, term.needed_ratio, term.kept, term.of)
+
+
+def as_json(result: Result, sentence: str) -> dict[str, Any]:
+    """With stable keys."""
+    failure = result.first_failure
+    return {
+        "v": 1,
+        "sentence": sentence,
+        "exit_code": int(result.exit),
+        "url": result.url,
+        "scenario": result.scenario,
+        "slo": result.slo,
+        "endpoint": asdict(result.facts),
+        "asked_concurrency": result.asked,
+        "sustained_concurrency": result.found.users if result.found else None,
+        "interval_95": result.interval,
+        "search": asdict(result.found) if result.found else None,
+        "fails_first": None
+        if failure is None
+        else {"concurrency": failure[0].probe.users, **_term(failure[1])},
+        "binding_limit": result.binds,
+        "prediction": None if result.prediction is None else _predicted(result),
+        "beside": result.beside,
+        "rounds": [_round(each) for each in result.rounds],
+        "wall_s": round(result.wall_s, 1),
+    }
+
+
+def _predicted(result: Result) -> dict[str, Any]:
+    assert result.prediction is not None  # noqa: S101 - asked by the caller
+    error = result.prediction.error_ratio(result.found.users) if result.found else None
+    return asdict(result.prediction) | {"error_ratio": error}
+
+
+def _term(term: Check) -> dict[str, Any]:
+    value = None if term.strain == float("inf") else term.value  # JSON has no infinity
+    return {"metric": term.metric, "needed_ratio": term.needed_ratio} | {
+        "bound": term.bound,
+        "value": value,
+        "kept": term.kept,
+        "of": term.of,
+    }
+
+
+def _round(each: Measured) -> dict[str, Any]:
+    return {
+        "concurrency": each.probe.users,
+        "phase": each.probe.phase,
+        "soak": each.probe.phase is Phase.CONFIRMING,
+        "seen": each.seen,
+        "seconds": round(each.seconds, 3),
+        "warm_up_s": round(each.warm_up_s, 3),
+        "terms": [_term(term) for term in each.verdict.checks],
+        **asdict(each.summary),
+        "binding_limit": each.binds,
+        "client": each.client.told(),
+    }

@@ -1,0 +1,160 @@
+"""One round of the search: so many users, a warm-up, a window, a verdict."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import gevent
+
+from admission.slo import Slo
+from loadtests.client.api import Api, EndpointDownError
+from loadtests.client.clock import ModelledClock
+from loadtests.client.watch import ClientReport, ClientWatch
+from loadtests.judging.search import Phase, Probe, Seen
+from loadtests.judging.summary import Summary, summarize
+from loadtests.judging.verdict import Verdict, judge
+from loadtests.limit.crowd import Crowd
+from loadtests.record import Outcome, Record
+
+_LOOK_S = 0.25  # real seconds between looks at what came in
+_STATE_EVERY = 4  # looks; the gateway has better things to do than to say what binds
+_WARM_UP_MOST_S = 300.0  # modelled; where next to nothing is served there is nothing to wait for
+_SURE_AFTER = 20  # requests until a short round may be given up as hopeless
+_DEAD_AFTER = 5  # requests in a row without any answer: nothing is there any more
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How long a round lasts, in modelled seconds and finished requests: both, but not for ever."""
+
+    least_s: float
+    least_finished: int
+    most_s: float
+
+    def short(self) -> "Window":
+        """To find the neighbourhood of the limit: half the time, a quarter of the requests."""
+        return Window(self.least_s / 2, self.least_finished // 4, min(_SHORT_MOST_S, self.most_s))
+
+
+SOAK = Window(120.0, 200, most_s=7200.0)  # what "sustained" is defined by
+_SHORT_MOST_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a round showed. `seconds` are its window's; `binds` = the limit that bound most."""
+
+    probe: Probe
+    seen: Seen
+    seconds: float
+    warm_up_s: float
+    verdict: Verdict
+    summary: Summary
+    client: ClientReport
+    binds: str | None
+
+
+class Rounds:
+    """Runs rounds on one crowd; what it hears of is told to it by `hear`."""
+
+    def __init__(
+        self,
+        api: Api,
+        clock: ModelledClock,
+        slo: Slo,
+        *,
+        soak: Window,
+        say: Callable[[str], None],
+    ) -> None:
+        self._api = api
+        self._clock = clock
+        self._slo = slo
+        self._soak = soak
+        self._say = say
+        self._watch = ClientWatch(clock)
+        self._resized_at_s = 0.0
+        self._ended: list[Record] = []  # begun since then; first in the warm-up, then in the window
+        self._unanswered = 0  # in a row
+
+    def hear(self, record: Record) -> None:
+        """A request ended; who began it under another load tells nothing of this one."""
+        if record.intended_at_s >= self._resized_at_s:
+            self._ended.append(record)
+        self._unanswered = self._unanswered + 1 if record.status == 0 else 0
+
+    def run(self, crowd: Crowd, probe: Probe) -> Measured:
+        """EndpointDownError where it does not answer any more."""
+        window = self._soak if probe.phase is Phase.CONFIRMING else self._soak.short()
+        warm_up_s = self._warm_up(crowd, probe)
+        self._ended.clear()
+        self._watch.start()
+        began_s = self._clock.now_s()
+        binding = self._observe(probe, window, began_s)
+        self._watch.stop()
+        seconds = self._clock.now_s() - began_s
+        verdict, client = judge(self._ended, self._slo), self._watch.report()
+        return Measured(
+            probe,
+            _seen(verdict, client),
+            seconds,
+            warm_up_s,
+            verdict,
+            summarize(self._ended, self._slo, seconds),
+            client,
+            binding.most_common(1)[0][0] if binding else None,
+        )
+
+    def _warm_up(self, crowd: Crowd, probe: Probe) -> float:
+        """One mean request: as many end as there are users."""
+        self._ended.clear()
+        crowd.resize(probe.users)
+        self._resized_at_s = began_s = self._clock.now_s()
+        while self._served() < probe.users and self._clock.now_s() - began_s < _WARM_UP_MOST_S:
+            self._look(probe, "warm-up", began_s)
+        return self._clock.now_s() - began_s
+
+    def _served(self) -> int:
+        """Requests that ended; a refusal says nothing of how long one is."""
+        return sum(record.outcome is not Outcome.REFUSED for record in self._ended)
+
+    def _observe(self, probe: Probe, window: Window, began_s: float) -> Counter[str]:
+        """Until the window is over; how often each limit was seen to bind."""
+        binding: Counter[str] = Counter()
+        looks = 0
+        while not self._is_over(probe, window, self._clock.now_s() - began_s):
+            self._look(probe, probe.phase, began_s)
+            if looks % _STATE_EVERY == 0 and (limit := self._binding()):
+                binding[limit] += 1
+            looks += 1
+        return binding
+
+    def _is_over(self, probe: Probe, window: Window, seconds: float) -> bool:
+        finished = len(self._ended)
+        if seconds >= window.most_s:
+            return True
+        if seconds >= window.least_s and finished >= window.least_finished:
+            return True
+        hopeless = finished >= _SURE_AFTER and probe.phase is not Phase.CONFIRMING
+        return hopeless and judge(self._ended, self._slo).surely_missed
+
+    def _look(self, probe: Probe, doing: str, began_s: float) -> None:
+        gevent.sleep(_LOOK_S)
+        if self._unanswered >= max(_DEAD_AFTER, probe.users):
+            raise EndpointDownError(f"{self._api.url}: {self._unanswered} requests without answer")
+        seconds = self._clock.now_s() - began_s
+        self._say(f"{probe.users} users, {doing}: {seconds:.0f} s, {len(self._ended)} finished")
+
+    def _binding(self) -> str | None:
+        """What bound the last decision that had to wait, as the gateway says."""
+        status, state = self._api.ask("/v1/admission/state")
+        if status != HTTPStatus.OK or not isinstance(state, dict):
+            return None
+        limit = state.get("binding_limit")
+        return str(limit) if limit else None
+
+
+def _seen(verdict: Verdict, client: ClientReport) -> Seen:
+    if client.flaws():
+        return Seen.INVALID
+    return Seen.MET if verdict.met else Seen.MISSED

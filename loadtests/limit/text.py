@@ -1,0 +1,151 @@
+"""A limit in words: one sentence, a table with a row per round; for terminals and as Markdown."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from loadtests.judging.search import Phase, Seen
+from loadtests.judging.verdict import Check, Metric
+from loadtests.limit.result import Result
+from loadtests.limit.rounds import Measured
+
+_COLUMNS = ("users", "phase", "", "TTFT", "TPOT", "success", "goodput", "answers/s", "tokens/s")
+_MORE = ("held", "refused", "binds", "finished", "seconds")
+# Characters of the columns: rows that are shown one by one stand below each other.
+_WIDTHS = (5, 10, 7, 8, 8, 7, 7, 9, 8, 4, 7, 7, 8, 7)
+_NAMES = {"kv": "KV", "slots": "slots", "prefill": "prefill", "decode": "decode"}
+
+
+def sentence(result: Result) -> str:
+    """What somebody remembers who reads no further."""
+    if result.found is None:
+        return _judged(result)
+    if result.found.invalid:
+        flaws = "; ".join(result.rounds[-1].client.flaws())
+        return f"invalid: the client could not keep up ({flaws})"
+    if not result.found.users:
+        return f"does not sustain a single user of {result.scenario}{_failure(result)}"
+    low, high = result.interval or (result.found.users, result.found.users)
+    more = " or more: the search was not allowed higher" if result.found.at_most else ""
+    said = (
+        f"sustains {result.found.users} concurrent users of {result.scenario}{more},"
+        f" 95 % interval {low}-{high}{_failure(result)}"
+    )
+    above = result.found.from_above
+    if above is not None and above < result.found.users:
+        said += f"; coming down from overload it held only at {above}"
+    return said
+
+
+def prediction(result: Result) -> str | None:
+    """The plan's number beside the measured one."""
+    plan = result.prediction
+    if plan is None:
+        return None
+    said = f"plan: {plan.expected} ({plan.low}-{plan.high}), {_name(plan.binds)} binds"
+    error = plan.error_ratio(result.found.users) if result.found else None
+    return said if error is None else f"{said}; off by {error:+.0%}"
+
+
+def beside(other: Mapping[str, Any]) -> str:
+    """Another result, as it was saved by --json, e.g. of the same endpoint in mode off."""
+    return f"beside it, mode {other['endpoint']['mode'] or 'unknown'}: {other['sentence']}"
+
+
+def _judged(result: Result) -> str:
+    """At one number of users."""
+    last = result.rounds[-1]
+    if last.seen is Seen.INVALID:
+        return f"invalid at {result.asked} users: {'; '.join(last.client.flaws())}"
+    terms = ", ".join(term_text(term) for term in last.verdict.checks)
+    return f"SLO {last.seen} at {result.asked} concurrent users of {result.scenario}: {terms}"
+
+
+def _failure(result: Result) -> str:
+    failure = result.first_failure
+    if failure is None:
+        return ""
+    first, term = failure
+    binds = f"; {_name(result.binds)} binds" if result.binds else ""
+    return f"; at {first.probe.users} {_title(term)} fails first ({term_text(term)}){binds}"
+
+
+def _name(limit: str | None) -> str:
+    return _NAMES.get(limit or "", limit or "")
+
+
+def _title(term: Check) -> str:
+    if term.metric is Metric.SUCCESS:
+        return "success"
+    return f"p{term.needed_ratio * 100:g} {term.metric.upper()}"
+
+
+def term_text(term: Check) -> str:
+    """One term of an SLO against its bound, e.g. "ttft_p95 2.31 s > 2 s"."""
+    if term.metric is Metric.SUCCESS:
+        value = "nothing" if term.value is None else f"{term.value:.2%}"
+        return f"success {value} {'>=' if term.met else '<'} {term.bound * 100:g}%"
+    value = "nothing" if term.value is None else seconds_text(term.value)
+    sign = "<=" if term.met else ">"
+    bound = seconds_text(term.bound)
+    return f"{term.metric}_p{term.needed_ratio * 100:g} {value} {sign} {bound}"
+
+
+def seconds_text(seconds: float) -> str:
+    """Three digits and a unit; "never" for infinity."""
+    if seconds == float("inf"):
+        return "never"
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
+
+
+def table(rounds: Sequence[Measured]) -> str:
+    """One row per round in the order they were run, aligned."""
+    rows = [[*_COLUMNS, *_MORE], *(_row(each) for each in rounds)]
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(row, _WIDTHS, strict=True))
+        for row in rows
+    )
+
+
+def markdown(result: Result) -> str:
+    """For a job's summary."""
+    return "\n".join(_markdown_lines(result)) + "\n"
+
+
+def _markdown_lines(result: Result) -> Iterator[str]:
+    yield f"**{sentence(result)}**"
+    yield ""
+    yield f"`{result.slo}` on {result.facts.model}, mode {result.facts.mode or 'unknown'}"
+    for said in (prediction(result), beside(result.beside) if result.beside else None):
+        if said is not None:
+            yield f"\n{said}"
+    yield ""
+    columns = [name or "SLO" for name in (*_COLUMNS, *_MORE)]
+    yield f"| {' | '.join(columns)} |"
+    yield f"|{'---|' * len(columns)}"
+    for each in result.rounds:
+        yield f"| {' | '.join(_row(each))} |"
+
+
+def _row(each: Measured) -> list[str]:
+    summary = each.summary
+    terms = {term.metric: term for term in each.verdict.checks}
+    return [
+        str(each.probe.users),
+        "soak" if each.probe.phase is Phase.CONFIRMING else str(each.probe.phase),
+        str(each.seen),
+        _value(terms.get(Metric.TTFT)),
+        _value(terms.get(Metric.TPOT)),
+        f"{summary.outcomes['answered'] / summary.offered:.1%}" if summary.offered else "-",
+        f"{summary.goodput_ratio:.1%}",
+        f"{summary.finished_per_s:.2f}",
+        f"{summary.output_tokens_per_s:.0f}",
+        str(summary.held),
+        str(summary.outcomes["refused"]),
+        _name(each.binds) or "-",
+        str(summary.offered),
+        f"{each.seconds:.0f}",
+    ]
+
+
+def _value(term: Check | None) -> str:
+    return "-" if term is None or term.value is None else seconds_text(term.value)

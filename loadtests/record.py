@@ -1,0 +1,157 @@
+"""What became of one request: one line of JSON in a run's file, and no text of it.
+
+All times are modelled seconds. Instants count from the beginning of the run. A file begins with a
+line of `type` `run` (what was asked for) and ends with one of `type` `client` (could the client
+keep up?); the lines between have `type` `request`.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TextIO
+
+VERSION = 1
+_DIGITS = 6  # a microsecond
+
+
+class Outcome(StrEnum):
+    """How a request ended, as its user saw it."""
+
+    ANSWERED = "answered"  # 200 and complete
+    REFUSED = "refused"  # 429, 503 or 400, and no more patience or retries
+    TIMED_OUT = "timed_out"  # patience ended before the first token
+    CANCELLED = "cancelled"  # hung up in the middle, of their own will
+    FAILED = "failed"  # anything else: connection lost, stream cut, error inside, 500
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One wish of one user, all attempts together.
+
+    `ttft_s` and `e2e_s` count from `intended_at_s`, so they hold what the user felt: a client that
+    was late (`lag_s`), time in the gateway's line (`queued_s`, of the last attempt), refusals and
+    the waits before coming back (`waited_s`). `tpot_s` is (last - first token) / (tokens - 1),
+    None for answers of one token. `itl_*` are of the gaps between events with tokens.
+    """
+
+    id: str
+    kind: str  # the scenario's name, or of its part
+    outcome: Outcome
+    intended_at_s: float
+    lag_s: float
+    e2e_s: float
+    ttft_s: float | None = None
+    tpot_s: float | None = None
+    itl_p50_s: float | None = None
+    itl_p95_s: float | None = None
+    itl_max_s: float | None = None
+    queued_s: float | None = None
+    retries: int = 0
+    waited_s: float = 0.0
+    status: int = 0  # of the last attempt; 0 = no answer
+    reason: str | None = None
+    retry_after_s: float | None = None  # what the last refusal told
+    finish: str | None = None
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    output_tokens: int = 0
+    asked_prompt_tokens: int = 0
+    asked_output_tokens: int = 0
+    tenant: str | None = None
+    stage: str | None = None  # of a search or shape, e.g. the number of users
+
+    @property
+    def ended_at_s(self) -> float:
+        """Seconds from the beginning of the run."""
+        return self.intended_at_s + self.e2e_s
+
+    def line(self) -> str:
+        """As a line of the file, without its end."""
+        values = {name: _rounded(value) for name, value in asdict(self).items()}
+        return _as_json({"type": "request"} | values)
+
+
+def _rounded(value: object) -> object:
+    return round(value, _DIGITS) if isinstance(value, float) else value
+
+
+def _as_json(fields: Mapping[str, Any]) -> str:
+    """One line. JSON has no infinity: an endless patience is null."""
+    finite = {name: None if value == math.inf else value for name, value in fields.items()}
+    return json.dumps({"v": VERSION} | finite, separators=(",", ":"), allow_nan=False)
+
+
+class RecordFile:
+    """Writes a run's file; every line is whole on disk before the next begins."""
+
+    def __init__(self, file: TextIO, run: Mapping[str, Any]) -> None:
+        self._file = file
+        self._write(_as_json({"type": "run"} | dict(run)))
+
+    def add(self, record: Record) -> None:
+        """One more request."""
+        self._write(record.line())
+
+    def end(self, client: Mapping[str, Any]) -> None:
+        """The last line: how the client itself did."""
+        self._write(_as_json({"type": "client"} | dict(client)))
+
+    def close(self) -> None:
+        """No more lines."""
+        self._file.close()
+
+    def _write(self, line: str) -> None:
+        self._file.write(line + "\n")
+        self._file.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A file as it was read; `client` is empty where the run was cut off."""
+
+    about: Mapping[str, Any]
+    records: tuple[Record, ...]
+    client: Mapping[str, Any]
+
+
+def read_run(path: Path) -> Run:
+    """The run of a file; ValueError names the line that is not one of ours."""
+    about: Mapping[str, Any] = {}
+    client: Mapping[str, Any] = {}
+    records = []
+    for place, line in _lines(path):
+        kind = line.pop("type", None)
+        if line.pop("v", None) != VERSION:
+            raise ValueError(f"{place}: not version {VERSION} of a run's file")
+        if kind == "request":
+            records.append(_record(line))
+        elif kind == "run":
+            about = line
+        elif kind == "client":
+            client = line
+    return Run(about, tuple(records), client)
+
+
+def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    with path.open(encoding="utf-8") as file:
+        for number, text in enumerate(file, start=1):
+            place = f"{path}:{number}"
+            try:
+                line = json.loads(text)
+            except ValueError as problem:
+                raise ValueError(f"{place}: not JSON: {problem}") from problem
+            if not isinstance(line, dict):
+                raise ValueError(f"{place}: not a JSON object")
+            yield place, line
+
+
+_FIELDS = {field.name for field in fields(Record)}
+
+
+def _record(line: Mapping[str, Any]) -> Record:
+    """Fields that a later minor addition brought are passed over."""
+    known = {name: value for name, value in line.items() if name in _FIELDS}
+    return Record(**known | {"outcome": Outcome(line["outcome"])})

@@ -1,0 +1,143 @@
+"""One run: checked before it starts, recorded while it lasts, judged when it is over."""
+
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import gevent
+
+from admission.slo import Slo
+from loadtests.asking import tenants
+from loadtests.asking.schedule import Arrival
+from loadtests.client.api import Api
+from loadtests.client.attempt import HttpLine
+from loadtests.client.clock import ModelledClock
+from loadtests.client.facts import Facts, read_facts
+from loadtests.client.journey import Session
+from loadtests.client.loops import ask_once, pause_s, play
+from loadtests.client.self_test import require_reader
+from loadtests.client.watch import ClientReport, ClientWatch
+from loadtests.judging.summary import Summary, summarize
+from loadtests.judging.verdict import Verdict, judge
+from loadtests.options import Options
+from loadtests.record import Record, RecordFile
+
+_DRAIN = "/v1/admission/drain"
+
+
+@dataclass(slots=True)
+class Run:
+    """What a run is made of; `begin` makes one."""
+
+    options: Options
+    api: Api
+    facts: Facts
+    session: Session
+    clock: ModelledClock
+    watch: ClientWatch
+    path: Path
+    file: RecordFile
+    rng: random.Random
+    tell: Callable[[Record], None]  # hears of every request that ended
+    records: list[Record] = field(default_factory=list)
+    sent: int = 0  # requests begun, ended or not
+
+    def turn(self) -> None:
+        """A closed loop's user: thinks, asks, waits for the end."""
+        if self.options.think_s:
+            self.clock.sleep(self.rng.expovariate(1 / self.options.think_s))
+        tenant = tenants.draw(self.options.crowd, self.rng)
+        self.sent += 1
+        record = ask_once(self.session, self.options.scenario, tenant, self.rng, self.sent)
+        self._keep(record)
+        self.clock.sleep(pause_s(record))
+
+    def play(self) -> None:
+        """An open loop, from its first arrival to its last answer."""
+        drain = self._drain_later()
+        try:
+            play(self.session, self._arrivals(), self.rng, self._keep)
+        finally:
+            if drain is not None:
+                drain.kill()
+
+    def end(self) -> ClientReport:
+        """Closes the file; says how the client did."""
+        self.watch.stop()
+        report = self.watch.report([each.lag_s for each in self.records])
+        self.file.end(report.told() | {"unfinished": self.sent - len(self.records)})
+        self.file.close()
+        self.api.close()
+        return report
+
+    def verdict(self) -> Verdict:
+        """The promise on all that was recorded; one without terms where none was given."""
+        return judge(self.records, self.options.slo or Slo())
+
+    def summary(self) -> Summary:
+        """From the beginning until now."""
+        return summarize(self.records, self.options.slo or Slo(), self.clock.now_s())
+
+    def _arrivals(self) -> Iterator[Arrival]:
+        for arrival in self.options.arrivals(self.rng):
+            self.sent += 1
+            yield arrival
+
+    def _keep(self, record: Record) -> None:
+        self.records.append(record)
+        self.file.add(record)
+        self.tell(record)
+
+    def _drain_later(self) -> gevent.Greenlet | None:
+        shape = self.options.shape
+        if shape is None or shape.drains_at is None:
+            return None
+        return gevent.spawn(self._drain, shape.drains_at * self.options.duration_s)
+
+    def _drain(self, after_s: float) -> None:
+        self.clock.sleep(after_s)  # gevent.spawn_later counts from a stale clock, and is early
+        self.api.ask(_DRAIN, {})
+
+
+def begin(url: str, options: Options, tell: Callable[[Record], None]) -> Run:
+    """Checks reader and endpoint, opens the file, starts the watch.
+
+    ReaderError or EndpointDownError where it must not start.
+    """
+    require_reader()
+    api = Api(url, key=options.api_key)
+    facts = read_facts(api)
+    clock = ModelledClock(facts.time_scale)
+    name = f"run-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+    session = Session(
+        line=HttpLine(api.client, clock),
+        clock=clock,
+        dialect=facts.dialect(options.route, options.ending),
+        behaviour=options.behaviour,
+        run=name,
+        deadline_ms=options.deadline_ms,
+    )
+    path = options.records or Path(f"{name}.jsonl")
+    file = RecordFile(path.open("w", encoding="utf-8"), _about(name, url, options, facts))
+    watch = ClientWatch(clock)
+    watch.start()
+    rng = random.Random(options.seed)  # noqa: S311 - a workload, no secret
+    return Run(options, api, facts, session, clock, watch, path, file, rng, tell)
+
+
+def _about(name: str, url: str, options: Options, facts: Facts) -> dict[str, object]:
+    """The first line of the file: what was asked of whom. No keys."""
+    return {
+        "run": name,
+        "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "url": url,
+        "scenario": options.scenario.name,
+        "load": options.load(),
+        **asdict(options.behaviour),
+        "seed": options.seed,
+        "slo": str(options.slo) if options.slo else None,
+        "endpoint": asdict(facts),
+    }
