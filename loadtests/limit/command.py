@@ -39,6 +39,8 @@ def main(args: argparse.Namespace) -> int:
         return _fail(Exit.INVALID, f"this machine cannot measure: {problem}")
     except (ValueError, OSError) as problem:
         return _fail(Exit.BAD, str(problem))
+    except KeyboardInterrupt:
+        return _fail(Exit.INVALID, "interrupted: nothing is judged")
     wall_s = time.monotonic() - began_s
     result = Result(
         url=args.host,

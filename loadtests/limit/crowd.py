@@ -15,7 +15,7 @@ from loadtests.record import Record
 
 
 class Crowd:
-    """Grows and shrinks at once: who is too many hangs up."""
+    """Who is too many hangs up at once; who is new comes at an even pace, not in a wave."""
 
     def __init__(
         self,
@@ -32,20 +32,21 @@ class Crowd:
         self._numbers = count(1)
         self._users: dict[int, gevent.Greenlet] = {}
 
-    def resize(self, users: int) -> None:
-        """From now on so many."""
+    def resize(self, users: int, pace_s: float = 0.0) -> None:
+        """From now on so many; new ones come every `pace_s` seconds."""
         self._size = users
         gevent.killall([user for place, user in self._users.items() if place >= users])
-        for place in range(users):
-            if place not in self._users:
-                self._users[place] = gevent.spawn(self._live, place)
+        new = [place for place in range(users) if place not in self._users]
+        for order, place in enumerate(new):
+            self._users[place] = gevent.spawn(self._live, place, order * pace_s)
 
     def stop(self) -> None:
         """Everybody hangs up."""
         self.resize(0)
 
-    def _live(self, place: int) -> None:
+    def _live(self, place: int, after_s: float) -> None:
         try:
+            self._session.clock.sleep(after_s)
             while place < self._size:
                 number = next(self._numbers)
                 stage = str(self._size)

@@ -17,7 +17,7 @@ from loadtests.judging.verdict import Verdict, judge
 from loadtests.limit.crowd import Crowd
 from loadtests.record import Outcome, Record
 
-_LOOK_S = 0.25  # real seconds between looks at what came in
+LOOK_S = 0.25  # real seconds between looks at what came in
 _STATE_EVERY = 4  # looks; the gateway has better things to do than to say what binds
 _WARM_UP_MOST_S = 300.0  # modelled; where next to nothing is served there is nothing to wait for
 _SURE_AFTER = 20  # requests until a short round may be given up as hopeless
@@ -38,7 +38,7 @@ class Window:
 
 
 SOAK = Window(120.0, 200, most_s=7200.0)  # what "sustained" is defined by
-_SHORT_MOST_S = 300.0
+_SHORT_MOST_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +73,14 @@ class Rounds:
         self._soak = soak
         self._say = say
         self._watch = ClientWatch(clock)
-        self._resized_at_s = 0.0
-        self._ended: list[Record] = []  # begun since then; first in the warm-up, then in the window
+        self._mean_s = 0.0  # of a request, as the last warm-up showed
+        self._since_s = 0.0
+        self._ended: list[Record] = []  # begun since then
         self._unanswered = 0  # in a row
 
     def hear(self, record: Record) -> None:
-        """A request ended; who began it under another load tells nothing of this one."""
-        if record.intended_at_s >= self._resized_at_s:
+        """A request ended; one that began before tells of another load."""
+        if record.intended_at_s >= self._since_s:
             self._ended.append(record)
         self._unanswered = self._unanswered + 1 if record.status == 0 else 0
 
@@ -87,9 +88,8 @@ class Rounds:
         """EndpointDownError where it does not answer any more."""
         window = self._soak if probe.phase is Phase.CONFIRMING else self._soak.short()
         warm_up_s = self._warm_up(crowd, probe)
-        self._ended.clear()
         self._watch.start()
-        began_s = self._clock.now_s()
+        began_s = self._begin()
         binding = self._observe(probe, window, began_s)
         self._watch.stop()
         seconds = self._clock.now_s() - began_s
@@ -106,13 +106,28 @@ class Rounds:
         )
 
     def _warm_up(self, crowd: Crowd, probe: Probe) -> float:
-        """One mean request: as many end as there are users."""
-        self._ended.clear()
-        crowd.resize(probe.users)
-        self._resized_at_s = began_s = self._clock.now_s()
+        """One mean request: as many end as there are users.
+
+        New users come at the pace at which requests will end. All at once they would be a wave of
+        prompts, and its first tokens would be judged as those of so many users.
+        """
+        began_s = self._begin()
+        crowd.resize(probe.users, self._mean_s / probe.users)
         while self._served() < probe.users and self._clock.now_s() - began_s < _WARM_UP_MOST_S:
             self._look(probe, "warm-up", began_s)
+        self._mean_s = self._mean()
         return self._clock.now_s() - began_s
+
+    def _begin(self) -> float:
+        """From now on only what begins now is counted; returns the instant."""
+        self._ended.clear()
+        self._since_s = self._clock.now_s()
+        return self._since_s
+
+    def _mean(self) -> float:
+        """Seconds of a request that was served, as far as known."""
+        served = [each.e2e_s for each in self._ended if each.outcome is Outcome.ANSWERED]
+        return sum(served) / len(served) if served else self._mean_s
 
     def _served(self) -> int:
         """Requests that ended; a refusal says nothing of how long one is."""
@@ -139,7 +154,7 @@ class Rounds:
         return hopeless and judge(self._ended, self._slo).surely_missed
 
     def _look(self, probe: Probe, doing: str, began_s: float) -> None:
-        gevent.sleep(_LOOK_S)
+        gevent.sleep(LOOK_S)
         if self._unanswered >= max(_DEAD_AFTER, probe.users):
             raise EndpointDownError(f"{self._api.url}: {self._unanswered} requests without answer")
         seconds = self._clock.now_s() - began_s

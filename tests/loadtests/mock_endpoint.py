@@ -84,6 +84,7 @@ class MockEndpoint:
         self.running += 1
         try:
             body = await request.json()
+            await asyncio.sleep(0.01)  # hang-ups that were sent earlier are seen earlier
             seen = Seen(request.path, dict(request.headers), body, self.running)
             self.seen.append(seen)
             script = self.script(seen)

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from loadtests.client import watch
-from loadtests.limit import prediction
+from loadtests.limit import bench, prediction, rounds
 from loadtests.limit.prediction import Prediction
 from loadtests.record import Outcome, read_run
 from loadtests.scenarios import SMOKE
@@ -18,13 +18,13 @@ from tests.loadtests.mock_endpoint import MockEndpoint, Script, Seen, serving
 
 EDGE = 3  # users; one more and all of them wait for their first token
 STATE = {"time_scale": 2.0, "simulation": {}, "mode": "enforce", "binding_limit": "kv"}
-SHORT = ("--scenario", "smoke", "--soak-s", "1", "--soak-requests", "12")
-SLO = ("--slo", "ttft_p95<=1s,success>=99%")
+SHORT = ("--scenario", "smoke", "--soak-s", "0.5", "--soak-requests", "12")
+SLO = ("--slo", "ttft_p95<=500ms,success>=99%")
 
 
 def script(seen: Seen) -> Script:
-    """Quick up to the edge; above it 0.75 real seconds, which are 1.5 modelled ones, late."""
-    return Script(first_s=0.75 if seen.running > EDGE else 0.01, gap_s=0.001, tokens=4)
+    """Quick up to the edge; above it 0.4 real seconds, which are 0.8 modelled ones, late."""
+    return Script(first_s=0.4 if seen.running > EDGE else 0.01, gap_s=0.001, tokens=4)
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +32,8 @@ def busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether this machine could measure a real endpoint is not what is tested."""
     monkeypatch.setattr(watch, "LAG_P99_MOST_S", 60.0)
     monkeypatch.setattr(watch, "CPU_MOST_RATIO", 60.0)
+    monkeypatch.setattr(rounds, "LOOK_S", 0.03)
+    monkeypatch.setattr(bench, "require_reader", lambda: None)  # tried in test_client.py
 
 
 @pytest.fixture
@@ -61,7 +63,8 @@ def test_the_limit_is_found_and_told(
     assert limit(mock.url, "--config", "x.yaml", "--beside", str(planned), *flags, "--json") == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
 
-    assert (found["sustained_concurrency"], found["interval_95"]) == (EDGE, [EDGE, EDGE])
+    assert found["sustained_concurrency"] == EDGE
+    assert found["interval_95"] in ([EDGE, EDGE], [EDGE, EDGE + 1])  # rounds of few requests
     assert found["fails_first"]["concurrency"] == EDGE + 1
     assert found["fails_first"]["metric"] == "ttft"
     assert found["binding_limit"] == "kv"
@@ -70,7 +73,7 @@ def test_the_limit_is_found_and_told(
     assert found["prediction"]["error_ratio"] == pytest.approx(1 / 3)
     assert found["beside"]["endpoint"]["mode"] == "off"
     assert found["endpoint"]["mode"] == "enforce"
-    assert "sustains 3 concurrent users of smoke, 95 % interval 3-3" in found["sentence"]
+    assert "sustains 3 concurrent users of smoke, 95 % interval 3-" in found["sentence"]
     assert "at 4 p95 TTFT fails first" in found["sentence"]
     assert "KV binds" in found["sentence"]
 

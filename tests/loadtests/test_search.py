@@ -95,6 +95,7 @@ def test_an_invalid_round_is_asked_again_and_a_third_ends_it() -> None:
     assert searched(lambda _: Seen.INVALID)[0] == Found(0, invalid=True)
 
 
+@settings(max_examples=40)
 @given(st.data(), st.integers(1, 300), st.integers(300, 2000))
 def test_whatever_is_seen_the_search_ends_and_asks_only_what_it_may(
     data: st.DataObject, start: int, most: int
@@ -103,6 +104,7 @@ def test_whatever_is_seen_the_search_ends_and_asks_only_what_it_may(
     assert all(1 <= probe.users <= most for probe, _ in rounds)
 
 
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from([Seen.MET, Seen.MISSED]), min_size=ROUNDS_MOST, max_size=60))
 @example([Seen.MET] * ROUNDS_MOST)
 @example([Seen.MISSED] * ROUNDS_MOST)
@@ -112,6 +114,7 @@ def test_noise_alone_cannot_make_it_long(seen: list[Seen]) -> None:
     assert len(rounds) <= 35
 
 
+@settings(max_examples=40)
 @given(st.integers(10, 500), st.integers(0, 1000))
 def test_a_noisy_edge_is_found_near_where_it_is(edge: int, seed: int) -> None:
     """Met with a probability that falls from 95 % to 5 % within a tenth around the edge."""
@@ -160,7 +163,7 @@ def test_what_was_never_missed_is_only_a_lower_bound() -> None:
     assert limit_interval([], 4) == (4, 4)
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 50)), min_size=1, max_size=12))
 def test_an_interval_holds_its_limit(counts: list[tuple[int, int]]) -> None:
     rows = [counted(n + 1, min(kept, of), of) for n, (kept, of) in enumerate(counts)]
