@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from admission.join import step_model
 from admission.no_effect import no_effect
-from admission.plan import Plan, make_plan
+from admission.plan import Plan, make_plan, steps_of
 from admission.settings import Settings
 from admission.step_limits import prefill_tokens_per_s
 
@@ -41,7 +40,7 @@ def advise(plan: Plan) -> Advice:
     slots = min(max(_SLOTS_GRAIN, slots), engine.max_batched_tokens)
     deadline_s = min(slo.ttft_s, _DEFAULT.ttft_deadline_s)
     backlog = _DEFAULT.prefill_backlog_max_tokens
-    model = step_model(chosen.memory, chosen.question.link)
+    model = steps_of(chosen.question, chosen.memory)
     if model is not None:
         mix = chosen.question.mix(workload, engine.max_batched_tokens)
         busy = int(chosen.load.sustained.expected / replicas)

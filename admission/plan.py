@@ -26,12 +26,22 @@ from admission.memory.model_shape import ModelShape
 from admission.sentences import Sentence
 from admission.slo import Slo
 from admission.step_limits import Mix, largest, most_steady, prefill_s, steady, ttft_s
-from admission.step_time import StepModel
+from admission.step_line import MeasuredSteps, StepCoefficients
+from admission.step_time import Steps
 from admission.workload import Workload
 
 LIMITS = tuple(limit.value for limit in decision.Limit)
 CONTEXTS_TOKENS = (2048, 4096, 8192, 16_384, 32_768)
 _Number = TypeVar("_Number", int, float)
+_DECIDE_SPEED = (
+    "tensor_parallel_size",
+    "pipeline_parallel_size",
+    "quantization",
+    "weight_bits",
+    "dtype",
+    "kv_cache_dtype",
+    "enforce_eager",
+)
 _MOST_SEQUENCES = 4096  # where a search ends; more than any max_num_seqs in use
 
 
@@ -46,6 +56,7 @@ class Question:
     workload: Workload
     slo: Slo
     available_kv_bytes: float | None = None  # per GPU; None = predicted
+    measured: "Measurement | None" = None  # None = step times are modelled
     link: Link | None = None  # between the cards; None = the card's own
 
     @property
@@ -62,7 +73,12 @@ class Question:
     @property
     def other_link(self) -> Link | None:
         """The second guess where nobody said or measured how the cards are linked."""
-        return other_link(self.gpu) if self.link is None else None
+        return other_link(self.gpu) if self.link is None and not self.is_measured else None
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the step times are those of just this engine."""
+        return self.measured is not None and self.measured.is_of(self.arguments)
 
     def mix(self, workload: Workload, batched_tokens: int) -> Mix:
         """The workload as the step-time model takes it."""
@@ -73,6 +89,18 @@ class Question:
             workload.context_tokens,
             workload.prompts,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Step times as `sluice calibrate` found them, and the engine they are of."""
+
+    coefficients: StepCoefficients
+    arguments: EngineArguments
+
+    def is_of(self, others: EngineArguments) -> bool:
+        """Whether an engine with `others` has these step times: what decides speed is the same."""
+        return all(getattr(self.arguments, x) == getattr(others, x) for x in _DECIDE_SPEED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +203,16 @@ def requests_by_kv(memory: MemoryPlan, capacity: KvCapacity, tokens: int) -> int
     return capacity.usable_blocks // needed
 
 
+def steps_of(question: Question, memory: MemoryPlan, link: Link | None = None) -> Steps | None:
+    """Step times: measured on just this engine, or modelled; None = the card's speed is unknown."""
+    if question.measured is not None and question.is_measured:
+        return MeasuredSteps(question.measured.coefficients, stages=memory.engine.pp)
+    return step_model(memory, link or question.link)
+
+
 def _load(question: Question, memory: MemoryPlan, workload: Workload, link: Link | None) -> Load:
     """The limits of one engine."""
-    model, engine = step_model(memory, link or question.link), memory.engine
+    model, engine = steps_of(question, memory, link), memory.engine
     low, middle, high = (
         requests_by_kv(memory, capacity, workload.held_tokens)
         for capacity in (memory.low, memory.expected, memory.high)
@@ -196,7 +231,7 @@ def _load(question: Question, memory: MemoryPlan, workload: Workload, link: Link
     return Load(limits, Estimate(low, middle, high), sustained, rate)
 
 
-def _limit(model: StepModel | None, mix: Mix, sequences: int, note: str) -> Limit:
+def _limit(model: Steps | None, mix: Mix, sequences: int, note: str) -> Limit:
     """So many sequences, and the rate at which they come and go."""
     if model is None:
         return Limit(sequences, None, note)
@@ -209,8 +244,8 @@ def _unknown() -> Limit:
     return Limit(None, None, Sentence("speed_unknown_note"))
 
 
-def _prefill(model: StepModel | None, mix: Mix, slo: Slo) -> Limit:
-    """Most sequences whose arrivals the prompt line takes within the TTFT bound."""
+def _prefill(model: Steps | None, mix: Mix, slo: Slo) -> Limit:
+    """Most sequences in a closed loop whose prompts begin to be answered within the TTFT bound."""
     if model is None:
         return _unknown()
     if slo.ttft_s == math.inf:
@@ -219,7 +254,7 @@ def _prefill(model: StepModel | None, mix: Mix, slo: Slo) -> Limit:
     def kept(sequences: int) -> bool:
         now = steady(model, mix, sequences=sequences)
         taken_s = ttft_s(
-            model, mix, rate_per_s=now.rate_per_s, sequences=sequences, share=slo.ttft_share
+            model, mix, rate_per_s=now.prompt_rate_per_s, sequences=sequences, share=slo.ttft_share
         )
         return now.chunk_steps_ratio < 1 and taken_s <= slo.ttft_s
 
@@ -227,13 +262,16 @@ def _prefill(model: StepModel | None, mix: Mix, slo: Slo) -> Limit:
     return _limit(model, mix, found, Sentence("prefill_note", seconds=prefill_s(model, mix)))
 
 
-def _decode(model: StepModel | None, mix: Mix, slo: Slo) -> Limit:
-    """Most sequences whose mean TPOT keeps the bound, prompts in between."""
+def _decode(model: Steps | None, mix: Mix, slo: Slo) -> Limit:
+    """Most sequences of which the SLO's share keeps the TPOT bound, prompts in between."""
     if model is None:
         return _unknown()
-    found = most_steady(model, mix, tpot_s=slo.tpot_s, at_most=_cap(mix))
+    share = slo.tpot_share
+    found = most_steady(model, mix, tpot_s=slo.tpot_s, at_most=_cap(mix), share=share)
     at = steady(model, mix, sequences=max(1, found))
-    note = Sentence("decode_note", tpot_ms=at.tpot_s * 1e3, step_ms=at.chunk_step_s * 1e3)
+    note = Sentence(
+        "decode_note", tpot_ms=at.tpot_within_s(share) * 1e3, step_ms=at.chunk_step_s * 1e3
+    )
     return _limit(model, mix, found, note)
 
 

@@ -10,6 +10,7 @@ from itertools import combinations, product
 import numpy as np
 import numpy.typing as npt
 
+from admission.step_line import StepCoefficients
 from admission.step_time import StepContents, StepModel
 
 TERMS = ("fixed", "prefill", "decode", "context")  # in the order in which they are told apart
@@ -29,27 +30,6 @@ class TimedStep:
     decode_sequences: int
     context_tokens: int
     elapsed_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class StepCoefficients:
-    """The linear form, in seconds and seconds per token or sequence; none is negative."""
-
-    fixed_s: float
-    prefill_token_s: float
-    decode_sequence_s: float
-    context_token_s: float
-
-    def seconds(
-        self, *, prefill_tokens: float, decode_sequences: float, context_tokens: float
-    ) -> float:
-        """Seconds of one step."""
-        return (
-            self.fixed_s
-            + self.prefill_token_s * prefill_tokens
-            + self.decode_sequence_s * decode_sequences
-            + self.context_token_s * context_tokens
-        )
 
 
 @dataclass(frozen=True, slots=True)

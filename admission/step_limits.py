@@ -1,15 +1,20 @@
 """What an engine's step times mean for users: TPOT, TTFT, and the rates that keep them.
 
-Everything here is a mean-value argument on `StepModel`; what it leaves out is said at each
+Everything here is a mean-value argument on `Steps`; what it leaves out is said at each
 function. Sequences are those of one engine; with pipeline stages they split into as many batches.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 
-from admission.step_time import StepContents, StepModel
+from admission.step_time import StepContents, Steps
 
+# E[mean / length] of answers: short ones average over fewer steps, so their TPOT spreads more.
+# exp(sigma^2) of a log-normal with sigma 0.884 (median 450, p90 1,400 tokens); assumed for all.
+SHORT_ANSWERS = 2.18
+_NORMAL = NormalDist()
 _HALVINGS = 12  # of the time within which a share is served: to a 4,000th of the span
 
 
@@ -51,6 +56,8 @@ class Steady:
 
     `chunk_steps_ratio` of its steps carry a chunk of a prompt and take `chunk_step_s`, the others
     `decode_step_s`; `tpot_s` is their mean. At ratio 1 prompts bind: no more sequences are kept.
+    `prompt_rate_per_s` is how often a prompt comes while prompts are computed: in a closed loop as
+    many sequences end in a step, and are replaced, whether it is a long one or a short one.
     """
 
     rate_per_s: float
@@ -58,9 +65,19 @@ class Steady:
     decode_step_s: float
     chunk_step_s: float
     chunk_steps_ratio: float
+    prompt_rate_per_s: float
+    _tpot_spread_s: float
+
+    def tpot_within_s(self, share: float) -> float:
+        """TPOT that a `share` of the requests keeps; at least the mean.
+
+        A request of o tokens meets f o / c prompts by chance, each of c long steps: their number
+        varies with f o c, and by the square of what a long step takes longer.
+        """
+        return self.tpot_s + max(0.0, _NORMAL.inv_cdf(share)) * self._tpot_spread_s
 
 
-def steady(model: StepModel, mix: Mix, *, sequences: int) -> Steady:
+def steady(model: Steps, mix: Mix, *, sequences: int) -> Steady:
     """Rate and TPOT with `sequences` always decoding.
 
     Each lives o steps and, before, c = ceil(prompt / chunk) steps carry its chunks, so n sequences
@@ -68,7 +85,7 @@ def steady(model: StepModel, mix: Mix, *, sequences: int) -> Steady:
     rate = n / (o TPOT). Where f > 1 every step carries a chunk and rate = 1 / (c t_chunk). One
     prompt at a time shares the chunk; chunks and contexts are at their mean.
     """
-    batch, stages = _batch(model, sequences), model.deployment.pipeline_parallel
+    batch, stages = _batch(model, sequences), model.stages
     context = batch * mix.mean_context_tokens
     decode_s = model.step(StepContents(batch, context)).total_s
     chunks, before = _chunks(mix, batch)
@@ -78,21 +95,30 @@ def steady(model: StepModel, mix: Mix, *, sequences: int) -> Steady:
     ratio = min(1.0, needed)
     tpot_s = (1 - ratio) * decode_s + ratio * chunk_s
     rate = batch / (mix.output_tokens * tpot_s) if needed <= 1 else 1 / (chunks * chunk_s)
-    return Steady(stages * rate, tpot_s, decode_s, chunk_s, ratio)
+    met = chunks * ratio * SHORT_ANSWERS / mix.output_tokens
+    return Steady(
+        rate_per_s=stages * rate,
+        tpot_s=tpot_s,
+        decode_step_s=decode_s,
+        chunk_step_s=chunk_s,
+        chunk_steps_ratio=ratio,
+        prompt_rate_per_s=stages * batch / (mix.output_tokens * chunk_s),
+        _tpot_spread_s=math.sqrt(met) * (chunk_s - decode_s),
+    )
 
 
-def most_steady(model: StepModel, mix: Mix, *, tpot_s: float, at_most: int) -> int:
-    """Most sequences always decoding, prompts in between, with mean TPOT within the bound."""
+def most_steady(model: Steps, mix: Mix, *, tpot_s: float, at_most: int, share: float = 0.5) -> int:
+    """Most sequences always decoding, prompts in between, a `share` of them within the bound."""
 
     def kept(sequences: int) -> bool:
         now = steady(model, mix, sequences=sequences)
-        return now.tpot_s <= tpot_s and now.chunk_steps_ratio < 1
+        return now.tpot_within_s(share) <= tpot_s and now.chunk_steps_ratio < 1
 
     return largest(kept, min(at_most, mix.batched_tokens - 1))
 
 
 def prefill_s(
-    model: StepModel,
+    model: Steps,
     mix: Mix,
     *,
     sequences: int = 0,
@@ -119,17 +145,17 @@ def prefill_s(
     return total_s
 
 
-def prefill_tokens_per_s(model: StepModel, mix: Mix, *, sequences: int = 0) -> float:
+def prefill_tokens_per_s(model: Steps, mix: Mix, *, sequences: int = 0) -> float:
     """Prompt tokens a second when every step carries a chunk, beside so many decodes.
 
     Pipeline stages work on as many prompts at once.
     """
     seconds = prefill_s(model, mix, sequences=sequences)
-    return model.deployment.pipeline_parallel * mix.prompt_tokens / seconds
+    return model.stages * mix.prompt_tokens / seconds
 
 
 def ttft_s(
-    model: StepModel, mix: Mix, *, rate_per_s: float, sequences: int, share: float = 0.95
+    model: Steps, mix: Mix, *, rate_per_s: float, sequences: int, share: float = 0.95
 ) -> float:
     """TTFT that a `share` of requests keeps at that arrival rate; inf where prompts pile up.
 
@@ -142,7 +168,7 @@ def ttft_s(
         for prompt in mix.each_prompt
     ]
     mean_s = sum(each_s) / len(each_s)
-    busy = rate_per_s * mean_s / model.deployment.pipeline_parallel
+    busy = rate_per_s * mean_s / model.stages
     if busy >= 1:
         return math.inf
     wait_s = sum(s * s for s in each_s) / len(each_s) / (2 * mean_s * (1 - busy))
@@ -176,9 +202,9 @@ def largest(kept: Callable[[int], bool], at_most: int) -> int:
     return low
 
 
-def _batch(model: StepModel, sequences: int) -> int:
+def _batch(model: Steps, sequences: int) -> int:
     """Sequences of one step: stages work on as many batches at once."""
-    return -(-sequences // model.deployment.pipeline_parallel)
+    return -(-sequences // model.stages)
 
 
 def _room(mix: Mix, batch: int) -> int:

@@ -9,6 +9,7 @@ A prior: the running gateway and `sluice calibrate` correct it (`step_fit`).
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from admission.all_reduce import ELEMENT_BYTES, AllReduce
 from admission.gpus import Link, Speeds
@@ -130,11 +131,25 @@ class StepTime:
         return max(parts, key=lambda part: float(getattr(self, f"{part}_s")))
 
 
+class Steps(Protocol):
+    """Step times of one engine, modelled or measured."""
+
+    @property
+    def stages(self) -> int:
+        """Pipeline stages, each with a batch of its own."""
+        ...
+
+    def step(self, contents: StepContents) -> StepTime:
+        """Seconds of a step by part."""
+        ...
+
+
 class StepModel:
     """Step times of one deployment; prepared once, then microseconds a call."""
 
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
+        self.stages = deployment.pipeline_parallel
         shape, gpu, ranks = deployment.shape, deployment.gpu, deployment.tensor_parallel
         bandwidth = gpu.bandwidth_bytes_per_s * BANDWIDTH_RATIO
         per_weight, flop_per_s = _arithmetic(deployment.weights, gpu)

@@ -7,7 +7,7 @@ from typing import Any
 
 from admission.gpus import find_gpu
 from admission.memory.arguments import EngineArguments
-from admission.memory.budget import plan_memory
+from admission.memory.budget import MemoryPlan, plan_memory
 
 WARN_RATIO = 0.05  # beyond it the plan that somebody bought hardware by was wrong
 _ANY_GPU = "a10"  # with the memory given, the card decides nothing
@@ -30,8 +30,13 @@ class EngineFacts:
 class PlanAgreement:
     """Blocks of KV cache: planned and real."""
 
-    planned_blocks: int
     engine_blocks: int
+    memory: MemoryPlan
+
+    @property
+    def planned_blocks(self) -> int:
+        """Expected by the plan."""
+        return self.memory.expected.blocks
 
     @property
     def error_ratio(self) -> float:
@@ -62,7 +67,7 @@ def compare(facts: EngineFacts) -> PlanAgreement | None:
     except ValueError as reason:
         _log.warning("No capacity plan: %s", reason)
         return None
-    found = PlanAgreement(plan.expected.blocks, facts.blocks)
+    found = PlanAgreement(facts.blocks, plan)
     message = "KV cache: planned %d blocks, the engine has %d (error %+.1f %%)"
     level = logging.WARNING if abs(found.error_ratio) > WARN_RATIO else logging.INFO
     _log.log(level, message, found.planned_blocks, found.engine_blocks, 100 * found.error_ratio)

@@ -9,7 +9,9 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from admission.step_fit import StepCoefficients
+from admission.join import step_model
+from admission.step_fit import linear_form
+from admission.step_line import StepCoefficients
 from serve.decision_log import DecisionLog
 from serve.embedded import model
 from serve.engine.arguments import parse_arguments
@@ -19,7 +21,7 @@ from serve.http.edge import Edge, Terms
 from serve.http.tenants import Keys
 from serve.observability.json_lines import JsonLines
 from serve.observability.telemetry import Telemetry, start_telemetry
-from serve.plan_agreement import compare
+from serve.plan_agreement import PlanAgreement, compare
 from serve.profile.in_force import InForce
 from serve.profile.settings import Profile
 from serve.reporting_gate import ReportingGate
@@ -75,11 +77,12 @@ async def open_service(profile: Profile, keys: Keys, in_force: InForce) -> Servi
     simulated = profile.engine.kind == "simulated"
     engine = await start_engine(arguments, simulated=simulated, time_scale=profile.time_scale)
     try:
+        plan = compare(engine.facts)
         gate = ReportingGate(
             engine,
             in_force,
-            step_times=StepTimes(engine.shape.capacity_tokens, _prior(profile)),
-            plan=compare(engine.facts),
+            step_times=StepTimes(engine.shape.capacity_tokens, _prior(profile, engine, plan)),
+            plan=plan,
             watch=Watch(partial(engine.ask_executor, REPORT)) if simulated else None,
             metrics=telemetry.metrics,
             tracing=telemetry.tracing,
@@ -117,9 +120,20 @@ def engine_args(profile: Profile) -> dict[str, Any]:
     return given
 
 
-def _prior(profile: Profile) -> StepCoefficients | None:
+def _prior(profile: Profile, engine: Engine, plan: PlanAgreement | None) -> StepCoefficients | None:
+    """What is known of the step times: calibrated, or the roofline of a GPU that is there."""
     section = profile.step_time
-    return None if section.fixed_s is None else StepCoefficients(**section.model_dump())
+    if section.fixed_s is not None:
+        return StepCoefficients(**section.model_dump())
+    if plan is None or engine.facts.gpu is None:
+        return None
+    model, shape = step_model(plan.memory), engine.shape
+    if model is None:
+        return None
+    found = linear_form(
+        model, batched_tokens=shape.max_batched_tokens, most_sequences=shape.max_sequences
+    )
+    return found.coefficients
 
 
 def _lines(destination: str | None) -> JsonLines | None:

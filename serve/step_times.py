@@ -4,7 +4,8 @@ from collections import deque
 from dataclasses import asdict
 from typing import Any
 
-from admission.step_fit import StepCoefficients, StepFit, TimedStep, fit
+from admission.step_fit import StepFit, TimedStep, fit
+from admission.step_line import StepCoefficients
 from serve.sequences import EngineStep
 
 KEPT = 2000  # steps; two minutes of decoding at 60 ms

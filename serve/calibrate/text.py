@@ -3,7 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
-from admission.step_fit import StepCoefficients, StepFit
+from admission.step_fit import StepFit
+from admission.step_line import StepCoefficients
 from serve.calibrate.sources import Measured
 
 _DIGITS = 4

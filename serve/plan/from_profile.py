@@ -14,10 +14,13 @@ _ENGINE_KEYS = {field.name for field in fields(EngineArguments)}
 _INTEGERS = {"tensor_parallel_size", "pipeline_parallel_size", "max_model_len", "max_num_seqs"}
 _INTEGERS |= {"max_num_batched_tokens", "block_size", "weight_bits"}
 _TEXTS = {"model", "quantization", "dtype", "kv_cache_dtype", "gpu", "link"}
+_SECONDS = {"fixed_s", "prefill_token_s", "decode_sequence_s", "context_token_s"}
 _KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(_INTEGERS, (int,)),
     **dict.fromkeys(_TEXTS, (str,)),
+    **dict.fromkeys(_SECONDS, (int, float)),
     "gpu_memory_utilization": (int, float),
+    "kv_cache_memory_bytes": (int,),
 }
 _SIMULATED_FORMAT = ("quantization", "weight_bits")  # the engine's own weights are not the plan's
 
@@ -36,6 +39,8 @@ class FromProfile:
     link: str | None = None
     replicas: int = 1
     engine: Mapping[str, Any] | None = None
+    kv_bytes: int | None = None  # per card, where the profile gives the cache its size
+    step_time: Mapping[str, float] | None = None  # as `sluice calibrate` wrote it
     settings: Settings | None = None
     named: frozenset[str] = frozenset()
 
@@ -63,6 +68,8 @@ def read_profile(path: Path | None) -> FromProfile:
         link=simulated.get("link"),
         replicas=replicas if isinstance(replicas, int) and replicas > 0 else 1,
         engine={key: value for key, value in written.items() if key in _ENGINE_KEYS},
+        kv_bytes=given.get("kv_cache_memory_bytes"),
+        step_time=_plain(path, sections, "step_time") or None,
         settings=_settings(path, sections.get("admission")),
         named=frozenset(_names(sections.get("admission"))),
     )

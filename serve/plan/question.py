@@ -11,10 +11,11 @@ from admission.memory.arguments import EngineArguments
 from admission.memory.config_json import read_shape
 from admission.memory.estimate import GIB
 from admission.memory.model_shape import ModelShape
-from admission.plan import Question
+from admission.plan import Measurement, Question
 from admission.sentences import Sentence
 from admission.slo import parse_slo
 from admission.spelling import UnknownNameError
+from admission.step_line import StepCoefficients
 from admission.workload import Workload, find_workload
 from loadtests.asking.trace_file import is_trace
 from serve.plan.catalogue import find_config
@@ -45,11 +46,25 @@ def question(args: argparse.Namespace, profile: FromProfile) -> Question:
         gpu=gpu,
         gpus=gpus,
         arguments=EngineArguments(**{**given, "tensor_parallel_size": ranks}),
+        measured=_measurement(profile),
         workload=_workload(args, given.get("max_model_len") or model.max_position_tokens),
         slo=parse_slo(args.slo),
-        available_kv_bytes=args.available_kv_gib and args.available_kv_gib * GIB,
+        available_kv_bytes=_given_kv_bytes(args.available_kv_gib, profile),
         link=_link(args.link) or _simulated_link(profile.link, gpu),
     )
+
+
+def _given_kv_bytes(gib: float | None, profile: FromProfile) -> float | None:
+    """What the flag says, else the profile; None = to be predicted."""
+    return profile.kv_bytes if gib is None else gib * GIB
+
+
+def _measurement(profile: FromProfile) -> Measurement | None:
+    """The profile's `step_time` and the engine that it was measured on."""
+    if profile.step_time is None or "fixed_s" not in profile.step_time:
+        return None
+    seconds = {field.name: 0.0 for field in fields(StepCoefficients)} | dict(profile.step_time)
+    return Measurement(StepCoefficients(**seconds), EngineArguments(**(profile.engine or {})))
 
 
 def _simulated_link(name: str | None, gpu: Gpu) -> Link | None:

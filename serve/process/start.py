@@ -177,6 +177,20 @@ def _serve(profile: Profile, progress: Progress, signals: Signals) -> None:
     if not signals.at_once:
         with progress.step("draining (Ctrl-C cuts what still runs)"):
             _drain(profile, signals)
+        if profile.engine.kind == "simulated":
+            progress.say(time_kept(_states()[0]["simulation"]))
+
+
+def time_kept(report: dict[str, Any] | None) -> str:
+    """What a run on a simulated engine was worth."""
+    if not report:
+        return "simulation: no step was run"
+    verdict = "" if report["valid"] else "; INVALID: lower simulation.speed"
+    return (
+        f"simulation: {report['steps']} steps at speed {report['speed']:g},"
+        f" {report['late_steps_ratio']:.1%} late, slept / scheduled"
+        f" {report['slept_over_scheduled']:.3f}, CPU {report['cpu_share']:.0%} of a core{verdict}"
+    )
 
 
 def _drain(profile: Profile, signals: Signals) -> None:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from admission.gpus import Link, Speeds
-from admission.step_fit import StepCoefficients
+from admission.step_line import StepCoefficients
 from admission.step_time import ComputeShape, Deployment, StepContents, StepModel, Weights
 from serve.simulated.answers import Lengths
 

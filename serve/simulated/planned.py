@@ -10,7 +10,7 @@ from admission.gpus import Link, find_gpu
 from admission.join import step_model
 from admission.memory.arguments import EngineArguments
 from admission.memory.budget import MemoryPlan, plan_memory
-from admission.step_fit import StepCoefficients
+from admission.step_line import StepCoefficients
 from admission.step_time import Deployment
 from serve.profile.settings import Profile, SimulationSection
 from serve.simulated.answers import Lengths

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admission.step_fit import FEWEST_STEPS, StepCoefficients, TimedStep, fit, linear_form
+from admission.step_fit import FEWEST_STEPS, TimedStep, fit, linear_form
+from admission.step_line import StepCoefficients
 from admission.step_time import Deployment, StepModel, Weights
 from tests.admission.step_time_cases import SHAPES, speeds_of
 

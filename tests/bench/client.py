@@ -30,7 +30,7 @@ async def _stream(
     async with session.post(f"{url}/v1/chat/completions", json=body) as response:
         response.raise_for_status()
         async for line in response.content:
-            if not first_s and b'"content":" ' in line:
+            if not first_s and b'"content":"' in line and b'"content":""' not in line:
                 first_s = time.perf_counter() - begun_s
             if b'"usage":{' in line:
                 usage = line

@@ -16,7 +16,7 @@ pytestmark = [
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 
-@pytest.mark.parametrize("name", ["smollm2-cpu", "qwen3-32b-awq-8xa10"])
+@pytest.mark.parametrize("name", ["smollm2-cpu", "qwen3-32b-awq-8xa10", "sim-qwen3-32b-8xa10"])
 def test_vllm_takes_every_argument_of_a_committed_profile(name: str) -> None:
     assert check(CONFIGS / f"{name}.yaml") == []
 

@@ -15,7 +15,7 @@ import pytest
 
 from admission.decision import Reason, Rejected
 from admission.footprint import RequestShape
-from admission.step_fit import StepCoefficients
+from admission.step_line import StepCoefficients
 from serve.embedded import model
 from serve.sequences import EngineStep
 from serve.simulated.answers import Lengths

@@ -18,7 +18,7 @@ import yaml
 from serve.process import cluster, haproxy, orphans, ray_environment
 from serve.process.last_words import cause, last_words
 from serve.process.signals import Interrupted, Signals
-from serve.process.start import welcome
+from serve.process.start import time_kept, welcome
 from serve.profile.settings import Profile, load_profile, parse_admission
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -249,3 +249,20 @@ def _wait_until(true: Callable[[], bool], within_s: float = 20.0) -> None:
     while not true():
         assert time.monotonic() < end_s
         time.sleep(0.05)
+
+
+def test_a_simulated_run_ends_with_how_well_it_kept_its_time() -> None:
+    report = {
+        "speed": 4.0,
+        "steps": 1234,
+        "late_steps_ratio": 0.071,
+        "slept_over_scheduled": 1.0123,
+        "cpu_share": 0.31,
+        "valid": False,
+    }
+    assert time_kept(report) == (
+        "simulation: 1234 steps at speed 4, 7.1% late, slept / scheduled 1.012,"
+        " CPU 31% of a core; INVALID: lower simulation.speed"
+    )
+    assert "INVALID" not in time_kept({**report, "valid": True})
+    assert time_kept(None) == "simulation: no step was run"

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from serve.cli import main
+from admission.plan import Question, make_plan
+from serve.cli import _parser, main
 from serve.plan.from_profile import read_profile
+from serve.plan.question import question
 from serve.plan.trace_file import read_trace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -188,3 +190,51 @@ def test_a_file_that_is_no_trace_ends_with_2(
     caught = capsys.readouterr()
     assert str(file) in caught.err
     assert says in caught.err
+
+
+# -- measured step times ---------------------------------------------------------------------------
+
+
+def asked(flags: list[str]) -> Question:
+    args = _parser().parse_args(["plan", *flags])
+    return question(args, read_profile(args.config))
+
+
+CALIBRATED = """\
+engine_args:
+  model: Qwen/Qwen3-0.6B
+  dtype: float32
+  max_model_len: 4096
+  kv_cache_memory_bytes: 1073741824
+step_time:
+  fixed_s: 0.1
+  prefill_token_s: 0.004
+  decode_sequence_s: 0.003
+"""
+
+
+def test_measured_step_times_take_the_place_of_the_cards(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(CALIBRATED)
+    plan = make_plan(asked(["--config", str(file), "--slo", "tpot_p95<=200ms"]))
+    decode = plan.load.limits["decode"]
+    assert decode.concurrency is not None
+    # 100 ms + 3 ms for each, and the prompts between: fewer than 33 keep 200 ms
+    assert 5 < decode.concurrency < 33
+    assert plan.question.is_measured
+    assert plan.memory.budget.kv.expected == 1 << 30
+
+
+def test_they_are_of_no_other_engine(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(CALIBRATED)
+    for changed in (["--tensor-parallel-size", "2"], ["--quantization", "awq"]):
+        assert not asked(["--config", str(file), *changed]).is_measured
+    assert asked(["--config", str(file), "--max-num-seqs", "7"]).is_measured
+
+
+def test_a_step_time_that_is_no_number_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(CALIBRATED.replace("0.004", "fast"))
+    with pytest.raises(ValueError, match=r"step_time\.prefill_token_s: 'fast' is not a number"):
+        asked(["--config", str(file)])

@@ -79,7 +79,7 @@ def test_the_terminal_keeps_80_columns_in_both_languages(language: Language, wor
 def test_a_chinese_plan_keeps_no_english_sentence() -> None:
     found = find(eight_a10(), FromProfile())
     shown = text(found, Words(Language.ZH))
-    assert "瓶颈：预填充" in shown
+    assert "瓶颈：解码" in shown
     for english in ("requests", "binds", "prompt", "does not fit"):
         assert english not in shown
 

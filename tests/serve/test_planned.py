@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from admission.step_fit import StepCoefficients
+from admission.step_line import StepCoefficients
 from admission.step_time import Deployment, StepContents
 from serve.plan.catalogue import find_config
 from serve.profile.settings import Profile, ProfileError, load_profile

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from admission.step_fit import StepCoefficients
+from admission.step_line import StepCoefficients
 from serve.sequences import EngineStep
 from serve.step_times import COLUMNS, KEPT, StepTimes
 

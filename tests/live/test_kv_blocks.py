@@ -1,0 +1,26 @@
+"""With the memory given, the memory model has exactly the blocks that vLLM's own workers have."""
+
+import json
+import subprocess
+import sys
+
+from tests.live.gateway import ROOT
+
+# every size, both block sizes, one rank and two; all twelve combinations: tests/live/kv_blocks.py
+ENGINES = ((1, 32, 1), (2, 128, 2), (3, 32, 2))
+
+
+def test_planned_blocks_are_vllms_own() -> None:
+    asked = [str(number) for engine in ENGINES for number in engine]
+    ran = subprocess.run(  # noqa: S603 - our own module
+        [sys.executable, "-m", "tests.live.kv_blocks", *asked],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    rows = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
+    assert [(r["space_gib"], r["block_tokens"], r["tp"]) for r in rows] == list(ENGINES)
+    assert [row["planned"] for row in rows] == [row["engine"] for row in rows]
+    assert rows[0]["engine"] > 10_000
