@@ -9,6 +9,7 @@ from typing import Any
 from loadtests.asking.prompts import Dialect, Ending, Route, WordCost, text_of
 from loadtests.client.api import Api, EndpointDownError
 
+_NOT_ALLOWED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _FEW, _MANY = 16, 1016  # words; the difference is what a word costs, the rest is the template's
 
 
@@ -20,7 +21,7 @@ class Facts:
     max_model_len: int | None
     time_scale: float
     simulated: bool
-    mode: str | None  # of admission; None = no Sluice, or a key without the right to see it
+    mode: str | None  # of admission; None = no Sluice
     config: str | None  # hash of the admission section
     cost: WordCost
 
@@ -31,7 +32,10 @@ class Facts:
 
 
 def read_facts(api: Api) -> Facts:
-    """Asks the endpoint; EndpointDownError where it does not serve a model."""
+    """Asks the endpoint; EndpointDownError where it does not serve a model.
+
+    ValueError where the key is not allowed to see the state.
+    """
     model = _model(api)
     state = _state(api)
     return Facts(
@@ -55,8 +59,13 @@ def _model(api: Api) -> Mapping[str, Any]:
 
 
 def _state(api: Api) -> Mapping[str, Any]:
-    """Empty where there is none, or the key may not see it."""
+    """Empty where there is none. Who may not see it would take modelled seconds for real ones."""
     status, answer = api.ask("/v1/admission/state")
+    if status in _NOT_ALLOWED:
+        raise ValueError(
+            f"{api.url}/v1/admission/state: status {status}; its time_scale must be known,"
+            " give an administrator's --api-key"
+        )
     return answer if status == HTTPStatus.OK and isinstance(answer, dict) else {}
 
 

@@ -54,6 +54,6 @@ def play(session: Session, arrivals: Iterable[Arrival], rng: random.Random, tell
             wish = prepare(session, arrival, number, rng).now(began_s + arrival.at_s)
             session.clock.sleep(wish.arrival.at_s - session.clock.now_s())
             crowd.spawn(lambda wish=wish: tell(live(session, wish)))
-        crowd.join()
+        crowd.join(raise_error=True)
     finally:
         crowd.kill()

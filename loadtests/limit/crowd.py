@@ -32,6 +32,7 @@ class Crowd:
         self._tell = tell
         self._size = 0
         self._numbers = count(1)
+        self._broken: gevent.Greenlet | None = None
         self._users: dict[int, gevent.Greenlet] = {}
 
     def resize(self, users: int, pace_s: float = 0.0) -> None:
@@ -40,7 +41,16 @@ class Crowd:
         gevent.killall([user for place, user in self._users.items() if place >= users])
         new = [place for place in range(users) if place not in self._users]
         for order, place in enumerate(new):
-            self._users[place] = gevent.spawn(self._live, place, order * pace_s)
+            user = self._users[place] = gevent.spawn(self._live, place, order * pace_s)
+            user.link_exception(self._broke)
+
+    def check(self) -> None:
+        """Raises what broke a user: with fewer than was said the round would be worth nothing."""
+        if self._broken is not None:
+            self._broken.get()
+
+    def _broke(self, user: gevent.Greenlet) -> None:
+        self._broken = user
 
     def stop(self) -> None:
         """Everybody hangs up."""

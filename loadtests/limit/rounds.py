@@ -90,7 +90,7 @@ class Rounds:
         warm_up_s = self._warm_up(crowd, probe)
         self._watch.start()
         began_s = self._begin()
-        binding = self._observe(probe, window, began_s)
+        binding = self._observe(crowd, probe, window, began_s)
         self._watch.stop()
         seconds = self._clock.now_s() - began_s
         verdict, client = judge(self._ended, self._slo), self._watch.report()
@@ -114,6 +114,7 @@ class Rounds:
         began_s = self._begin()
         crowd.resize(probe.users, self._mean_s / probe.users)
         while self._served() < probe.users and self._clock.now_s() - began_s < _WARM_UP_MOST_S:
+            crowd.check()
             self._look(probe, "warm-up", began_s)
         self._mean_s = self._mean()
         return self._clock.now_s() - began_s
@@ -133,11 +134,12 @@ class Rounds:
         """Requests that ended; a refusal says nothing of how long one is."""
         return sum(record.outcome is not Outcome.REFUSED for record in self._ended)
 
-    def _observe(self, probe: Probe, window: Window, began_s: float) -> Counter[str]:
+    def _observe(self, crowd: Crowd, probe: Probe, window: Window, began_s: float) -> Counter[str]:
         """Until the window is over; how often each limit was seen to bind."""
         binding: Counter[str] = Counter()
         looks = 0
         while not self._is_over(probe, window, self._clock.now_s() - began_s):
+            crowd.check()
             self._look(probe, probe.phase, began_s)
             if looks % _STATE_EVERY == 0 and (limit := self._binding()):
                 binding[limit] += 1

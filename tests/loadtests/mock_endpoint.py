@@ -53,6 +53,7 @@ class MockEndpoint:
     running: int = 0
     seen: list[Seen] = field(default_factory=list)
     drained: bool = False
+    state_status: int = 200
 
     def application(self) -> web.Application:
         """The routes a load test asks."""
@@ -69,7 +70,7 @@ class MockEndpoint:
         return web.json_response({"data": [{"id": "mock", "max_model_len": 4096}]})
 
     async def _state(self, _: web.Request) -> web.Response:
-        return web.json_response(self.state)
+        return web.json_response(self.state, status=self.state_status)
 
     async def _drain(self, _: web.Request) -> web.Response:
         self.drained = True

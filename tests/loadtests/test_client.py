@@ -21,7 +21,9 @@ from loadtests.client.journey import Session
 from loadtests.client.loops import play
 from loadtests.client.self_test import TOKENS, Finding, check_reader
 from loadtests.client.watch import CPU_MOST_RATIO, LAG_P99_MOST_S, ClientReport, ClientWatch
+from loadtests.limit.crowd import Crowd
 from loadtests.record import Outcome, Record
+from loadtests.scenarios import CODE
 from tests.loadtests.mock_endpoint import MockEndpoint, Script, Seen, serving
 
 LATE_S = 0.25  # real seconds; generous, the machine may be busy
@@ -217,6 +219,14 @@ def test_an_endpoint_that_is_no_sluice_keeps_real_time(mock: MockEndpoint) -> No
     assert facts.dialect(Route.CHAT, None).ending is Ending.FREE
 
 
+def test_who_may_not_see_the_time_scale_measures_nothing(mock: MockEndpoint) -> None:
+    mock.state_status = 403
+    api = Api(mock.url)
+    with pytest.raises(ValueError, match="status 403; its time_scale must be known"):
+        read_facts(api)
+    api.close()
+
+
 def test_an_endpoint_that_is_down_is_named() -> None:
     with pytest.raises(EndpointDownError, match=r"http://127.0.0.1:9/v1/models: Connection"):
         read_facts(Api("http://127.0.0.1:9"))
@@ -277,6 +287,23 @@ def test_arrivals_wait_for_nobody_and_are_all_told() -> None:
     assert max(most) > 5  # a loop that waited would never have two
     assert len({record.id for record in told}) == 20
     assert all(record.ttft_s is not None and record.ttft_s >= 0.5 for record in told)
+
+
+def test_a_fault_of_our_own_is_not_swallowed(mock: MockEndpoint) -> None:
+    def broken(_: Record) -> None:
+        raise RuntimeError("our own fault")
+
+    api, clock = Api(mock.url), ModelledClock()
+    session = Session(HttpLine(api.client, clock), clock, Dialect("m"), JUDGE, "run")
+    arrivals = iter([Arrival(0.0, Ask("x", 5, 1, 1), nobody()[0])])
+    with pytest.raises(RuntimeError, match="our own fault"):
+        play(session, arrivals, random.Random(1), broken)
+    crowd = Crowd(session, CODE, nobody()[0], random.Random(1), broken)
+    crowd.resize(1)
+    gevent.sleep(0.3)
+    with pytest.raises(RuntimeError, match="our own fault"):
+        crowd.check()
+    api.close()
 
 
 def test_a_killed_loop_takes_its_requests_along(mock: MockEndpoint) -> None:
