@@ -20,7 +20,6 @@ from serve.simulated.options import KEY, from_json, seconds_of
 from serve.simulated.steps import Reading, StepReader
 from serve.simulated.timekeeper import REPORT, Timekeeper
 
-
 _SWITCH_S = 0.0005
 
 
