@@ -35,8 +35,8 @@ class SimulatedExecutor(Executor):  # type: ignore[misc]  # untyped in vLLM
         self._answers = Answers(self._words(), options.lengths, seed=options.seed)
         self._reader = StepReader(self._answers.produced)
         self._ordered: tuple[SchedulerOutput, Reading, tuple[float, float]] | None = None
-        # Who wakes up from a step waits for Python's lock while the scheduler runs: 5 ms by default,
-        # half a step at speed 4.
+        # Who wakes up from a step waits for Python's lock while the scheduler runs: up to 5 ms by
+        # default, half a step at speed 4.
         sys.setswitchinterval(_SWITCH_S)
         # as a real executor's: the engine core goes on while it waits for the answer
         self._gpu = ThreadPoolExecutor(1, thread_name_prefix="simulated-gpu")
