@@ -63,15 +63,16 @@ def arrivals(curve: RateCurve, rng: random.Random, *, cv: float = 1.0) -> Iterat
     cv 1 is Poisson, above it bursts (gamma gaps of shape 1/cv^2, as BurstGPT and vLLM's
     `--burstiness` 1/cv^2), 0 like a clock.
     """
-    left = _gap(rng, cv)
+    left, at_s = _gap(rng, cv), 0.0
     for (from_s, from_per_s), (to_s, to_per_s) in pairwise(curve.points):
         area = _area((from_s, from_per_s), (to_s, to_per_s))
         reached = 0.0
         while area - reached >= left and area > 0:
             reached += left
-            yield from_s + _seconds_to(
-                reached, from_per_s, (to_per_s - from_per_s) / (to_s - from_s)
-            )
+            slope = (to_per_s - from_per_s) / (to_s - from_s)
+            # Gaps of a burst may be smaller than what a float can tell apart: never backwards.
+            at_s = max(at_s, from_s + _seconds_to(reached, from_per_s, slope))
+            yield at_s
             left = _gap(rng, cv)
         left -= area - reached
 
