@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,9 @@ def simulated(gateway_of: OneAtATime) -> Gateway:
 
 
 @pytest.fixture
-def client(simulated: Gateway) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{simulated.url}/v1", api_key="none", max_retries=0)
+def client(simulated: Gateway) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{simulated.url}/v1", api_key="none", max_retries=0) as client:
+        yield client
 
 
 def ask(client: openai.OpenAI, **fields: Any) -> Any:
@@ -130,15 +132,18 @@ def test_time_is_modelled_and_divided_by_the_speed(
 
 
 def test_a_crowd_shares_the_modelled_engine(simulated: Gateway) -> None:
+    url = f"{simulated.url}/v1"
+
     async def crowd() -> list[Any]:
-        client = openai.AsyncOpenAI(base_url=f"{simulated.url}/v1", api_key="none", max_retries=0)
         fields: Any = {
             "model": MODEL,
             "prompt": "A short prompt for each of them",
             "max_tokens": 60,
             "extra_body": {"vllm_xargs": {LENGTH: 40}},
         }
-        return await asyncio.gather(*(client.completions.create(**fields) for _ in range(64)))
+        # closed inside its loop: sockets that only the collector finds fail the whole session
+        async with openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0) as client:
+            return await asyncio.gather(*(client.completions.create(**fields) for _ in range(64)))
 
     answers = asyncio.run(crowd())
     assert {answer.usage.completion_tokens for answer in answers} == {40}
