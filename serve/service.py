@@ -71,11 +71,7 @@ async def open_service(profile: Profile, keys: Keys, in_force: InForce) -> Servi
     Raises ValueError, EngineStartError or what vLLM raises; nothing is left running then.
     """
     telemetry = start_telemetry(profile.telemetry)
-    arguments = await asyncio.to_thread(
-        arguments_of, profile
-    )  # may convert a model first: a minute
-    simulated = profile.engine.kind == "simulated"
-    engine = await start_engine(arguments, simulated=simulated, time_scale=profile.time_scale)
+    engine = await open_engine(profile)
     try:
         plan = compare(engine.facts)
         gate = ReportingGate(
@@ -83,7 +79,7 @@ async def open_service(profile: Profile, keys: Keys, in_force: InForce) -> Servi
             in_force,
             step_times=StepTimes(engine.shape.capacity_tokens, _prior(profile, engine, plan)),
             plan=plan,
-            watch=Watch(partial(engine.ask_executor, REPORT)) if simulated else None,
+            watch=Watch(partial(engine.ask_executor, REPORT)) if profile.engine.simulated else None,
             metrics=telemetry.metrics,
             tracing=telemetry.tracing,
             decisions=DecisionLog(_lines(profile.telemetry.decision_log)),
@@ -103,8 +99,15 @@ def _app_of(engine: Engine) -> ASGIApp:
     return engine.app
 
 
-def arguments_of(profile: Profile) -> Namespace:
-    """VLLM's arguments for the profile's engine; prepares an embedded model first."""
+async def open_engine(profile: Profile) -> Engine:
+    """Starts the engine of `profile` alone. Raises as `open_service`."""
+    arguments = await asyncio.to_thread(_arguments, profile)  # may convert a model first: a minute
+    return await start_engine(
+        arguments, simulated=profile.engine.simulated, time_scale=profile.time_scale
+    )
+
+
+def _arguments(profile: Profile) -> Namespace:
     return parse_arguments(engine_args(profile), profile.server_args)
 
 
@@ -115,18 +118,16 @@ def engine_args(profile: Profile) -> dict[str, Any]:
     if name is not None:
         folder = model.prepare(name, progress=_log.info)
         given = {"served_model_name": name, **given, "model": str(folder)}
-    if profile.engine.kind == "simulated":
-        given |= planned.engine_args(profile, Path(given["model"]))
+    if profile.engine.simulated:
+        given = given | planned.engine_args(profile, Path(given["model"]))
     return given
 
 
 def _prior(profile: Profile, engine: Engine, plan: PlanAgreement | None) -> StepCoefficients | None:
     """What is known of the step times: calibrated, or the roofline of a GPU that is there."""
-    section = profile.step_time
-    if section.fixed_s is not None:
-        return StepCoefficients(**section.model_dump())
-    if plan is None or engine.facts.gpu is None:
-        return None
+    calibrated = profile.step_time.coefficients
+    if calibrated is not None or plan is None or engine.facts.gpu is None:
+        return calibrated
     model, shape = step_model(plan.memory), engine.shape
     if model is None:
         return None

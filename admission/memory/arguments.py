@@ -1,6 +1,6 @@
 """The engine arguments that memory depends on, and what vLLM takes where one is not given."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from admission.gpus import Gpu
 from admission.memory.constants import MEASURED, Constants
@@ -36,6 +36,9 @@ class EngineArguments:
     draft_layers: int = 0  # full-attention layers of a draft head (MTP: 1)
     decode_context_parallel_size: int = 1
     vllm_version: str | None = None  # None: the release this project pins
+
+
+ENGINE_KEYS = frozenset(field.name for field in fields(EngineArguments))
 
 
 @dataclass(frozen=True, slots=True)

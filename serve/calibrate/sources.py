@@ -50,11 +50,9 @@ async def _measure_engine(profile: Profile, seconds: float, say: Say) -> Measure
     # vLLM reads its environment while it is imported, and its processes inherit it
     os.environ.update({**_QUIET, **profile.engine.environment})
     say("starting the engine")
-    from serve.engine.start import start  # noqa: PLC0415 - vLLM: seconds
-    from serve.service import arguments_of  # noqa: PLC0415
+    from serve.service import open_engine  # noqa: PLC0415 - vLLM: seconds
 
-    simulated = profile.engine.kind == "simulated"
-    engine = await start(arguments_of(profile), simulated=simulated, time_scale=profile.time_scale)
+    engine = await open_engine(profile)
     try:
         times = StepTimes(engine.shape.capacity_tokens, kept=None)
         await engine.run([1] * 8, 8)  # what is compiled at the first use is not measured

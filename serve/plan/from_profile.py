@@ -1,16 +1,15 @@
 """What a profile says that a plan depends on. Other keys are `sluice check-config`'s business."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from admission.memory.arguments import EngineArguments
+from admission.memory.arguments import ENGINE_KEYS
 from admission.settings import Settings
 
-_ENGINE_KEYS = {field.name for field in fields(EngineArguments)}
 _INTEGERS = {"tensor_parallel_size", "pipeline_parallel_size", "max_model_len", "max_num_seqs"}
 _INTEGERS |= {"max_num_batched_tokens", "block_size", "weight_bits"}
 _TEXTS = {"model", "quantization", "dtype", "kv_cache_dtype", "gpu", "link"}
@@ -67,7 +66,7 @@ def read_profile(path: Path | None) -> FromProfile:
         gpu=simulated.get("gpu"),
         link=simulated.get("link"),
         replicas=replicas if isinstance(replicas, int) and replicas > 0 else 1,
-        engine={key: value for key, value in written.items() if key in _ENGINE_KEYS},
+        engine={key: value for key, value in written.items() if key in ENGINE_KEYS},
         kv_bytes=given.get("kv_cache_memory_bytes"),
         step_time=_plain(path, sections, "step_time") or None,
         settings=_settings(path, sections.get("admission")),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from admission.gpus import Gpu, Link, find_gpu
-from admission.memory.arguments import EngineArguments
+from admission.memory.arguments import ENGINE_KEYS, EngineArguments
 from admission.memory.config_json import read_shape
 from admission.memory.estimate import GIB
 from admission.memory.model_shape import ModelShape
@@ -22,7 +22,6 @@ from serve.plan.catalogue import find_config
 from serve.plan.from_profile import FromProfile
 from serve.plan.trace_file import read_trace
 
-_ENGINE_KEYS = {field.name for field in fields(EngineArguments)}
 ASSUMED_GPU = "a10"  # of a profile that names none
 
 
@@ -36,7 +35,7 @@ def question(args: argparse.Namespace, profile: FromProfile) -> Question:
     if args.available_kv_gib is not None and args.available_kv_gib <= 0:
         raise ValueError(f"--available-kv-gib {args.available_kv_gib:g} is not positive")
     model = read_shape(find_config(str(name)))
-    flags = {key: getattr(args, key, None) for key in _ENGINE_KEYS}
+    flags = {key: getattr(args, key, None) for key in ENGINE_KEYS}
     given = {key: value for key, value in flags.items() if value is not None}
     given = {**(profile.engine or {}), **given}
     ranks, gpus = _ranks(given, model, args.gpus, profile.replicas)

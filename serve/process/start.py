@@ -177,8 +177,8 @@ def _serve(profile: Profile, progress: Progress, signals: Signals) -> None:
     if not signals.at_once:
         with progress.step("draining (Ctrl-C cuts what still runs)"):
             _drain(profile, signals)
-        if profile.engine.kind == "simulated":
-            progress.say(time_kept(_states()[0]["simulation"]))
+        if profile.engine.simulated:
+            progress.say(time_kept(_states()[0].get("simulation")))
 
 
 def time_kept(report: dict[str, Any] | None) -> str:

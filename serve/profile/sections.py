@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 
+from admission.step_line import StepCoefficients
 from serve.profile import refused_arguments
 from serve.profile.keys import key, plain
 
@@ -66,6 +67,11 @@ class EngineSection(Section):
         why="most of vLLM is set by `engine_args`",
         allowed="names in capitals with text or numbers, e.g. VLLM_CPU_OMP_THREADS_BIND: auto",
     )
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the engine keeps modelled time."""
+        return self.kind == "simulated"
 
     @field_validator("environment", mode="before")
     @classmethod
@@ -144,7 +150,7 @@ class SimulationSection(Section):
         le=16,
         what="Modelled seconds per real second; every time the gateway shows is modelled",
         unit="modelled seconds per second",
-        why="real time; two cores keep up with 4 (docs/benchmarks.md)",
+        why="real time; two cores keep up with 4 (docs/capacity.md)",
     )
     seed: int = key(
         1,
@@ -200,6 +206,11 @@ class StepTimeSection(Section):
         why="calibrate tells",
         zero="0: long contexts decode as fast as short ones",
     )
+
+    @property
+    def coefficients(self) -> StepCoefficients | None:
+        """The linear form; None = not calibrated."""
+        return None if self.fixed_s is None else StepCoefficients(**self.model_dump())
 
 
 class HttpSection(Section):

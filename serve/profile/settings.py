@@ -124,7 +124,7 @@ class Profile(Section):
     ) -> SimulationSection:
         engine: EngineSection | None = info.data.get("engine")
         step_time: StepTimeSection | None = info.data.get("step_time")
-        if engine is None or step_time is None or engine.kind != "simulated":
+        if engine is None or step_time is None or not engine.simulated:
             return given
         if given.gpu is None and step_time.fixed_s is None:
             raise ValueError(
@@ -155,7 +155,7 @@ class Profile(Section):
     @property
     def gpus_per_replica(self) -> float:
         """GPUs that one engine takes: what the profile says, else one per rank."""
-        if self.engine.kind == "simulated":
+        if self.engine.simulated:
             return 0.0
         said = self.engine.gpus_per_replica
         return float(_ranks(self.engine_args)) if said is None else said
@@ -163,7 +163,7 @@ class Profile(Section):
     @property
     def time_scale(self) -> float:
         """Modelled seconds per real second; 1 with a real engine."""
-        return self.simulation.speed if self.engine.kind == "simulated" else 1.0
+        return self.simulation.speed if self.engine.simulated else 1.0
 
     def beside(self, folder: Path) -> "Profile":
         """The same profile with its relative paths taken from `folder`."""

@@ -2,22 +2,19 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from admission.gpus import Link, find_gpu
 from admission.join import step_model
-from admission.memory.arguments import EngineArguments
+from admission.memory.arguments import ENGINE_KEYS, EngineArguments
 from admission.memory.budget import MemoryPlan, plan_memory
-from admission.step_line import StepCoefficients
 from admission.step_time import Deployment
 from serve.profile.settings import Profile, SimulationSection
 from serve.simulated.answers import Lengths
 from serve.simulated.options import KEY, Options
 
 EXECUTOR = "serve.simulated.executor.SimulatedExecutor"
-_ENGINE_KEYS = {field.name for field in fields(EngineArguments)}
 
 
 def engine_args(profile: Profile, model: Path) -> dict[str, Any]:
@@ -31,7 +28,7 @@ def engine_args(profile: Profile, model: Path) -> dict[str, Any]:
         speed=simulation.speed,
         seed=simulation.seed,
         lengths=Lengths(simulation.output_tokens.median, simulation.output_tokens.p90),
-        step_time=_calibrated(profile) or _modelled(plan, simulation),
+        step_time=profile.step_time.coefficients or _modelled(plan, simulation),
     )
     return {
         "kv_cache_memory_bytes": given.get("kv_cache_memory_bytes")
@@ -47,20 +44,13 @@ def _plan(
     """The memory plan of the modelled GPUs; None where no GPU is modelled."""
     if simulation.gpu is None:
         return None
-    known = {name: value for name, value in given.items() if name in _ENGINE_KEYS}
+    known = {name: value for name, value in given.items() if name in ENGINE_KEYS}
     arguments = EngineArguments(**{**known, "quantization": simulation.quantization})
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     plan = plan_memory(config, find_gpu(simulation.gpu), arguments)
     if plan.misfit and "kv_cache_memory_bytes" not in given:
         raise ValueError(f"{simulation.gpu} x {plan.engine.tp * plan.engine.pp}: {plan.misfit}")
     return plan
-
-
-def _calibrated(profile: Profile) -> StepCoefficients | None:
-    section = profile.step_time
-    if section.fixed_s is None:
-        return None
-    return StepCoefficients(**section.model_dump())
 
 
 def _modelled(plan: MemoryPlan | None, simulation: SimulationSection) -> Deployment:
