@@ -148,9 +148,12 @@ def _convert_in_child(converter: str, file: Path, target: Path) -> None:
 
 
 def main() -> int:
-    """Prepare every embedded model, print its folder; exit 1 when one cannot be prepared."""
+    """Prepare every model with weights, print its folder; exit 1 when one cannot be prepared.
+
+    The others are for the simulated engine, whose first start makes them, in seconds.
+    """
     try:
-        for name in SOURCES:
+        for name in sorted(SOURCES.keys() - WITHOUT_WEIGHTS):
             print(prepare(name, progress=lambda line: print(line, file=sys.stderr, flush=True)))
     except ModelError as error:
         print(error, file=sys.stderr)

@@ -5,8 +5,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from admission.gpus import Link, Speeds
-from admission.step_line import StepCoefficients
-from admission.step_time import ComputeShape, Deployment, StepContents, StepModel, Weights
+from admission.step_line import MeasuredSteps, StepCoefficients
+from admission.step_time import (
+    ComputeShape,
+    Deployment,
+    StepContents,
+    StepModel,
+    Steps,
+    Weights,
+)
 from serve.simulated.answers import Lengths
 
 KEY = "simulation"  # of `additional_config`
@@ -53,11 +60,7 @@ def _step_time(given: Mapping[str, Any]) -> StepCoefficients | Deployment:
 
 def seconds_of(step_time: StepCoefficients | Deployment) -> Callable[[StepContents], float]:
     """Modelled seconds of a step by its contents."""
-    if isinstance(step_time, Deployment):
-        model = StepModel(step_time)
-        return lambda contents: model.step(contents).total_s
-    return lambda contents: step_time.seconds(
-        prefill_tokens=contents.prefill_tokens,
-        decode_sequences=contents.decode_sequences,
-        context_tokens=contents.decode_context_tokens + contents.prefill_context_tokens,
+    model: Steps = (
+        StepModel(step_time) if isinstance(step_time, Deployment) else MeasuredSteps(step_time)
     )
+    return lambda contents: model.step(contents).total_s

@@ -24,6 +24,7 @@ from typing import Any
 
 import aiohttp
 
+from serve.simulated.answers import LENGTH_KEY
 from tests.bench.report import machine, table
 from tests.live.ask import metric, state_of
 from tests.live.gateway import Gateway, free_port, serve, write_profile
@@ -113,9 +114,10 @@ class Held:
         return time.perf_counter() * self._load.speed
 
 
-def drawn(mean: float, rng: random.Random) -> int:
-    """An answer's length: log-normal."""
-    return max(2, round(rng.lognormvariate(math.log(mean) - _SIGMA**2 / 2, _SIGMA)))
+def drawn(mean: int, rng: random.Random) -> int:
+    """An answer's length: log-normal, at most four times the mean."""
+    length = round(rng.lognormvariate(math.log(mean) - _SIGMA**2 / 2, _SIGMA))
+    return max(2, min(4 * mean, length))
 
 
 async def ask(
@@ -127,7 +129,7 @@ async def ask(
         "model": _MODEL,
         "prompt": [rng.randrange(1000, 100_000) for _ in range(load.isl)],
         "max_tokens": load.osl * 4,
-        "vllm_xargs": {"simulated_output_tokens": min(tokens, load.osl * 4)},
+        "vllm_xargs": {LENGTH_KEY: tokens},
         "stream": True,
     }
     begun_s, first_s = time.perf_counter(), None
@@ -141,7 +143,7 @@ async def ask(
                 first_s = time.perf_counter()
     if first_s is None:
         return None
-    return first_s - begun_s, (time.perf_counter() - first_s) / (min(tokens, load.osl * 4) - 1)
+    return first_s - begun_s, (time.perf_counter() - first_s) / (tokens - 1)
 
 
 def note(seen: Seen, answer: tuple[float, float] | None, load: Load) -> None:
