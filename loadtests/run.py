@@ -16,7 +16,7 @@ from loadtests.asking.schedule import Arrival
 from loadtests.client.api import Api
 from loadtests.client.attempt import HttpLine
 from loadtests.client.clock import ModelledClock
-from loadtests.client.facts import Facts, read_facts
+from loadtests.client.facts import Facts, read_facts, read_state
 from loadtests.client.journey import Session
 from loadtests.client.loops import ask_once, pause_s, play
 from loadtests.client.self_test import require_reader
@@ -69,6 +69,7 @@ class Run:
     def end(self) -> ClientReport:
         """Closes the file; says how the client did."""
         self.watch.stop()
+        self.watch.hear(read_state(self.api))
         report = self.watch.report([each.lag_s for each in self.records])
         self.file.end(report.told() | {"unfinished": self.sent - len(self.records)})
         self.file.close()
@@ -128,6 +129,7 @@ def begin(url: str, options: Options, tell: Callable[[Record], None]) -> Run:
     file = RecordFile(path.open("w", encoding="utf-8"), _about(name, url, options, facts))
     watch = ClientWatch(clock)
     watch.start()
+    watch.hear(read_state(api))
     return Run(options, api, facts, session, clock, watch, path, file, rng, tell)
 
 

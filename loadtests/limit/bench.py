@@ -1,6 +1,7 @@
 """What rounds are run on: the endpoint, checked; a crowd; progress on the terminal."""
 
 import argparse
+import math
 import random
 import sys
 import time
@@ -27,6 +28,7 @@ from loadtests.limit.text import table
 from loadtests.record import Record, RecordFile
 from loadtests.scenarios import find_scenario
 
+_DRAWS = 200  # for a mean within some percent
 _WIDTH = 78  # of a line that the next one covers
 
 
@@ -61,7 +63,10 @@ def bench(args: argparse.Namespace, slo: Slo) -> Iterator[Bench]:
     dialect = facts.dialect(Route[args.route.upper()], ending)
     session = Session(HttpLine(api.client, clock), clock, dialect, JUDGE, name)
     soak = replace(SOAK, least_s=args.soak_s, least_finished=args.soak_requests)
-    rounds = Rounds(api, clock, slo, soak=soak, say=_progress)
+    rng = random.Random(args.seed)  # noqa: S311 - a workload, no secret
+    scenario = Fitting(find_scenario(args.scenario), facts.max_model_len)
+    mean_s = _may_take_s(scenario, slo, rng)
+    rounds = Rounds(api, clock, slo, soak=soak, say=_progress, mean_s=mean_s)
     file = _records(args, name, facts, slo)
 
     def tell(record: Record) -> None:
@@ -69,9 +74,6 @@ def bench(args: argparse.Namespace, slo: Slo) -> Iterator[Bench]:
         if file is not None:
             file.add(record)
 
-    rng = random.Random(args.seed)  # noqa: S311 - a workload, no secret
-    scenario = Fitting(find_scenario(args.scenario), facts.max_model_len)
-    scenario.draw(rng)  # what cannot be drawn is said now, not by each user
     (tenant,) = nobody(args.api_key)
     crowd = Crowd(session, scenario, tenant, rng, tell)
     try:
@@ -82,6 +84,16 @@ def bench(args: argparse.Namespace, slo: Slo) -> Iterator[Bench]:
         api.close()
         if file is not None:
             file.close()
+
+
+def _may_take_s(scenario: Fitting, slo: Slo, rng: random.Random) -> float:
+    """Seconds of a mean request that just keeps the SLO; 0 where that bounds nothing.
+
+    ValueError where the scenario cannot be drawn from.
+    """
+    tokens = sum(scenario.draw(rng).output_tokens for _ in range(_DRAWS)) / _DRAWS
+    seconds = slo.ttft_s + slo.tpot_s * tokens
+    return seconds if math.isfinite(seconds) else 0.0
 
 
 def _records(args: argparse.Namespace, name: str, facts: Facts, slo: Slo) -> RecordFile | None:
