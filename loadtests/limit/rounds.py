@@ -20,7 +20,7 @@ from loadtests.record import Outcome, Record
 LOOK_S = 0.25  # real seconds between looks at what came in
 _STATE_EVERY = 4  # looks; the gateway has better things to do than to say what binds
 _WARM_UP_MOST_S = 300.0  # modelled; where next to nothing is served there is nothing to wait for
-_SURE_AFTER = 20  # requests until a short round may be given up as hopeless
+_SURE_AFTER = 40  # requests until a short round may be given up as hopeless
 _DEAD_AFTER = 5  # requests in a row without any answer: nothing is there any more
 
 

@@ -92,7 +92,7 @@ def test_the_limit_is_found_and_told(
     assert "| 3 | soak | met |" in table
     records = read_run(files["records"]).records
     assert {record.outcome for record in records} == {Outcome.ANSWERED}
-    assert {record.stage for record in records} >= {"2", "3", "4"}
+    assert {record.stage for record in records} >= {"3", "4"}
 
 
 def test_one_number_of_users_that_holds_is_exit_code_0(
