@@ -49,6 +49,7 @@ class Measured:
     seen: Seen
     seconds: float
     warm_up_s: float
+    began_s: float  # of the window, from the beginning of the search
     verdict: Verdict
     summary: Summary
     client: ClientReport
@@ -76,10 +77,12 @@ class Rounds:
         self._mean_s = 0.0  # of a request, as the last warm-up showed
         self._since_s = 0.0
         self._ended: list[Record] = []  # begun since then
+        self._passed: list[Record] = []  # ended since then, whenever they began
         self._unanswered = 0  # in a row
 
     def hear(self, record: Record) -> None:
         """A request ended; one that began before tells of another load."""
+        self._passed.append(record)
         if record.intended_at_s >= self._since_s:
             self._ended.append(record)
         self._unanswered = self._unanswered + 1 if record.status == 0 else 0
@@ -99,8 +102,9 @@ class Rounds:
             _seen(verdict, client),
             seconds,
             warm_up_s,
+            began_s,
             verdict,
-            summarize(self._ended, self._slo, seconds),
+            summarize(self._ended, self._slo, seconds, ended=self._passed),
             client,
             binding.most_common(1)[0][0] if binding else None,
         )
@@ -122,6 +126,7 @@ class Rounds:
     def _begin(self) -> float:
         """From now on only what begins now is counted; returns the instant."""
         self._ended.clear()
+        self._passed.clear()
         self._since_s = self._clock.now_s()
         return self._since_s
 
