@@ -13,6 +13,7 @@ _MARGINS = (0.8, 1.55, 0.3, 0.55)
 _GAP_INCHES = 0.2
 _ROOM_ABOVE = 1.08  # times the highest value
 _LOG_FROM = 40.0  # times between highest and lowest from which only factors can be read
+_GROUPED_FROM = 1000  # thousands are set apart
 _LABEL_APART = 0.035  # of the width: marks nearer than this share the name of the first
 
 Points = Sequence[tuple[float, float]]
@@ -134,6 +135,7 @@ def _fill(axes: Axes, panel: Panel) -> None:
             frameon=False,
             fontsize=9,
             handlelength=1.6,
+            markerscale=1.3,
             labelspacing=0.35,
             borderaxespad=0,
         )
@@ -189,6 +191,4 @@ def _name_marks(axes: Axes, marks: Sequence[Mark], ends: tuple[float, float]) ->
 
 
 def _told(value: float, _: int | None = None) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.6g}"
-
-
+    return f"{value:,.0f}" if abs(value) >= _GROUPED_FROM else f"{value:.6g}"
