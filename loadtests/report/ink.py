@@ -112,7 +112,8 @@ class Drawing:
         self._title(title)
         _paint(self.figure)
         out = io.BytesIO()
-        FigureCanvasAgg(self.figure).print_png(out, metadata={"Software": None})
+        FigureCanvasAgg(self.figure)
+        self.figure.savefig(out, format="png", metadata={"Software": None})
         return out.getvalue()
 
     def _title(self, title: str) -> None:

@@ -13,7 +13,7 @@ from loadtests.results.numbers import seconds_text
 from loadtests.results.stretch import Stretch
 from loadtests.results.words import Words
 
-_PERCENTILES = (("p50", 0, "-"), ("p95", 4, "-"), ("p99", 1, "--"))
+_PERCENTILES = (("p50", (0, "-")), ("p95", (4, "-")), ("p99", (1, "--")))  # colour and style
 _MS = 1000
 _MEASURES = (("ttft", "ttft_s", 1), ("tpot", "tpot_s", _MS))  # name, field, unit in a second
 _DECIDED = (("accepted", 2), ("rejected", 4), ("abandoned", 3))  # outcome, colour
@@ -52,7 +52,7 @@ def latency(found: Findings, words: Words) -> Drawing:
             words(f"axis_{name}"),
             [
                 _over_users(found, p, partial(_percentile, field=field, p=p, unit=unit), *look)
-                for p, *look in _PERCENTILES
+                for p, look in _PERCENTILES
             ],
             _promised(found, name, unit, words),
             by_factors=True,

@@ -38,11 +38,12 @@ LABELS = {
     "title_throughput": "吞吐随并发的变化",
     "throughput_caption": "每个点是一轮；用户数相同的轮取平均。阴影：上限的 95% 区间。",
     "throughput_caption_run": "每个点是压测中的一段时间。",
-    "throughput_formulas": "回答/秒 = 窗口内完整回答的请求数 / 窗口秒数；token/秒 = 窗口内结束的请求"
-    "的输出 token 数 / 窗口秒数；有效/秒 = TTFT 与 TPOT 均达标的请求占全部到达请求的比例 x"
+    "throughput_formulas": "回答/秒 = 窗口内完整回答的请求数 / 窗口秒数；token/秒 = 窗口内结束的"
+    "请求的输出 token 数 / 窗口秒数；有效/秒 = TTFT 与 TPOT 均达标的请求占全部到达请求的比例 x"
     " 到达/秒。",
     "knee_formula": "拐点 = 功效最大处的用户数；功效 = 回答/秒 ÷ 平均回答时间 ="
-    "（回答/秒）² / 用户数（Little 定律）；出处：Kleinrock, Power and deterministic rules of thumb, ICC 1979。",
+    "（回答/秒）² / 用户数（Little 定律）；出处：Kleinrock, Power and"
+    " deterministic rules of thumb, ICC 1979。",
     "knee_none": "测量范围内没有拐点。",
     "in_flight_formula": "一段时间的并发 = 其中所有请求的在途秒数 / 该段秒数。",
     "title_latency": "延迟随并发的变化",
@@ -67,7 +68,8 @@ LABELS = {
     "下方是端点的指标：每格取最高的一次。",
     "timeline_rounds": "点线：一轮（含预热）开始，上方为用户数。",
     "timeline_formulas": "已占用 = 所有租约占用的 KV token，预计峰值 = 这些租约最多将占用的 KV"
-    " token，均除以容量（sluice_kv_held_tokens、sluice_kv_projected_peak_tokens、sluice_kv_capacity_tokens）；"
+    " token，均除以容量（sluice_kv_held_tokens、sluice_kv_projected_peak_tokens、"
+    "sluice_kv_capacity_tokens）；"
     "引擎占用 = vllm:kv_cache_usage_perc；运行中、引擎内等待 = vllm:num_requests_running、"
     "_waiting；排队 = sluice_queue_size；决策/秒 = 按结果分的 sluice_admission_decisions_total："
     "进入队列的先记为入队，决定时再记一次。",

@@ -41,11 +41,12 @@ def _stretch(each: Stretch) -> Mapping[str, Any]:
     row = asdict(each)
     outcomes, percentiles = row.pop("outcomes"), row.pop("percentiles")
     flat = {f"{name}_{p}": value for name, of in percentiles.items() for p, value in of.items()}
-    return row | {"goodput_per_s": each.goodput_per_s} | outcomes | flat
+    shown: dict[str, Any] = row | {"goodput_per_s": each.goodput_per_s} | outcomes | flat
+    return shown
 
 
 def _sample(each: Sample) -> Mapping[str, Any]:
-    row = asdict(each)
+    row: dict[str, Any] = asdict(each)
     return row | {f"{name}_total": count for name, count in row.pop("decisions").items()}
 
 

@@ -1,5 +1,7 @@
 """The sentence that somebody remembers who reads no further."""
 
+from collections.abc import Callable
+
 from loadtests.results.findings import Findings, Term
 from loadtests.results.numbers import seconds_text, share
 from loadtests.results.words import Words
@@ -54,9 +56,11 @@ def _terms(found: Findings, words: Words) -> str:
 def _term(term: Term, words: Words) -> str:
     """E.g. "TTFT p95 2.31 s (promised 2 s)"."""
     if term.metric == "success":
-        name, told, sign = words("success"), share, ">="
-    else:
-        name = f"{term.metric.upper()} p{term.needed_ratio * 100:g}"
-        told, sign = seconds_text, "<="
+        return _told(words("success"), term, share, ">=", words)
+    name = f"{term.metric.upper()} p{term.needed_ratio * 100:g}"
+    return _told(name, term, seconds_text, "<=", words)
+
+
+def _told(name: str, term: Term, told: Callable[[float], str], sign: str, words: Words) -> str:
     value = words("nothing") if term.value is None else told(term.value)
     return words("term", name=name, value=value, bound=f"{sign} {told(term.bound)}")
