@@ -24,7 +24,7 @@ _AUTO = "auto"
 
 # (flag, type, default, choices, help)
 _OPTIONS = (
-    ("--scenario", str, "chat", tuple(SCENARIOS), "what is asked"),
+    ("--scenario", str, "chat", None, f"what is asked: {', '.join(SCENARIOS)}, or a trace file"),
     (
         "--shape",
         str,

@@ -16,7 +16,7 @@ from loadtests.asking.schedule import Arrival
 from loadtests.client.api import Api
 from loadtests.client.attempt import HttpLine
 from loadtests.client.clock import ModelledClock
-from loadtests.client.facts import Facts, read_facts
+from loadtests.client.facts import Facts, read_facts, read_state
 from loadtests.client.journey import Session
 from loadtests.client.loops import ask_once, pause_s, play
 from loadtests.client.sampler import Sampler
@@ -72,6 +72,7 @@ class Run:
     def end(self) -> ClientReport:
         """Closes the file; says how the client did."""
         self.watch.stop()
+        self.watch.hear(read_state(self.api))
         self.sampler.stop()
         report = self.watch.report([each.lag_s for each in self._records])
         self.recording.end(report.told() | {"unfinished": self.sent - len(self._records)})
@@ -136,6 +137,7 @@ def begin(url: str, options: Options, tell: Callable[[Record], None]) -> Run:
     recording = Recording(about, RecordFile(path.open("w", encoding="utf-8"), about))
     watch, sampler = ClientWatch(clock), Sampler(api, clock, recording.sample)
     watch.start()
+    watch.hear(read_state(api))
     sampler.start()
     return Run(options, api, facts, session, clock, watch, path, recording, sampler, rng, tell)
 

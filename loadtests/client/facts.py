@@ -40,7 +40,7 @@ def read_facts(api: Api) -> Facts:
     ValueError where the key is not allowed to see the state.
     """
     model = _model(api)
-    state = _state(api)
+    state = read_state(api)
     return Facts(
         model=str(model["id"]),
         max_model_len=model.get("max_model_len"),
@@ -70,8 +70,11 @@ def _model(api: Api) -> Mapping[str, Any]:
     return first
 
 
-def _state(api: Api) -> Mapping[str, Any]:
-    """Empty where there is none. Who may not see it would take modelled seconds for real ones."""
+def read_state(api: Api) -> Mapping[str, Any]:
+    """Of admission; empty where there is none.
+
+    ValueError for who may not see it, and would take modelled seconds for real ones.
+    """
     status, answer = api.ask("/v1/admission/state")
     if status in _NOT_ALLOWED:
         raise ValueError(

@@ -1,6 +1,7 @@
 """What rounds are run on: the endpoint, checked; a crowd; progress on the terminal."""
 
 import argparse
+import math
 import random
 import sys
 import time
@@ -31,6 +32,7 @@ from loadtests.record import Record, RecordFile
 from loadtests.recording import Recording
 from loadtests.scenarios import find_scenario
 
+_DRAWS = 200  # for a mean within some percent
 _WIDTH = 78  # of a line that the next one covers
 
 
@@ -66,7 +68,10 @@ def bench(args: argparse.Namespace, slo: Slo) -> Iterator[Bench]:
     dialect = facts.dialect(Route[args.route.upper()], ending)
     session = Session(HttpLine(api.client, clock), clock, dialect, JUDGE, name)
     soak = replace(SOAK, least_s=args.soak_s, least_finished=args.soak_requests)
-    rounds = Rounds(api, clock, slo, soak=soak, say=_progress)
+    rng = random.Random(args.seed)  # noqa: S311 - a workload, no secret
+    scenario = Fitting(find_scenario(args.scenario), facts.max_model_len)
+    mean_s = _may_take_s(scenario, slo, rng)
+    rounds = Rounds(api, clock, slo, soak=soak, say=_progress, mean_s=mean_s)
     recording = _recording(args, _about(args, name, facts, slo))
     sampler = Sampler(api, clock, recording.sample)
 
@@ -74,9 +79,6 @@ def bench(args: argparse.Namespace, slo: Slo) -> Iterator[Bench]:
         rounds.hear(record)
         recording.add(record)
 
-    rng = random.Random(args.seed)  # noqa: S311 - a workload, no secret
-    scenario = Fitting(find_scenario(args.scenario), facts.max_model_len)
-    scenario.draw(rng)  # what cannot be drawn is said now, not by each user
     (tenant,) = nobody(args.api_key)
     crowd = Crowd(session, scenario, tenant, rng, tell)
     try:
@@ -88,6 +90,16 @@ def bench(args: argparse.Namespace, slo: Slo) -> Iterator[Bench]:
         crowd.stop()
         api.close()
         recording.close()
+
+
+def _may_take_s(scenario: Fitting, slo: Slo, rng: random.Random) -> float:
+    """Seconds of a mean request that just keeps the SLO; 0 where that bounds nothing.
+
+    ValueError where the scenario cannot be drawn from.
+    """
+    tokens = sum(scenario.draw(rng).output_tokens for _ in range(_DRAWS)) / _DRAWS
+    seconds = slo.ttft_s + slo.tpot_s * tokens
+    return seconds if math.isfinite(seconds) else 0.0
 
 
 def _recording(args: argparse.Namespace, about: Mapping[str, Any]) -> Recording:

@@ -21,6 +21,7 @@ from loadtests.record import Run
 from loadtests.scenarios import find_scenario
 
 _START = 8  # users of the first round where no plan says better
+_GROWTH, _GROWTH_PLANNED = 2.0, 1.5  # of the users, until a round misses
 _INVALID_MOST = 3  # rounds
 _INDENT = 2  # of the JSON
 
@@ -83,14 +84,16 @@ def _beside(args: argparse.Namespace) -> dict[str, Any] | None:
 
 
 def _range(args: argparse.Namespace, predicted: Prediction | None) -> Range:
-    """Half of what the plan says is a start that is met, and near."""
+    """Three quarters of what the plan says are probably met, and near; then half as many more."""
     for flag in ("concurrency", "soak_s", "soak_requests"):
         value = getattr(args, flag)
         if value is not None and value <= 0:
             raise ValueError(f"--{flag.replace('_', '-')} {value} is not positive")
-    half = _START if predicted is None else max(1, predicted.expected // 2)
-    start = half if args.start is None else args.start
-    return Range(min(start, args.most), args.most, invalid_most=_INVALID_MOST)
+    start, growth = _START, _GROWTH
+    if predicted is not None:
+        start, growth = max(1, predicted.expected * 3 // 4), _GROWTH_PLANNED
+    start = min(args.most, args.start or start)
+    return Range(start, args.most, growth=growth, invalid_most=_INVALID_MOST)
 
 
 def _search(machine: Bench, within: Range) -> tuple[list[Measured], Found]:

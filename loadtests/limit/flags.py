@@ -23,7 +23,12 @@ def add_limit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     limit.add_argument(
         "--host", required=True, metavar="URL", help="endpoint, e.g. http://...:8000"
     )
-    limit.add_argument("--scenario", choices=tuple(SCENARIOS), default="chat", help="what is asked")
+    limit.add_argument(
+        "--scenario",
+        default="chat",
+        metavar="NAME|FILE",
+        help=f"what is asked: {', '.join(SCENARIOS)}, or the rows of a trace file; default: chat",
+    )
     shown_slo = DEFAULT_SLO.replace("%", "%%")  # argparse reads % as its own
     limit.add_argument("--slo", default=DEFAULT_SLO, help=f"default: {shown_slo}")
     limit.add_argument(
