@@ -49,6 +49,7 @@ class Measured:
     seen: Seen
     seconds: float
     warm_up_s: float
+    began_s: float  # of the window, from the beginning of the search
     verdict: Verdict
     summary: Summary
     client: ClientReport
@@ -102,6 +103,7 @@ class Rounds:
             _seen(verdict, client),
             seconds,
             warm_up_s,
+            began_s,
             verdict,
             summarize(self._ended, self._slo, seconds),
             client,
