@@ -7,14 +7,10 @@ function. Sequences are those of one engine; with pipeline stages they split int
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from statistics import NormalDist
 
 from admission.step_time import StepContents, Steps
 
-# Of the logarithm of answers' lengths where no trace says them: median 450, p90 1,400 tokens.
-ANSWER_SIGMA = 0.884
-_PARTS = 40  # equally likely answers that stand for them
 # Seconds from an answer's last token to the next prompt in the engine, network and front end: what
 # a closed loop without think time needs at the least. Assumed.
 TURNAROUND_S = 0.15
@@ -28,8 +24,7 @@ class Mix:
 
     `batched_tokens` is vLLM's max_num_batched_tokens: decodes come first, prompts get the rest.
     Where requests differ these are means, `context_tokens` is what a decoding one attends to and
-    `prompts` and `answers` are equally likely lengths. None and no prompts = all are alike; no
-    answers = log-normal, for nobody's are.
+    `prompts` and `answers` are equally likely lengths; None and empty = all are alike.
     """
 
     prompt_tokens: int
@@ -53,8 +48,8 @@ class Mix:
 
     @property
     def each_answer(self) -> tuple[int, ...]:
-        """Equally likely answer lengths."""
-        return self.answers or _spread_answers(self.output_tokens)
+        """Equally likely answer lengths; one where all are alike."""
+        return self.answers or (self.output_tokens,)
 
     @property
     def mean_context_tokens(self) -> int:
@@ -235,15 +230,6 @@ def largest(kept: Callable[[int], bool], at_most: int) -> int:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if kept(middle) else (low, middle - 1)
     return low
-
-
-@lru_cache(maxsize=64)
-def _spread_answers(mean_tokens: int) -> tuple[int, ...]:
-    """Equally likely lengths of log-normal answers with that mean; at least one token each."""
-    middle = math.log(mean_tokens) - ANSWER_SIGMA**2 / 2
-    shares = ((part + 0.5) / _PARTS for part in range(_PARTS))
-    lengths = (math.exp(middle + ANSWER_SIGMA * _NORMAL.inv_cdf(share)) for share in shares)
-    return tuple(max(1, round(length)) for length in lengths)
 
 
 def _batch(model: Steps, sequences: int) -> int:

@@ -8,8 +8,9 @@ import random
 from collections import deque
 from dataclasses import dataclass
 
-from admission.step_limits import ANSWER_SIGMA, TURNAROUND_S, Mix
+from admission.step_limits import TURNAROUND_S, Mix
 from admission.step_time import StepContents, Steps
+from admission.workload import ANSWER_SIGMA
 
 _STAGGER_S = 30.0
 _WARM_S = 200.0
