@@ -170,9 +170,14 @@ class Turns:
         return len(self._queues.get(tenant, ()))
 
     def ahead_of(self, tenant: str, expires_at_s: float) -> float:
-        """Share (0-1) of this class that fair turns let pass before a newcomer of the tenant."""
+        """Share (0-1) of this class that fair turns let pass before a newcomer of the tenant.
+
+        A turn of each tenant that was served less, and a round of all for each request of its own.
+        """
         queue, weight = self._queues.get(tenant, []), self._weight(tenant)
         own = bisect_right(queue, (expires_at_s, inf))
         others = self._waiting_weight - (weight if queue else 0.0)
-        turns = own + (own + 1) * others / weight
+        place = self._entry[tenant] if queue else (self.counter_s(tenant), self._ties + 1, tenant)
+        served_less = bisect_left(self._order, place)
+        turns = own + own * others / weight + served_less
         return min(1.0, turns / max(1, self.load.requests))

@@ -215,14 +215,22 @@ def test_tenants_take_turns_by_their_weights() -> None:
 
 
 def test_fewer_go_before_a_tenant_of_more_weight() -> None:
-    line = WaitingLine(weighted(heavy=3.0))
-    for name in ("x", "y", "z"):
-        for _ in range(10):
+    line = WaitingLine(weighted(heavy=4.0))
+    for name in ("x", "y", "heavy", "light"):
+        for _ in range(4):
             line.add(ticket(name))
-    assert line.ahead_of("heavy", Priority.NORMAL, 1e9).requests == 1
-    assert line.ahead_of("light", Priority.NORMAL, 1e9).requests == 3
-    line.reconfigure(weighted(x=2.0, light=2.0))
-    assert line.ahead_of("light", Priority.NORMAL, 1e9).requests == 2
+    assert line.ahead_of("new", Priority.NORMAL, 1e9).requests == 4  # all asked before it
+    assert line.ahead_of("heavy", Priority.NORMAL, 1e9).requests == 4 + 4 * 3 // 4 + 2
+    assert line.ahead_of("light", Priority.NORMAL, 1e9).requests == 16
+    line.reconfigure(weighted(heavy=1.0, light=6.0))
+    assert line.ahead_of("light", Priority.NORMAL, 1e9).requests == 4 + 4 * 3 // 6 + 3
+
+
+def test_who_was_served_less_goes_first_whoever_waits_longer() -> None:
+    line = line_of(*(ticket("greedy") for _ in range(50)))
+    line.charge("greedy", Priority.NORMAL, 100.0)
+    line.add(ticket("modest"))
+    assert line.ahead_of("new", Priority.NORMAL, 1e9).requests == 1
 
 
 def test_a_charge_that_is_set_right_changes_whose_turn_it_is() -> None:
