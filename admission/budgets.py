@@ -45,7 +45,8 @@ class Bucket:
         return max(0.0, missing * _MINUTE_S / self.per_minute)
 
 
-class Allowance(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Allowance:
     """What is left of a budget per minute; `full_in_s` seconds until it is whole again."""
 
     limit: int

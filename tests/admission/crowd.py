@@ -15,7 +15,7 @@ TENANTS = 10
 GREEDY = "0"
 OFFERED_S = 120.0
 DEADLINE_S = 30.0  # the default
-# ten such tenants are served in full, one of them at three times its share no more: see the table
+# ten such tenants are served in full, one of them at three times its share no more: see tests/bench/fairness.py
 SHARE_PER_S = 0.4
 
 SHAPE = engine(usable_blocks=1_200, max_sequences=64, max_model_len=4_096, max_batched_tokens=1_024)
@@ -94,22 +94,3 @@ def others(seen: Mapping[str, Seen]) -> Seen:
     """All but the greedy one."""
     rest = [each for tenant, each in seen.items() if tenant != GREEDY]
     return Seen(sum(each.offered for each in rest), sum(each.good for each in rest))
-
-
-def main() -> None:
-    """Print what greed does, by how much and for several seeds."""
-    print(f"{'greedy asks':>12}{'seed':>6}{'others':>9}{'worst':>8}{'greedy':>9}{'preempted':>11}")
-    for times in (1.0, 3.0, 10.0, 30.0):
-        for seed in (1, 2, 3):
-            crowd = play(times, seed=seed)
-            seen = crowd.seen()
-            rest = {tenant: each for tenant, each in seen.items() if tenant != GREEDY}
-            worst = min(each.goodput_ratio for each in rest.values())
-            print(
-                f"{times:>11.0f}x{seed:>6}{others(seen).goodput_ratio:>9.1%}{worst:>8.1%}"
-                f"{seen[GREEDY].goodput_ratio:>9.1%}{crowd.engine.preemptions:>11}"
-            )
-
-
-if __name__ == "__main__":
-    main()
