@@ -15,7 +15,7 @@ TENANTS = 10
 GREEDY = "0"
 OFFERED_S = 120.0
 DEADLINE_S = 30.0  # the default
-# ten such tenants are served in full, one of them at three times its share no more: see tests/bench/fairness.py
+# ten such tenants are served in full, see tests/bench/fairness.py
 SHARE_PER_S = 0.4
 
 SHAPE = engine(usable_blocks=1_200, max_sequences=64, max_model_len=4_096, max_batched_tokens=1_024)
