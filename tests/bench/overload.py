@@ -3,10 +3,12 @@ r"""Admission under overload, on the simulated 8 x A10: goodput, TTFT, preemptio
 Open loop, the same arrivals in every arm. 1x is what `sluice limit` found to be sustained:
 
     .venv/bin/python -m tests.bench.overload --folder bench-results/overload \
-        --load loadtests/traces/azure2023_conv.csv.gz:1.1 --load long-context:0.11:320
+        --load loadtests/traces/azure2023_conv.csv.gz:1.1 --load long-context:0.11:320:30:4
 
 A load is SCENARIO:RATE or TRACE:RATE, requests per modelled second, then perhaps how many modelled
-seconds it lasts. A trace brings its own arrivals, faster or slower; a scenario's are Poisson.
+seconds it lasts, its TTFT bound, and how many at once the arm `static` takes. The engine is one of
+the 4 x TP 2 unless `--tp` says otherwise: there the cache is small enough to bind. A trace brings
+its own arrivals, faster or slower; a scenario's are Poisson.
 Users say their TTFT bound (x-slo-ttft-ms) and hang up without a first token after six times that.
 A cell that is in the folder already is not run again.
 """
@@ -55,11 +57,16 @@ _HEAD = (
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """`what` = a scenario or a trace's file, `per_s` its 1x."""
+    """`what` = a scenario or a trace's file, `per_s` its 1x, `ttft_s` what its users were told.
+
+    `places` = the N of `static`.
+    """
 
     what: str
     per_s: float
     seconds: float = _SECONDS
+    ttft_s: float = 10.0
+    places: int = 48
 
     @property
     def name(self) -> str:
@@ -67,33 +74,25 @@ class Load:
         return Path(self.what).name.split(".")[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """A way to decide; its keys of the profile."""
-
-    name: str
-    admission: Mapping[str, Any]
-    engine_args: Mapping[str, Any]
-
-
-def arms(static: int, queued_tokens: int, queued_requests: int) -> tuple[Arm, ...]:
-    """Ours, its baselines, and vLLM with limits of its own."""
+def arms(load: Load, queued_tokens: int, queued_requests: int) -> dict[str, dict[str, Any]]:
+    """Ours, its baselines, and vLLM with limits of its own: name -> sections of the profile."""
     queue = {"max_num_queued_tokens": queued_tokens, "max_num_queued_reqs": queued_requests}
-    fixed = {"policy": "static", "static": {"limit": static}}
-    return (
-        Arm("footprint", {}, {}),
-        Arm("off", {"mode": "off"}, {}),
-        Arm(f"static, {static}", fixed, {}),
-        Arm("worst_case", {"policy": "worst_case"}, {}),
-        Arm(f"vLLM's queue, {queued_requests} or {queued_tokens} tokens", {"mode": "off"}, queue),
-    )
+    static = {"policy": "static", "static": {"limit": load.places}}
+    return {
+        "footprint": {},
+        "off": {"admission": {"mode": "off"}},
+        "static": {"admission": static},
+        "worst_case": {"admission": {"policy": "worst_case"}},
+        "vLLM's queue": {"admission": {"mode": "off"}, "engine_args": queue},
+    }
 
 
 @contextmanager
-def running(arm: Arm, folder: Path) -> Iterator[Gateway]:
+def running(tp: int, sections: Mapping[str, Any], folder: Path) -> Iterator[Gateway]:
     """A gateway under one arm's settings, gone afterwards."""
-    changes = {"simulation": {"speed": _SPEED}, "admission": arm.admission}
-    profile = write_profile(folder, base=_BASE, engine_args=arm.engine_args, **changes)
+    changes = dict(sections)
+    changes["engine_args"] = {"tensor_parallel_size": tp, **changes.get("engine_args", {})}
+    profile = write_profile(folder, base=_BASE, simulation={"speed": _SPEED}, **changes)
     gateway = serve(profile, port=free_port(), folder=folder)
     try:
         gateway.wait_until_ready()
@@ -126,8 +125,9 @@ def _write_trace(path: Path, load: Load, per_s: float) -> None:
             out.writerow((shifted_s, row.prompt_tokens, row.output_tokens, " ".join(row.blocks)))
 
 
-def play(gateway: Gateway, load: Load, times: float, slo: Slo, folder: Path) -> dict[str, Any]:
+def play(gateway: Gateway, load: Load, times: float, tpot_s: float, folder: Path) -> dict[str, Any]:
     """One cell: what became of each request, in a few numbers."""
+    slo = Slo(ttft_s=load.ttft_s, tpot_s=tpot_s)
     records = folder / f"run-{load.name}-{times:g}-{time.time():.0f}.jsonl"
     locust = ["-m", "locust", "-f", "loadtests/locustfile.py", "--headless", "-u", "1"]
     told = ["--deadline-ms", f"{slo.ttft_s * 1000:.0f}", "--patience", f"{slo.ttft_s * _PATIENCE}"]
@@ -181,26 +181,41 @@ def _number(value: float | None, times: float, *, digits: int = 1) -> str:
     return "-" if value is None else f"{value * times:.{digits}f}"
 
 
-def measured(arm: Arm, loads: list[Load], slo: Slo, folder: Path) -> dict[tuple[str, float], Any]:
-    """All cells of an arm, from the folder where they are there."""
-    cells: dict[tuple[str, float], Any] = {}
-    wanted = [(load, times) for load in loads for times in _TIMES]
-    paths = {(load.name, x): folder / f"{arm.name}-{load.name}-{x:g}.json" for load, x in wanted}
-    missing = [(load, x) for load, x in wanted if not paths[load.name, x].exists()]
-    if missing:
-        with running(arm, folder) as gateway:
-            for load, x in missing:
-                cell = play(gateway, load, x, slo, folder)
-                paths[load.name, x].write_text(json.dumps(cell))
-                sys.stderr.write("  " + " | ".join(row(load, x, arm.name, cell)) + "\n")
-    for key, path in paths.items():
-        cells[key] = json.loads(path.read_text())
-    return cells
+def measure(name: str, loads: list[Load], args: argparse.Namespace) -> None:
+    """What the folder does not hold of an arm; loads with the same settings share a gateway."""
+    for settings in _distinct([_sections(name, load, args) for load in loads]):
+        alike = [load for load in loads if _sections(name, load, args) == settings]
+        missing = [
+            (load, times)
+            for load in alike
+            for times in _TIMES
+            if not _path(args.folder, name, load, times).exists()
+        ]
+        if not missing:
+            continue
+        with running(args.tp, settings, args.folder) as gateway:
+            for load, times in missing:
+                cell = play(gateway, load, times, args.tpot, args.folder)
+                _path(args.folder, name, load, times).write_text(json.dumps(cell))
+                sys.stderr.write("  " + " | ".join(row(load, times, name, cell)) + "\n")
+
+
+def _sections(name: str, load: Load, args: argparse.Namespace) -> dict[str, Any]:
+    return arms(load, args.queued_tokens, args.queued_requests)[name]
+
+
+def _distinct(values: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [value for place, value in enumerate(values) if value not in values[:place]]
+
+
+def _path(folder: Path, name: str, load: Load, times: float) -> Path:
+    return folder / f"{name}-{load.name}-{times:g}.json"
 
 
 def _load(text: str) -> Load:
-    what, per_s, *seconds = text.split(":")
-    return Load(what, float(per_s), *map(float, seconds))
+    what, per_s, *more = text.split(":")
+    kinds = (float, float, int)
+    return Load(what, float(per_s), *(kind(x) for kind, x in zip(kinds, more, strict=False)))
 
 
 def main() -> None:
@@ -208,22 +223,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--load", type=_load, action="append", required=True)
     parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--ttft", type=float, default=5.0)
+    parser.add_argument("--tp", type=int, default=2)
     parser.add_argument("--tpot", type=float, default=0.2)
-    parser.add_argument("--static", type=int, default=48)
-    parser.add_argument("--queued-tokens", type=int, default=4096, help="about TTFT x prefill rate")
+    parser.add_argument("--queued-tokens", type=int, default=20_000, help="TTFT x prefill rate")
     parser.add_argument("--queued-requests", type=int, default=64)
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
-    slo = Slo(ttft_s=args.ttft, tpot_s=args.tpot)
-    compared = arms(args.static, args.queued_tokens, args.queued_requests)
-    found = {arm.name: measured(arm, args.load, slo, args.folder) for arm in compared}
+    names = list(arms(args.load[0], args.queued_tokens, args.queued_requests))
+    for name in names:
+        measure(name, args.load, args)
     print(f"`python -m tests.bench.overload {' '.join(sys.argv[1:])}`, {machine()}\n")
     rows = [
-        row(load, x, arm.name, found[arm.name][load.name, x])
+        row(load, times, name, json.loads(_path(args.folder, name, load, times).read_text()))
         for load in args.load
-        for x in _TIMES
-        for arm in compared
+        for times in _TIMES
+        for name in names
     ]
     print(table(_HEAD, rows))
 
