@@ -5,6 +5,7 @@ import importlib
 from pathlib import Path
 
 from loadtests.limit.flags import add_limit
+from serve.lab.flags import add_lab
 from serve.plan.flags import add_plan
 
 _DEFAULT_PROFILE = Path(__file__).resolve().parents[1] / "configs" / "smollm2-cpu.yaml"
@@ -28,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     add_plan(commands)
     _add_calibrate(commands)
     add_limit(commands)
+    add_lab(commands)
     return parser
 
 

@@ -1,4 +1,4 @@
-"""vLLM's engine core in this process, stepped by hand: its scheduler and KV cache on a virtual clock.
+"""vLLM's engine core in this process, stepped by hand: its scheduler and cache on a virtual clock.
 
 The core runs its own loop, `step_fn`, unmodified: asynchronous scheduling, chunked prefill, prefix
 cache, preemption. Ours are the executor, whose steps take modelled seconds and no time, and the
@@ -174,6 +174,7 @@ class VirtualEngine:
         self._added = 0
         self._over: tuple[_Timed, list[EngineCoreOutput], SchedulerStats] | None = None
         self.running: dict[str, Sequence] = {}  # as a front end knows them
+        self.begun: list[str] = []  # engine ids: first tokens of the step that was finished last
 
     @property
     def ends_at_s(self) -> float | None:
@@ -251,6 +252,7 @@ class VirtualEngine:
         """The record that `serve.engine.steps` makes of vLLM's statistics, in virtual seconds."""
         now_s, latest_s, preempted = timed.end_s, -1.0, 0
         finished: list[Finished] = []
+        self.begun = []
         for output in outputs:
             key = output.request_id
             sequence = self.running[key]
@@ -263,6 +265,7 @@ class VirtualEngine:
             sequence.last_at_s = now_s
             if sequence.first_at_s < 0:
                 sequence.first_at_s = now_s
+                self.begun.append(sequence.external_req_id)
             if output.finish_reason is not None:
                 del self.running[key]
                 finished.append(sequence.finished(str(output.finish_reason)))

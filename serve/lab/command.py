@@ -1,0 +1,67 @@
+"""`sluice lab`: policies side by side on a trace. Exit codes as in CONTRACTS."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from itertools import product
+
+from serve.lab.catalogue import Variant, variants_of
+from serve.lab.comparison import Comparison, compare
+from serve.lab.door import Bounds
+from serve.lab.jobs import Cell
+from serve.lab.table import table
+from serve.lab.workload import Cut, read_workload
+from serve.profile.settings import Profile, ProfileError, load_admission, load_profile
+
+_GOOD, _BAD_ARGUMENTS = 0, 2
+
+
+def main(args: argparse.Namespace) -> int:
+    """Play, print; returns the exit code."""
+    try:
+        cells, variants = _cells(args), _variants(args)
+        for cell in cells:
+            read_workload(cell.trace, cell.cut)  # before anything that takes long
+        comparisons = compare(cells, variants, processes=args.jobs)
+    except (ProfileError, ValueError) as problem:
+        sys.stderr.write(f"sluice lab: {problem}\n")
+        return _BAD_ARGUMENTS
+    _show(args, comparisons)
+    return _GOOD
+
+
+def _variants(args: argparse.Namespace) -> dict[str, tuple[Variant, ...]]:
+    names = [name.strip() for name in args.policies.split(",") if name.strip()]
+    if not names:
+        raise ValueError("--policies names none")
+    return {name: variants_of(name, static_n=args.static_n) for name in names}
+
+
+def _cells(args: argparse.Namespace) -> list[Cell]:
+    profile = load_profile(args.config)
+    settings = None if args.admission is None else load_admission(args.admission).settings()
+    bounds = Bounds(args.ttft, args.tpot)
+    context = _context_tokens(profile)
+    cells = []
+    for trace, kv_tokens, scale in product(args.trace, args.kv_tokens or [None], args.rate_scale):
+        if kv_tokens is not None and kv_tokens < context:
+            raise ValueError(f"--kv-tokens {kv_tokens}: vLLM asks for max_model_len, {context}")
+        cut = Cut(args.skip, args.warm_up, args.limit_requests, scale, args.max_tokens, context)
+        cells.append(Cell(args.config, trace, cut, bounds, kv_tokens, settings))
+    return cells
+
+
+def _context_tokens(profile: Profile) -> int:
+    given = profile.engine_args.get("max_model_len")
+    if not isinstance(given, int):
+        raise ValueError("engine_args.max_model_len: the lab needs it, as a number")
+    return given
+
+
+def _show(args: argparse.Namespace, comparisons: Sequence[Comparison]) -> None:
+    if args.json:
+        told = {"cells": [comparison.as_json() for comparison in comparisons]}
+        sys.stdout.write(json.dumps(told, indent=2) + "\n")
+        return
+    sys.stdout.write("\n".join(table(comparison) for comparison in comparisons))
