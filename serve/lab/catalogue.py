@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from admission.footprint import EngineShape
 from admission.settings import Mode, Policy, Settings
+from admission.step_line import StepCoefficients
 from serve.lab.door import Bounds, Door
 from serve.lab.gateway import Gateway
 from serve.lab.line import Limiter, Line
@@ -35,6 +36,7 @@ class Facts:
     shape: EngineShape
     settings: Settings
     bounds: Bounds
+    line: StepCoefficients  # the engine's step times, as a linear form
     prefill_tokens_per_s: float  # of an engine that only computes prompts
 
 

@@ -4,12 +4,14 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 
+from serve.lab.capacity import one_x
 from serve.lab.catalogue import Variant, variants_of
 from serve.lab.comparison import Comparison, compare
 from serve.lab.door import Bounds
-from serve.lab.jobs import Cell
+from serve.lab.jobs import Cell, busy_scale
 from serve.lab.table import table
 from serve.lab.workload import Cut, read_workload
 from serve.profile.settings import Profile, ProfileError, load_admission, load_profile
@@ -23,7 +25,9 @@ def main(args: argparse.Namespace) -> int:
         cells, variants = _cells(args), _variants(args)
         for cell in cells:
             read_workload(cell.trace, cell.cut)  # before anything that takes long
-        comparisons = compare(cells, variants, processes=args.jobs)
+        if args.load:
+            cells = [each for cell in cells for each in _loaded(cell, args)]
+        comparisons = compare(cells, variants, processes=args.jobs, seed=args.seed)
     except (ProfileError, ValueError) as problem:
         sys.stderr.write(f"sluice lab: {problem}\n")
         return _BAD_ARGUMENTS
@@ -42,6 +46,8 @@ def _cells(args: argparse.Namespace) -> list[Cell]:
     profile = load_profile(args.config)
     settings = None if args.admission is None else load_admission(args.admission).settings()
     bounds = Bounds(args.ttft, args.tpot)
+    if not profile.engine.simulated:
+        raise ValueError(f"{args.config}: engine.kind: the lab runs simulated engines")
     context = _context_tokens(profile)
     cells = []
     for trace, kv_tokens, scale in product(args.trace, args.kv_tokens or [None], args.rate_scale):
@@ -50,6 +56,16 @@ def _cells(args: argparse.Namespace) -> list[Cell]:
         cut = Cut(args.skip, args.warm_up, args.limit_requests, scale, args.max_tokens, context)
         cells.append(Cell(args.config, trace, cut, bounds, kv_tokens, settings))
     return cells
+
+
+def _loaded(cell: Cell, args: argparse.Namespace) -> list[Cell]:
+    """The cell at each --load, after its 1.0 x was found and told."""
+    scale = one_x(cell, most=busy_scale(cell), processes=args.jobs)
+    sys.stderr.write(f"{cell.trace.name}: 1.0 x is {scale:.4g} x its own rate\n")
+    return [
+        replace(cell, cut=replace(cell.cut, rate_scale=scale * load), load=load)
+        for load in args.load
+    ]
 
 
 def _context_tokens(profile: Profile) -> int:

@@ -23,13 +23,21 @@ def add_lab(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     lab.add_argument(
         "--kv-tokens", type=_count, nargs="+", metavar="N", help="KV cache, for the planned one"
     )
-    lab.add_argument(
+    rate = lab.add_mutually_exclusive_group()
+    rate.add_argument(
         "--rate-scale",
         type=_positive,
         nargs="+",
         default=[1.0],
         metavar="X",
         help="times the trace's own rate; default: 1",
+    )
+    rate.add_argument(
+        "--load",
+        type=_positive,
+        nargs="+",
+        metavar="X",
+        help="times the highest rate at which the oracle serves 99 %%, which is found first",
     )
     lab.add_argument("--skip", type=_natural, default=0, metavar="N", help="rows left out first")
     lab.add_argument(
@@ -60,6 +68,9 @@ def add_lab(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     lab.add_argument(
         "--jobs", type=_count, default=1, metavar="N", help="processes at once; default: 1"
+    )
+    lab.add_argument(
+        "--seed", type=_natural, default=1, metavar="N", help="of the resampling; default: 1"
     )
     lab.add_argument("--json", action="store_true", help="everything, with stable keys")
 

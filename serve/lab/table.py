@@ -12,7 +12,7 @@ _HEAD = (
 def table(comparison: Comparison) -> str:
     """What was played, then a line per policy."""
     cell, cut = comparison.cell, comparison.cell.cut
-    rows = [*comparison.rows, *([comparison.oracle] if comparison.oracle else [])]
+    rows = [*comparison.rows, comparison.oracle]
     kv = "planned KV cache" if cell.kv_tokens is None else f"KV {cell.kv_tokens:,} tokens"
     first = rows[0]
     head = (
@@ -20,7 +20,8 @@ def table(comparison: Comparison) -> str:
         f"{first.offered} requests counted after {cut.warm_up}, {comparison.left_out} left out as "
         f"too long; TTFT {cell.bounds.ttft_s:g} s, TPOT {cell.bounds.tpot_s:g} s\n\n"
     )
-    return head + _HEAD + "".join(_line(row, comparison.fraction(row)) for row in rows)
+    most = "" if comparison.most is None else f"no schedule exceeds {comparison.most:.2f} /s\n"
+    return head + _HEAD + "".join(_line(row, comparison.fraction(row)) for row in rows) + most
 
 
 def _line(row: Row, fraction: float | None) -> str:
