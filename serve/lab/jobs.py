@@ -118,16 +118,17 @@ def _door(job: Job, facts: Facts, workload: Workload) -> Door:
 
 
 def run_all(jobs: Sequence[Job], *, processes: int) -> list[Result]:
-    """All jobs, results in their order; a bar on stderr where that is a terminal."""
-    bar = tqdm(total=len(jobs), unit="run", file=sys.stderr, disable=None)
-    with bar:
-        return [_told(result, bar) for result in _results(jobs, processes)]
-
-
-def _told(result: Result, bar: "tqdm[object]") -> Result:
-    bar.update()
-    bar.set_postfix_str(result.job.variant.policy)
-    return result
+    """All jobs, results in their order; a bar on stderr, or lines where that is no terminal."""
+    results = []
+    with tqdm(total=len(jobs), unit="run", file=sys.stderr, disable=None) as bar:
+        for result in _results(jobs, processes):
+            results.append(result)
+            told = f"{result.row.policy} {100 * result.row.share_of_offered:.1f} %"
+            bar.set_postfix_str(told)
+            bar.update()
+            if bar.disable:
+                sys.stderr.write(f"{len(results)} of {len(jobs)} runs: {told} served in time\n")
+    return results
 
 
 def _results(jobs: Sequence[Job], processes: int) -> Iterator[Result]:

@@ -72,6 +72,12 @@ class _Readings:
         return self._used_s / max(span_s, self._seconds, 1e-9)
 
 
+def next_tick_s(now_s: float) -> float:
+    """The first tick after `now_s`, never that instant itself, however it is rounded."""
+    tick = math.floor(now_s / TICK_S) + 1
+    return tick * TICK_S if tick * TICK_S > now_s else (tick + 1) * TICK_S
+
+
 class Play:
     """One run of a workload; it stops when no counted request can still change its result."""
 
@@ -89,7 +95,7 @@ class Play:
         now_s = 0.0
         while True:
             arrival_s, step_s = self._next_arrival_s(), self._engine.ends_at_s or math.inf
-            tick_s = (math.floor(now_s / TICK_S) + 1) * TICK_S if self._door.waiting else math.inf
+            tick_s = next_tick_s(now_s) if self._door.waiting else math.inf
             at_s = min(arrival_s, step_s, tick_s)
             if at_s == math.inf or self._over(at_s):
                 break

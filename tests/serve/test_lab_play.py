@@ -12,7 +12,7 @@ from serve.lab.difference import difference
 from serve.lab.door import Bounds, Verdict
 from serve.lab.gateway import Gateway
 from serve.lab.line import TIMED_OUT, Line
-from serve.lab.play import Play, Played
+from serve.lab.play import TICK_S, Play, Played, next_tick_s
 from serve.lab.policies.queued_tokens import QueuedTokens
 from serve.lab.summary import row
 from serve.lab.workload import TraceRequest, Workload
@@ -61,6 +61,11 @@ def test_the_same_is_played_twice_alike() -> None:
     settings = replace(Settings(), policy=Policy.STATIC, static_limit=3)
     runs = [play(workload_of(*requests), Gateway(SHAPE, settings, BOUNDS)) for _ in range(2)]
     assert [repr(each) for each in runs[0].outcomes] == [repr(each) for each in runs[1].outcomes]
+
+
+def test_a_tick_is_always_later_than_now() -> None:
+    ticks = [place * TICK_S for place in range(5000)]
+    assert all(now_s < next_tick_s(now_s) <= now_s + 2 * TICK_S for now_s in ticks)
 
 
 def test_it_stops_when_nothing_counted_can_still_change() -> None:
