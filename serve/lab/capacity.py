@@ -1,4 +1,4 @@
-"""1.0 x of a trace: the highest rate at which the oracle serves 99 % of the offered in time."""
+"""1.0 x of a trace: the highest rate at which the oracle serves 99 % of whom it ever could."""
 
 import math
 from collections.abc import Callable
@@ -21,14 +21,16 @@ _PLANS = tuple(
 def highest(served: Callable[[float], float], *, most: float) -> float:
     """The highest scale up to `most` that serves 99 %, by bisection of its logarithm.
 
-    ValueError where not even `most` / 64 does.
+    99 % of what `most` / 64 serves: some prompts take longer alone than the bound on the first
+    token, and no rate is low enough for them. ValueError where nobody is served even then.
     """
     low, high = most / _RANGE, most
-    if served(low) < SERVED:
-        raise ValueError(f"even at {low:.3g} x its rate fewer than 99 % can be served")
+    enough = SERVED * served(low)
+    if not enough:
+        raise ValueError(f"even at {low:.3g} x its rate nobody can be served in time")
     for _ in range(_STEPS):
         middle = math.sqrt(low * high)
-        low, high = (middle, high) if served(middle) >= SERVED else (low, middle)
+        low, high = (middle, high) if served(middle) >= enough else (low, middle)
     return low
 
 

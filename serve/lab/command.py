@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 from serve.lab.capacity import one_x
 from serve.lab.catalogue import Variant, variants_of
@@ -25,14 +26,28 @@ def main(args: argparse.Namespace) -> int:
         cells, variants = _cells(args), _variants(args)
         for cell in cells:
             read_workload(cell.trace, cell.cut)  # before anything that takes long
+        if args.records is not None:
+            _begin(args.records)
         if args.load:
             cells = [each for cell in cells for each in _loaded(cell, args)]
         comparisons = compare(cells, variants, processes=args.jobs, seed=args.seed)
     except (ProfileError, ValueError) as problem:
-        sys.stderr.write(f"sluice lab: {problem}\n")
-        return _BAD_ARGUMENTS
+        return _failed(problem)
     _show(args, comparisons)
     return _GOOD
+
+
+def _failed(problem: object) -> int:
+    sys.stderr.write(f"sluice lab: {problem}\n")
+    return _BAD_ARGUMENTS
+
+
+def _begin(records: Path) -> None:
+    """Empty the file now: what cannot be written is better known before the runs."""
+    try:
+        records.write_text("", encoding="utf-8")
+    except OSError as problem:
+        raise ValueError(f"{records}: {problem.strerror}") from problem
 
 
 def _variants(args: argparse.Namespace) -> dict[str, tuple[Variant, ...]]:
@@ -76,6 +91,10 @@ def _context_tokens(profile: Profile) -> int:
 
 
 def _show(args: argparse.Namespace, comparisons: Sequence[Comparison]) -> None:
+    if args.records is not None:
+        lines = (json.dumps(record) + "\n" for each in comparisons for record in each.records())
+        with args.records.open("w", encoding="utf-8") as file:
+            file.writelines(lines)
     if args.json:
         told = {"cells": [comparison.as_json() for comparison in comparisons]}
         sys.stdout.write(json.dumps(told, indent=2) + "\n")

@@ -1,7 +1,7 @@
 """Policies on one cell, side by side: the best setting of each, and what was possible."""
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from serve.lab.difference import Difference, difference
 from serve.lab.jobs import ORACLE, Cell, Job, Result, best, engines_of, run_all, workload_of
 from serve.lab.oracle.clairvoyant import PORTFOLIO
 from serve.lab.oracle.replay import schedule_of
+from serve.lab.outcome import Outcome
 from serve.lab.summary import Row, counted
 
 _REPLAYED = 3  # of the best schedules; the others are behind by more than a replay gains
@@ -30,11 +31,21 @@ class Comparison:
     oracle: Row
     most: float | None = None
     against: Mapping[str, Difference] = field(default_factory=dict)
+    outcomes: Mapping[str, Sequence[Outcome]] = field(default_factory=dict)  # by policy, counted
 
     def fraction(self, row: Row) -> float | None:
         """Goodput over the oracle's; None where nobody was served."""
         most = self.oracle.goodput_per_s
         return row.goodput_per_s / most if most else None
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Every counted request under every policy, as plain values."""
+        cell = self.cell
+        named = {"trace": cell.trace.name, "rate_scale": cell.cut.rate_scale}
+        for policy, outcomes in self.outcomes.items():
+            for each in outcomes:
+                told = {"kv_tokens": cell.kv_tokens, "policy": policy}
+                yield named | told | each.as_json(cell.bounds)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values with stable keys."""
@@ -74,7 +85,10 @@ def compare(
     for _ in range(_REPLAYS):
         again = [job for cell in cells for job in _again(of_cell(results, cell))]
         results += run_all(again, processes=processes)
-    return [_comparison(cell, variants, of_cell(results, cell), seed) for cell in cells]
+    return [
+        comparison(cell, variants, of_cell(results, cell), seed=seed, most=_most(cell))
+        for cell in cells
+    ]
 
 
 def of_cell(results: Sequence[Result], cell: Cell) -> list[Result]:
@@ -95,24 +109,33 @@ def _again(results: Sequence[Result]) -> list[Job]:
     ]
 
 
-def _comparison(
-    cell: Cell, variants: Mapping[str, Sequence[Variant]], results: Sequence[Result], seed: int
+def comparison(
+    cell: Cell,
+    variants: Mapping[str, Sequence[Variant]],
+    results: Sequence[Result],
+    *,
+    seed: int,
+    most: float | None = None,
 ) -> Comparison:
+    """The runs of one cell, the best of each policy, beside what was possible."""
     workload = workload_of(cell.trace, cell.cut)
     chosen = [
         best(result for result in results if result.job.variant in tried)
         for tried in variants.values()
     ]
-    good = [
-        [each.good(cell.bounds) for each in counted(workload, result.played)] for result in chosen
-    ]
+    outcomes = {result.row.policy: counted(workload, result.played) for result in chosen}
+    good = {
+        policy: [each.good(cell.bounds) for each in theirs] for policy, theirs in outcomes.items()
+    }
+    first = chosen[0].row.policy
     against = {
-        result.row.policy: difference(good[0], theirs, seed=seed)
-        for result, theirs in zip(chosen[1:], good[1:], strict=True)
+        policy: difference(good[first], theirs, seed=seed)
+        for policy, theirs in good.items()
+        if policy != first
     }
     oracle = replace(best(results).row, policy=ORACLE, n=None)
     rows = tuple(result.row for result in chosen)
-    return Comparison(cell, workload.left_out, rows, oracle, _most(cell), against)
+    return Comparison(cell, workload.left_out, rows, oracle, most, against, outcomes)
 
 
 def _most(cell: Cell) -> float | None:

@@ -72,6 +72,9 @@ def add_lab(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     lab.add_argument(
         "--seed", type=_natural, default=1, metavar="N", help="of the resampling; default: 1"
     )
+    lab.add_argument(
+        "--records", type=Path, metavar="FILE", help="also every request, a JSON object a line"
+    )
     lab.add_argument("--json", action="store_true", help="everything, with stable keys")
 
 

@@ -8,7 +8,7 @@ from serve.lab.door import Verdict
 from serve.lab.workload import TraceRequest
 from serve.sequences import EngineStep
 
-TIMED_OUT = "timed_out"
+TIMED_OUT, FULL = "timed_out", "full"
 
 
 class Inside:
@@ -92,7 +92,7 @@ class Line:
                 self._inside.let_in(head)
                 told.append(Verdict(head.number))
             elif now_s >= head.arrived_at_s + self._patience_s:
-                told.append(Verdict(head.number, TIMED_OUT))
+                told.append(Verdict(head.number, TIMED_OUT if self._patience_s else FULL))
             else:
                 break
             self._line.popleft()

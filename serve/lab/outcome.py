@@ -1,6 +1,7 @@
 """What became of one request of a trace."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from serve.lab.door import Bounds
 from serve.lab.workload import TraceRequest
@@ -45,3 +46,22 @@ class Outcome:
             return True
         first_s = now_s if self.first_at_s is None else self.first_at_s
         return first_s - self.request.arrived_at_s > bounds.ttft_s
+
+    def as_json(self, bounds: Bounds) -> dict[str, Any]:
+        """Plain values with stable keys."""
+        asked = self.request
+        return {
+            "number": asked.number,
+            "arrived_at_s": asked.arrived_at_s,
+            "tenant": asked.tenant,
+            "prompt_tokens": asked.prompt_tokens,
+            "output_tokens": self.output_tokens,
+            "outcome": "accepted" if self.refusal is None else "rejected",
+            "reason": self.refusal,
+            "accepted_at_s": self.accepted_at_s,
+            "ttft_s": self.ttft_s,
+            "tpot_s": self.tpot_s,
+            "preemptions": self.preemptions,
+            "complete": self.ended_at_s is not None,
+            "in_slo": self.good(bounds),
+        }

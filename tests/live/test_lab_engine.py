@@ -5,6 +5,7 @@ upgrade, vLLM has moved what the lab stands on.
 """
 
 import inspect
+import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from admission.settings import Settings
+from serve import cli
 from serve.lab.door import Bounds
 from serve.lab.gateway import Gateway
 from serve.lab.play import Play
@@ -140,3 +142,23 @@ def test_the_gateways_ledger_is_never_below_the_engine(engines: Any, engine: Any
     assert agreement.records >= played.steps
     assert agreement.below_records == 0
     assert door.controller.ledger.sequences == 0
+
+
+def test_no_policy_is_above_the_oracle_and_the_oracle_not_above_the_bound(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = random.Random(7)
+    rows = [f"{4 * n},{rng.randrange(200, 3000)},{rng.randrange(2, 150)}" for n in range(40)]
+    trace = tmp_path / "trace.csv"
+    trace.write_text("\n".join(["timestamp_s,prompt_tokens,output_tokens", *rows]))
+    words = ["--trace", trace, "--config", PROFILE, "--warm-up", "5", "--kv-tokens", KV_TOKENS]
+    words += ["--policies", "footprint,off,aimd", "--rate-scale", "3", "--json"]
+    assert cli.main(["lab", *map(str, words)]) == 0
+    (cell,) = json.loads(capsys.readouterr().out)["cells"]
+    rows_by_policy = {row["policy"]: row for row in cell["rows"]}
+    assert set(rows_by_policy) == {"footprint", "off", "aimd", "oracle_b"}
+    for row in rows_by_policy.values():
+        assert row["offered"] == 35
+        assert 0 <= row["fraction_of_oracle"] <= 1
+    if cell["bound_goodput_per_s"] is not None:  # None without scipy
+        assert rows_by_policy["oracle_b"]["goodput_per_s"] <= cell["bound_goodput_per_s"] + 1e-9

@@ -11,7 +11,7 @@ from serve.lab.catalogue import STATIC_LIMITS, Variant, variants_of
 from serve.lab.difference import difference
 from serve.lab.door import Bounds, Verdict
 from serve.lab.gateway import Gateway
-from serve.lab.line import TIMED_OUT, Line
+from serve.lab.line import FULL, TIMED_OUT, Line
 from serve.lab.play import TICK_S, Play, Played, next_tick_s
 from serve.lab.policies.queued_tokens import QueuedTokens
 from serve.lab.summary import row
@@ -119,7 +119,7 @@ def test_a_queued_token_limit_refuses_at_once() -> None:
     door = Line(QueuedTokens(40), patience_s=0.0)
     outcomes = play(workload_of(*(asked(n, 0.0) for n in range(3))), door).outcomes
     # 32 tokens are below 40 before the second, 64 are not before the third
-    assert [each.refusal for each in outcomes] == [None, None, TIMED_OUT]
+    assert [each.refusal for each in outcomes] == [None, None, FULL]
 
 
 def test_who_waits_in_a_plain_line_leaves_it_when_the_first_token_is_due() -> None:
@@ -187,5 +187,7 @@ def test_one_x_is_the_highest_rate_that_is_served() -> None:
     assert highest(lambda scale: 1.0 if scale <= 0.37 else 0.5, most=1.0) == pytest.approx(
         0.37, rel=0.07
     )
-    with pytest.raises(ValueError, match="fewer than 99 %"):
+    never = highest(lambda scale: 0.2 if scale <= 0.37 else 0.19, most=1.0)
+    assert never == pytest.approx(0.37, rel=0.07), "four in five cannot be served at any rate"
+    with pytest.raises(ValueError, match="nobody can be served"):
         highest(lambda _: 0.0, most=1.0)
