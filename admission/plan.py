@@ -88,6 +88,7 @@ class Question:
             batched_tokens,
             workload.context_tokens,
             workload.prompts,
+            workload.answers,
         )
 
 
@@ -254,7 +255,12 @@ def _prefill(model: Steps | None, mix: Mix, slo: Slo) -> Limit:
     def kept(sequences: int) -> bool:
         now = steady(model, mix, sequences=sequences)
         taken_s = ttft_s(
-            model, mix, rate_per_s=now.prompt_rate_per_s, sequences=sequences, share=slo.ttft_share
+            model,
+            mix,
+            rate_per_s=now.prompt_rate_per_s,
+            sequences=sequences,
+            share=slo.ttft_share,
+            late_prompts=now.late_prompts,
         )
         return now.chunk_steps_ratio < 1 and taken_s <= slo.ttft_s
 

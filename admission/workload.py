@@ -8,7 +8,7 @@ from itertools import pairwise
 from admission.sentences import Sentence
 from admission.spelling import UnknownNameError
 
-_PARTS = 40  # equally likely prompt lengths that stand for a trace: enough for a 95th percentile
+_PARTS = 40  # equally likely lengths that stand for a trace: enough for a 95th percentile
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +17,15 @@ class Spread:
 
     A request runs one step per token of its answer, so what is *running* is weighed by the answer
     o: `held_tokens` = E[o (i + o)] / E[o] for the KV limit, `context_tokens` = E[o (i + o/2)] /
-    E[o] for decoding. TTFT takes `prompts`, equally likely lengths (means of fortieths).
+    E[o] for decoding. TTFT takes `prompts` and TPOT `answers`: equally likely lengths (means of
+    fortieths).
     """
 
     requests: int
     held_tokens: int
     context_tokens: int
     prompts: tuple[int, ...]
+    answers: tuple[int, ...]
     longest_tokens: int
     left_out_ratio: float  # of the trace: longer than max_model_len
 
@@ -65,6 +67,11 @@ class Workload:
     def prompts(self) -> tuple[int, ...]:
         """Equally likely prompt lengths."""
         return self.spread.prompts if self.spread else (self.isl_tokens,)
+
+    @property
+    def answers(self) -> tuple[int, ...]:
+        """Equally likely answer lengths; empty = not known."""
+        return self.spread.answers if self.spread else ()
 
     @property
     def longest_tokens(self) -> int | None:
@@ -114,6 +121,7 @@ def from_requests(
         held_tokens=round(sum(o * (i + o) for i, o in fitting) / decoded),
         context_tokens=round(sum(o * (i + o / 2) for i, o in fitting) / decoded),
         prompts=_parts(prompts),
+        answers=_parts(answers),
         longest_tokens=max(i + o for i, o in fitting),
         left_out_ratio=1 - len(fitting) / len(requests),
     )

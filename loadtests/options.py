@@ -24,7 +24,7 @@ _AUTO = "auto"
 
 # (flag, type, default, choices, help)
 _OPTIONS = (
-    ("--scenario", str, "chat", tuple(SCENARIOS), "what is asked"),
+    ("--scenario", str, "chat", None, f"what is asked: {', '.join(SCENARIOS)}, or a trace file"),
     (
         "--shape",
         str,
@@ -51,6 +51,7 @@ _OPTIONS = (
     ("--slo", str, "", None, "e.g. ttft_p95<=2s,tpot_p95<=100ms,success>=99%%; sets the exit code"),
     ("--seed", int, 1, None, "of everything that is drawn"),
     ("--records", str, "", None, "file for one JSON line per request; default: RUN.jsonl"),
+    ("--report", str, "", None, "folder for the report: page, charts, CSV; default: none"),
 )
 
 
@@ -85,11 +86,13 @@ class Options:
     slo: Slo | None
     seed: int
     records: Path | None
+    report: Path | None
+    users: int | None  # of a closed loop, as Locust was told
 
     def load(self) -> str:
         """The load in words, for the run's file."""
         if self.closed:
-            return "closed loop"
+            return "closed loop" if self.users is None else f"closed loop, {self.users} users"
         if self.trace is not None:
             return f"{self.trace_name}, {self.trace_speed:g}x speed, {self.trace_rate:g}x requests"
         name = self.shape.name if self.shape else ""
@@ -138,6 +141,8 @@ def read_options(given: argparse.Namespace) -> Options:
         slo=parse_slo(given.slo) if given.slo else None,
         seed=given.seed,
         records=Path(given.records) if given.records else None,
+        report=Path(given.report) if given.report else None,
+        users=getattr(given, "num_users", None),
     )
 
 

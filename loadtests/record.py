@@ -2,13 +2,14 @@
 
 All times are modelled seconds. Instants count from the beginning of the run. A file begins with a
 line of `type` `run` (what was asked for) and ends with one of `type` `client` (could the client
-keep up?); the lines between have `type` `request`.
+keep up?); the lines between have `type` `request`, or `sample`: what the endpoint's metrics said.
+The file of a search ends with one of `type` `limit`: what it came to.
 """
 
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TextIO
@@ -78,10 +79,35 @@ def _rounded(value: object) -> object:
     return round(value, _DIGITS) if isinstance(value, float) else value
 
 
-def _as_json(fields: Mapping[str, Any]) -> str:
+def _as_json(values: Mapping[str, Any]) -> str:
     """One line. JSON has no infinity: an endless patience is null."""
-    finite = {name: None if value == math.inf else value for name, value in fields.items()}
+    finite = {name: None if value == math.inf else value for name, value in values.items()}
     return json.dumps({"v": VERSION} | finite, separators=(",", ":"), allow_nan=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One look at the endpoint's metrics. None = it has no such metric; counters as they stood.
+
+    Tokens and requests are those of the gateway's ledger and line, `running` and `waiting` those
+    inside the engine. `decisions` counts by outcome; who waits counts as queued and again later.
+    """
+
+    at_s: float
+    kv_capacity_tokens: float | None = None
+    kv_held_tokens: float | None = None
+    kv_peak_tokens: float | None = None  # most that the present leases will hold
+    kv_used_ratio: float | None = None  # 0-1, as the engine counts
+    queued: float | None = None
+    running: float | None = None
+    waiting: float | None = None
+    preemptions: float | None = None
+    decisions: Mapping[str, int] = field(default_factory=dict)
+
+    def line(self) -> str:
+        """As a line of the file, without its end."""
+        values = {name: _rounded(value) for name, value in asdict(self).items()}
+        return _as_json({"type": "sample"} | values)
 
 
 class RecordFile:
@@ -94,6 +120,14 @@ class RecordFile:
     def add(self, record: Record) -> None:
         """One more request."""
         self._write(record.line())
+
+    def sample(self, sample: Sample) -> None:
+        """One more look at the endpoint."""
+        self._write(sample.line())
+
+    def limit(self, found: Mapping[str, Any]) -> None:
+        """What a search came to."""
+        self._write(_as_json({"type": "limit"} | dict(found)))
 
     def end(self, client: Mapping[str, Any]) -> None:
         """The last line: how the client itself did."""
@@ -110,29 +144,34 @@ class RecordFile:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A file as it was read; `client` is empty where the run was cut off."""
+    """A file as it was read; `client` is empty where the run was cut off.
+
+    `limit` is what `sluice limit --json` prints, empty where the run is no search.
+    """
 
     about: Mapping[str, Any]
     records: tuple[Record, ...]
     client: Mapping[str, Any]
+    samples: tuple[Sample, ...] = ()
+    limit: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_run(path: Path) -> Run:
     """The run of a file; ValueError names the line that is not one of ours."""
-    about: Mapping[str, Any] = {}
-    client: Mapping[str, Any] = {}
-    records = []
+    last: dict[str, Mapping[str, Any]] = {}  # line of each type that there is one of
+    records, samples = [], []
     for place, line in _lines(path):
         kind = line.pop("type", None)
         if line.pop("v", None) != VERSION:
             raise ValueError(f"{place}: not version {VERSION} of a run's file")
         if kind == "request":
-            records.append(_record(line))
-        elif kind == "run":
-            about = line
-        elif kind == "client":
-            client = line
-    return Run(about, tuple(records), client)
+            records.append(Record(**_known(line, Record) | {"outcome": Outcome(line["outcome"])}))
+        elif kind == "sample":
+            samples.append(Sample(**_known(line, Sample)))
+        elif kind is not None:
+            last[kind] = line
+    about, client, limit = (last.get(kind, {}) for kind in ("run", "client", "limit"))
+    return Run(about, tuple(records), client, tuple(samples), limit)
 
 
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -148,10 +187,7 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield place, line
 
 
-_FIELDS = {field.name for field in fields(Record)}
-
-
-def _record(line: Mapping[str, Any]) -> Record:
+def _known(line: Mapping[str, Any], kind: type[Record | Sample]) -> dict[str, Any]:
     """Fields that a later minor addition brought are passed over."""
-    known = {name: value for name, value in line.items() if name in _FIELDS}
-    return Record(**known | {"outcome": Outcome(line["outcome"])})
+    names = {each.name for each in fields(kind)}
+    return {name: value for name, value in line.items() if name in names}

@@ -4,7 +4,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import gevent
@@ -16,15 +16,18 @@ from loadtests.asking.schedule import Arrival
 from loadtests.client.api import Api
 from loadtests.client.attempt import HttpLine
 from loadtests.client.clock import ModelledClock
-from loadtests.client.facts import Facts, read_facts
+from loadtests.client.facts import Facts, read_facts, read_state
 from loadtests.client.journey import Session
 from loadtests.client.loops import ask_once, pause_s, play
+from loadtests.client.sampler import Sampler
 from loadtests.client.self_test import require_reader
 from loadtests.client.watch import ClientReport, ClientWatch
 from loadtests.judging.summary import Summary, summarize
 from loadtests.judging.verdict import Verdict, judge
 from loadtests.options import Options
+from loadtests.origin import origin
 from loadtests.record import Record, RecordFile
+from loadtests.recording import Recording
 
 _DRAIN = "/v1/admission/drain"
 
@@ -40,10 +43,10 @@ class Run:
     clock: ModelledClock
     watch: ClientWatch
     path: Path
-    file: RecordFile
+    recording: Recording
+    sampler: Sampler
     rng: random.Random
     tell: Callable[[Record], None]  # hears of every request that ended
-    records: list[Record] = field(default_factory=list)
     sent: int = 0  # requests begun, ended or not
 
     def turn(self) -> None:
@@ -69,19 +72,25 @@ class Run:
     def end(self) -> ClientReport:
         """Closes the file; says how the client did."""
         self.watch.stop()
-        report = self.watch.report([each.lag_s for each in self.records])
-        self.file.end(report.told() | {"unfinished": self.sent - len(self.records)})
-        self.file.close()
+        self.watch.hear(read_state(self.api))
+        self.sampler.stop()
+        report = self.watch.report([each.lag_s for each in self._records])
+        self.recording.end(report.told() | {"unfinished": self.sent - len(self._records)})
+        self.recording.close()
         self.api.close()
         return report
 
     def verdict(self) -> Verdict:
         """The promise on all that was recorded; one without terms where none was given."""
-        return judge(self.records, self.options.slo or Slo())
+        return judge(self._records, self.options.slo or Slo())
 
     def summary(self) -> Summary:
         """From the beginning until now."""
-        return summarize(self.records, self.options.slo or Slo(), self.clock.now_s())
+        return summarize(self._records, self.options.slo or Slo(), self.clock.now_s())
+
+    @property
+    def _records(self) -> list[Record]:
+        return self.recording.records
 
     def _arrivals(self) -> Iterator[Arrival]:
         for arrival in self.options.arrivals(self.rng, self.facts.max_model_len):
@@ -89,8 +98,7 @@ class Run:
             yield arrival
 
     def _keep(self, record: Record) -> None:
-        self.records.append(record)
-        self.file.add(record)
+        self.recording.add(record)
         self.tell(record)
 
     def _drain_later(self) -> gevent.Greenlet | None:
@@ -125,10 +133,13 @@ def begin(url: str, options: Options, tell: Callable[[Record], None]) -> Run:
     rng = random.Random(options.seed)  # noqa: S311 - a workload, no secret
     Fitting(options.scenario, facts.max_model_len).draw(rng)  # said now, not by each user
     path = options.records or Path(f"{name}.jsonl")
-    file = RecordFile(path.open("w", encoding="utf-8"), _about(name, url, options, facts))
-    watch = ClientWatch(clock)
+    about = _about(name, url, options, facts)
+    recording = Recording(about, RecordFile(path.open("w", encoding="utf-8"), about))
+    watch, sampler = ClientWatch(clock), Sampler(api, clock, recording.sample)
     watch.start()
-    return Run(options, api, facts, session, clock, watch, path, file, rng, tell)
+    watch.hear(read_state(api))
+    sampler.start()
+    return Run(options, api, facts, session, clock, watch, path, recording, sampler, rng, tell)
 
 
 def _about(name: str, url: str, options: Options, facts: Facts) -> dict[str, object]:
@@ -139,8 +150,13 @@ def _about(name: str, url: str, options: Options, facts: Facts) -> dict[str, obj
         "url": url,
         "scenario": options.scenario.name,
         "load": options.load(),
+        "route": options.route.name.lower(),
+        "ending": options.ending,
+        "think_s": options.think_s,
+        "deadline_ms": options.deadline_ms,
         **asdict(options.behaviour),
         "seed": options.seed,
         "slo": str(options.slo) if options.slo else None,
         "endpoint": asdict(facts),
+        **origin(),
     }

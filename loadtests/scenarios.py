@@ -1,11 +1,18 @@
-"""What is asked: one entry per kind of use. Change a number here, or add an entry."""
+"""What is asked: one entry per kind of use. Change a number here, or add an entry.
+
+A trace file in place of a name asks for what its rows ask, drawn at random: the lengths of a real
+service without its times.
+"""
 
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from loadtests.asking.ask import Ask, Scenario
 from loadtests.asking.lengths import Lengths
+from loadtests.asking.schedule import ask_of
+from loadtests.asking.trace_file import Row, is_trace, read_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,19 @@ class Mixed:
         shares = [share for share, _ in self.parts]
         ((_, use),) = rng.choices(self.parts, weights=shares)
         return use.draw(rng)
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """The rows of a trace, each as likely; clients say the longest answer of all."""
+
+    name: str
+    rows: Sequence[Row]
+    most_tokens: int
+
+    def draw(self, rng: random.Random) -> Ask:
+        """A row again."""
+        return ask_of(rng.choice(self.rows), max_tokens=self.most_tokens)
 
 
 CHAT = Use(
@@ -86,16 +106,35 @@ SMOKE = Use(
     answer=Lengths(32, 24, most_tokens=64),
     why="small enough for a real model on one CPU core in CI",
 )
+SMOKE_READ = Use(
+    "smoke-read",
+    prompt=Lengths(400, 320, most_tokens=1200),
+    answer=Lengths(12, 10, most_tokens=32),
+    why="long in, short out, on a CPU",
+)
+SMOKE_WRITE = Use(
+    "smoke-write",
+    prompt=Lengths(32, 24, most_tokens=100),
+    answer=Lengths(96, 80, most_tokens=256),
+    why="short in, long out, on a CPU",
+)
 MIXED = Mixed("mixed", ((0.5, CHAT), (0.2, RAG), (0.2, CODE), (0.1, REASONING)))
 
 SCENARIOS: dict[str, Scenario] = {
     each.name: each
-    for each in (CHAT, RAG, LONG_CONTEXT, CODE, REASONING, SHARED_PREFIX, SMOKE, MIXED)
+    for each in (
+        *(CHAT, RAG, LONG_CONTEXT, CODE, REASONING, SHARED_PREFIX, MIXED),
+        *(SMOKE, SMOKE_READ, SMOKE_WRITE),
+    )
 }
 
 
 def find_scenario(name: str) -> Scenario:
-    """The scenario of that name; ValueError names those there are."""
+    """The scenario of that name or trace file; ValueError names those there are."""
+    if is_trace(name):
+        rows = read_rows(Path(name))
+        return Traced(Path(name).name, rows, max(row.output_tokens for row in rows))
     if name not in SCENARIOS:
-        raise ValueError(f"no scenario {name!r}; there are: {', '.join(SCENARIOS)}")
+        names = ", ".join(SCENARIOS)
+        raise ValueError(f"no scenario {name!r}; there are: {names}, or a trace file (CSV)")
     return SCENARIOS[name]

@@ -2,20 +2,34 @@
 
 import argparse
 import importlib
+import sys
 from pathlib import Path
 
+from loadtests.compare.flags import add_compare
 from loadtests.limit.flags import add_limit
 from serve.lab.flags import add_lab
 from serve.plan.flags import add_plan
 
 _DEFAULT_PROFILE = Path(__file__).resolve().parents[1] / "configs" / "smollm2-cpu.yaml"
+_LOADTESTS = ("gevent", "geventhttpclient", "locust")  # an extra that a gateway does without
+_BAD_ARGUMENTS = 2
 _PORTS = range(1, 65_536)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one subcommand; exit codes are CONTRACTS': 0 good, 1 no, 2 bad arguments, 4 down."""
     args = _parser().parse_args(arguments)
-    return int(importlib.import_module(args.module).main(args))
+    try:
+        command = importlib.import_module(args.module)
+    except ModuleNotFoundError as missing:
+        if missing.name not in _LOADTESTS:
+            raise
+        sys.stderr.write(
+            f"sluice: {missing.name} is not installed, which load tests need:"
+            " pip install 'sluice[loadtests]'\n"
+        )
+        return _BAD_ARGUMENTS
+    return int(command.main(args))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -29,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     add_plan(commands)
     _add_calibrate(commands)
     add_limit(commands)
+    add_compare(commands)
     add_lab(commands)
     return parser
 

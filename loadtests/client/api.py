@@ -45,14 +45,19 @@ class Api:
 
         The JSON is None where the answer is none.
         """
-        method, body = ("GET", b"") if sent is None else ("POST", json.dumps(sent).encode())
+        status, text = self.read(path, sent)
+        try:
+            return status, json.loads(text)
+        except ValueError:
+            return status, None
+
+    def read(self, path: str, sent: object = None) -> tuple[int, str]:
+        """As `ask`, the answer as text."""
+        method, asked = ("GET", b"") if sent is None else ("POST", json.dumps(sent).encode())
         try:
             with gevent.Timeout(_OWN_S, TimeoutError(f"no answer within {_OWN_S:g} s")):
-                response = self.client.request(method, path, body, self._headers)
-                text = response.read()
+                response = self.client.request(method, path, asked, self._headers)
+                body = response.read()
         except BROKEN as problem:
             raise EndpointDownError(f"{self.url}{path}: {problem!r}") from problem
-        try:
-            return response.status_code, json.loads(text)
-        except ValueError:
-            return response.status_code, None
+        return response.status_code, bytes(body).decode(errors="replace")

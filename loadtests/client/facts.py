@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -24,6 +24,9 @@ class Facts:
     mode: str | None  # of admission; None = no Sluice
     config: str | None  # hash of the admission section
     cost: WordCost
+    settings: Mapping[str, Any] = field(default_factory=dict)  # admission's, as in force
+    engine: Mapping[str, Any] = field(default_factory=dict)  # its size, as admission knows it
+    versions: Mapping[str, Any] = field(default_factory=dict)
 
     def dialect(self, route: Route, ending: Ending | None) -> Dialect:
         """How to speak to it; without an ending the engine's kind decides."""
@@ -37,7 +40,7 @@ def read_facts(api: Api) -> Facts:
     ValueError where the key is not allowed to see the state.
     """
     model = _model(api)
-    state = _state(api)
+    state = read_state(api)
     return Facts(
         model=str(model["id"]),
         max_model_len=model.get("max_model_len"),
@@ -46,7 +49,16 @@ def read_facts(api: Api) -> Facts:
         mode=state.get("mode"),
         config=state.get("config"),
         cost=_word_cost(api, str(model["id"])),
+        settings=state.get("settings", {}),
+        engine=state.get("engine", {}),
+        versions=_versions(api),
     )
+
+
+def _versions(api: Api) -> Mapping[str, Any]:
+    """Of vLLM and of the gateway; empty where they are not told."""
+    status, answer = api.ask("/version")
+    return answer if status == HTTPStatus.OK and isinstance(answer, dict) else {}
 
 
 def _model(api: Api) -> Mapping[str, Any]:
@@ -58,8 +70,11 @@ def _model(api: Api) -> Mapping[str, Any]:
     return first
 
 
-def _state(api: Api) -> Mapping[str, Any]:
-    """Empty where there is none. Who may not see it would take modelled seconds for real ones."""
+def read_state(api: Api) -> Mapping[str, Any]:
+    """Of admission; empty where there is none.
+
+    ValueError for who may not see it, and would take modelled seconds for real ones.
+    """
     status, answer = api.ask("/v1/admission/state")
     if status in _NOT_ALLOWED:
         raise ValueError(

@@ -59,12 +59,18 @@ class Wish:
 
 
 def prepare(session: Session, arrival: Arrival, number: int, rng: random.Random) -> Wish:
-    """The wish of an arrival; `number` makes its id within the run."""
+    """The wish of an arrival; `number` makes its id within the run.
+
+    Its text is of this run alone, whatever the seed: else an endpoint that has seen the same run
+    before would find its prompts cached.
+    """
     own = random.Random(rng.random())  # noqa: S311 - a workload, no secret
+    name = f"{session.run}-{number}"
+    words = random.Random(name)  # noqa: S311 - a workload, no secret
     return Wish(
         arrival,
-        f"{session.run}-{number}",
-        body(arrival.ask, session.dialect, own),
+        name,
+        body(arrival.ask, session.dialect, words),
         session.behaviour.draw(own, arrival.ask.output_tokens),
         own,
     )

@@ -2,10 +2,14 @@
 
 import math
 
+# Requests that run at once suffer together: a batch of them tells less than as many alone. Three
+# count as one, set on simulated searches with a correlation of 1 % (two made 78 % of a softest
+# edge's intervals hold the truth), until rounds repeated on one engine say better.
+DESIGN_EFFECT = 3.0
 Z_95 = 1.959963984540054  # standard normal deviate with 2.5 % above it
 
 
-def wilson(kept: int, of: int, z: float = Z_95) -> tuple[float, float]:
+def wilson(kept: float, of: float, z: float = Z_95) -> tuple[float, float]:
     """Interval of a share `kept / of`: (0, 1) of nothing, honest near 0 and 1 (Wilson 1927)."""
     if not 0 <= kept <= of:
         raise ValueError(f"{kept} of {of} is no share")

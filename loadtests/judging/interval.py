@@ -12,14 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from loadtests.judging.confidence import DESIGN_EFFECT
 from loadtests.judging.percentiles import percentile
 
 _DRAWS = 1000
 _TAIL = 0.025  # on each side of a 95 % interval
-# Requests that run at once suffer together: a batch of them tells less than as many alone. Three
-# count as one, set on simulated searches with a correlation of 1 % (two made 78 % of a softest
-# edge's intervals hold the truth), until rounds repeated on one engine say better.
-_DESIGN_EFFECT = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,7 @@ def _crossings(
     for term in terms:
         mine = sorted((row for row in rows if row.term == term and row.of), key=_users)
         if mine:
-            sizes = np.array([max(1, round(row.of / _DESIGN_EFFECT)) for row in mine])
+            sizes = np.array([max(1, round(row.of / DESIGN_EFFECT)) for row in mine])
             shares = rng.binomial(sizes, [row.kept / row.of for row in mine]) / sizes
             falling = falls(shares.tolist(), sizes.tolist())
             found.append(crossing([row.users for row in mine], falling, mine[0].needed_ratio))

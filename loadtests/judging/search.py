@@ -1,10 +1,12 @@
 """Where to look for the limit next, told only "met", "missed" or "invalid" at so many users. Pure.
 
-Doubling finds a number that is too many, bisecting the edge between; a long soak confirms it; then
-the load comes down from above, because a system that was overloaded may hold less than one that was
-not. The whole search is one function of what was seen so far: nothing is remembered elsewhere.
+Doubling, or climbing as told, finds a number that is too many, bisecting the edge between; a long
+soak confirms it; then the load comes down from above, because a system that was overloaded may hold
+less than one that was not. The whole search is one function of what was seen so far: nothing is
+remembered elsewhere.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -57,12 +59,15 @@ class Range:
 
     start: int = 8
     most: int = 4096
-    step_ratio: float = 0.03  # finer than a soak of 200 requests can tell apart
+    growth: float = 2.0  # of the number of users, from round to round while they are met
+    step_ratio: float = 0.05  # finer than a soak of 200 requests can tell apart
     invalid_most: int = 3  # rounds; one may be the machine's hiccup
 
     def __post_init__(self) -> None:
         if not 1 <= self.start <= self.most:
             raise ValueError(f"{self}: needs 1 <= start <= most")
+        if self.growth <= 1:
+            raise ValueError(f"{self}: needs growth > 1")
 
     def step(self, users: int) -> int:
         """Differences up to this are not looked into."""
@@ -95,7 +100,7 @@ def _climb(rounds: Sequence[Round], within: Range) -> Probe | Found:
     if high is None:
         if low == within.most:
             return Probe(low, Phase.CONFIRMING)
-        return Probe(min(within.most, 2 * low), Phase.DOUBLING)
+        return Probe(min(within.most, math.ceil(within.growth * low)), Phase.DOUBLING)
     if low == 0:
         return Found(0) if high == 1 else Probe(high // 2, Phase.DOUBLING)
     if high - low > within.step(low):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from admission.slo import Slo
-from loadtests.judging.confidence import wilson
+from loadtests.judging.confidence import DESIGN_EFFECT, wilson
 from loadtests.judging.percentiles import percentile
 from loadtests.record import Outcome, Record
 
@@ -46,7 +46,7 @@ class Check:
     @property
     def surely_missed(self) -> bool:
         """Whether more of the same could hardly save it (97.5 %)."""
-        return wilson(self.kept, self.of)[1] < self.needed_ratio
+        return wilson(self.kept / DESIGN_EFFECT, self.of / DESIGN_EFFECT)[1] < self.needed_ratio
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,15 @@
 """What rounds are run on: the endpoint, checked; a crowd; progress on the terminal."""
 
 import argparse
+import math
 import random
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from admission.slo import Slo
 from loadtests.asking.ask import Fitting
@@ -19,24 +21,29 @@ from loadtests.client.attempt import HttpLine
 from loadtests.client.clock import ModelledClock
 from loadtests.client.facts import Facts, read_facts
 from loadtests.client.journey import Session
+from loadtests.client.sampler import Sampler
 from loadtests.client.self_test import require_reader
 from loadtests.judging.search import Probe
 from loadtests.limit.crowd import Crowd
 from loadtests.limit.rounds import SOAK, Measured, Rounds
 from loadtests.limit.text import table
+from loadtests.origin import origin
 from loadtests.record import Record, RecordFile
+from loadtests.recording import Recording
 from loadtests.scenarios import find_scenario
 
+_DRAWS = 200  # for a mean within some percent
 _WIDTH = 78  # of a line that the next one covers
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """`run` does one round."""
+    """`run` does one round; `recording` hears of all."""
 
     facts: Facts
     crowd: Crowd
     rounds: Rounds
+    recording: Recording
 
     def run(self, probe: Probe) -> Measured:
         """EndpointDownError where it does not answer any more."""
@@ -61,35 +68,62 @@ def bench(args: argparse.Namespace, slo: Slo) -> Iterator[Bench]:
     dialect = facts.dialect(Route[args.route.upper()], ending)
     session = Session(HttpLine(api.client, clock), clock, dialect, JUDGE, name)
     soak = replace(SOAK, least_s=args.soak_s, least_finished=args.soak_requests)
-    rounds = Rounds(api, clock, slo, soak=soak, say=_progress)
-    file = _records(args, name, facts, slo)
+    rng = random.Random(args.seed)  # noqa: S311 - a workload, no secret
+    scenario = Fitting(find_scenario(args.scenario), facts.max_model_len)
+    mean_s = _may_take_s(scenario, slo, rng)
+    rounds = Rounds(api, clock, slo, soak=soak, say=_progress, mean_s=mean_s)
+    recording = _recording(args, _about(args, name, facts, slo))
+    sampler = Sampler(api, clock, recording.sample)
 
     def tell(record: Record) -> None:
         rounds.hear(record)
-        if file is not None:
-            file.add(record)
+        recording.add(record)
 
-    rng = random.Random(args.seed)  # noqa: S311 - a workload, no secret
-    scenario = Fitting(find_scenario(args.scenario), facts.max_model_len)
-    scenario.draw(rng)  # what cannot be drawn is said now, not by each user
     (tenant,) = nobody(args.api_key)
     crowd = Crowd(session, scenario, tenant, rng, tell)
     try:
-        yield Bench(facts, crowd, rounds)
+        sampler.start()
+        yield Bench(facts, crowd, rounds, recording)
     finally:
         sys.stderr.write(_clear())
+        sampler.stop()
         crowd.stop()
         api.close()
-        if file is not None:
-            file.close()
+        recording.close()
 
 
-def _records(args: argparse.Namespace, name: str, facts: Facts, slo: Slo) -> RecordFile | None:
-    if args.records is None:
-        return None
-    about = {"run": name, "url": args.host, "scenario": args.scenario, "slo": str(slo)}
-    endpoint = {"model": facts.model, "time_scale": facts.time_scale, "mode": facts.mode}
-    return RecordFile(args.records.open("w", encoding="utf-8"), about | {"endpoint": endpoint})
+def _may_take_s(scenario: Fitting, slo: Slo, rng: random.Random) -> float:
+    """Seconds of a mean request that just keeps the SLO; 0 where that bounds nothing.
+
+    ValueError where the scenario cannot be drawn from.
+    """
+    tokens = sum(scenario.draw(rng).output_tokens for _ in range(_DRAWS)) / _DRAWS
+    seconds = slo.ttft_s + slo.tpot_s * tokens
+    return seconds if math.isfinite(seconds) else 0.0
+
+
+def _recording(args: argparse.Namespace, about: Mapping[str, Any]) -> Recording:
+    file = args.records and RecordFile(args.records.open("w", encoding="utf-8"), about)
+    return Recording(about, file)
+
+
+def _about(args: argparse.Namespace, name: str, facts: Facts, slo: Slo) -> dict[str, Any]:
+    """What was asked of whom. No keys."""
+    return {
+        "run": name,
+        "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "url": args.host,
+        "scenario": args.scenario,
+        "load": f"{args.concurrency} users" if args.concurrency else "search",
+        "route": args.route,
+        "ending": args.ending,
+        "soak_s": args.soak_s,
+        "soak_requests": args.soak_requests,
+        "seed": args.seed,
+        "slo": str(slo),
+        "endpoint": asdict(facts),
+        **origin(),
+    }
 
 
 def _progress(said: str) -> None:

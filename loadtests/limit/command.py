@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from admission.slo import parse_slo
@@ -16,9 +17,11 @@ from loadtests.limit.prediction import Prediction, predict
 from loadtests.limit.result import Exit, Result, as_json
 from loadtests.limit.rounds import Measured
 from loadtests.limit.text import beside, markdown, prediction, sentence, table
+from loadtests.record import Run
 from loadtests.scenarios import find_scenario
 
 _START = 8  # users of the first round where no plan says better
+_GROWTH, _GROWTH_PLANNED = 2.0, 1.5  # of the users, until a round misses
 _INVALID_MOST = 3  # rounds
 _INDENT = 2  # of the JSON
 
@@ -26,13 +29,7 @@ _INDENT = 2  # of the JSON
 def main(args: argparse.Namespace) -> int:
     """0 = found and confirmed, or met; 1 = not; 2 = bad arguments; 3 = invalid; 4 = down."""
     try:
-        slo, predicted = parse_slo(args.slo), _predict(args)
-        within, other = _range(args, predicted), _beside(args)
-        began_s = time.monotonic()
-        with bench(args, slo) as machine:
-            rounds, found = (
-                _judge(machine, args.concurrency) if args.concurrency else _search(machine, within)
-            )
+        result, run = _measure(args)
     except EndpointDownError as problem:
         return _fail(Exit.DOWN, f"endpoint down: {problem}")
     except ReaderError as problem:
@@ -41,22 +38,34 @@ def main(args: argparse.Namespace) -> int:
         return _fail(Exit.BAD, str(problem))
     except KeyboardInterrupt:
         return _fail(Exit.INVALID, "interrupted: nothing is judged")
-    wall_s = time.monotonic() - began_s
-    result = Result(
-        url=args.host,
-        scenario=args.scenario,
-        slo=str(slo),
-        facts=machine.facts,
-        rounds=rounds,
-        found=found,
-        asked=args.concurrency,
-        prediction=predicted,
-        beside=other,
-        wall_s=wall_s,
-    )
-    _print(args, result)
-    _write(args, result)
+    _print(args, result, run.limit)
+    _write(args, result, run)
     return result.exit
+
+
+def _measure(args: argparse.Namespace) -> tuple[Result, Run]:
+    """What was found, and all that was recorded on the way."""
+    slo, predicted = parse_slo(args.slo), _predict(args)
+    within, other = _range(args, predicted), _beside(args)
+    began_s = time.monotonic()
+    with bench(args, slo) as machine:
+        rounds, found = (
+            _judge(machine, args.concurrency) if args.concurrency else _search(machine, within)
+        )
+        result = Result(
+            url=args.host,
+            scenario=args.scenario,
+            slo=str(slo),
+            facts=machine.facts,
+            rounds=rounds,
+            found=found,
+            asked=args.concurrency,
+            prediction=predicted,
+            beside=other,
+            wall_s=time.monotonic() - began_s,
+        )
+        machine.recording.limit(as_json(result, sentence(result), machine.recording.about))
+    return result, machine.recording.run()
 
 
 def _predict(args: argparse.Namespace) -> Prediction | None:
@@ -75,14 +84,16 @@ def _beside(args: argparse.Namespace) -> dict[str, Any] | None:
 
 
 def _range(args: argparse.Namespace, predicted: Prediction | None) -> Range:
-    """Half of what the plan says is a start that is met, and near."""
+    """Three quarters of what the plan says are probably met, and near; then half as many more."""
     for flag in ("concurrency", "soak_s", "soak_requests"):
         value = getattr(args, flag)
         if value is not None and value <= 0:
             raise ValueError(f"--{flag.replace('_', '-')} {value} is not positive")
-    half = _START if predicted is None else max(1, predicted.expected // 2)
-    start = half if args.start is None else args.start
-    return Range(min(start, args.most), args.most, invalid_most=_INVALID_MOST)
+    start, growth = _START, _GROWTH
+    if predicted is not None:
+        start, growth = max(1, predicted.expected * 3 // 4), _GROWTH_PLANNED
+    start = min(args.most, args.start or start)
+    return Range(start, args.most, growth=growth, invalid_most=_INVALID_MOST)
 
 
 def _search(machine: Bench, within: Range) -> tuple[list[Measured], Found]:
@@ -104,13 +115,12 @@ def _judge(machine: Bench, users: int) -> tuple[list[Measured], None]:
     return measured, None
 
 
-def _print(args: argparse.Namespace, result: Result) -> None:
-    said = sentence(result)
+def _print(args: argparse.Namespace, result: Result, found: Mapping[str, Any]) -> None:
     if args.json:
-        print(json.dumps(as_json(result, said), indent=_INDENT))
+        print(json.dumps(found, indent=_INDENT))
         return
     mode = result.facts.mode or "unknown"
-    print(said)
+    print(found["sentence"])
     if (plan := prediction(result)) is not None:
         print(plan)
     if result.beside is not None:
@@ -122,11 +132,15 @@ def _print(args: argparse.Namespace, result: Result) -> None:
     )
 
 
-def _write(args: argparse.Namespace, result: Result) -> None:
+def _write(args: argparse.Namespace, result: Result, run: Run) -> None:
     if args.junit:
         args.junit.write_text(junit(result), encoding="utf-8")
     if args.markdown:
         args.markdown.write_text(markdown(result), encoding="utf-8")
+    if args.report:
+        from loadtests.results.files import write_report  # noqa: PLC0415 -- matplotlib: a second
+
+        write_report(run, args.report)
 
 
 def _fail(code: Exit, why: str) -> int:

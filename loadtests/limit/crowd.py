@@ -35,14 +35,18 @@ class Crowd:
         self._broken: gevent.Greenlet | None = None
         self._users: dict[int, gevent.Greenlet] = {}
 
-    def resize(self, users: int, pace_s: float = 0.0) -> None:
-        """From now on so many; new ones come every `pace_s` seconds."""
+    def resize(self, users: int, pace_s: float = 0.0) -> float:
+        """From now on so many; new ones come every `pace_s` seconds.
+
+        Returns the seconds until all are there.
+        """
         self._size = users
         gevent.killall([user for place, user in self._users.items() if place >= users])
         new = [place for place in range(users) if place not in self._users]
         for order, place in enumerate(new):
             user = self._users[place] = gevent.spawn(self._live, place, order * pace_s)
             user.link_exception(self._broke)
+        return len(new) * pace_s
 
     def check(self) -> None:
         """Raises what broke a user: with fewer than was said the round would be worth nothing."""

@@ -10,7 +10,7 @@ DEFAULT_SLO = "ttft_p95<=2s,tpot_p95<=100ms,success>=99%"
 _FILES = (
     ("--junit", "also as JUnit XML, for CI"),
     ("--markdown", "also as Markdown, e.g. for a job's summary"),
-    ("--records", "one JSON line per request; default: none"),
+    ("--records", "one JSON line per request and look at /metrics; default: none"),
 )
 
 
@@ -23,7 +23,12 @@ def add_limit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     limit.add_argument(
         "--host", required=True, metavar="URL", help="endpoint, e.g. http://...:8000"
     )
-    limit.add_argument("--scenario", choices=tuple(SCENARIOS), default="chat", help="what is asked")
+    limit.add_argument(
+        "--scenario",
+        default="chat",
+        metavar="NAME|FILE",
+        help=f"what is asked: {', '.join(SCENARIOS)}, or the rows of a trace file; default: chat",
+    )
     shown_slo = DEFAULT_SLO.replace("%", "%%")  # argparse reads % as its own
     limit.add_argument("--slo", default=DEFAULT_SLO, help=f"default: {shown_slo}")
     limit.add_argument(
@@ -49,6 +54,9 @@ def add_limit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     limit.add_argument("--json", action="store_true", help="everything, with stable keys")
     limit.add_argument(
         "--beside", type=Path, metavar="FILE", help="show another --json, e.g. of mode off, with it"
+    )
+    limit.add_argument(
+        "--report", type=Path, metavar="FOLDER", help="the report: report.html, charts, CSV"
     )
     for flag, what in _FILES:
         limit.add_argument(flag, type=Path, metavar="FILE", help=what)

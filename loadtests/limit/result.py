@@ -89,8 +89,8 @@ class Result:
                     yield Counted(users, term.metric, term.needed_ratio, term.kept, term.of)
 
 
-def as_json(result: Result, sentence: str) -> dict[str, Any]:
-    """With stable keys."""
+def as_json(result: Result, sentence: str, about: Mapping[str, Any]) -> dict[str, Any]:
+    """With stable keys. `about`: what was asked of whom, as a run's file begins."""
     failure = result.first_failure
     return {
         "v": 1,
@@ -112,6 +112,7 @@ def as_json(result: Result, sentence: str) -> dict[str, Any]:
         "beside": result.beside,
         "rounds": [_round(each) for each in result.rounds],
         "wall_s": round(result.wall_s, 1),
+        "about": {name: value for name, value in about.items() if name != "endpoint"},
     }
 
 
@@ -139,6 +140,7 @@ def _round(each: Measured) -> dict[str, Any]:
         "seen": each.seen,
         "seconds": round(each.seconds, 3),
         "warm_up_s": round(each.warm_up_s, 3),
+        "began_s": round(each.began_s, 3),
         "terms": [_term(term) for term in each.verdict.checks],
         **asdict(each.summary),
         "binding_limit": each.binds,

@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from http import HTTPStatus
 
 import gevent
 
 from admission.slo import Slo
 from loadtests.client.api import Api, EndpointDownError
 from loadtests.client.clock import ModelledClock
+from loadtests.client.facts import read_state
 from loadtests.client.watch import ClientReport, ClientWatch
 from loadtests.judging.search import Phase, Probe, Seen
 from loadtests.judging.summary import Summary, summarize
@@ -20,7 +20,7 @@ from loadtests.record import Outcome, Record
 LOOK_S = 0.25  # real seconds between looks at what came in
 _STATE_EVERY = 4  # looks; the gateway has better things to do than to say what binds
 _WARM_UP_MOST_S = 300.0  # modelled; where next to nothing is served there is nothing to wait for
-_SURE_AFTER = 20  # requests until a short round may be given up as hopeless
+_SURE_AFTER = 40  # requests until a short round may be given up as hopeless
 _DEAD_AFTER = 5  # requests in a row without any answer: nothing is there any more
 
 
@@ -49,6 +49,7 @@ class Measured:
     seen: Seen
     seconds: float
     warm_up_s: float
+    began_s: float  # of the window, from the beginning of the search
     verdict: Verdict
     summary: Summary
     client: ClientReport
@@ -66,16 +67,18 @@ class Rounds:
         *,
         soak: Window,
         say: Callable[[str], None],
+        mean_s: float = 0.0,
     ) -> None:
+        """`mean_s`: what a request may take, until a warm-up shows what it does take."""
         self._api = api
         self._clock = clock
         self._slo = slo
         self._soak = soak
         self._say = say
         self._watch = ClientWatch(clock)
-        self._mean_s = 0.0  # of a request, as the last warm-up showed
+        self._mean_s = mean_s
         self._since_s = 0.0
-        self._ended: list[Record] = []  # begun since then
+        self._ended: list[Record] = []  # of those begun since then
         self._unanswered = 0  # in a row
 
     def hear(self, record: Record) -> None:
@@ -89,7 +92,8 @@ class Rounds:
         window = self._soak if probe.phase is Phase.CONFIRMING else self._soak.short()
         warm_up_s = self._warm_up(crowd, probe)
         self._watch.start()
-        began_s = self._begin()
+        began_s = self._clock.now_s()
+        self._ended.clear()
         binding = self._observe(crowd, probe, window, began_s)
         self._watch.stop()
         seconds = self._clock.now_s() - began_s
@@ -99,6 +103,7 @@ class Rounds:
             _seen(verdict, client),
             seconds,
             warm_up_s,
+            began_s,
             verdict,
             summarize(self._ended, self._slo, seconds),
             client,
@@ -109,21 +114,18 @@ class Rounds:
         """One mean request: as many end as there are users.
 
         New users come at the pace at which requests will end. All at once they would be a wave of
-        prompts, and its first tokens would be judged as those of so many users.
+        prompts, and its first tokens would be judged as those of so many users. What is asked once
+        all are there is judged if it ends in the window; to ask that it begin there too would
+        leave out the long ones.
         """
-        began_s = self._begin()
-        crowd.resize(probe.users, self._mean_s / probe.users)
+        began_s = self._clock.now_s()
+        self._ended.clear()
+        self._since_s = began_s + crowd.resize(probe.users, self._mean_s / probe.users)
         while self._served() < probe.users and self._clock.now_s() - began_s < _WARM_UP_MOST_S:
             crowd.check()
             self._look(probe, "warm-up", began_s)
         self._mean_s = self._mean()
         return self._clock.now_s() - began_s
-
-    def _begin(self) -> float:
-        """From now on only what begins now is counted; returns the instant."""
-        self._ended.clear()
-        self._since_s = self._clock.now_s()
-        return self._since_s
 
     def _mean(self) -> float:
         """Seconds of a request that was served, as far as known."""
@@ -141,8 +143,11 @@ class Rounds:
         while not self._is_over(probe, window, self._clock.now_s() - began_s):
             crowd.check()
             self._look(probe, probe.phase, began_s)
-            if looks % _STATE_EVERY == 0 and (limit := self._binding()):
-                binding[limit] += 1
+            if looks % _STATE_EVERY == 0:
+                state = read_state(self._api)
+                self._watch.hear(state)
+                if limit := state.get("binding_limit"):
+                    binding[str(limit)] += 1
             looks += 1
         return binding
 
@@ -161,14 +166,6 @@ class Rounds:
             raise EndpointDownError(f"{self._api.url}: {self._unanswered} requests without answer")
         seconds = self._clock.now_s() - began_s
         self._say(f"{probe.users} users, {doing}: {seconds:.0f} s, {len(self._ended)} finished")
-
-    def _binding(self) -> str | None:
-        """What bound the last decision that had to wait, as the gateway says."""
-        status, state = self._api.ask("/v1/admission/state")
-        if status != HTTPStatus.OK or not isinstance(state, dict):
-            return None
-        limit = state.get("binding_limit")
-        return str(limit) if limit else None
 
 
 def _seen(verdict: Verdict, client: ClientReport) -> Seen:

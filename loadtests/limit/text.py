@@ -7,6 +7,7 @@ from loadtests.judging.search import Phase, Seen
 from loadtests.judging.verdict import Check, Metric
 from loadtests.limit.result import Result
 from loadtests.limit.rounds import Measured
+from loadtests.results.numbers import seconds_text
 
 _COLUMNS = ("users", "phase", "", "TTFT", "TPOT", "success", "goodput", "answers/s", "tokens/s")
 _MORE = ("held", "refused", "binds", "finished", "seconds")
@@ -88,13 +89,6 @@ def term_text(term: Check) -> str:
     sign = "<=" if term.met else ">"
     bound = seconds_text(term.bound)
     return f"{term.metric}_p{term.needed_ratio * 100:g} {value} {sign} {bound}"
-
-
-def seconds_text(seconds: float) -> str:
-    """Three digits and a unit; "never" for infinity."""
-    if seconds == float("inf"):
-        return "never"
-    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
 
 
 def table(rounds: Sequence[Measured]) -> str:

@@ -1,12 +1,17 @@
-"""How every chart looks, and how a drawing becomes SVG for a page or for a file."""
+"""How every chart looks, and how a drawing becomes SVG for a page, or a file."""
 
 import io
 import re
 import warnings
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.collections import Collection
+from matplotlib.colors import to_hex, to_rgba_array
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.style import context
 
 # Stand-ins that no chart uses otherwise: a page draws them in its own light or dark colours.
@@ -47,31 +52,44 @@ _STYLE = {
 
 styled = context(_STYLE)  # decorates every function that draws
 _TITLE_INCHES = 0.3
+_DOTS_PER_INCH = 144  # of pictures in pixels; has no bearing on SVG
 
 
 class Drawing:
-    """One chart on one pair of axes; made, filled and written inside `styled`.
+    """One chart on one or more pairs of axes; made, filled and written inside `styled`.
 
-    Sizes and margins (left, right, top, bottom) are in inches, so that no text is measured:
-    Chinese could not be, the face it is shown in is the reader's.
+    Sizes, margins (left, right, top, bottom) and the `gap` between panels are in inches, so that no
+    text is measured: Chinese could not be, the face it is shown in is the reader's. Panels stand
+    one below the other over one x axis and share the height; `axes` is the first.
     """
 
     def __init__(
-        self, *, inches: tuple[float, float], margins: tuple[float, float, float, float]
+        self,
+        *,
+        inches: tuple[float, float],
+        margins: tuple[float, float, float, float],
+        panels: int = 1,
+        gap: float = 0.0,
     ) -> None:
-        self._inches, self._margins = inches, margins
+        self._inches, self._margins, self._gap = inches, margins, gap
         self.figure = Figure()
         FigureCanvasSVG(self.figure)
         self.axes: Axes = self.figure.add_axes((0, 0, 1, 1))
+        below = [self.figure.add_axes((0, 0, 1, 1), label=f"{n}") for n in range(1, panels)]
+        self.panels = (self.axes, *below)
+        for axes in below:
+            axes.sharex(self.axes)
         self._place(0)
 
     def _place(self, above: float) -> None:
         """Sizes as asked for, with so many inches more at the top."""
         (width, height), (left, right, top, bottom) = self._inches, self._margins
-        tall = height + above
+        tall, count = height + above, len(self.panels)
         self.figure.set_size_inches(width, tall)
-        inside = (1 - (left + right) / width, (height - top - bottom) / tall)
-        self.axes.set_position((left / width, bottom / tall, *inside))
+        each = (height - top - bottom - self._gap * (count - 1)) / count
+        for place, axes in enumerate(reversed(self.panels)):
+            low = bottom + place * (each + self._gap)
+            axes.set_position((left / width, low / tall, 1 - (left + right) / width, each / tall))
 
     @styled
     def on_page(self, name: str) -> str:
@@ -85,10 +103,24 @@ class Drawing:
     @styled
     def in_file(self, name: str, title: str) -> str:
         """A file of its own, dark on white, with its title inside."""
+        self._title(title)
+        return _coloured(self._svg(name), _ON_PAPER)
+
+    @styled
+    def as_png(self, title: str) -> bytes:
+        """The same as pixels; the drawing's own colours are gone afterwards. No Chinese."""
+        self._title(title)
+        _paint(self.figure)
+        out = io.BytesIO()
+        FigureCanvasAgg(self.figure)
+        self.figure.savefig(out, format="png", metadata={"Software": None})
+        return out.getvalue()
+
+    def _title(self, title: str) -> None:
         self._place(_TITLE_INCHES)
         self.figure.set_facecolor(GROUND)
-        self.figure.text(0.01, 0.98, title, va="top", weight="bold", size=11)
-        return _coloured(self._svg(name), _ON_PAPER)
+        self.figure.set_dpi(_DOTS_PER_INCH)
+        self.figure.text(0.01, 0.995, title, va="top", weight="bold", size=11)
 
     def _svg(self, name: str) -> str:
         """The same bytes for the same chart: no date, ids from `name`."""
@@ -104,3 +136,25 @@ def _coloured(svg: str, colours: dict[str, str]) -> str:
     for stand_in, colour in colours.items():
         svg = svg.replace(stand_in, colour)
     return svg
+
+
+_OF_LINES = ("color", "markerfacecolor", "markeredgecolor")
+_OF_SHAPES = ("facecolor", "edgecolor")
+
+
+def _paint(figure: Figure) -> None:
+    """Paper's colours in place of the stand-ins, artist by artist."""
+    for artist in figure.findobj():
+        kinds = _OF_SHAPES if isinstance(artist, Patch | Collection) else _OF_LINES
+        for kind in kinds:
+            _repaint(artist, kind)
+
+
+def _repaint(artist: Artist, kind: str) -> None:
+    get, put = (getattr(artist, f"{verb}_{kind}", None) for verb in ("get", "set"))
+    if get is None or put is None:
+        return
+    now = [to_hex(colour, keep_alpha=True) for colour in to_rgba_array(get())]
+    new = [_ON_PAPER.get(colour[:7], colour[:7]) + colour[7:] for colour in now]
+    if new != now:
+        put(new if isinstance(artist, Collection) else new[0])

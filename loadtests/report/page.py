@@ -1,6 +1,7 @@
 """One self-contained page in one or more languages; opens offline, light or dark as the reader's.
 
-No script, no address outside: the language is switched by a checkbox's state alone.
+No address outside, and no script is needed: the language is switched by a radio button's state
+alone. A page may ask the browser which language is its reader's.
 """
 
 from collections.abc import Sequence
@@ -54,12 +55,20 @@ class Chart:
         return Markup(self.svg)  # noqa: S704 -- see above
 
 
-Block = Lines | Bullets | Table | Chart
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """A few large numbers, each with its name."""
+
+    kind: ClassVar[str] = "tiles"
+    items: Sequence[tuple[str, str]]
+
+
+Block = Lines | Bullets | Table | Chart | Tiles
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading and what stands under it."""
+    """A heading, empty for none, and what stands under it."""
 
     title: str
     blocks: Sequence[Block]
@@ -78,8 +87,8 @@ class Edition:
     footer: str
 
 
-def page(editions: Sequence[Edition], *, shown: str) -> str:
-    """The page, `shown` (a language) first."""
+def page(editions: Sequence[Edition], *, shown: str, ask_browser: bool = False) -> str:
+    """The page, `shown` (a language) first, or where `ask_browser` the reader's, or its ?lang=."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -87,4 +96,6 @@ def page(editions: Sequence[Edition], *, shown: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html.j2").render(editions=editions, shown=shown)
+    return environment.get_template("page.html.j2").render(
+        editions=editions, shown=shown, ask_browser=ask_browser
+    )

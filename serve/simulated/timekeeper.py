@@ -79,6 +79,8 @@ class Timekeeper:
             "late_steps": self._late_steps,
             "late_steps_ratio": round(late_ratio, 4),
             "late_steps_ratio_recent": round(sum(self._recent) / recent, 4),
+            "scheduled_s": round(self._scheduled_s, 3),
+            "slept_s": round(self._slept_s, 3),
             "slept_over_scheduled": round(self._slept_s / max(1e-9, self._scheduled_s), 4),
             "cpu_share": round((self._cpu_s() - self._begun_cpu_s) / real_s, 3),
             "valid": late_ratio <= INVALID_RATIO,

@@ -1,16 +1,21 @@
-"""What admission does under overload: preemptions, answers, refusals with it on and off.
+r"""Admission under overload, on the simulated 8 x A10: goodput, TTFT, preemptions, refusals.
 
-Open loop: requests of 30-1,500 prompt and 1-300 output tokens arrive at a multiple of what was
-measured to pass, at the same instants in every arm. The engine takes 20 ms a step; its cache holds
-about ten mean requests.
+Open loop, the same arrivals in every arm. 1x is what `sluice limit` found to be sustained:
+
+    .venv/bin/python -m tests.bench.overload --folder bench-results/overload \
+        --load loadtests/traces/azure2023_conv.csv.gz:1.1 --load long-context:0.11:320
+
+A load is SCENARIO:RATE or TRACE:RATE, requests per modelled second, then perhaps how many modelled
+seconds it lasts. A trace brings its own arrivals, faster or slower; a scenario's are Poisson.
+Users say their TTFT bound (x-slo-ttft-ms) and hang up without a first token after six times that.
+A cell that is in the folder already is not run again.
 """
 
 import argparse
-import asyncio
-import random
-import statistics
+import csv
+import json
+import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,140 +23,208 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-import yaml
+from admission.slo import Slo
+from loadtests.asking.trace_file import is_trace, read_rows
+from loadtests.judging.percentiles import percentile
+from loadtests.judging.verdict import is_good
+from loadtests.record import Outcome, read_run
+from tests.bench.report import machine, table
+from tests.live.ask import metric, nothing_held
+from tests.live.gateway import ROOT, Gateway, free_port, serve, wait_until, write_profile
 
-from tests.bench.report import table
-from tests.live.ask import metric, state_of
-from tests.live.gateway import Gateway, free_port, serve
-from tests.live.storm import Outcome, Shot, mixed_shots, one, tally
-
-_HERE = Path(__file__).parent
-_MODEL = "smollm2-135m-instruct"
-_PROBE = 150  # requests at once, by which the load that the cache carries is measured
-_TTFT_MS = 10_000
-_ARMS: dict[str, dict[str, Any]] = {
-    "footprint": {},
-    "worst_case": {"policy": "worst_case"},
-    "static, N = 10": {"policy": "static", "static": {"limit": 10}},
-    "off": {"mode": "off"},
-}
+_BASE = "sim-qwen3-32b-8xa10"
+_SPEED = 4.0  # two cores keep up with it
+_TIMES = (1.0, 2.0, 4.0)
+_SECONDS = 160.0
+_PATIENCE = 6.0  # TTFT bounds until a user hangs up
+_QUIET_S = 120.0  # real seconds until a run has left nothing in the engine
+_HEAD = (
+    "load",
+    "admission",
+    "offered/s",
+    "goodput",
+    "answered",
+    "refused",
+    "hung up",
+    "TTFT p50 s",
+    "TTFT p99 s",
+    "TPOT p95 ms",
+    "preemptions",
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
-    """One request and the second it comes."""
+class Load:
+    """`what` = a scenario or a trace's file, `per_s` its 1x."""
 
-    at_s: float
-    shot: Shot
+    what: str
+    per_s: float
+    seconds: float = _SECONDS
 
-
-def carried_per_s(gateway: Gateway) -> float:
-    """Requests per second that pass when more wait than fit."""
-    probe = [Arrival(0.0, shot) for shot in mixed_shots(_PROBE, seed=5)]
-    begun_s = time.perf_counter()
-    asyncio.run(play(gateway.url, probe, ttft_ms=120_000))
-    return _PROBE / (time.perf_counter() - begun_s)
+    @property
+    def name(self) -> str:
+        """Without folder and endings."""
+        return Path(self.what).name.split(".")[0]
 
 
-def arrivals(per_s: float, seconds: float, *, seed: int) -> list[Arrival]:
-    """A Poisson stream."""
-    rng = random.Random(seed)
-    at_s, found = 0.0, []
-    for shot in mixed_shots(int(per_s * seconds), seed=seed):
-        at_s += rng.expovariate(per_s)
-        found.append(Arrival(at_s, shot))
-    return found
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A way to decide; its keys of the profile."""
+
+    name: str
+    admission: Mapping[str, Any]
+    engine_args: Mapping[str, Any]
 
 
-async def play(url: str, stream: list[Arrival], *, ttft_ms: int = _TTFT_MS) -> list[Outcome]:
-    """Send each at its instant, whatever became of the others."""
-    connector = aiohttp.TCPConnector(limit=0)
-    timeout = aiohttp.ClientTimeout(total=900)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-
-        async def at(arrival: Arrival) -> Outcome:
-            await asyncio.sleep(arrival.at_s)
-            return await one(session, url, _MODEL, arrival.shot, ttft_ms)
-
-        return await asyncio.gather(*(at(arrival) for arrival in stream))
-
-
-def arm_profile(folder: Path, admission: Mapping[str, Any]) -> Path:
-    """The fixed-step engine with a small cache, under one arm's settings."""
-    profile = yaml.safe_load((_HERE / "fixed_step.yaml").read_text())
-    # 322 blocks x 16 tokens x 23,040 bytes: ten mean requests
-    profile["engine_args"] |= {"max_model_len": 2048, "kv_cache_memory_bytes": 118_702_080}
-    profile["admission"] = dict(admission)
-    path = folder / "arm.yaml"
-    path.write_text(yaml.safe_dump(profile))
-    return path
+def arms(static: int, queued_tokens: int, queued_requests: int) -> tuple[Arm, ...]:
+    """Ours, its baselines, and vLLM with limits of its own."""
+    queue = {"max_num_queued_tokens": queued_tokens, "max_num_queued_reqs": queued_requests}
+    fixed = {"policy": "static", "static": {"limit": static}}
+    return (
+        Arm("footprint", {}, {}),
+        Arm("off", {"mode": "off"}, {}),
+        Arm(f"static, {static}", fixed, {}),
+        Arm("worst_case", {"policy": "worst_case"}, {}),
+        Arm(f"vLLM's queue, {queued_requests} or {queued_tokens} tokens", {"mode": "off"}, queue),
+    )
 
 
 @contextmanager
-def running(admission: Mapping[str, Any]) -> Iterator[Gateway]:
+def running(arm: Arm, folder: Path) -> Iterator[Gateway]:
     """A gateway under one arm's settings, gone afterwards."""
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        gateway = serve(arm_profile(place, admission), port=free_port(), folder=place)
-        try:
-            gateway.wait_until_ready()
-            yield gateway
-        finally:
-            gateway.end()
+    changes = {"simulation": {"speed": _SPEED}, "admission": arm.admission}
+    profile = write_profile(folder, base=_BASE, engine_args=arm.engine_args, **changes)
+    gateway = serve(profile, port=free_port(), folder=folder)
+    try:
+        gateway.wait_until_ready()
+        yield gateway
+    finally:
+        gateway.end()
 
 
-def _row(name: str, gateway: Gateway, outcomes: list[Outcome]) -> list[str]:
-    preempted = metric(gateway, "vllm:num_preemptions_total")
-    check = state_of(gateway)["ledger_check"]
-    counts = tally(outcomes)
-    answered = [o for o in outcomes if o.status == 200 and not o.error]
-    firsts = sorted(o.first_s for o in answered if o.first_s is not None)
-    in_time = sum(first <= _TTFT_MS / 1000 for first in firsts) / max(1, len(firsts))
-    used = check["kv_used_mean_while_waiting"]
+def asked(load: Load, times: float, folder: Path) -> list[str]:
+    """Locust's options that make this load."""
+    per_s = load.per_s * times
+    if not is_trace(load.what):
+        options = ["--scenario", load.what, "--shape", "steady"]
+        return [*options, "--rate", f"{per_s:g}", "--duration", f"{load.seconds:g}"]
+    path = folder / f"{load.name}-{times:g}.csv"
+    _write_trace(path, load, per_s)
+    return ["--shape", "trace", "--trace", str(path)]
+
+
+def _write_trace(path: Path, load: Load, per_s: float) -> None:
+    """The trace's first requests, as many as come in the time; its gaps, at another pace."""
+    rows = read_rows(ROOT / load.what)[: round(per_s * load.seconds)]
+    times_s = [row.at_s or 0.0 for row in rows]
+    pace = load.seconds / (max(times_s) - min(times_s))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(("timestamp_s", "prompt_tokens", "output_tokens", "prefix_block_ids_512"))
+        for row, at_s in zip(rows, times_s, strict=True):
+            shifted_s = (at_s - min(times_s)) * pace
+            out.writerow((shifted_s, row.prompt_tokens, row.output_tokens, " ".join(row.blocks)))
+
+
+def play(gateway: Gateway, load: Load, times: float, slo: Slo, folder: Path) -> dict[str, Any]:
+    """One cell: what became of each request, in a few numbers."""
+    records = folder / f"run-{load.name}-{times:g}-{time.time():.0f}.jsonl"
+    locust = ["-m", "locust", "-f", "loadtests/locustfile.py", "--headless", "-u", "1"]
+    told = ["--deadline-ms", f"{slo.ttft_s * 1000:.0f}", "--patience", f"{slo.ttft_s * _PATIENCE}"]
+    files = ["--slo", str(slo), "--records", str(records), "--only-summary"]
+    before = metric(gateway, "vllm:num_preemptions_total")
+    command = [sys.executable, *locust, "--host", gateway.url, *told, *files]
+    subprocess.run(  # noqa: S603 - our own command
+        [*command, *asked(load, times, folder)], cwd=ROOT, check=False, capture_output=True
+    )
+    wait_until(lambda: nothing_held(gateway), within_s=_QUIET_S, what=gateway.written)
+    preempted = metric(gateway, "vllm:num_preemptions_total") - before
+    return _cell(records, slo, load.seconds) | {"preemptions": int(preempted)}
+
+
+def _cell(records: Path, slo: Slo, seconds: float) -> dict[str, Any]:
+    run = read_run(records)
+    ends = [record.outcome for record in run.records]
+    ttft_s = [r.ttft_s for r in run.records if r.ttft_s is not None]
+    tpot_s = [r.tpot_s for r in run.records if r.tpot_s is not None]
+    return {
+        "offered": len(ends),
+        "offered_per_s": len(ends) / seconds,
+        "good": sum(is_good(record, slo) for record in run.records),
+        **{outcome.value: ends.count(outcome) for outcome in Outcome},
+        "ttft_p50_s": percentile(ttft_s, 0.5) if ttft_s else None,
+        "ttft_p99_s": percentile(ttft_s, 0.99) if ttft_s else None,
+        "tpot_p95_s": percentile(tpot_s, 0.95) if tpot_s else None,
+        "client": dict(run.client),
+    }
+
+
+def row(load: Load, times: float, arm: str, cell: Mapping[str, Any]) -> list[str]:
+    """One line of the table; `!` where client or engine could not keep up."""
+    flawed = "!" if cell["client"].get("flaws") else ""
     return [
-        name,
-        str(len(outcomes)),
-        str(len(answered)),
-        str(sum(n for key, n in counts.items() if key.startswith(("429", "503", "400")))),
-        f"{preempted:.0f}",
-        f"{statistics.median(firsts):.1f}" if firsts else "-",
-        f"{firsts[int(0.95 * (len(firsts) - 1))]:.1f}" if firsts else "-",
-        f"{in_time:.0%}",
-        "-" if used is None else f"{used:.2f}",
+        f"{load.name} {times:g}x{flawed}",
+        arm,
+        f"{cell['offered_per_s']:.2f}",
+        f"{cell['good'] / max(1, cell['offered']):.1%}",
+        str(cell["answered"]),
+        str(cell["refused"] + cell["failed"]),
+        str(cell["timed_out"]),
+        _number(cell["ttft_p50_s"], 1),
+        _number(cell["ttft_p99_s"], 1),
+        _number(cell["tpot_p95_s"], 1000, digits=0),
+        str(cell["preemptions"]),
     ]
 
 
-_HEAD = [
-    "admission",
-    "offered",
-    "answered",
-    "refused",
-    "preemptions",
-    "TTFT p50 s",
-    "TTFT p95 s",
-    "of answered in 10 s",
-    "KV used while any waits",
-]
+def _number(value: float | None, times: float, *, digits: int = 1) -> str:
+    return "-" if value is None else f"{value * times:.{digits}f}"
+
+
+def measured(arm: Arm, loads: list[Load], slo: Slo, folder: Path) -> dict[tuple[str, float], Any]:
+    """All cells of an arm, from the folder where they are there."""
+    cells: dict[tuple[str, float], Any] = {}
+    wanted = [(load, times) for load in loads for times in _TIMES]
+    paths = {(load.name, x): folder / f"{arm.name}-{load.name}-{x:g}.json" for load, x in wanted}
+    missing = [(load, x) for load, x in wanted if not paths[load.name, x].exists()]
+    if missing:
+        with running(arm, folder) as gateway:
+            for load, x in missing:
+                cell = play(gateway, load, x, slo, folder)
+                paths[load.name, x].write_text(json.dumps(cell))
+                sys.stderr.write("  " + " | ".join(row(load, x, arm.name, cell)) + "\n")
+    for key, path in paths.items():
+        cells[key] = json.loads(path.read_text())
+    return cells
+
+
+def _load(text: str) -> Load:
+    what, per_s, *seconds = text.split(":")
+    return Load(what, float(per_s), *map(float, seconds))
 
 
 def main() -> None:
-    """`python -m tests.bench.overload [--overload 4] [--seconds 40]`."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--overload", type=float, default=4.0)
-    parser.add_argument("--seconds", type=float, default=40.0)
+    """See above."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--load", type=_load, action="append", required=True)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--ttft", type=float, default=5.0)
+    parser.add_argument("--tpot", type=float, default=0.2)
+    parser.add_argument("--static", type=int, default=48)
+    parser.add_argument("--queued-tokens", type=int, default=4096, help="about TTFT x prefill rate")
+    parser.add_argument("--queued-requests", type=int, default=64)
     args = parser.parse_args()
-    stream: list[Arrival] = []
-    rows = []
-    for name, admission in _ARMS.items():
-        if not stream:
-            with running(admission) as gateway:
-                per_s = carried_per_s(gateway)
-            stream = arrivals(args.overload * per_s, args.seconds, seed=11)
-        with running(admission) as gateway:
-            rows.append(_row(name, gateway, asyncio.run(play(gateway.url, stream))))
-            print("  " + " | ".join(rows[-1]), file=sys.stderr)  # a run cut short is not lost
-    print(f"{args.overload:g}x what passes ({per_s:.1f} requests/s), {args.seconds:g} s\n")
+    args.folder.mkdir(parents=True, exist_ok=True)
+    slo = Slo(ttft_s=args.ttft, tpot_s=args.tpot)
+    compared = arms(args.static, args.queued_tokens, args.queued_requests)
+    found = {arm.name: measured(arm, args.load, slo, args.folder) for arm in compared}
+    print(f"`python -m tests.bench.overload {' '.join(sys.argv[1:])}`, {machine()}\n")
+    rows = [
+        row(load, x, arm.name, found[arm.name][load.name, x])
+        for load in args.load
+        for x in _TIMES
+        for arm in compared
+    ]
     print(table(_HEAD, rows))
 
 

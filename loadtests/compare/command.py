@@ -1,0 +1,41 @@
+"""`sluice compare`: reads the files, holds each against the first, prints, exits."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from loadtests.compare.arm import Arm, arm
+from loadtests.compare.comparison import Comparison, as_json, compare
+from loadtests.compare.text import text
+from loadtests.results.read import read_any
+
+_SAME, _NOT_SAME, _BAD = 0, 1, 2
+_INDENT = 2  # of the JSON
+_MOST = 26  # letters
+
+
+def main(args: argparse.Namespace) -> int:
+    """0 = same load everywhere, and valid; 1 = not, it is printed all the same; 2 = bad files."""
+    try:
+        arms = _arms(args.files)
+        found = [compare(arms[0], other) for other in arms[1:]]
+    except (ValueError, OSError) as problem:
+        sys.stderr.write(f"sluice compare: {problem}\n")
+        return _BAD
+    shown = json.dumps(as_json(arms, found), indent=_INDENT) if args.json else text(arms, found)
+    sys.stdout.write(shown + "\n")
+    return _SAME if all(map(_comparable, found)) else _NOT_SAME
+
+
+def _arms(files: list[Path]) -> list[Arm]:
+    if not 2 <= len(files) <= _MOST:  # noqa: PLR2004 - a pair
+        raise ValueError(f"{len(files)} file(s): give two to {_MOST}")
+    arms = [arm(place, str(file), read_any(file)) for place, file in enumerate(files)]
+    if len({each.is_search for each in arms}) > 1:
+        raise ValueError("a search for the limit and a run cannot be compared: give two of a kind")
+    return arms
+
+
+def _comparable(found: Comparison) -> bool:
+    return found.load.same and not found.first.flaws and not found.second.flaws
