@@ -1,4 +1,4 @@
-"""1.0 x of a trace: the highest rate at which the oracle serves 99 % of whom it ever could."""
+"""1.0 x of a trace: the highest rate at which the oracle serves 99 % of those it ever could."""
 
 import math
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from serve.lab.catalogue import Variant
 from serve.lab.jobs import ORACLE, Cell, Job, best, run_all
-from serve.lab.oracle.clairvoyant import PORTFOLIO, Order
+from serve.lab.oracle.clairvoyant import PORTFOLIO, TOO_LONG, Order
 
 SERVED = 0.99
 _STEPS = 6  # of the bisection: the rate within 3.3 % of the range's 64-fold
@@ -21,25 +21,35 @@ _PLANS = tuple(
 def highest(served: Callable[[float], float], *, most: float) -> float:
     """The highest scale up to `most` that serves 99 %, by bisection of its logarithm.
 
-    99 % of what `most` / 64 serves: some prompts take longer alone than the bound on the first
-    token, and no rate is low enough for them. ValueError where nobody is served even then.
+    ValueError where none that was tried does.
     """
     low, high = most / _RANGE, most
-    enough = SERVED * served(low)
-    if not enough:
-        raise ValueError(f"even at {low:.3g} x its rate nobody can be served in time")
+    found = None
     for _ in range(_STEPS):
         middle = math.sqrt(low * high)
-        low, high = (middle, high) if served(middle) >= enough else (low, middle)
-    return low
+        if served(middle) >= SERVED:
+            found = low = middle
+        else:
+            high = middle
+    if found is None:
+        raise ValueError(
+            f"1.0 x was not found: fewer than 99 % are served at {high:.3g} x its rate"
+        )
+    return found
 
 
 def one_x(cell: Cell, *, most: float, processes: int) -> float:
-    """The scale of the trace's rate that is 1.0 x for this cell's engine and bounds."""
+    """The scale of the trace's rate that is 1.0 x for this cell's engine and bounds.
+
+    A prompt that takes longer alone than the bound on the first token counts as never offered:
+    no rate is low enough for it.
+    """
 
     def served(scale: float) -> float:
         scaled = replace(cell, cut=replace(cell.cut, rate_scale=scale))
         jobs = [Job(scaled, Variant(ORACLE, number)) for number in _PLANS]
-        return best(run_all(jobs, processes=processes)).row.share_of_offered
+        row = best(run_all(jobs, processes=processes)).row
+        possible = row.offered - row.reasons.get(TOO_LONG, 0)
+        return row.share_of_offered * row.offered / max(1, possible)
 
     return highest(served, most=most)

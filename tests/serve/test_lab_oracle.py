@@ -6,7 +6,7 @@ import pytest
 
 from admission.step_line import StepCoefficients
 from serve.lab.door import Bounds, Verdict
-from serve.lab.oracle.clairvoyant import LATE, TOO_DEAR, Clairvoyant, Order, Plan, cost_s
+from serve.lab.oracle.clairvoyant import LATE, TOO_DEAR, TOO_LONG, Clairvoyant, Order, Plan, cost_s
 from serve.lab.oracle.replay import LEFT_OUT, Replay, schedule_of
 from serve.lab.outcome import Outcome
 from serve.lab.play import Play
@@ -54,6 +54,12 @@ def test_a_prompt_that_would_slow_a_running_answer_beyond_its_bound_waits() -> N
     clairvoyant.offer(asked(0, 0.0, output=3), 0.0)
     long_prompt = asked(1, 0.0, prompt=600, output=2)
     assert clairvoyant.offer(long_prompt, 0.0) == []  # 0.4 s allowed, 0.6 s of prompt
+
+
+def test_a_prompt_that_takes_too_long_alone_is_told_apart() -> None:
+    shape = {"usable_blocks": 1000}
+    clairvoyant = door(Plan(Order.ARRIVAL, skips=False), **shape)
+    assert clairvoyant.offer(asked(0, 0.0, prompt=1000), 0.0) == [Verdict(0, TOO_LONG)]
 
 
 def test_dear_requests_are_left_to_others() -> None:

@@ -20,6 +20,7 @@ from serve.lab.workload import TraceRequest
 from serve.sequences import EngineStep
 
 LATE, TOO_DEAR = "late", "too_dear"
+TOO_LONG = "too_long"  # its prompt alone takes longer than the bound on the first token
 _TRIED_BEHIND_HEAD = 16
 
 
@@ -111,6 +112,8 @@ class Clairvoyant:
 
     def offer(self, request: TraceRequest, now_s: float) -> Sequence[Verdict]:
         """Take a place by the plan's order."""
+        if self._alone_s * self._new_tokens(request) > self._bounds.ttft_s:
+            return [Verdict(request.number, TOO_LONG)]
         cost = cost_s(request, self._line, self._shape.capacity_tokens)
         if cost > self._dear_s:
             return [Verdict(request.number, TOO_DEAR)]
