@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from serve.lab.catalogue import Variant
-from serve.lab.jobs import ORACLE, Cell, Job, best, run_all
+from serve.lab.jobs import ORACLE, Cell, Job, RunAll, best
 from serve.lab.oracle.clairvoyant import PORTFOLIO, TOO_LONG, Order
 
 SERVED = 0.99
@@ -38,7 +38,7 @@ def highest(served: Callable[[float], float], *, most: float) -> float:
     return found
 
 
-def one_x(cell: Cell, *, most: float, processes: int) -> float:
+def one_x(cell: Cell, run_all: RunAll, *, most: float) -> float:
     """The scale of the trace's rate that is 1.0 x for this cell's engine and bounds.
 
     A prompt that takes longer alone than the bound on the first token counts as never offered:
@@ -48,7 +48,7 @@ def one_x(cell: Cell, *, most: float, processes: int) -> float:
     def served(scale: float) -> float:
         scaled = replace(cell, cut=replace(cell.cut, rate_scale=scale))
         jobs = [Job(scaled, Variant(ORACLE, number)) for number in _PLANS]
-        row = best(run_all(jobs, processes=processes)).row
+        row = best(run_all(jobs)).row
         possible = row.offered - row.reasons.get(TOO_LONG, 0)
         return row.share_of_offered * row.offered / max(1, possible)
 

@@ -12,7 +12,7 @@ from serve.lab.capacity import one_x
 from serve.lab.catalogue import Variant, variants_of
 from serve.lab.comparison import Comparison, compare
 from serve.lab.door import Bounds
-from serve.lab.jobs import Cell, busy_scale
+from serve.lab.jobs import Cell, RunAll, busy_scale, runs
 from serve.lab.table import table
 from serve.lab.workload import Cut, read_workload
 from serve.profile.settings import Profile, ProfileError, load_admission, load_profile
@@ -28,9 +28,10 @@ def main(args: argparse.Namespace) -> int:
             read_workload(cell.trace, cell.cut)  # before anything that takes long
         if args.records is not None:
             _begin(args.records)
-        if args.load:
-            cells = [each for cell in cells for each in _loaded(cell, args)]
-        comparisons = compare(cells, variants, processes=args.jobs, seed=args.seed)
+        with runs(args.jobs) as run_all:
+            if args.load:
+                cells = [each for cell in cells for each in _loaded(cell, args.load, run_all)]
+            comparisons = compare(cells, variants, run_all, seed=args.seed)
     except (ProfileError, ValueError) as problem:
         return _failed(problem)
     _show(args, comparisons)
@@ -73,13 +74,12 @@ def _cells(args: argparse.Namespace) -> list[Cell]:
     return cells
 
 
-def _loaded(cell: Cell, args: argparse.Namespace) -> list[Cell]:
-    """The cell at each --load, after its 1.0 x was found and told."""
-    scale = one_x(cell, most=busy_scale(cell), processes=args.jobs)
+def _loaded(cell: Cell, loads: Sequence[float], run_all: RunAll) -> list[Cell]:
+    """The cell at each of the loads, after its 1.0 x was found and told."""
+    scale = one_x(cell, run_all, most=busy_scale(cell))
     sys.stderr.write(f"{cell.trace.name}: 1.0 x is {scale:.4g} x its own rate\n")
     return [
-        replace(cell, cut=replace(cell.cut, rate_scale=scale * load), load=load)
-        for load in args.load
+        replace(cell, cut=replace(cell.cut, rate_scale=scale * load), load=load) for load in loads
     ]
 
 

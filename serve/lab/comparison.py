@@ -7,7 +7,7 @@ from typing import Any
 
 from serve.lab.catalogue import Variant
 from serve.lab.difference import Difference, difference
-from serve.lab.jobs import ORACLE, Cell, Job, Result, best, engines_of, run_all, workload_of
+from serve.lab.jobs import ORACLE, Cell, Job, Result, RunAll, best, engines_of, workload_of
 from serve.lab.oracle.clairvoyant import PORTFOLIO
 from serve.lab.oracle.replay import schedule_of
 from serve.lab.outcome import Outcome
@@ -74,17 +74,17 @@ class Comparison:
 def compare(
     cells: Sequence[Cell],
     variants: Mapping[str, Sequence[Variant]],
+    run_all: RunAll,
     *,
-    processes: int,
     seed: int,
 ) -> list[Comparison]:
     """All policies on all cells, the oracle's schedules, and then the best of both again."""
     tried = [each for several in variants.values() for each in several]
     tried += [Variant(ORACLE, number) for number in range(len(PORTFOLIO))]
-    results = run_all([Job(cell, each) for cell in cells for each in tried], processes=processes)
+    results = run_all([Job(cell, each) for cell in cells for each in tried])
     for _ in range(_REPLAYS):
         again = [job for cell in cells for job in _again(of_cell(results, cell))]
-        results += run_all(again, processes=processes)
+        results += run_all(again)
     return [
         comparison(cell, variants, of_cell(results, cell), seed=seed, most=_most(cell))
         for cell in cells
@@ -97,8 +97,10 @@ def of_cell(results: Sequence[Result], cell: Cell) -> list[Result]:
 
 
 def _again(results: Sequence[Result]) -> list[Job]:
-    """The best schedules without those they lost."""
+    """The best schedules without those they lost; none where nobody was lost."""
     ordered = sorted(results, key=lambda result: -result.row.share_of_offered)
+    if ordered[0].row.share_of_offered == 1:
+        return []
     return [
         Job(
             result.job.cell,

@@ -4,8 +4,9 @@ import math
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -64,6 +65,9 @@ class Result:
     played: Played = field(repr=False)
 
 
+RunAll = Callable[[Sequence[Job]], list[Result]]
+
+
 @cache
 def engines_of(profile: Path, kv_tokens: int | None) -> "Engines":
     """One per process: what costs seconds to make."""
@@ -117,28 +121,30 @@ def _door(job: Job, facts: Facts, workload: Workload) -> Door:
     return Clairvoyant(plan, facts.shape, line, facts.bounds, dear_s=dear_s)
 
 
-def run_all(jobs: Sequence[Job], *, processes: int) -> list[Result]:
-    """All jobs, results in their order; a bar on stderr, or lines where that is no terminal."""
+@contextmanager
+def runs(processes: int) -> Iterator[RunAll]:
+    """What runs jobs, in this process or in several that live as long as the block."""
+    if processes == 1:
+        yield lambda jobs: _told(len(jobs), map(run, jobs))
+        return
+    # spawned, not forked: torch has threads by the time vLLM is imported
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        yield lambda jobs: _told(len(jobs), pool.map(run, jobs))
+
+
+def _told(count: int, coming: Iterable[Result]) -> list[Result]:
+    """All of them in their order; a bar on stderr, or lines where that is no terminal."""
     results = []
-    with tqdm(total=len(jobs), unit="run", file=sys.stderr, disable=None) as bar:
-        for result in _results(jobs, processes):
+    with tqdm(total=count, unit="run", file=sys.stderr, disable=None) as bar:
+        for result in coming:
             results.append(result)
             told = f"{result.row.policy} {100 * result.row.share_of_offered:.1f} %"
             bar.set_postfix_str(told)
             bar.update()
             if bar.disable:
-                sys.stderr.write(f"{len(results)} of {len(jobs)} runs: {told} served in time\n")
+                sys.stderr.write(f"{len(results)} of {count} runs: {told} served in time\n")
     return results
-
-
-def _results(jobs: Sequence[Job], processes: int) -> Iterator[Result]:
-    if processes == 1:
-        yield from map(run, jobs)
-        return
-    # spawned, not forked: torch has threads by the time vLLM is imported
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        yield from pool.map(run, jobs)
 
 
 def best(results: Iterable[Result]) -> Result:
