@@ -7,6 +7,7 @@ from pathlib import Path
 
 from loadtests.compare.flags import add_compare
 from loadtests.limit.flags import add_limit
+from serve.lab.flags import add_lab
 from serve.plan.flags import add_plan
 
 _DEFAULT_PROFILE = Path(__file__).resolve().parents[1] / "configs" / "smollm2-cpu.yaml"
@@ -43,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_calibrate(commands)
     add_limit(commands)
     add_compare(commands)
+    add_lab(commands)
     return parser
 
 

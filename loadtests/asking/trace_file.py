@@ -1,8 +1,9 @@
 """A trace of requests: CSV, plain or in gzip, one request a row. The one reader of such files.
 
 Columns by name in the first line: `prompt_tokens` and `output_tokens` are needed; `timestamp_s`
-(seconds, in any order), `client_id` and `prefix_block_ids_512` (ids of the prompt's blocks of 512
-tokens, separated by spaces) are read where they are; others are ignored.
+(seconds, in any order), `max_tokens` (the request's own limit), `client_id` and
+`prefix_block_ids_512` (ids of the prompt's blocks of 512 tokens, separated by spaces) are read
+where they are; others are ignored.
 """
 
 import csv
@@ -16,6 +17,7 @@ from typing import TextIO
 
 BLOCK_TOKENS = 512
 _PROMPT, _OUTPUT, _AT = "prompt_tokens", "output_tokens", "timestamp_s"
+_LIMIT = "max_tokens"
 _CLIENT, _BLOCKS = "client_id", f"prefix_block_ids_{BLOCK_TOKENS}"
 _Line = Mapping[str, str | None]
 
@@ -29,6 +31,7 @@ class Row:
     at_s: float | None = None
     client: str | None = None
     blocks: tuple[str, ...] = ()
+    max_tokens: int | None = None
 
 
 def is_trace(name: str) -> bool:
@@ -70,6 +73,7 @@ def _rows(path: Path, file: TextIO) -> Iterator[Row]:
                 _seconds(place, line),
                 line.get(_CLIENT),
                 tuple((line.get(_BLOCKS) or "").split()),
+                _tokens(place, line, _LIMIT, 1) if line.get(_LIMIT) else None,
             )
     except csv.Error as problem:
         raise ValueError(f"{path}:{reader.line_num}: {problem}") from problem

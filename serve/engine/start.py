@@ -45,7 +45,7 @@ class Engine:
         self._client = client
         self._args = args
         self._feed = feed
-        self.shape = _shape(client)
+        self.shape = shape_of(client.vllm_config)
         self.facts = facts_of(client.vllm_config)
         self.served_model = _served_model(args)
         self.app: ASGIApp | None = None
@@ -126,16 +126,7 @@ async def start(args: Namespace, *, simulated: bool = False, time_scale: float =
     `time_scale` modelled seconds pass in a second of a `simulated` engine.
     """
     feed = StepFeed(time_scale)
-    args.enable_logging_iteration_details = True  # the only source for the prefill backlog
-    args.disable_log_stats = False  # the ledger is corrected from them
-    config = AsyncEngineArgs.from_cli_args(args).create_engine_config(
-        usage_context=UsageContext.OPENAI_API_SERVER
-    )
-    if simulated and args.async_scheduling:
-        # vLLM's build for CPUs switches it off, whatever is asked: its own executor has no use
-        # for it. As on a GPU it is for ours.
-        config.scheduler_config.async_scheduling = True
-    _refuse_unpriced(config)
+    config = config_of(args, simulated=simulated)
     # vLLM's line of averages, and with iteration details one more per step: /metrics has both.
     # Only now: the configuration above resets the levels of vLLM's loggers.
     logging.getLogger("vllm.v1.metrics.loggers").setLevel(logging.WARNING)
@@ -147,6 +138,21 @@ async def start(args: Namespace, *, simulated: bool = False, time_scale: float =
     except EngineStartError:
         client.shutdown()
         raise
+
+
+def config_of(args: Namespace, *, simulated: bool) -> Any:
+    """The VllmConfig of an engine that can be priced; EngineStartError says why it cannot."""
+    args.enable_logging_iteration_details = True  # the only source for the prefill backlog
+    args.disable_log_stats = False  # the ledger is corrected from them
+    config = AsyncEngineArgs.from_cli_args(args).create_engine_config(
+        usage_context=UsageContext.OPENAI_API_SERVER
+    )
+    if simulated and args.async_scheduling:
+        # vLLM's build for CPUs switches it off, whatever is asked: its own executor has no use
+        # for it. As on a GPU it is for ours.
+        config.scheduler_config.async_scheduling = True
+    _refuse_unpriced(config)
+    return config
 
 
 def _refuse_unpriced(config: Any) -> None:
@@ -161,8 +167,8 @@ def _refuse_unpriced(config: Any) -> None:
         raise EngineStartError("KV transfer moves blocks outside the ledger: not priced yet")
 
 
-def _shape(client: AsyncLLM) -> EngineShape:
-    config = client.vllm_config
+def shape_of(config: Any) -> EngineShape:
+    """What an engine that runs by this VllmConfig can hold; EngineStartError as `start`."""
     cache, scheduler = config.cache_config, config.scheduler_config
     blocks, size = cache.num_gpu_blocks, cache.block_size
     if not blocks or not size:

@@ -11,11 +11,10 @@ from typing import Any
 
 from vllm.tokenizers import cached_tokenizer_from_config
 from vllm.v1.core.sched.output import GrammarOutput, SchedulerOutput
-from vllm.v1.executor.abstract import Executor
-from vllm.v1.kv_cache_interface import FullAttentionSpec, KVCacheSpec
 from vllm.v1.outputs import EMPTY_MODEL_RUNNER_OUTPUT, ModelRunnerOutput
 
 from serve.simulated.answers import FILLER, IN_TEXT, OUTSIDE, Answers, Words
+from serve.simulated.no_weights import NoWeights
 from serve.simulated.options import KEY, from_json, seconds_of
 from serve.simulated.steps import Reading, StepReader
 from serve.simulated.timekeeper import REPORT, Timekeeper
@@ -23,10 +22,8 @@ from serve.simulated.timekeeper import REPORT, Timekeeper
 _SWITCH_S = 0.0005
 
 
-class SimulatedExecutor(Executor):  # type: ignore[misc]  # untyped in vLLM
+class SimulatedExecutor(NoWeights):
     """One token for every sequence that is due, when the modelled step is over."""
-
-    supports_pp = False
 
     def _init_executor(self) -> None:
         options = from_json(self.vllm_config.additional_config[KEY])
@@ -56,53 +53,9 @@ class SimulatedExecutor(Executor):  # type: ignore[misc]  # untyped in vLLM
             spell=lambda token: str(tokenizer.decode([token])),
         )
 
-    # -- what the engine asks at start -----------------------------------------------------
-
-    @classmethod
-    def supports_async_scheduling(cls) -> bool:
-        """The next step may be ordered while this one runs, as on a GPU."""
-        return True
-
-    def get_kv_cache_specs(self) -> list[dict[str, KVCacheSpec]]:
-        """The same full-attention layers on every rank, as the model's config names them."""
-        model, parallel = self.model_config, self.parallel_config
-        spec = FullAttentionSpec(
-            block_size=self.cache_config.block_size,
-            num_kv_heads=model.get_num_kv_heads(parallel),
-            head_size=model.get_head_size(),
-            dtype=model.dtype,
-        )
-        layers: dict[str, KVCacheSpec] = {
-            f"model.layers.{index}.self_attn": spec
-            for index in range(model.get_num_layers(parallel))
-        }
-        return [layers] * parallel.world_size
-
-    def get_supported_kv_cache_layouts(self) -> list[list[str]]:
-        """One layout; nothing is laid out."""
-        return [["LBHNC"]] * self.parallel_config.world_size
-
-    def set_kv_cache_layout(self, layout_name: str) -> None:
-        """There is no cache memory."""
-
-    def determine_available_memory(self) -> list[int]:
-        """What the plan gives the cache, per rank (`serve.simulated.planned`)."""
-        return [int(self.cache_config.kv_cache_memory_bytes)] * self.parallel_config.world_size
-
-    def initialize_from_config(self, kv_cache_configs: list[Any]) -> None:
-        """There is no cache memory."""
-
-    def compile_or_warm_up_model(self) -> None:
-        """There is no model."""
-
     def collective_rpc(self, method: Any, *_: Any, **__: Any) -> Any:
         """What the engine asks of its workers by this way, and our own report."""
-        if method == REPORT:
-            return [self._time.report()]
-        return [("generate",)] if method == "get_supported_tasks" else [None]
-
-    def check_health(self) -> None:
-        """Always well."""
+        return [self._time.report()] if method == REPORT else super().collective_rpc(method)
 
     def shutdown(self) -> None:
         """Ends the thread that keeps time."""
@@ -137,9 +90,6 @@ class SimulatedExecutor(Executor):  # type: ignore[misc]  # untyped in vLLM
 
         step = self._gpu.submit(over)
         return step if non_block else step.result()
-
-    def take_draft_token_ids(self) -> None:
-        """No speculation."""
 
     def _output(
         self, order: SchedulerOutput, reading: Reading, grammar: GrammarOutput | None

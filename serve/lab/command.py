@@ -1,0 +1,102 @@
+"""`sluice lab`: policies side by side on a trace. Exit codes as in CONTRACTS."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+from serve.lab.capacity import one_x
+from serve.lab.catalogue import Variant, variants_of
+from serve.lab.comparison import Comparison, compare
+from serve.lab.door import Bounds
+from serve.lab.jobs import Cell, RunAll, busy_scale, runs
+from serve.lab.table import table
+from serve.lab.workload import Cut, read_workload
+from serve.profile.settings import Profile, ProfileError, load_admission, load_profile
+
+_GOOD, _BAD_ARGUMENTS = 0, 2
+
+
+def main(args: argparse.Namespace) -> int:
+    """Play, print; returns the exit code."""
+    try:
+        cells, variants = _cells(args), _variants(args)
+        for cell in cells:
+            read_workload(cell.trace, cell.cut)  # before anything that takes long
+        if args.records is not None:
+            _begin(args.records)
+        with runs(args.jobs) as run_all:
+            if args.load:
+                cells = [each for cell in cells for each in _loaded(cell, args.load, run_all)]
+            comparisons = compare(cells, variants, run_all, seed=args.seed)
+    except (ProfileError, ValueError) as problem:
+        return _failed(problem)
+    _show(args, comparisons)
+    return _GOOD
+
+
+def _failed(problem: object) -> int:
+    sys.stderr.write(f"sluice lab: {problem}\n")
+    return _BAD_ARGUMENTS
+
+
+def _begin(records: Path) -> None:
+    """Empty the file now: what cannot be written is better known before the runs."""
+    try:
+        records.write_text("", encoding="utf-8")
+    except OSError as problem:
+        raise ValueError(f"{records}: {problem.strerror}") from problem
+
+
+def _variants(args: argparse.Namespace) -> dict[str, tuple[Variant, ...]]:
+    names = [name.strip() for name in args.policies.split(",") if name.strip()]
+    if not names:
+        raise ValueError("--policies names none")
+    return {name: variants_of(name, static_n=args.static_n) for name in names}
+
+
+def _cells(args: argparse.Namespace) -> list[Cell]:
+    profile = load_profile(args.config)
+    settings = None if args.admission is None else load_admission(args.admission).settings()
+    bounds = Bounds(args.ttft, args.tpot)
+    if not profile.engine.simulated:
+        raise ValueError(f"{args.config}: engine.kind: the lab runs simulated engines")
+    context = _context_tokens(profile)
+    cells = []
+    for trace, kv_tokens, scale in product(args.trace, args.kv_tokens or [None], args.rate_scale):
+        if kv_tokens is not None and kv_tokens < context:
+            raise ValueError(f"--kv-tokens {kv_tokens}: vLLM asks for max_model_len, {context}")
+        cut = Cut(args.skip, args.warm_up, args.limit_requests, scale, args.max_tokens, context)
+        cells.append(Cell(args.config, trace, cut, bounds, kv_tokens, settings))
+    return cells
+
+
+def _loaded(cell: Cell, loads: Sequence[float], run_all: RunAll) -> list[Cell]:
+    """The cell at each of the loads, after its 1.0 x was found and told."""
+    scale = one_x(cell, run_all, most=busy_scale(cell))
+    sys.stderr.write(f"{cell.trace.name}: 1.0 x is {scale:.4g} x its own rate\n")
+    return [
+        replace(cell, cut=replace(cell.cut, rate_scale=scale * load), load=load) for load in loads
+    ]
+
+
+def _context_tokens(profile: Profile) -> int:
+    given = profile.engine_args.get("max_model_len")
+    if not isinstance(given, int):
+        raise ValueError("engine_args.max_model_len: the lab needs it, as a number")
+    return given
+
+
+def _show(args: argparse.Namespace, comparisons: Sequence[Comparison]) -> None:
+    if args.records is not None:
+        lines = (json.dumps(record) + "\n" for each in comparisons for record in each.records())
+        with args.records.open("w", encoding="utf-8") as file:
+            file.writelines(lines)
+    if args.json:
+        told = {"cells": [comparison.as_json() for comparison in comparisons]}
+        sys.stdout.write(json.dumps(told, indent=2) + "\n")
+        return
+    sys.stdout.write("\n".join(table(comparison) for comparison in comparisons))

@@ -1,0 +1,152 @@
+"""Policies on one cell, side by side: the best setting of each, and what was possible."""
+
+import importlib.util
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from serve.lab.catalogue import Variant
+from serve.lab.difference import Difference, difference
+from serve.lab.jobs import ORACLE, Cell, Job, Result, RunAll, best, engines_of, workload_of
+from serve.lab.oracle.clairvoyant import PORTFOLIO
+from serve.lab.oracle.replay import schedule_of
+from serve.lab.outcome import Outcome
+from serve.lab.summary import Row, counted
+
+_REPLAYED = 3  # of the best schedules; the others are behind by more than a replay gains
+_REPLAYS = 2  # rounds
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Rows in the order asked for.
+
+    `oracle` is the most that any known schedule served, `most` the goodput that none exceeds.
+    `against` says by policy how much more the first one served.
+    """
+
+    cell: Cell
+    left_out: int
+    rows: tuple[Row, ...]
+    oracle: Row
+    most: float | None = None
+    against: Mapping[str, Difference] = field(default_factory=dict)
+    outcomes: Mapping[str, Sequence[Outcome]] = field(default_factory=dict)  # by policy, counted
+
+    def fraction(self, row: Row) -> float | None:
+        """Goodput over the oracle's; None where nobody was served."""
+        most = self.oracle.goodput_per_s
+        return row.goodput_per_s / most if most else None
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Every counted request under every policy, as plain values."""
+        cell = self.cell
+        named = {"trace": cell.trace.name, "rate_scale": cell.cut.rate_scale}
+        for policy, outcomes in self.outcomes.items():
+            for each in outcomes:
+                told = {"kv_tokens": cell.kv_tokens, "policy": policy}
+                yield named | told | each.as_json(cell.bounds)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values with stable keys."""
+        cell, cut = self.cell, self.cell.cut
+        return {
+            "trace": str(cell.trace),
+            "profile": str(cell.profile),
+            "kv_tokens": cell.kv_tokens,
+            "rate_scale": cut.rate_scale,
+            "load": cell.load,
+            "warm_up": cut.warm_up,
+            "left_out": self.left_out,
+            "ttft_s": cell.bounds.ttft_s,
+            "tpot_s": cell.bounds.tpot_s,
+            "bound_goodput_per_s": self.most,
+            "rows": [
+                row.as_json() | {"fraction_of_oracle": self.fraction(row)}
+                for row in (*self.rows, self.oracle)
+            ],
+            f"{self.rows[0].policy}_served_more_than": {
+                policy: each._asdict() for policy, each in self.against.items()
+            },
+        }
+
+
+def compare(
+    cells: Sequence[Cell],
+    variants: Mapping[str, Sequence[Variant]],
+    run_all: RunAll,
+    *,
+    seed: int,
+) -> list[Comparison]:
+    """All policies on all cells, the oracle's schedules, and then the best of both again."""
+    tried = [each for several in variants.values() for each in several]
+    tried += [Variant(ORACLE, number) for number in range(len(PORTFOLIO))]
+    results = run_all([Job(cell, each) for cell in cells for each in tried])
+    for _ in range(_REPLAYS):
+        again = [job for cell in cells for job in _again(of_cell(results, cell))]
+        results += run_all(again)
+    return [
+        comparison(cell, variants, of_cell(results, cell), seed=seed, most=_most(cell))
+        for cell in cells
+    ]
+
+
+def of_cell(results: Sequence[Result], cell: Cell) -> list[Result]:
+    """Those of one cell."""
+    return [result for result in results if result.job.cell == cell]
+
+
+def _again(results: Sequence[Result]) -> list[Job]:
+    """The best schedules without those they lost; none where nobody was lost."""
+    ordered = sorted(results, key=lambda result: -result.row.share_of_offered)
+    if ordered[0].row.share_of_offered == 1:
+        return []
+    return [
+        Job(
+            result.job.cell,
+            Variant(ORACLE),
+            schedule_of(result.played.outcomes, result.job.cell.bounds),
+        )
+        for result in ordered[:_REPLAYED]
+    ]
+
+
+def comparison(
+    cell: Cell,
+    variants: Mapping[str, Sequence[Variant]],
+    results: Sequence[Result],
+    *,
+    seed: int,
+    most: float | None = None,
+) -> Comparison:
+    """The runs of one cell, the best of each policy, beside what was possible."""
+    workload = workload_of(cell.trace, cell.cut)
+    chosen = [
+        best(result for result in results if result.job.variant in tried)
+        for tried in variants.values()
+    ]
+    outcomes = {result.row.policy: counted(workload, result.played) for result in chosen}
+    good = {
+        policy: [each.good(cell.bounds) for each in theirs] for policy, theirs in outcomes.items()
+    }
+    first = chosen[0].row.policy
+    against = {
+        policy: difference(good[first], theirs, seed=seed)
+        for policy, theirs in good.items()
+        if policy != first
+    }
+    oracle = replace(best(results).row, policy=ORACLE, n=None)
+    rows = tuple(result.row for result in chosen)
+    return Comparison(cell, workload.left_out, rows, oracle, most, against, outcomes)
+
+
+def _most(cell: Cell) -> float | None:
+    """Goodput that no schedule exceeds, per second; None without scipy."""
+    if importlib.util.find_spec("scipy") is None:
+        return None
+    from serve.lab.oracle.bound import line_below, most_served  # noqa: PLC0415 - see above
+
+    engines = engines_of(cell.profile, cell.kv_tokens)
+    workload, shape = workload_of(cell.trace, cell.cut), engines.shape
+    line = line_below(engines.seconds, shape)
+    return most_served(workload, line, shape, cell.bounds) / workload.span_s

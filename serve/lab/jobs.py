@@ -1,0 +1,152 @@
+"""Runs of the lab, each a workload through a fresh engine; several at once in processes."""
+
+import math
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from admission.settings import Settings
+from serve.lab.catalogue import Facts, Variant, door_of
+from serve.lab.door import Bounds, Door
+from serve.lab.oracle.clairvoyant import PORTFOLIO, Clairvoyant, cost_s
+from serve.lab.oracle.replay import Replay
+from serve.lab.play import Play, Played
+from serve.lab.summary import Row, row
+from serve.lab.workload import Cut, Workload, read_workload
+from serve.profile.settings import load_profile
+
+if TYPE_CHECKING:
+    from serve.lab.engines import Engines
+
+ORACLE = "oracle_b"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What all policies of one comparison have in common. Plain values: it goes to processes.
+
+    `settings` replace the profile's own; `kv_tokens` the planned KV cache.
+    """
+
+    profile: Path
+    trace: Path
+    cut: Cut
+    bounds: Bounds
+    kv_tokens: int | None = None
+    settings: Settings | None = None
+    load: float | None = None  # times 1.0 x, where that was asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run. With a `schedule` the variant is only its name: who goes in when, by number."""
+
+    cell: Cell
+    variant: Variant
+    schedule: Mapping[int, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run came to."""
+
+    job: Job
+    row: Row
+    played: Played = field(repr=False)
+
+
+RunAll = Callable[[Sequence[Job]], list[Result]]
+
+
+@cache
+def engines_of(profile: Path, kv_tokens: int | None) -> "Engines":
+    """One per process: what costs seconds to make."""
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # its start is no news here
+    # here, not above: vLLM takes ten seconds, and what is wrong with the arguments none
+    from serve.lab.engines import Engines  # noqa: PLC0415
+
+    return Engines(load_profile(profile), kv_tokens)
+
+
+@cache
+def workload_of(trace: Path, cut: Cut) -> Workload:
+    """One per process."""
+    return read_workload(trace, cut)
+
+
+def run(job: Job) -> Result:
+    """Play one job in this process."""
+    cell = job.cell
+    engines = engines_of(cell.profile, cell.kv_tokens)
+    workload = workload_of(cell.trace, cell.cut)
+    engine = engines.fresh()
+    try:
+        door = _door(job, engines.facts(cell.bounds, cell.settings), workload)
+        played = Play(workload, engine, door, cell.bounds).run()
+    finally:
+        engine.close()
+    variant = job.variant
+    return Result(job, row(variant.policy, variant.n, workload, played, cell.bounds), played)
+
+
+def busy_scale(cell: Cell) -> float:
+    """Times the trace's rate at which the engine would never be idle: no rate above it is served.
+
+    By the work of the counted requests alone, each its own (`cost_s`), nothing shared or cached.
+    """
+    facts = engines_of(cell.profile, cell.kv_tokens).facts(cell.bounds, cell.settings)
+    workload, capacity = workload_of(cell.trace, cell.cut), facts.shape.capacity_tokens
+    busy_s = sum(cost_s(request, facts.line, capacity) for request in workload.offered)
+    return 2 * cell.cut.rate_scale * workload.span_s / busy_s  # twice: a prefix may be cached
+
+
+def _door(job: Job, facts: Facts, workload: Workload) -> Door:
+    if job.schedule is not None:
+        return Replay(job.schedule)
+    if job.variant.policy != ORACLE:
+        return door_of(job.variant, facts)
+    plan, line, capacity = PORTFOLIO[job.variant.n or 0], facts.line, facts.shape.capacity_tokens
+    costs = [cost_s(request, line, capacity) for request in workload.offered]
+    dear_s = float(np.quantile(costs, plan.cheapest)) if plan.cheapest < 1 else math.inf
+    return Clairvoyant(plan, facts.shape, line, facts.bounds, dear_s=dear_s)
+
+
+@contextmanager
+def runs(processes: int) -> Iterator[RunAll]:
+    """What runs jobs, in this process or in several that live as long as the block."""
+    if processes == 1:
+        yield lambda jobs: _told(len(jobs), map(run, jobs))
+        return
+    # spawned, not forked: torch has threads by the time vLLM is imported
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        yield lambda jobs: _told(len(jobs), pool.map(run, jobs))
+
+
+def _told(count: int, coming: Iterable[Result]) -> list[Result]:
+    """All of them in their order; a bar on stderr, or lines where that is no terminal."""
+    results = []
+    with tqdm(total=count, unit="run", file=sys.stderr, disable=None) as bar:
+        for result in coming:
+            results.append(result)
+            told = f"{result.row.policy} {100 * result.row.share_of_offered:.1f} %"
+            bar.set_postfix_str(told)
+            bar.update()
+            if bar.disable:
+                sys.stderr.write(f"{len(results)} of {count} runs: {told} served in time\n")
+    return results
+
+
+def best(results: Iterable[Result]) -> Result:
+    """The run with the most requests in SLO; of equals the first."""
+    return max(results, key=lambda result: result.row.share_of_offered)
