@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from admission import refusals
+from admission.accounts import Accounts
 from admission.curve import Trace
 from admission.decision import Accepted, Decision, Limit, Priority, Queued, Rejected
 from admission.exchange import Answer, Offer, Quote, StepRecord, Turn
@@ -20,8 +21,9 @@ from admission.lengths import OutputLengths
 from admission.pace import Pace
 from admission.pricing import quote
 from admission.running import Running
-from admission.settings import Mode, Settings
-from admission.waiting import Load, Ticket, WaitingLine
+from admission.settings import Mode, Policy, Settings
+from admission.step_line import StepCoefficients
+from admission.waiting import RISES_AT_RATIO, Load, Ticket, WaitingLine, risen
 
 __all__ = ["Answer", "Controller", "Offer", "Quote", "StepRecord", "Turn"]
 
@@ -47,7 +49,8 @@ class Controller:
         self.lengths = OutputLengths()
         self.pace = Pace()
         self.headroom = Headroom(self.ledger, self.pace, settings)
-        self.line = WaitingLine()
+        self.line = WaitingLine(settings)
+        self.accounts = Accounts(engine, self.line, self.pace, settings)
         self.draining = False
         self.engine_down = False
         self.binding: Limit | None = None  # what bound the last decision that had to wait
@@ -62,17 +65,23 @@ class Controller:
     # -- deciding --------------------------------------------------------------------------
 
     def precheck(
-        self, tenant: str, body_chars: int, priority: Priority = Priority.NORMAL
+        self, tenant: str, body_chars: int, priority: Priority = Priority.NORMAL, *, now_s: float
     ) -> Rejected | None:
-        """The refusals that need no tokens: draining, engine down, hopelessly long, line full."""
+        """The refusals that need no tokens.
+
+        Draining, engine down, hopelessly long, budget used up, line full.
+        """
         closed = self._closed()
         if closed:
             return closed
         limit = self.engine.max_model_len
         if body_chars > _CHARS_PER_TOKEN_MAX * limit:
             return refusals.hopelessly_long(body_chars, limit)
-        if not self._enforcing or self.line.overtakes_all(priority):
-            return None  # nobody waits: it may be accepted at once, however short the line
+        if not self._enforcing:
+            return None
+        spent = self.accounts.budgets.spent(tenant, now_s)
+        if spent or self.line.overtakes_all(priority, now_s):
+            return spent  # nobody waits: it may be accepted at once, however short the line
         return self._line_full(tenant, priority, 0)
 
     def hopeless(self, shape: RequestShape) -> Rejected | None:
@@ -98,12 +107,13 @@ class Controller:
         if closed:
             return Answer(closed, quote, closed)
         would, traces = self._judge(offer, quote.price, now_s)
-        if isinstance(would, Accepted) or not self._enforcing:
-            accepted = Accepted(self._grant(offer, quote, traces))
-            return Answer(accepted, quote, accepted if isinstance(would, Accepted) else would)
-        if isinstance(would, Rejected):
+        if isinstance(would, Rejected) and self._enforcing:
             return Answer(would, quote, would)
-        return Answer(would, quote, would, self._join(offer, quote, would.limit))
+        self.accounts.enter(offer.tenant, quote.price)
+        if isinstance(would, Queued) and self._enforcing:
+            return Answer(would, quote, would, self._join(offer, quote, would.limit))
+        accepted = Accepted(self._grant(offer, quote, traces))
+        return Answer(accepted, quote, accepted if isinstance(would, Accepted) else would)
 
     def judge(self, offer: Offer, quote: Quote, now_s: float) -> Decision:
         """The `would` of `offer`, changing nothing. An Accepted here names no lease (id 0)."""
@@ -116,22 +126,26 @@ class Controller:
         """The decision, and the traces to grant it with where they were needed to decide."""
         if self.settings.mode is Mode.OFF:
             return Accepted(0), None
-        impossible = never_fits(priced, self.engine)
-        if impossible:
-            return impossible, None
-        fit = self._fit(offer, priced)
+        refusal = never_fits(priced, self.engine)
+        refusal = refusal or self.accounts.refusal(offer.tenant, priced, now_s)
+        if refusal:
+            return refusal, None
+        fit = self._fit(offer, priced, now_s)
         if isinstance(fit, Limit):
             return self._wait(offer, priced, fit, now_s), None
         return Accepted(0), fit
 
-    def _fit(self, offer: Offer, priced: Price) -> Limit | Sequence[Trace]:
+    def _fit(self, offer: Offer, priced: Price, now_s: float) -> Limit | Sequence[Trace]:
         """As `Headroom.fit`, behind those in line who come first."""
-        head = None if self.line.overtakes_all(offer.priority) else self.line.head()
-        return self._waiting[head.ticket_id].limit if head else self.headroom.fit(priced)
+        first = self.line.overtakes_all(offer.priority, now_s)
+        head = None if first else self.line.head(now_s)
+        if head:
+            return self._waiting[head.ticket_id].limit
+        return self.headroom.fit(priced, offer.priority)
 
     def _wait(self, offer: Offer, priced: Price, blocked: Limit, now_s: float) -> Queued | Rejected:
-        ahead = self.line.ahead_of(offer.tenant, offer.priority)
-        wait_s, limit = self.headroom.wait(priced, ahead, blocked)
+        ahead = self.line.ahead_of(offer.tenant, offer.priority, offer.deadline_at_s)
+        wait_s, limit = self.headroom.wait(priced, ahead, blocked, offer.priority)
         refusal = self._too_late(offer, priced, wait_s, limit, now_s)
         refusal = refusal or self._line_full(offer.tenant, offer.priority, priced.line_tokens)
         return refusal or Queued(ahead.requests + 1, wait_s, limit)
@@ -164,7 +178,14 @@ class Controller:
         ticket_id = self._next_ticket
         self._next_ticket += 1
         self.line.add(
-            Ticket(ticket_id, offer.tenant, offer.priority, quote.price, offer.deadline_at_s)
+            Ticket(
+                ticket_id,
+                offer.tenant,
+                offer.priority,
+                quote.price,
+                offer.deadline_at_s,
+                offer.arrived_at_s,
+            )
         )
         self._waiting[ticket_id] = _Waiting(offer, quote, self.lengths.version, limit)
         self.binding = limit
@@ -172,8 +193,10 @@ class Controller:
 
     def leave_line(self, ticket_id: int) -> None:
         """The client of a waiting request left; a ticket that already had its turn is ignored."""
-        if self.line.remove(ticket_id):
+        ticket = self.line.remove(ticket_id)
+        if ticket:
             del self._waiting[ticket_id]
+            self.accounts.strike_out(ticket.tenant, ticket.price)
 
     def tick(self, now_s: float) -> list[Turn]:
         """Let the line move: turn away whose time is up, accept heads while they fit."""
@@ -187,48 +210,99 @@ class Controller:
             if late is None:
                 break
             turns.append(self._turn_away(late, self._expiry(late)))
-        while len(turns) < _TURNS_PER_PASS:
-            head = self.line.head()
-            turn = self._pass(head) if head else None
+        head = self.line.head(now_s)
+        while head and len(turns) < _TURNS_PER_PASS:
+            turn = self._pass(head, risen(head, now_s))
             if turn is None:
+                turns += self._look_past(head, now_s)
                 break
             turns.append(turn)
+            head = self.line.head(now_s)
         return turns
 
-    def _pass(self, head: Ticket) -> Turn | None:
+    def _pass(self, head: Ticket, priority: Priority) -> Turn | None:
         """Accept the head of the line, or remember what keeps it there."""
+        fit = self.headroom.fit(self._priced_now(head).quote.price, priority)
+        if not isinstance(fit, Limit):
+            return self._let_in(head, fit)
+        if not self._enforcing:
+            return self._let_in(head, None)
+        self._waiting[head.ticket_id].limit = self.binding = fit
+        return None
+
+    def _look_past(self, head: Ticket, now_s: float) -> list[Turn]:
+        """Accept who is behind a head that only KV keeps waiting and does not delay its start.
+
+        The start is as the ledger foresees it now. Foresight errs, so the head is passed only in
+        the first half of its time to the deadline.
+        """
+        count = self.settings.line_look_past_requests
         waiting = self._waiting[head.ticket_id]
+        only_kv = waiting.limit is Limit.KV and self.settings.policy is not Policy.STATIC
+        if not (count and only_kv) or head.waited_ratio(now_s) >= RISES_AT_RATIO:
+            return []
+        price, priority = waiting.quote.price, risen(head, now_s)
+        start_steps = self.headroom.start_steps(price, priority)
+        turns = []
+        for ticket in self.line.behind(head, count):
+            traces = self.headroom.fit_before(
+                self._priced_now(ticket).quote.price,
+                ticket.priority,
+                head=price,
+                of=priority,
+                start_steps=start_steps,
+            )
+            if traces is not None:
+                turns.append(self._let_in(ticket, traces))
+        return turns
+
+    def _priced_now(self, ticket: Ticket) -> _Waiting:
+        """By what the lengths have learned meanwhile."""
+        waiting = self._waiting[ticket.ticket_id]
         if waiting.lessons != self.lengths.version:
             waiting.quote, waiting.lessons = self.quote(waiting.offer), self.lengths.version
-        fit = self.headroom.fit(waiting.quote.price)
-        if isinstance(fit, Limit) and self._enforcing:
-            waiting.limit = self.binding = fit
-            return None
-        self.line.remove(head.ticket_id)
-        del self._waiting[head.ticket_id]
-        traces = None if isinstance(fit, Limit) else fit
-        accepted = Accepted(self._grant(waiting.offer, waiting.quote, traces))
-        return Turn(head.ticket_id, accepted, waiting.quote)
+        return waiting
+
+    def _let_in(self, ticket: Ticket, traces: Sequence[Trace] | None) -> Turn:
+        self.line.remove(ticket.ticket_id)
+        waiting = self._waiting.pop(ticket.ticket_id)
+        lease_id = self._grant(waiting.offer, waiting.quote, traces, entered=ticket.price)
+        return Turn(ticket.ticket_id, Accepted(lease_id), waiting.quote)
 
     def _turn_away(self, ticket: Ticket, refusal: Rejected) -> Turn:
         self.line.remove(ticket.ticket_id)
+        self.accounts.strike_out(ticket.tenant, ticket.price)
         return Turn(ticket.ticket_id, refusal, self._waiting.pop(ticket.ticket_id).quote)
 
     def _expiry(self, ticket: Ticket) -> Rejected:
         waiting = self._waiting[ticket.ticket_id]
         allowed_s = waiting.offer.deadline_at_s - waiting.offer.arrived_at_s
-        more_s, _ = self.headroom.wait(ticket.price, Load(), waiting.limit)
+        more_s, _ = self.headroom.wait(ticket.price, Load(), waiting.limit, ticket.priority)
         return refusals.too_long(waiting.limit, needed_s=allowed_s + more_s, allowed_s=allowed_s)
 
     # -- leases ----------------------------------------------------------------------------
 
-    def _grant(self, offer: Offer, quote: Quote, traces: Sequence[Trace] | None) -> int:
-        self.line.charge(offer.tenant, offer.priority, quote.price)
-        return self._running.grant(offer, quote, traces).lease_id
+    def _grant(
+        self,
+        offer: Offer,
+        quote: Quote,
+        traces: Sequence[Trace] | None,
+        *,
+        entered: Price | None = None,
+    ) -> int:
+        """Open the lease of a request entered at a price: that of the quote, unless told."""
+        lease_id = self._running.grant(offer, quote, traces).lease_id
+        price = quote.price
+        self.accounts.charge(
+            lease_id, offer.tenant, offer.priority, price, entered=entered or price
+        )
+        return lease_id
 
     def enlarge(self, offer: Offer) -> int:
         """A further lease for an answer already begun (a tool turn): counted, never refused."""
-        return self._grant(offer, self.quote(offer), None)
+        quote = self.quote(offer)
+        self.accounts.enter(offer.tenant, quote.price)
+        return self._grant(offer, quote, None)
 
     def rows_of(self, lease_id: int) -> tuple[int, ...]:
         """Ledger rows of a lease's sequences in the engine's order: prompt by prompt, then n.
@@ -259,8 +333,11 @@ class Controller:
         to hear of the abort: a few step records, or a second without any.
         """
         in_engine = in_engine and not self.engine_down
-        released = self._running.release(lease_id, now_s, in_engine=in_engine)
-        return self.tick(now_s) if released else []
+        used = self._running.release(lease_id, now_s, in_engine=in_engine)
+        if used is None:
+            return []
+        self.accounts.settle(lease_id, used)
+        return self.tick(now_s)
 
     # -- changing course -------------------------------------------------------------------
 
@@ -268,7 +345,12 @@ class Controller:
         """New settings from now on: nothing running is touched, the line is priced anew."""
         self.settings = settings
         self.headroom.reconfigure(settings)
+        self.accounts.reconfigure(settings)
         self.lengths.version += 1  # every waiting price is stale
+
+    def know_step_times(self, coefficients: StepCoefficients) -> None:
+        """What a step of the engine takes: tenants are charged by it from now on."""
+        self.accounts.cost.learn(coefficients)
 
     def outgrown(self) -> list[int]:
         """Leases not yet released of which some answer became longer than its price."""

@@ -96,6 +96,17 @@ class Strand(NamedTuple):
         return self.output_tokens if self.sequences else 0
 
 
+class Work(NamedTuple):
+    """What a request takes of the engine's time, foreseen or seen.
+
+    Prompt tokens computed, sequences x decode steps, and blocks held x decode steps.
+    """
+
+    prefill_tokens: int
+    sequence_steps: int
+    area_block_steps: int
+
+
 class Price(NamedTuple):
     """What admitting a request promises it, in whole blocks of the engine.
 
@@ -117,6 +128,11 @@ class Price(NamedTuple):
     def line_tokens(self) -> int:
         """What the request weighs in the waiting line's token bound."""
         return self.prompt_tokens + self.output_tokens
+
+    @property
+    def work(self) -> Work:
+        """What it is expected to take of the engine's time."""
+        return Work(self.prefill_tokens, self.sequence_steps, self.area_block_steps)
 
 
 def shared_blocks(prompt_tokens: int, *, block_tokens: int) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from admission.curve import Trace
-from admission.decision import Limit
+from admission.decision import Limit, Priority
 from admission.footprint import Price
 from admission.ledger import Ledger
 from admission.pace import Pace
@@ -49,10 +49,22 @@ class Headroom:
         self._settings = settings
         self._static = settings.policy is Policy.STATIC
         self.block_limit = int(engine.usable_blocks * (1 - settings.kv_headroom_ratio))
+        reserve = int(engine.usable_blocks * settings.priority_reserve_ratio)
+        self._block_limits = {
+            priority: max(0, self.block_limit - rank * reserve)
+            for rank, priority in enumerate(Priority)
+        }
         static_limit = settings.static_limit if self._static else engine.max_sequences
         self.slot_limit = min(static_limit, engine.max_sequences)
 
-    def fit(self, priced: Price) -> Limit | Sequence[Trace]:
+    def block_limit_of(self, priority: Priority) -> int:
+        """Blocks that may be promised when a request of this class comes in.
+
+        A lower class leaves the reserve of every higher one.
+        """
+        return self._block_limits[priority]
+
+    def fit(self, priced: Price, priority: Priority = Priority.HIGH) -> Limit | Sequence[Trace]:
         """The first limit that keeps this price out now, or the traces to grant it with.
 
         An idle engine takes whatever can fit.
@@ -64,9 +76,37 @@ class Headroom:
         if not (idle or static or self._prefill_fits(priced)):
             return Limit.PREFILL
         traces = ledger.traces_of(priced)
-        if idle or static or ledger.curve.peak_with(traces) <= self.block_limit:
+        if idle or static or ledger.curve.peak_with(traces) <= self._block_limits[priority]:
             return traces
         return Limit.KV
+
+    def start_steps(self, priced: Price, priority: Priority) -> int:
+        """Steps until KV and slots have room for as long as this price needs it."""
+        slots = self._ledger.curve.steps_until_sequences(
+            max(0, self.slot_limit - priced.sequences), for_steps=1
+        )
+        return max(slots, self._kv_steps(priced, priority))
+
+    def fit_before(
+        self, priced: Price, priority: Priority, *, head: Price, of: Priority, start_steps: int
+    ) -> Sequence[Trace] | None:
+        """The traces to grant a price with that passes the head of the line, or None.
+
+        It must fit now, have its prompt computed before the head may start in `start_steps`, and
+        leave that start where it is.
+        """
+        ledger = self._ledger
+        if ledger.computing_steps(priced.prefill_tokens) > start_steps:
+            return None
+        traces = self.fit(priced, priority)
+        if isinstance(traces, Limit):
+            return None
+        for trace in traces:
+            ledger.curve.add(trace)
+        start_with_it = self.start_steps(head, of)
+        for trace in traces:
+            ledger.curve.remove(trace)
+        return traces if start_with_it <= start_steps else None
 
     def _slots_fit(self, priced: Price) -> bool:
         return self._ledger.sequences + priced.sequences <= self.slot_limit
@@ -77,12 +117,15 @@ class Headroom:
         # a prompt longer than the whole bound passes when nothing else is being computed
         return not backlog or priced.prefill_tokens <= room
 
-    def _kv_fits(self, priced: Price) -> bool:
-        return self._ledger.curve.peak_with(self._ledger.traces_of(priced)) <= self.block_limit
+    def _kv_fits(self, priced: Price, priority: Priority) -> bool:
+        peak = self._ledger.curve.peak_with(self._ledger.traces_of(priced))
+        return peak <= self._block_limits[priority]
 
     # -- how long --------------------------------------------------------------------------
 
-    def wait(self, priced: Price, ahead: Load, blocked: Limit) -> tuple[float, Limit]:
+    def wait(
+        self, priced: Price, ahead: Load, blocked: Limit, priority: Priority = Priority.HIGH
+    ) -> tuple[float, Limit]:
         """Seconds until acceptance, and the limit that takes longest.
 
         First those running make room for one like this; then those ahead pass through the engine
@@ -91,17 +134,20 @@ class Headroom:
         """
         waits = {Limit.SLOTS: self._slots_s(priced) + self._through_slots_s(ahead)}
         if not self._static:
-            waits[Limit.KV] = self._kv_s(priced) + self._through_kv_s(ahead)
+            waits[Limit.KV] = self._kv_s(priced, priority) + self._through_kv_s(ahead)
             waits[Limit.PREFILL] = self._pace.prefill_s(
                 self._ledger.backlog_tokens + ahead.prefill_tokens
             )
         longest = max(waits, key=waits.__getitem__)
         return waits[longest], longest if waits[longest] > 0 else blocked
 
-    def _kv_s(self, priced: Price) -> float:
-        room = max(0, self.block_limit - priced.blocks_peak)
+    def _kv_s(self, priced: Price, priority: Priority) -> float:
+        return self._pace.steps_s(self._kv_steps(priced, priority))
+
+    def _kv_steps(self, priced: Price, priority: Priority) -> int:
+        room = max(0, self._block_limits[priority] - priced.blocks_peak)
         life = max(strand.output_tokens for strand in priced.strands)
-        return self._pace.steps_s(self._ledger.curve.steps_until_blocks(room, for_steps=life))
+        return self._ledger.curve.steps_until_blocks(room, for_steps=life)
 
     def _slots_s(self, priced: Price) -> float:
         room = max(0, self.slot_limit - priced.sequences)
@@ -120,9 +166,9 @@ class Headroom:
 
     # -- explaining ------------------------------------------------------------------------
 
-    def budgets(self, priced: Price) -> tuple[Budget, ...]:
+    def budgets(self, priced: Price, priority: Priority = Priority.HIGH) -> tuple[Budget, ...]:
         """Every limit beside what this price needs of it; what `fit` decides by."""
-        ledger, slots, blocks = self._ledger, self.slot_limit, self.block_limit
+        ledger, slots, blocks = self._ledger, self.slot_limit, self._block_limits[priority]
         backlog = ledger.backlog_tokens
         return (
             Budget(
@@ -131,8 +177,8 @@ class Headroom:
                 capacity=blocks,
                 promised=ledger.curve.peak(),
                 needed=priced.blocks_peak,
-                fits=self._kv_fits(priced),
-                free_in_s=self._kv_s(priced),
+                fits=self._kv_fits(priced, priority),
+                free_in_s=self._kv_s(priced, priority),
             ),
             Budget(
                 limit=Limit.SLOTS,

@@ -9,6 +9,7 @@ from admission.curve import BUCKET_STEPS, DemandCurve, Trace
 from admission.footprint import EngineShape, Price, Strand
 from admission.lateness import Lateness
 from admission.rows import Rows, RowTable
+from admission.used import Used, used
 
 _TOLERANCE_STEPS = BUCKET_STEPS // 2  # a row further off its trace than this is traced anew
 _RETRACES_PER_RECORD = 32  # bounds the cost of one step record; the rest follow in the next
@@ -27,6 +28,12 @@ class Lease:
     prompt_of: dict[int, int] = field(default_factory=dict)  # every row -> prompt index
     reserved: bool = False  # holds its end from the start
     outgrew: bool = False  # some answer became longer than its price
+    prefilled_tokens: int = 0  # of prompts, by rows that are gone
+    produced: dict[int, int] = field(default_factory=dict)  # rows that ended -> their tokens
+
+    def note_produced(self, row: int, tokens: int) -> None:
+        """An answer ended; step records may end before its last token, so the most counts."""
+        self.produced[row] = max(tokens, self.produced.get(row, 0))
 
 
 class Ledger:
@@ -109,10 +116,11 @@ class Ledger:
         The engine computes prompts in order of arrival, in what decoding leaves of a step; what it
         takes beyond that, on the way to the engine or in its queue, is learned.
         """
-        steps = self._computing_steps(prefill_tokens) + self._lateness.steps
+        steps = self.computing_steps(prefill_tokens) + self._lateness.steps
         return self.step + min(steps, _DELAY_MAX_STEPS)
 
-    def _computing_steps(self, prefill_tokens: int) -> int:
+    def computing_steps(self, prefill_tokens: int) -> int:
+        """Steps until a prompt that comes now is computed, by what decoding leaves of each."""
         room = max(1, self.engine.max_batched_tokens - self.sequences)
         return -(-(self.backlog_tokens + prefill_tokens) // room)
 
@@ -143,7 +151,7 @@ class Ledger:
             self.curve.add(trace)
         lease.rows = tuple(lease.live)
         self.sequences += price.sequences
-        self._lateness.expect(lease.rows, step + self._computing_steps(0))
+        self._lateness.expect(lease.rows, step + self.computing_steps(0))
         return lease
 
     def _open(self, strand: Strand, lease: Lease) -> int:
@@ -177,6 +185,7 @@ class Ledger:
         if lease is None:
             return None
         index = lease.live.pop(row)
+        lease.note_produced(row, self._table.generated(row))
         self._free(row)
         self.sequences -= 1
         if index in lease.trunks and index not in lease.live.values():
@@ -191,7 +200,9 @@ class Ledger:
 
     def _free(self, row: int) -> None:
         self.curve.remove(self._traces.pop(row))
-        self.backlog_tokens -= self._table.missing(row)
+        missing = self._table.missing(row)
+        self.backlog_tokens -= missing
+        self._owner[row].prefilled_tokens += self._table.prompt_tokens(row) - missing
         self._held = None
         self._to_prefill.pop(row, None)
         self._aborted.pop(row, None)
@@ -281,7 +292,7 @@ class Ledger:
             table.note_trace(trunk, anchor=step, until=until)
 
     def _overdue(self, row: int) -> int:
-        more = self._computing_steps(0) + self._lateness.overdue(row, self.step)
+        more = self.computing_steps(0) + self._lateness.overdue(row, self.step)
         return self.step + min(more, _DELAY_MAX_STEPS)
 
     def _replace(self, row: int, tokens: int, last_tokens: int, until: int) -> None:
@@ -309,6 +320,22 @@ class Ledger:
     def predicted_tokens(self, row: int) -> int:
         """Tokens a sequence is now predicted to produce in all; 0 once it has ended."""
         return self._table.predicted(row) if row in self._owner else 0
+
+    def used_by(self, lease: Lease) -> Used:
+        """What a lease has taken of the engine so far."""
+        table = self._table
+        missing = sum(table.missing(row) for row in (*lease.trunks.values(), *lease.live))
+        held = sum(table.prompt_tokens(row) for row in (*lease.trunks.values(), *lease.live))
+        produced = [
+            lease.produced[row] if row in lease.produced else table.generated(row)
+            for row in lease.rows
+        ]
+        return used(
+            lease.price,
+            prefilled_tokens=lease.prefilled_tokens + held - missing,
+            produced=produced,
+            block_tokens=self.engine.block_tokens,
+        )
 
     def lease_blocks(self, lease: Lease) -> int:
         """Blocks a lease holds now."""

@@ -66,6 +66,7 @@ def decision_record(
         },
         "price_blocks": {"now": quote.price.blocks_now, "peak": quote.price.blocks_peak},
         "state": _state(controller),
+        "account": _account(controller, offer, occasion.mono_s),
         **_verdict(decision),
         "config_hash": occasion.config_hash,
     }
@@ -79,6 +80,19 @@ def _state(controller: Controller) -> dict[str, int]:
         "held_blocks": ledger.held_blocks,
         "peak_blocks": ledger.curve.peak(),
         "prefill_backlog_tokens": ledger.backlog_tokens,
+    }
+
+
+def _account(controller: Controller, offer: Offer, now_s: float) -> dict[str, float | int | None]:
+    """How the tenant stood after the decision: its counter in seconds, what its budgets leave."""
+    view = controller.accounts.view(offer.tenant, now_s)
+    headroom, requests, tokens = controller.headroom, view.requests, view.tokens
+    return {
+        "counter_s": view.counter_s[offer.priority],
+        "kv_blocks": view.kv_blocks,
+        "requests_left": requests.remaining if requests else None,
+        "tokens_left": tokens.remaining if tokens else None,
+        "reserved_blocks": headroom.block_limit - headroom.block_limit_of(offer.priority),
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from admission.plan import Plan, requests_by_kv
+from admission.plan import Plan, carried_by_kv, requests_by_kv
 from admission.sentences import Sentence
 from admission.settings import Mode, Policy, Settings
 
@@ -57,8 +57,9 @@ def _model_len(plan: Plan) -> Iterator[Idle]:
 
 def _slots(plan: Plan, settings: Settings) -> Iterator[Idle]:
     """Slots beyond what the cache, or a hand-set number of places, lets in."""
-    slots, tokens = plan.memory.engine.max_sequences, plan.question.workload.held_tokens
-    held = requests_by_kv(plan.memory, plan.memory.high, tokens)
+    workload = plan.question.workload
+    slots, tokens = plan.memory.engine.max_sequences, workload.held.mean_tokens
+    held = carried_by_kv(plan.memory, plan.memory.high, workload)
     if settings.policy is Policy.STATIC and settings.static_limit < slots:
         limit = settings.static_limit
         yield _idle("max_num_seqs", "idle_slots_static", slots=slots, limit=limit)
@@ -98,7 +99,7 @@ def _cache(plan: Plan, settings: Settings, slots: int) -> Iterator[Idle]:
     if settings.policy is Policy.STATIC:
         return
     workload, expected = plan.question.workload, plan.memory.expected
-    tokens, capacity = workload.held_tokens, expected.usable_blocks * expected.block_tokens
+    tokens, capacity = workload.held.mean_tokens, expected.usable_blocks * expected.block_tokens
     share = slots * tokens / capacity if capacity else 1.0
     if share < _NEVER_FILLED_RATIO:
         name = "kv_headroom_ratio"

@@ -13,6 +13,7 @@ measurements.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import TypeVar
 
 from admission import decision
@@ -42,6 +43,7 @@ _DECIDE_SPEED = (
     "kv_cache_dtype",
     "enforce_eager",
 )
+_NORMAL = NormalDist()
 _MOST_SEQUENCES = 4096  # where a search ends; more than any max_num_seqs in use
 
 
@@ -86,8 +88,9 @@ class Question:
             workload.isl_tokens,
             workload.osl_tokens,
             batched_tokens,
-            workload.context_tokens,
+            workload.held.mean_tokens,
             workload.prompts,
+            workload.answers,
         )
 
 
@@ -195,12 +198,36 @@ def over_context(
 
 def requests_by_kv(memory: MemoryPlan, capacity: KvCapacity, tokens: int) -> int:
     """Whole requests of so many tokens that one engine's cache holds; 0 beyond max_model_len."""
-    engine = memory.engine
-    if tokens > engine.max_model_len:
+    if tokens > memory.engine.max_model_len:
         return 0
-    sized = replace(engine, max_model_len=tokens)
-    needed = sum(blocks_per_request(page, sized) for page in memory.layout.groups)
-    return capacity.usable_blocks // needed
+    return capacity.usable_blocks // _blocks(memory, tokens)
+
+
+def carried_by_kv(
+    memory: MemoryPlan, capacity: KvCapacity, workload: Workload, share: float = 0.5
+) -> int:
+    """Running requests beside which one more finds room for all of its life, a `share` of the time.
+
+    n of them hold n m tokens on average, with a standard deviation of s sqrt(n), and at any moment
+    some are young and some near their end. So n m + z s sqrt(n) + the newcomer's own tokens is what
+    the cache must hold; each to be at its end at once, as a worst case has it, does not happen.
+    """
+    if requests_by_kv(memory, capacity, workload.total_tokens) < 1:
+        return 0
+    held = workload.held
+    mean, own = _blocks(memory, held.mean_tokens), _blocks(memory, workload.total_tokens)
+    swing = _NORMAL.inv_cdf(share) * held.sd_tokens * mean / held.mean_tokens
+    room = capacity.usable_blocks - own
+    if room <= 0:
+        return 1
+    root = (math.sqrt(swing * swing + 4 * mean * room) - swing) / (2 * mean)
+    return 1 + int(root * root)
+
+
+def _blocks(memory: MemoryPlan, tokens: int) -> int:
+    """Blocks of one request of so many tokens, all groups of layers together."""
+    sized = replace(memory.engine, max_model_len=tokens)
+    return sum(blocks_per_request(page, sized) for page in memory.layout.groups)
 
 
 def steps_of(question: Question, memory: MemoryPlan, link: Link | None = None) -> Steps | None:
@@ -213,12 +240,14 @@ def steps_of(question: Question, memory: MemoryPlan, link: Link | None = None) -
 def _load(question: Question, memory: MemoryPlan, workload: Workload, link: Link | None) -> Load:
     """The limits of one engine."""
     model, engine = steps_of(question, memory, link), memory.engine
+    slo, held = question.slo, workload.held
+    share = slo.ttft_share if slo.ttft_s < math.inf else 1 / 2
     low, middle, high = (
-        requests_by_kv(memory, capacity, workload.held_tokens)
+        carried_by_kv(memory, capacity, workload, share)
         for capacity in (memory.low, memory.expected, memory.high)
     )
     mix = question.mix(workload, engine.max_batched_tokens)
-    note = Sentence("kv_note", blocks=memory.expected.usable_blocks, tokens=workload.held_tokens)
+    note = Sentence("kv_note", blocks=memory.expected.usable_blocks, tokens=held.mean_tokens)
     limits = {
         "kv": _limit(model, mix, middle, note),
         "slots": _limit(model, mix, engine.max_sequences, Sentence("slots_note")),
@@ -254,7 +283,12 @@ def _prefill(model: Steps | None, mix: Mix, slo: Slo) -> Limit:
     def kept(sequences: int) -> bool:
         now = steady(model, mix, sequences=sequences)
         taken_s = ttft_s(
-            model, mix, rate_per_s=now.prompt_rate_per_s, sequences=sequences, share=slo.ttft_share
+            model,
+            mix,
+            rate_per_s=now.prompt_rate_per_s,
+            sequences=sequences,
+            share=slo.ttft_share,
+            late_prompts=now.late_prompts,
         )
         return now.chunk_steps_ratio < 1 and taken_s <= slo.ttft_s
 

@@ -45,6 +45,38 @@ def line_full(requests: int, own: int, limit: Limit | None, *, passes_in_s: floa
     )
 
 
+def over_rate(what: str, per_minute: int, left: int, needed: int, *, wait_s: float) -> Rejected:
+    """The tenant's budget of requests or tokens per minute is used up for `wait_s`."""
+    return Rejected(
+        Reason.TENANT_BUDGET,
+        f"This tenant may take {per_minute} {what} per minute; {left} are left, the request "
+        f"needs {needed}.",
+        retry_after_s=wait_s,
+    )
+
+
+def over_share(held: int, needed: int, share: int, *, wait_s: float) -> Rejected:
+    """The tenant's requests take its share of the KV cache; all in tokens."""
+    return Rejected(
+        Reason.TENANT_BUDGET,
+        f"This tenant's requests may hold {share} tokens of KV cache; those running and waiting "
+        f"will hold {held}, the request needs {needed}.",
+        limit=Limit.KV,
+        retry_after_s=max(_RETRY_MIN_S, wait_s),
+    )
+
+
+def above_share(needed: int, share: int) -> Rejected:
+    """The request alone is larger than its tenant's share of the KV cache; both in tokens."""
+    return Rejected(
+        Reason.NEVER_FITS,
+        f"The request would hold {needed} tokens of KV cache; this tenant may hold {share}. "
+        "Shorten the prompts, or lower n or max_tokens.",
+        limit=Limit.KV,
+        param="max_tokens",
+    )
+
+
 def too_long(limit: Limit, *, needed_s: float, allowed_s: float) -> Rejected:
     """The first token would come after the deadline, because `limit` binds."""
     reason, what = _CONTENDED[limit]

@@ -9,6 +9,7 @@ from admission.ledger import Lease, Ledger
 from admission.lengths import OutputLengths
 from admission.linger import Lingering
 from admission.settings import Settings
+from admission.used import Used
 
 _RECORDS_UNTIL_ABORTED = 3  # two may be on their way already, the next knows of the abort
 _REPRICED_PER_RECORD = 64  # bounds the cost of one step record; the rest follow in the next
@@ -84,22 +85,26 @@ class Running:
     def learn(self, lease_id: int, row: int, output_tokens: int, *, cut: bool) -> None:
         """Teach the class of an answer its length. Lengths the client fixed teach nothing."""
         granted = self._granted.get(lease_id)
-        if granted is None or granted.offer.shape.ignore_eos or granted.offer.shape.min_tokens:
+        if granted is None:
+            return
+        granted.lease.note_produced(row, output_tokens)
+        if granted.offer.shape.ignore_eos or granted.offer.shape.min_tokens:
             return
         prompt = granted.lease.prompt_of[row]
         self._lengths.learn(granted.quote.keys[prompt], output_tokens, cut=cut)
 
     # -- endings ---------------------------------------------------------------------------
 
-    def release(self, lease_id: int, now_s: float, *, in_engine: bool) -> bool:
+    def release(self, lease_id: int, now_s: float, *, in_engine: bool) -> Used | None:
         """Give the lease back; with `in_engine` its living rows count until they are freed.
 
-        False when it was given back before.
+        Returns what it took of the engine, or None when it was given back before.
         """
         granted = self._granted.pop(lease_id, None)
         if granted is None:
-            return False
+            return None
         lease = granted.lease
+        taken = self._ledger.used_by(lease)
         if in_engine and lease.live:
             self._ledger.stop_prefill(lease)
             records = _RECORDS_UNTIL_ABORTED + self._ledger.engine.lookahead_tokens
@@ -107,7 +112,7 @@ class Running:
                 self._lingering.add(row, now_s, records=records)
         else:
             self._ledger.close(lease_id)
-        return True
+        return taken
 
     def free_due(self, now_s: float) -> None:
         """End the rows that the engine has freed by now without saying so."""

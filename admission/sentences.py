@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 ENGLISH = {
     # what a limit rests on
-    "kv_note": "{blocks} blocks, {tokens} tokens a request",
+    "kv_note": "{blocks} blocks, {tokens} tokens a request, mean",
     "slots_note": "max_num_seqs",
     "no_ttft_note": "no TTFT bound given",
     "speed_unknown_note": "speed of this card is not known",

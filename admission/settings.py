@@ -1,7 +1,10 @@
 """The values that steer admission; the profile's `admission:` section is validated into these."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+EVERYBODY_ELSE = "*"  # names the terms of tenants that are not named; no tenant can be called so
 
 
 class Mode(StrEnum):
@@ -21,6 +24,26 @@ class Policy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class TenantTerms:
+    """What one tenant may take. A budget that is None does not exist."""
+
+    weight: float = 1.0  # share of the engine's time beside others that wait: all alike
+    tokens_per_minute: int | None = None
+    requests_per_minute: int | None = None
+    kv_share_ratio: float | None = (
+        None  # of the blocks, for its running and waiting requests together
+    )
+
+    @property
+    def has_rates(self) -> bool:
+        """Whether there is anything to tell a client how much is left of."""
+        return self.tokens_per_minute is not None or self.requests_per_minute is not None
+
+
+_PLAIN = TenantTerms()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """One frozen value, passed whole. The reason for each default stands beside it."""
 
@@ -36,4 +59,15 @@ class Settings:
     line_max_requests: int = 1024  # bound of the line, all tenants together
     line_max_requests_per_tenant: int = 512  # one tenant leaves at least half the line to others
     line_max_tokens: int = 4_000_000  # bound of the line in prompt + predicted output tokens
+    line_look_past_requests: int = (
+        8  # tried behind a head that waits for KV: a step's worth of work
+    )
     prefill_backlog_max_tokens: int = 8192  # accepted prompts not yet computed: a few full steps
+    priority_reserve_ratio: float = (
+        0.0  # blocks kept for each higher class: idle where none is used
+    )
+    tenants: Mapping[str, TenantTerms] = field(default_factory=dict)  # by name
+
+    def terms_of(self, tenant: str) -> TenantTerms:
+        """A tenant's own terms, else everybody else's, else the defaults."""
+        return self.tenants.get(tenant) or self.tenants.get(EVERYBODY_ELSE) or _PLAIN

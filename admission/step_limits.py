@@ -11,9 +11,9 @@ from statistics import NormalDist
 
 from admission.step_time import StepContents, Steps
 
-# E[mean / length] of answers: short ones average over fewer steps, so their TPOT spreads more.
-# exp(sigma^2) of a log-normal with sigma 0.884 (median 450, p90 1,400 tokens); assumed for all.
-SHORT_ANSWERS = 2.18
+# Seconds from an answer's last token to the next prompt in the engine, network and front end: what
+# a closed loop without think time needs at the least. Assumed.
+TURNAROUND_S = 0.15
 _NORMAL = NormalDist()
 _HALVINGS = 12  # of the time within which a share is served: to a 4,000th of the span
 
@@ -24,7 +24,7 @@ class Mix:
 
     `batched_tokens` is vLLM's max_num_batched_tokens: decodes come first, prompts get the rest.
     Where requests differ these are means, `context_tokens` is what a decoding one attends to and
-    `prompts` are equally likely lengths; None and empty = all are alike.
+    `prompts` and `answers` are equally likely lengths; None and empty = all are alike.
     """
 
     prompt_tokens: int
@@ -32,15 +32,24 @@ class Mix:
     batched_tokens: int = 2048  # vLLM's default below 70 GiB of GPU memory
     context_tokens: int | None = None
     prompts: tuple[int, ...] = ()
+    answers: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if min(self.prompt_tokens, self.output_tokens, self.batched_tokens, *self.prompts) < 1:
+        if (
+            min(self.prompt_tokens, self.output_tokens, self.batched_tokens) < 1
+            or min((*self.prompts, *self.answers), default=1) < 1
+        ):
             raise ValueError(f"a mix needs at least one token of each kind: {self}")
 
     @property
     def each_prompt(self) -> tuple[int, ...]:
         """Equally likely prompt lengths; one where all are alike."""
         return self.prompts or (self.prompt_tokens,)
+
+    @property
+    def each_answer(self) -> tuple[int, ...]:
+        """Equally likely answer lengths; one where all are alike."""
+        return self.answers or (self.output_tokens,)
 
     @property
     def mean_context_tokens(self) -> int:
@@ -57,7 +66,9 @@ class Steady:
     `chunk_steps_ratio` of its steps carry a chunk of a prompt and take `chunk_step_s`, the others
     `decode_step_s`; `tpot_s` is their mean. At ratio 1 prompts bind: no more sequences are kept.
     `prompt_rate_per_s` is how often a prompt comes while prompts are computed: in a closed loop as
-    many sequences end in a step, and are replaced, whether it is a long one or a short one.
+    many sequences end in a step, and are replaced, whether it is a long one or a short one. They
+    are replaced after a turnaround, and who ended within it before a prompt began comes while that
+    is computed: `late_prompts` a prompt.
     """
 
     rate_per_s: float
@@ -66,15 +77,27 @@ class Steady:
     chunk_step_s: float
     chunk_steps_ratio: float
     prompt_rate_per_s: float
-    _tpot_spread_s: float
+    late_prompts: float
+    _chunk_spread_s: float
+    _answers: tuple[int, ...]
 
     def tpot_within_s(self, share: float) -> float:
         """TPOT that a `share` of the requests keeps; at least the mean.
 
         A request of o tokens meets f o / c prompts by chance, each of c long steps: their number
-        varies with f o c, and by the square of what a long step takes longer.
+        varies with f o c, and by the square of what a long step takes longer. So the TPOT of short
+        answers spreads more; each length is taken as normal, and all of them together are halved
+        down to the share.
         """
-        return self.tpot_s + max(0.0, _NORMAL.inv_cdf(share)) * self._tpot_spread_s
+        if not self._chunk_spread_s or share <= 1 / 2:
+            return self.tpot_s
+        spreads_s = [self._chunk_spread_s / math.sqrt(tokens) for tokens in self._answers]
+        low, high = 0.0, _NORMAL.inv_cdf(share) * max(spreads_s)
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            kept = sum(_NORMAL.cdf(middle / spread_s) for spread_s in spreads_s) / len(spreads_s)
+            low, high = (middle, high) if kept < share else (low, middle)
+        return self.tpot_s + high
 
 
 def steady(model: Steps, mix: Mix, *, sequences: int) -> Steady:
@@ -95,7 +118,6 @@ def steady(model: Steps, mix: Mix, *, sequences: int) -> Steady:
     ratio = min(1.0, needed)
     tpot_s = (1 - ratio) * decode_s + ratio * chunk_s
     rate = batch / (mix.output_tokens * tpot_s) if needed <= 1 else 1 / (chunks * chunk_s)
-    met = chunks * ratio * SHORT_ANSWERS / mix.output_tokens
     return Steady(
         rate_per_s=stages * rate,
         tpot_s=tpot_s,
@@ -103,7 +125,9 @@ def steady(model: Steps, mix: Mix, *, sequences: int) -> Steady:
         chunk_step_s=chunk_s,
         chunk_steps_ratio=ratio,
         prompt_rate_per_s=stages * batch / (mix.output_tokens * chunk_s),
-        _tpot_spread_s=math.sqrt(met) * (chunk_s - decode_s),
+        late_prompts=batch / mix.output_tokens * TURNAROUND_S / decode_s,
+        _chunk_spread_s=math.sqrt(chunks * ratio) * (chunk_s - decode_s),
+        _answers=mix.each_answer,
     )
 
 
@@ -155,13 +179,19 @@ def prefill_tokens_per_s(model: Steps, mix: Mix, *, sequences: int = 0) -> float
 
 
 def ttft_s(
-    model: Steps, mix: Mix, *, rate_per_s: float, sequences: int, share: float = 0.95
+    model: Steps,
+    mix: Mix,
+    *,
+    rate_per_s: float,
+    sequences: int,
+    share: float = 0.95,
+    late_prompts: float = 0.0,
 ) -> float:
     """TTFT that a `share` of requests keeps at that arrival rate; inf where prompts pile up.
 
     Prompts are one line served in order, S = `prefill_s` each, arriving at random: one waits with
     chance rho = rate x E[S], and then E[S^2] / (2 E[S] (1 - rho)) on average (M/D/1 where all are
-    alike, else M/G/1), exponentially. Its own prompt comes on top.
+    alike, else M/G/1), exponentially. Its own prompt comes on top. `late_prompts` more meet one.
     """
     each_s = [
         prefill_s(model, mix, sequences=sequences, prompt_tokens=prompt)
@@ -172,7 +202,7 @@ def ttft_s(
     if busy >= 1:
         return math.inf
     wait_s = sum(s * s for s in each_s) / len(each_s) / (2 * mean_s * (1 - busy))
-    return _within(each_s, busy, wait_s, share)
+    return _within(each_s, min(1.0, busy + late_prompts), wait_s, share)
 
 
 def _within(each_s: list[float], busy: float, wait_s: float, share: float) -> float:

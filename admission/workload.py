@@ -3,27 +3,42 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
+from statistics import NormalDist
 
 from admission.sentences import Sentence
 from admission.spelling import UnknownNameError
 
-_PARTS = 40  # equally likely prompt lengths that stand for a trace: enough for a 95th percentile
+_NORMAL = NormalDist()
+_PARTS = 40  # equally likely lengths that stand for a trace: enough for a 95th percentile
+
+
+# Of the logarithm of answers' lengths where no trace says them: median 450, p90 1,400 tokens.
+ANSWER_SIGMA = 0.884
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Tokens that a running request holds at some moment: their mean and standard deviation."""
+
+    mean_tokens: int
+    sd_tokens: float
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
     """How the requests of a trace differ, as far as the formulas of a plan ask.
 
-    A request runs one step per token of its answer, so what is *running* is weighed by the answer
-    o: `held_tokens` = E[o (i + o)] / E[o] for the KV limit, `context_tokens` = E[o (i + o/2)] /
-    E[o] for decoding. TTFT takes `prompts`, equally likely lengths (means of fortieths).
+    A request runs one step per token of its answer, so what is *running* is weighed by the answer:
+    see `held_by`. TTFT takes `prompts` and TPOT `answers`: equally likely lengths (means of
+    fortieths).
     """
 
     requests: int
-    held_tokens: int
-    context_tokens: int
+    held: Held
     prompts: tuple[int, ...]
+    answers: tuple[int, ...]
     longest_tokens: int
     left_out_ratio: float  # of the trace: longer than max_model_len
 
@@ -52,19 +67,21 @@ class Workload:
         return self.isl_tokens + self.osl_tokens
 
     @property
-    def held_tokens(self) -> int:
-        """What a running request holds just before it ends, long answers weighed by their time."""
-        return self.spread.held_tokens if self.spread else self.total_tokens
-
-    @property
-    def context_tokens(self) -> int:
-        """What a running request attends to on average: its prompt and half its answer."""
-        return self.spread.context_tokens if self.spread else self.isl_tokens + self.osl_tokens // 2
+    def held(self) -> Held:
+        """What a running request holds, and attends to."""
+        if self.spread:
+            return self.spread.held
+        return held_by([(self.isl_tokens, answer) for answer in self.answers])
 
     @property
     def prompts(self) -> tuple[int, ...]:
         """Equally likely prompt lengths."""
         return self.spread.prompts if self.spread else (self.isl_tokens,)
+
+    @property
+    def answers(self) -> tuple[int, ...]:
+        """Equally likely answer lengths; log-normal where no trace says: nobody's are alike."""
+        return self.spread.answers if self.spread else _log_normal(self.osl_tokens)
 
     @property
     def longest_tokens(self) -> int | None:
@@ -111,9 +128,9 @@ def from_requests(
     decoded = sum(answers)
     spread = Spread(
         requests=len(fitting),
-        held_tokens=round(sum(o * (i + o) for i, o in fitting) / decoded),
-        context_tokens=round(sum(o * (i + o / 2) for i, o in fitting) / decoded),
+        held=held_by(fitting),
         prompts=_parts(prompts),
+        answers=_parts(answers),
         longest_tokens=max(i + o for i, o in fitting),
         left_out_ratio=1 - len(fitting) / len(requests),
     )
@@ -128,6 +145,30 @@ def from_requests(
         spread=spread,
         offered_per_s=offered_per_s,
     )
+
+
+def held_by(requests: Sequence[tuple[int, int]]) -> Held:
+    """Of these (prompt, output) tokens, all as likely to come.
+
+    One runs o steps, and at a random one of them holds i + g tokens, g even between 0 and o. So
+    with weights o the mean is E[o (i + o/2)] / E[o], the square's E[o (i^2 + i o + o^2/3)] / E[o].
+    """
+    steps = sum(o for _, o in requests)
+    mean = sum(o * (i + o / 2) for i, o in requests) / steps
+    square = sum(o * (i * i + i * o + o * o / 3) for i, o in requests) / steps
+    return Held(round(mean), math.sqrt(max(0.0, square - mean * mean)))
+
+
+@lru_cache(maxsize=64)
+def _log_normal(mean_tokens: int) -> tuple[int, ...]:
+    """Means of equal parts of log-normal answers with that mean; at least one token each.
+
+    What lies below the share p adds the share Phi(z_p - sigma) of the whole.
+    """
+    inner = (_NORMAL.inv_cdf(part / _PARTS) for part in range(1, _PARTS))
+    below = [0.0, *(_NORMAL.cdf(z - ANSWER_SIGMA) for z in inner), 1.0]
+    means = (mean_tokens * _PARTS * (high - low) for low, high in pairwise(below))
+    return tuple(max(1, round(mean)) for mean in means)
 
 
 def _parts(ordered: Sequence[int]) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from admission.budgets import Standing
 from admission.controller import Controller
 from admission.decision import Accepted, Decision, Limit, Outcome, Queued, Reason, Rejected
 from admission.exchange import Offer, Quote, Turn
@@ -144,7 +145,9 @@ class Gate:
         """What needs no tokens to be refused."""
         self._look_at_engine()
         tenant = visit.tenant
-        refusal = self.controller.precheck(tenant.name, body_chars, tenant.priority)
+        refusal = self.controller.precheck(
+            tenant.name, body_chars, tenant.priority, now_s=self.now_s()
+        )
         if refusal:
             self._metrics.decision(Outcome.REJECTED, refusal.reason)
         return refusal
@@ -274,6 +277,10 @@ class Gate:
     def prefill_s(self, visit: Visit) -> float | None:
         """Seconds from acceptance to the first token, as the engine measured; None until known."""
         return visit.prefill_s
+
+    def standing(self, tenant: Tenant) -> Standing | None:
+        """What is left of a tenant's budgets per minute; None where it has none."""
+        return self.controller.accounts.budgets.standing(tenant.name, self.now_s())
 
     # -- the way out -----------------------------------------------------------------------
 

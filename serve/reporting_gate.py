@@ -18,7 +18,10 @@ _log = logging.getLogger("sluice.gate")
 
 
 class ReportingGate(Gate):
-    """Nothing here decides; `watch` is there with a simulated engine only."""
+    """Nothing here decides; `step_times` says what tenants are charged by.
+
+    `watch` is there with a simulated engine only.
+    """
 
     def __init__(
         self,
@@ -33,6 +36,8 @@ class ReportingGate(Gate):
         super().__init__(engine, in_force.section, **parts)
         self.in_force = in_force
         self._step_times = step_times
+        if step_times.prior is not None:
+            self.controller.know_step_times(step_times.prior)
         self._plan = plan
         self._watch = watch
         if plan is not None:
@@ -55,6 +60,8 @@ class ReportingGate(Gate):
                     self._metrics.late_steps(report["late_steps_ratio"])
                 if looks % _CORRECT_EVERY == 0:
                     found = await asyncio.to_thread(self._step_times.correct)
+                    if found.enough:
+                        self.controller.know_step_times(found.coefficients)
                     self._metrics.step_time_error(found.error_median_ratio)
             except Exception:  # noqa: BLE001 - what is told may be old, what is decided goes on
                 _log.exception("step times or the simulation's report could not be read")

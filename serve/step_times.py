@@ -26,7 +26,7 @@ class StepTimes:
         kept: int | None = KEPT,
     ) -> None:
         self._capacity_tokens = capacity_tokens
-        self._prior = prior
+        self.prior = prior
         self._rows: deque[tuple[int, int, int, float, float]] = deque(maxlen=kept)
         self.fit: StepFit | None = None
 
@@ -45,7 +45,7 @@ class StepTimes:
 
     def correct(self) -> StepFit:
         """Fit the linear form to the steps that are kept: some 30 ms for all of them."""
-        self.fit = fit(self.timed(), self._prior)
+        self.fit = fit(self.timed(), self.prior)
         return self.fit
 
     def timed(self) -> list[TimedStep]:
@@ -64,7 +64,7 @@ class StepTimes:
         """The fit, its error and what it began with; `fit` is null until there is one."""
         return {
             "steps": len(self._rows),
-            "prior": None if self._prior is None else asdict(self._prior),
+            "prior": None if self.prior is None else asdict(self.prior),
             "fit": None if self.fit is None else asdict(self.fit),
         }
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from admission.controller import Controller
-from admission.decision import Accepted, Decision, Queued
+from admission.decision import Accepted, Decision, Limit, Queued
 from admission.exchange import Offer, Quote
 from serve.visit import Visit
 
@@ -37,6 +37,7 @@ def state(controller: Controller, visits: Iterable[Visit], *, now_s: float) -> d
         "leases": len(ledger.leases),
         "line": {"requests": load.requests, "tokens": load.tokens},
         "tenants": _by_tenant(controller, visits, now_s),
+        "engine_cost_measured": controller.accounts.cost.measured,
         "pace": {
             "step_s": controller.pace.step_s,
             "prefill_s_per_token": controller.pace.prefill_s_per_token,
@@ -59,7 +60,10 @@ def _by_tenant(controller: Controller, visits: Iterable[Visit], now_s: float) ->
     for ticket in controller.line:
         rows[ticket.tenant]["waiting"] += 1
     ranked = sorted(rows.items(), key=lambda item: -item[1]["held_blocks"])
-    shown = dict(ranked[:_TENANTS_SHOWN])
+    shown: dict[str, Any] = {
+        name: row | {"account": asdict(controller.accounts.view(name, now_s))}
+        for name, row in ranked[:_TENANTS_SHOWN]
+    }
     if len(ranked) > _TENANTS_SHOWN:
         shown["others"] = {
             key: sum(row[key] for _, row in ranked[_TENANTS_SHOWN:]) for key in ranked[0][1]
@@ -71,7 +75,7 @@ def explanation(controller: Controller, offer: Offer, now_s: float) -> dict[str,
     """Price, budgets and decision of an offer that is not made."""
     quote = controller.quote(offer)
     decision = controller.judge(offer, quote, now_s)
-    budgets = controller.headroom.budgets(quote.price)
+    budgets = controller.headroom.budgets(quote.price, offer.priority)
     short = [budget.limit for budget in budgets if not budget.fits]
     return {
         "decision": _decision(decision),
@@ -79,9 +83,30 @@ def explanation(controller: Controller, offer: Offer, now_s: float) -> dict[str,
         "price": _price(quote),
         "budgets": [asdict(budget) for budget in budgets],
         "line": {"requests": len(controller.line)},
+        "tenant": _tenant(controller, offer, now_s),
+        "priority": _priority(controller, offer, quote),
         "shape": asdict(offer.shape),
         "mode": controller.settings.mode,
         "policy": controller.settings.policy,
+    }
+
+
+def _tenant(controller: Controller, offer: Offer, now_s: float) -> dict[str, Any]:
+    account = controller.accounts.view(offer.tenant, now_s)
+    return {
+        "name": offer.tenant,
+        "waiting": controller.line.tenant_requests(offer.tenant),
+    } | asdict(account)
+
+
+def _priority(controller: Controller, offer: Offer, quote: Quote) -> dict[str, Any]:
+    """The class, what is kept from it for higher ones, and whether that alone keeps it out."""
+    headroom, price = controller.headroom, quote.price
+    with_reserve = headroom.fit(price, offer.priority) is Limit.KV
+    return {
+        "class": offer.priority,
+        "reserved_blocks": headroom.block_limit - headroom.block_limit_of(offer.priority),
+        "reserve_binds": with_reserve and headroom.fit(price) is not Limit.KV,
     }
 
 

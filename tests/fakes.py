@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from admission.budgets import Standing
 from admission.decision import Rejected
 from serve.http.edge import Edge, Terms
 from serve.http.tenants import Keys
@@ -42,6 +43,7 @@ class FakeGate:
         self.room = asyncio.Event()
         self.room.set()
         self.known_prefill_s: float | None = None
+        self.budgets: Standing | None = None
 
     def now_s(self) -> float:
         return self.clock_s
@@ -74,6 +76,9 @@ class FakeGate:
 
     def prefill_s(self, visit: Visit) -> float | None:
         return self.known_prefill_s
+
+    def standing(self, tenant: Tenant) -> Standing | None:
+        return self.budgets
 
     def settings_hash(self) -> str:
         return "0123456789ab"

@@ -2,6 +2,7 @@
 
 from typing import Any, Protocol
 
+from admission.budgets import Standing
 from admission.decision import Rejected
 from serve.visit import Tenant, Visit
 
@@ -37,6 +38,10 @@ class GateLike(Protocol):
 
     def prefill_s(self, visit: Visit) -> float | None:
         """From acceptance to the first token; None while there is none."""
+        ...
+
+    def standing(self, tenant: Tenant) -> Standing | None:
+        """What is left of a tenant's budgets per minute; None where it has none."""
         ...
 
     def settings_hash(self) -> str:

@@ -6,11 +6,12 @@ from typing import Any
 
 from starlette.types import Message, Send
 
-from serve.http.call import Call
+from serve.http.call import STRANGER, Call
 from serve.http.caller import Caller
 from serve.http.gate_like import GateLike
 from serve.http.intake import RawHeaders
 from serve.http.problems import ENGINE_DOWN, Problem, answer, error, is_callers
+from serve.http.rate_limits import rate_limit_headers
 
 _ERROR_BODY_MAX_BYTES = 1_048_576  # vLLM's own are bounded far below
 _TOO_LONG = b"This model's maximum context length"  # how vLLM begins to say so
@@ -138,6 +139,8 @@ class Reply:
             (b"x-sluice-queued-ms", f"{call.queued_ms:.0f}".encode()),
             (b"server-timing", timing.encode()),
         ]
+        if call.tenant is not STRANGER:
+            headers += rate_limit_headers(self._gate.standing(call.tenant))
         if self._echo_request_id:
             headers.append((b"x-request-id", call.request_id.encode("latin-1", "replace")))
         return headers

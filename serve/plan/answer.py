@@ -80,8 +80,8 @@ def _spread(work: Workload) -> dict[str, Any]:
         return {}
     return {
         "requests": work.spread.requests,
-        "held_tokens": work.held_tokens,
-        "context_tokens": work.context_tokens,
+        "held_tokens": work.held.mean_tokens,
+        "held_sd_tokens": round(work.held.sd_tokens),
         "longest_tokens": work.longest_tokens,
         "left_out_ratio": _rounded(work.spread.left_out_ratio),
         "offered_rate_per_s": _rounded(work.offered_per_s),

@@ -91,7 +91,7 @@ def _lengths(plan: Plan) -> list[int]:
 
 def _workload(plan: Plan, words: Words) -> tuple[float, float, str] | None:
     """Where the workload lies; None where it is longer than the axis."""
-    tokens = plan.question.workload.held_tokens
+    tokens = plan.question.workload.total_tokens
     if not _lengths(plan)[0] <= tokens <= plan.memory.engine.max_model_len:
         return None
     return tokens, plan.load.sustained.expected, words("this_workload")

@@ -1,7 +1,7 @@
 """The words of a plan in Chinese, for the people who run the engine."""
 
 SENTENCES = {
-    "kv_note": "{blocks} 个 KV 块，每个请求 {tokens} token",
+    "kv_note": "{blocks} 个 KV 块，每个请求平均 {tokens} token",
     "slots_note": "max_num_seqs",
     "no_ttft_note": "未给出 TTFT 上限",
     "speed_unknown_note": "不知道这种卡的速度",

@@ -3,15 +3,18 @@
 import dataclasses
 import hashlib
 import json
+import re
 from typing import Any
 
 from pydantic import ValidationInfo, field_validator
 
-from admission.settings import Mode, Policy, Settings
+from admission.settings import EVERYBODY_ELSE, Mode, Policy, Settings, TenantTerms
 from serve.profile.keys import key, plain
 from serve.profile.sections import Section
 
 _DEFAULT = Settings()  # the one place where admission's defaults live
+_TERMS = TenantTerms()
+_TENANT = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class StaticSection(Section):
@@ -57,6 +60,17 @@ class LineSection(Section):
         zero="0: nobody waits; what cannot start now is refused",
     )
 
+    look_past_requests: int = key(
+        _DEFAULT.line_look_past_requests,
+        ge=0,
+        le=64,
+        what="Requests behind the head of the line that may start while it waits for KV alone: "
+        "those that fit and do not move the start foreseen for it, in the first half of its time",
+        unit="requests",
+        why="fills what a large head leaves idle; each costs some 50 us of a step's time",
+        zero="0: nobody passes the head",
+    )
+
     @field_validator("max_requests_per_tenant")
     @classmethod
     def _within_the_line(cls, given: int, info: ValidationInfo) -> int:
@@ -64,6 +78,48 @@ class LineSection(Section):
         if line is not None and given > line:
             raise ValueError(f"{given} is above max_requests ({line}); give at most {line}")
         return given
+
+
+class TenantSection(Section):
+    """Terms of one tenant."""
+
+    weight: float = key(
+        _TERMS.weight,
+        ge=0.01,
+        le=100,
+        what="Share of the engine's time beside other tenants of its class, when they wait",
+        unit="shares",
+        why="all alike",
+    )
+    tokens_per_minute: int | None = key(
+        _TERMS.tokens_per_minute,
+        ge=1,
+        le=1_000_000_000_000,
+        what="Prompt and output tokens a minute; a minute's worth may come at once. Counted by the "
+        "expected answer when a request is taken in, by the real one when it ends",
+        unit="tokens",
+        why="fair turns need no budgets; set them to sell or to cap",
+        zero="null: no such budget",
+    )
+    requests_per_minute: int | None = key(
+        _TERMS.requests_per_minute,
+        ge=1,
+        le=1_000_000_000,
+        what="Requests taken in a minute; a minute's worth may come at once",
+        unit="requests",
+        why="as `tokens_per_minute`",
+        zero="null: no such budget",
+    )
+    kv_share_ratio: float | None = key(
+        _TERMS.kv_share_ratio,
+        ge=0.001,
+        le=1,
+        what="Largest share of the KV blocks that the tenant's requests, running and waiting, may "
+        "come to at their peaks",
+        unit="ratio",
+        why="fair turns order who waits; this bounds one who found the cache empty",
+        zero="null: no such bound",
+    )
 
 
 class AdmissionSection(Section):
@@ -148,6 +204,41 @@ class AdmissionSection(Section):
         why="a few full steps of 2,048: the engine never idles and TTFT stays bounded",
     )
 
+    priority_reserve_ratio: float = key(
+        _DEFAULT.priority_reserve_ratio,
+        ge=0,
+        le=0.3,
+        what="Share of the KV blocks kept free for each higher class: `normal` leaves it once, "
+        "`low` twice",
+        unit="ratio",
+        why="idle where no higher class is used; 0.05 to 0.1 where `high` must start at once",
+        zero="0: classes differ by their place in line alone",
+    )
+    tenants: dict[str, TenantSection] = key(
+        {},
+        what="Terms by tenant name; those of `*` hold for every tenant that is not named, each by "
+        "itself",
+        unit="map",
+        why="all tenants alike, without budgets",
+        allowed="tenant names as in the API keys, or `*`, each with keys below it",
+    )
+
+    @field_validator("tenants", mode="before")
+    @classmethod
+    def _nothing_below_means_none(cls, given: Any) -> Any:
+        return {} if given is None else given
+
+    @field_validator("tenants")
+    @classmethod
+    def _names_of_tenants(cls, given: dict[str, TenantSection]) -> dict[str, TenantSection]:
+        for name in given:
+            if name != EVERYBODY_ELSE and not _TENANT.fullmatch(name):
+                raise ValueError(
+                    f"{name!r} is no tenant's name; give 1 to 64 letters, digits, '.', '_' or "
+                    "'-', or '*' for everybody else"
+                )
+        return given
+
     @field_validator("mode", mode="before")
     @classmethod
     def _off_is_a_mode(cls, given: Any) -> Any:
@@ -167,11 +258,12 @@ class AdmissionSection(Section):
 
     def settings(self) -> Settings:
         """The same values as the pure core takes them."""
-        flat = self.model_dump(exclude={"static", "line"})
+        flat = self.model_dump(exclude={"static", "line", "tenants"})
         line = self.line.model_dump()
         return Settings(
             **flat,
             static_limit=self.static.limit,
+            tenants={name: TenantTerms(**each.model_dump()) for name, each in self.tenants.items()},
             **{f"line_{name}": value for name, value in line.items()},
         )
 

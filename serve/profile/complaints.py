@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from serve.profile.keys import Key, allowed_values, keys_of, section_of
+from serve.profile.keys import Key, allowed_values, entry_of, keys_of, section_of
 from serve.profile.refused_arguments import KeysRefusedError
 
 Path = tuple[str, ...]  # keys from the top of the file
@@ -69,7 +69,8 @@ def _each(model: type[BaseModel], detail: ErrorDetails) -> Iterator[Complaint]:
 def _not_valid(model: type[BaseModel], path: Path, given: object) -> str:
     owner, name = _owner(model, path)
     field = owner.model_fields.get(name) if name else None
-    if field is None or section_of(field) is not None:
+    in_map = field is not None and entry_of(field) is not None and path[-1] != name
+    if field is None or in_map or section_of(field) is not None:
         return f"expected keys below it, found {_shown(given)}"
     return f"{_shown(given)} is not valid; give {allowed_values(field)}"
 
@@ -86,10 +87,14 @@ def _unknown(model: type[BaseModel], path: Path) -> str:
 
 def _owner(model: type[BaseModel], path: Path) -> tuple[type[BaseModel], str]:
     """The section that `path` ends in, and the name of its key that is concerned."""
-    for depth, name in enumerate(path):
+    steps = iter(enumerate(path, start=1))
+    for depth, name in steps:
         field = model.model_fields.get(name)
-        section = section_of(field) if field else None
-        if section is None or depth == len(path) - 1:
+        entry = entry_of(field) if field else None
+        if entry is not None and depth < len(path) - 1:
+            next(steps)  # the name that the user chose
+        section = entry or (section_of(field) if field else None)
+        if section is None or depth >= len(path) - (entry is not None):
             return model, name
         model = section
     return model, ""

@@ -68,6 +68,14 @@ def section_of(field: FieldInfo) -> type[BaseModel] | None:
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
+def entry_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The model behind each entry of a map whose names the user chooses, else None."""
+    if get_origin(field.annotation) is not dict:
+        return None
+    kind = get_args(field.annotation)[1]
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
 def notes_of(field: FieldInfo) -> dict[str, Any]:
     """What `key` wrote beside the field; empty for a field made otherwise."""
     return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}

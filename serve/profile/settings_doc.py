@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 
-from serve.profile.keys import Key, keys_of, plain, section_of
+from pydantic import BaseModel
+
+from serve.profile.keys import Key, entry_of, keys_of, plain, section_of
 from serve.profile.refused_arguments import by_reason
 from serve.profile.settings import Profile
 
@@ -45,10 +47,25 @@ def key_tables() -> Iterator[str]:
         model = section_of(field)
         yield from (f"### `{name}`", "")
         yield from (((model.__doc__ or "").strip(), "") if model else ())
-        yield "| key | unit | default | valid | what it does | why this default | zero or null |"
-        yield "|---|---|---|---|---|---|---|"
-        yield from (_row(key, name) for key in keys)
-        yield ""
+        yield from _table(keys, name)
+        for inner, entry in _maps(model):
+            yield from (f"#### `{name}.{inner}.NAME`", "", (entry.__doc__ or "").strip(), "")
+            yield from _table(list(keys_of(entry)), "")
+
+
+def _table(keys: list[Key], section: str) -> Iterator[str]:
+    yield "| key | unit | default | valid | what it does | why this default | zero or null |"
+    yield "|---|---|---|---|---|---|---|"
+    yield from (_row(key, section) for key in keys)
+    yield ""
+
+
+def _maps(model: type[BaseModel] | None) -> Iterator[tuple[str, type[BaseModel]]]:
+    """Keys of a section below which the user names sections of one kind."""
+    for name, field in model.model_fields.items() if model else ():
+        entry = entry_of(field)
+        if entry is not None:
+            yield name, entry
 
 
 def refused_table() -> Iterator[str]:

@@ -8,10 +8,10 @@ import random
 from collections import deque
 from dataclasses import dataclass
 
-from admission.step_limits import Mix
+from admission.step_limits import TURNAROUND_S, Mix
 from admission.step_time import StepContents, Steps
+from admission.workload import ANSWER_SIGMA
 
-_SIGMA = 0.884  # of the logarithm of answers' lengths, as `step_limits.SHORT_ANSWERS` assumes
 _STAGGER_S = 30.0
 _WARM_S = 200.0
 
@@ -76,8 +76,8 @@ class _Loop:
         self._note(decoding, chunks)
 
     def _request(self, came_s: float) -> _Request:
-        mean = math.log(self._mix.output_tokens) - _SIGMA**2 / 2
-        drawn = round(self._rng.lognormvariate(mean, _SIGMA))
+        mean = math.log(self._mix.output_tokens) - ANSWER_SIGMA**2 / 2
+        drawn = round(self._rng.lognormvariate(mean, ANSWER_SIGMA))
         return _Request(came_s, max(2, min(4 * self._mix.output_tokens, drawn)))
 
     def _chunks(self, room: int) -> list[tuple[_Request, int]]:
@@ -103,5 +103,5 @@ class _Loop:
                 self.ttft_s += [self.now_s - each.came_s] * warm
         for each in [r for r in self._inside if r.produced >= r.output]:
             self._inside.remove(each)
-            self._coming.append(self.now_s)
+            self._coming.append(self.now_s + TURNAROUND_S)
             self.tpot_s += [(self.now_s - each.first_s) / (each.output - 1)] * warm

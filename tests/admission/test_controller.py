@@ -19,6 +19,7 @@ from tests.admission.examples import (
 )
 from tests.admission.test_ledger import is_empty
 
+IN_TURN = Settings(kv_headroom_ratio=0.0, line_look_past_requests=0)
 LARGE, MEDIUM, SMALL = shape(1000, 500), shape(400, 200), shape(16, 16)
 
 
@@ -60,9 +61,10 @@ def test_what_does_not_fit_waits_and_is_told_its_place_and_what_binds() -> None:
 
 
 def test_small_request_does_not_overtake_a_waiting_large_one() -> None:
-    controller, running = busy()
+    controller, running = busy(IN_TURN)
     large = queued(controller.offer(offer(LARGE), 0.0))
     small = queued(controller.offer(offer(SMALL), 0.0))
+    assert controller.tick(0.5) == []
     assert end(controller, running, 1.0) == [large, small]
 
 
@@ -75,7 +77,7 @@ def test_a_long_request_behind_short_ones_gets_its_turn() -> None:
 
 
 def test_a_higher_class_overtakes_the_line() -> None:
-    controller, running = busy()
+    controller, running = busy(IN_TURN)
     normal = queued(controller.offer(offer(LARGE), 0.0))
     accepted(controller.offer(offer(SMALL, priority=Priority.HIGH), 0.0))
     high = queued(controller.offer(offer(LARGE, priority=Priority.HIGH), 0.0))

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from admission.controller import Controller
 from admission.log import Ending, Occasion, decision_record, end_record
 from admission.settings import Settings
@@ -12,7 +14,8 @@ OCCASION = Occasion(
 )
 FIELDS = (
     "v at mono_s id tenant priority route prompt_tokens cached_tokens sequences max_tokens "
-    "known_length deadline_s class predicted price_blocks state outcome reason limit config_hash"
+    "known_length deadline_s class predicted price_blocks state account outcome reason limit "
+    "config_hash"
 )
 
 
@@ -36,6 +39,13 @@ def test_a_decision_is_recorded_with_its_price_and_what_it_met() -> None:
         "held_blocks": 0,
         "peak_blocks": controller.ledger.curve.peak(),
         "prefill_backlog_tokens": 1104,
+    }
+    assert written["account"] == {
+        "counter_s": pytest.approx(2e-4 * (500 + 60 + 60) + 1e-4 * (1000 + 104)),
+        "kv_blocks": 94 + 14,
+        "requests_left": None,
+        "tokens_left": None,
+        "reserved_blocks": 0,
     }
     assert (written["outcome"], written["reason"], written["limit"]) == ("accepted", None, None)
 

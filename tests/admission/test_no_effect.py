@@ -24,15 +24,15 @@ def told(plan: Plan, settings: Settings | None = None) -> dict[str, str]:
 
 def test_a_cache_that_all_slots_together_half_fill_makes_the_headroom_idle() -> None:
     assert told(plan(max_num_seqs=64))["kv_headroom_ratio"] == (
-        "kv_headroom_ratio decides nothing: 64 slots x 1,527 tokens are 18% of the cache"
+        "kv_headroom_ratio decides nothing: 64 slots x 1,544 tokens are 18% of the cache"
     )
     assert "kv_headroom_ratio" not in told(plan(max_num_seqs=256))
 
 
 def test_slots_that_the_cache_cannot_fill_are_named() -> None:
-    """34,815 usable blocks / 774 of a request of 12,378 tokens = 44."""
+    """34,815 usable blocks / 775 of a running request, 12,387 tokens on average = 44."""
     said = told(plan(workload="long-context", max_num_seqs=256))["max_num_seqs"]
-    assert said.endswith("the cache holds 44 requests of 12,378 tokens")
+    assert said.endswith("the cache holds 44 requests of 12,387 tokens")
     assert "max_num_seqs" not in told(plan(workload="long-context", max_num_seqs=64))
 
 

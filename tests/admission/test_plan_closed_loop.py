@@ -28,7 +28,9 @@ def held(tp: int, isl: int, share: float) -> tuple[str, Seen]:
     limits = plan.load.limits
     compute = min(limits["prefill"].concurrency or 0, limits["decode"].concurrency or 0)
     mix = plan.question.mix(work, 512)
-    return plan.load.binding, closed_loop(model, mix, round(share * compute), until_s=1200.0)
+    return plan.load.binding, closed_loop(
+        model, mix, max(1, round(share * compute)), until_s=1200.0
+    )
 
 
 @pytest.mark.parametrize(("tp", "isl"), [(8, 862), (8, 1383), (4, 862)])

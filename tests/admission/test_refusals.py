@@ -40,7 +40,7 @@ def test_draining_refuses_everybody_at_once() -> None:
     controller = Controller(ENGINE, EXACT)
     controller.draining = True
     for refusal in (
-        controller.precheck("a", 10),
+        controller.precheck("a", 10, now_s=0.0),
         refused(controller.offer(offer(), 0.0)),
         controller.judge(offer(), controller.quote(offer()), 0.0),
     ):
@@ -52,7 +52,10 @@ def test_draining_refuses_everybody_at_once() -> None:
 def test_a_dead_engine_refuses_everybody_at_once() -> None:
     controller = Controller(ENGINE, EXACT)
     controller.draining = controller.engine_down = True
-    for refusal in (controller.precheck("a", 10), refused(controller.offer(offer(), 0.0))):
+    for refusal in (
+        controller.precheck("a", 10, now_s=0.0),
+        refused(controller.offer(offer(), 0.0)),
+    ):
         assert isinstance(refusal, Rejected)
         assert refusal.reason is Reason.ENGINE_DOWN
         assert comes_back(refusal)
@@ -60,8 +63,8 @@ def test_a_dead_engine_refuses_everybody_at_once() -> None:
 
 def test_a_body_that_cannot_fit_whatever_its_tokens_are_is_not_rendered() -> None:
     controller = Controller(ENGINE, EXACT)
-    assert controller.precheck("a", 32 * 1600) is None
-    refusal = controller.precheck("a", 32 * 1600 + 1)
+    assert controller.precheck("a", 32 * 1600, now_s=0.0) is None
+    refusal = controller.precheck("a", 32 * 1600 + 1, now_s=0.0)
     assert refusal is not None
     assert (refusal.reason, refusal.limit) == (Reason.NEVER_FITS, Limit.KV)
     assert refusal.retry_after_s is None
@@ -145,16 +148,16 @@ def test_a_full_line_is_known_before_rendering() -> None:
     controller = full(line_max_requests=2)
     for _ in range(2):
         queued(controller.offer(offer(shape(600, 1000)), 0.0))
-    refusal = controller.precheck("b", 10)
+    refusal = controller.precheck("b", 10, now_s=0.0)
     assert refusal is not None
     assert refusal.reason is Reason.LINE_FULL
 
 
 def test_without_a_line_whoever_fits_is_still_accepted() -> None:
     controller = Controller(ENGINE, Settings(line_max_requests=0, line_max_tokens=0))
-    assert controller.precheck("a", 10) is None
+    assert controller.precheck("a", 10, now_s=0.0) is None
     accepted(controller.offer(offer(shape(600, 1000)), 0.0))
-    assert controller.precheck("a", 10) is None
+    assert controller.precheck("a", 10, now_s=0.0) is None
     assert refused(controller.offer(offer(shape(600, 1000)), 0.0)).reason is Reason.LINE_FULL
 
 
@@ -163,7 +166,7 @@ def test_one_tenant_leaves_the_line_to_others() -> None:
     for _ in range(2):
         queued(controller.offer(offer(shape(600, 1000), tenant="greedy"), 0.0))
     assert refused(controller.offer(offer(tenant="greedy"), 0.0)).reason is Reason.LINE_FULL
-    assert controller.precheck("modest", 10) is None
+    assert controller.precheck("modest", 10, now_s=0.0) is None
     queued(controller.offer(offer(shape(600, 1000), tenant="modest"), 0.0))
 
 
@@ -171,8 +174,8 @@ def test_a_line_full_of_a_lower_class_keeps_no_higher_one_out() -> None:
     controller = full(line_max_requests=2)
     for _ in range(2):
         queued(controller.offer(offer(shape(600, 1000), priority=Priority.LOW), 0.0))
-    assert controller.precheck("a", 10, Priority.LOW) is not None
-    assert controller.precheck("a", 10, Priority.HIGH) is None
+    assert controller.precheck("a", 10, Priority.LOW, now_s=0.0) is not None
+    assert controller.precheck("a", 10, Priority.HIGH, now_s=0.0) is None
     queued(controller.offer(offer(shape(600, 1000), priority=Priority.HIGH), 0.0))
 
 

@@ -1,15 +1,16 @@
-"""Who is next, who is fair, who is too late."""
+"""Who is next, who is fair, who rises, who is too late."""
 
 from collections import Counter
 from itertools import count
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from admission.decision import Priority
-from admission.footprint import price
-from admission.waiting import Load, Ticket, WaitingLine
+from admission.footprint import Price, price
+from admission.settings import Settings, TenantTerms
+from admission.waiting import Load, Ticket, WaitingLine, risen
 from tests.admission.examples import ENGINE, shape
 
 _ids = count(1)
@@ -22,10 +23,16 @@ def ticket(
     prompt_tokens: int = 100,
     output_tokens: int = 50,
     expires_at_s: float = 1e9,
+    arrived_at_s: float = 0.0,
 ) -> Ticket:
     """A request that waits."""
     priced = price(shape(prompt_tokens, output_tokens), ENGINE, [output_tokens])
-    return Ticket(next(_ids), tenant, priority, priced, expires_at_s)
+    return Ticket(next(_ids), tenant, priority, priced, expires_at_s, arrived_at_s)
+
+
+def seconds(priced: Price) -> float:
+    """Of the engine's time, at a millisecond a prompt token and two a generated one."""
+    return (priced.prompt_tokens + 2 * priced.output_tokens) / 1000
 
 
 def line_of(*tickets: Ticket) -> WaitingLine:
@@ -36,12 +43,12 @@ def line_of(*tickets: Ticket) -> WaitingLine:
     return line
 
 
-def serve(line: WaitingLine) -> Ticket:
+def serve(line: WaitingLine, now_s: float = 0.0) -> Ticket:
     """The head leaves the line and is charged."""
-    head = line.head()
+    head = line.head(now_s)
     assert head is not None
     line.remove(head.ticket_id)
-    line.charge(head.tenant, head.priority, head.price)
+    line.charge(head.tenant, head.priority, seconds(head.price))
     return head
 
 
@@ -50,9 +57,21 @@ def served(line: WaitingLine) -> list[Ticket]:
     return [serve(line) for _ in range(len(line))]
 
 
-def test_a_tenant_is_served_in_order_of_arrival() -> None:
+def test_a_tenant_with_equal_deadlines_is_served_in_order_of_arrival() -> None:
     tickets = [ticket(prompt_tokens=tokens) for tokens in (900, 10, 400)]
     assert served(line_of(*tickets)) == tickets
+
+
+def test_inside_a_tenant_the_earliest_deadline_goes_first() -> None:
+    late, soon, middle = (ticket(expires_at_s=at_s) for at_s in (30.0, 5.0, 20.0))
+    assert served(line_of(late, soon, middle)) == [soon, middle, late]
+
+
+def test_a_deadline_gains_nothing_over_another_tenant() -> None:
+    line = line_of(*(ticket("hasty", expires_at_s=1.0) for _ in range(10)))
+    calm = ticket("calm", expires_at_s=1000.0)
+    line.add(calm)
+    assert calm in [serve(line) for _ in range(2)]
 
 
 def test_a_higher_class_overtakes() -> None:
@@ -80,7 +99,7 @@ def test_a_long_request_of_one_tenant_gets_its_turn_among_short_ones_of_another(
 def test_idling_saves_nothing_up() -> None:
     line = WaitingLine()
     for _ in range(1000):
-        line.charge("busy", Priority.NORMAL, ticket().price)
+        line.charge("busy", Priority.NORMAL, seconds(ticket().price))
     line.add(ticket("idle"))  # joins an empty line
     for _ in range(9):
         line.add(ticket("idle"))
@@ -91,7 +110,7 @@ def test_idling_saves_nothing_up() -> None:
 
 def test_a_tenant_served_without_waiting_is_charged_too() -> None:
     line = line_of(ticket("other"))
-    line.charge("rich", Priority.NORMAL, ticket(prompt_tokens=1000).price)
+    line.charge("rich", Priority.NORMAL, seconds(ticket(prompt_tokens=1000).price))
     line.add(ticket("rich"))
     line.add(ticket("other"))
     assert [each.tenant for each in served(line)] == ["other", "other", "rich"]
@@ -133,17 +152,17 @@ def test_a_storm_of_cancellations_leaves_no_litter() -> None:
         line.add(gone)
         line.remove(gone.ticket_id)
     assert len(line._deadlines) < 200
-    group = line._classes[Priority.NORMAL]
-    assert len(group._order) <= 21
-    assert list(group.by_tenant) == ["patient"]
+    turns = line._classes[Priority.NORMAL]
+    assert len(turns._order) == len(turns._entry) == 1
+    assert list(turns._queues) == ["patient"]
     assert len(line) == 10
 
 
 def test_a_newcomer_overtakes_all_when_nobody_of_its_class_or_above_waits() -> None:
     line = line_of(ticket(priority=Priority.NORMAL))
-    assert line.overtakes_all(Priority.HIGH)
-    assert not line.overtakes_all(Priority.NORMAL)
-    assert not line.overtakes_all(Priority.LOW)
+    assert line.overtakes_all(Priority.HIGH, 0.0)
+    assert not line.overtakes_all(Priority.NORMAL, 0.0)
+    assert not line.overtakes_all(Priority.LOW, 0.0)
 
 
 def test_ahead_are_all_higher_classes_and_the_own_up_to_ones_turn() -> None:
@@ -152,14 +171,123 @@ def test_ahead_are_all_higher_classes_and_the_own_up_to_ones_turn() -> None:
         *(ticket("busy") for _ in range(10)),
         *(ticket("low", Priority.LOW) for _ in range(100)),
     )
-    assert line.ahead_of("busy", Priority.NORMAL).requests == 3 + 10
-    assert line.ahead_of("new", Priority.NORMAL).requests == 3 + 1
-    assert line.ahead_of("new", Priority.HIGH).requests == 1
+    assert line.ahead_of("busy", Priority.NORMAL, 1e9).requests == 3 + 10
+    assert line.ahead_of("new", Priority.NORMAL, 1e9).requests == 3 + 1
+    assert line.ahead_of("new", Priority.HIGH, 1e9).requests == 1
     assert line.load.requests == 113
 
 
 def test_nobody_is_ahead_in_an_empty_line() -> None:
-    assert WaitingLine().ahead_of("a", Priority.LOW) == Load()
+    assert WaitingLine().ahead_of("a", Priority.LOW, 1e9) == Load()
+
+
+def test_who_is_behind_the_head_is_told_tenant_by_tenant() -> None:
+    head, second = ticket("a"), ticket("a")
+    other, low = ticket("b"), ticket("a", Priority.LOW)
+    line = line_of(head, second, low, other)
+    assert line.head(0.0) is head
+    assert line.behind(head, 8) == [other, second, low]
+    assert line.behind(head, 1) == [other]
+
+
+def test_an_earlier_deadline_is_behind_fewer_of_its_own() -> None:
+    line = line_of(*(ticket("a", expires_at_s=at_s) for at_s in range(10, 20)))
+    assert line.ahead_of("a", Priority.NORMAL, 14.5).requests == 5
+    assert line.ahead_of("a", Priority.NORMAL, 15.0).requests == 6  # behind its equal
+    assert line.ahead_of("a", Priority.NORMAL, 5.0).requests == 0
+
+
+# -- weights and corrections ---------------------------------------------------------------
+
+
+def weighted(**weights: float) -> Settings:
+    """Settings in which the tenants so named have these weights."""
+    return Settings(tenants={name: TenantTerms(weight=w) for name, w in weights.items()})
+
+
+def test_tenants_take_turns_by_their_weights() -> None:
+    line = WaitingLine(weighted(heavy=3.0))
+    for _ in range(40):
+        line.add(ticket("heavy"))
+        line.add(ticket("light"))
+    first = [serve(line).tenant for _ in range(40)]
+    assert 28 <= first.count("heavy") <= 32
+
+
+def test_fewer_go_before_a_tenant_of_more_weight() -> None:
+    line = WaitingLine(weighted(heavy=4.0))
+    for name in ("x", "y", "heavy", "light"):
+        for _ in range(4):
+            line.add(ticket(name))
+    assert line.ahead_of("new", Priority.NORMAL, 1e9).requests == 4  # all asked before it
+    assert line.ahead_of("heavy", Priority.NORMAL, 1e9).requests == 4 + 4 * 3 // 4 + 2
+    assert line.ahead_of("light", Priority.NORMAL, 1e9).requests == 16
+    line.reconfigure(weighted(heavy=1.0, light=6.0))
+    assert line.ahead_of("light", Priority.NORMAL, 1e9).requests == 4 + 4 * 3 // 6 + 3
+
+
+def test_who_was_served_less_goes_first_whoever_waits_longer() -> None:
+    line = line_of(*(ticket("greedy") for _ in range(50)))
+    line.charge("greedy", Priority.NORMAL, 100.0)
+    line.add(ticket("modest"))
+    assert line.ahead_of("new", Priority.NORMAL, 1e9).requests == 1
+
+
+def test_a_charge_that_is_set_right_changes_whose_turn_it_is() -> None:
+    line = line_of(ticket("a"), ticket("b"))
+    line.charge("a", Priority.NORMAL, 10.0)
+    line.charge("b", Priority.NORMAL, 5.0)
+    assert line.head(0.0).tenant == "b"  # type: ignore[union-attr]
+    line.correct("a", Priority.NORMAL, -8.0)
+    assert line.head(0.0).tenant == "a"  # type: ignore[union-attr]
+    line.correct("a", Priority.NORMAL, 9.0)
+    assert line.head(0.0).tenant == "b"  # type: ignore[union-attr]
+
+
+# -- rising --------------------------------------------------------------------------------
+
+
+def test_a_request_rises_a_class_each_time_half_of_what_was_left_is_over() -> None:
+    low = ticket(priority=Priority.LOW, arrived_at_s=100.0, expires_at_s=140.0)
+    seen = [risen(low, at_s) for at_s in (100.0, 119.0, 120.0, 129.0, 130.0, 139.0)]
+    assert seen == [Priority.LOW] * 2 + [Priority.NORMAL] * 2 + [Priority.HIGH] * 2
+
+
+def test_a_risen_class_gets_one_tenants_share_of_the_class_above() -> None:
+    line = line_of(*(ticket(str(n % 20), Priority.LOW, expires_at_s=40.0) for n in range(100)))
+    for number in range(300):
+        line.add(ticket(f"vip-{number % 3}", Priority.HIGH, expires_at_s=40.0))
+    assert all(serve(line, 29.0).priority is Priority.HIGH for _ in range(30))
+    turns = [serve(line, 31.0).priority for _ in range(100)]
+    assert 24 <= turns.count(Priority.LOW) <= 26
+
+
+def test_a_newcomer_does_not_overtake_a_class_that_has_risen_to_its_own() -> None:
+    line = line_of(ticket(priority=Priority.LOW, expires_at_s=40.0))
+    assert line.overtakes_all(Priority.NORMAL, 19.0)
+    assert not line.overtakes_all(Priority.NORMAL, 20.0)
+    assert line.overtakes_all(Priority.HIGH, 29.0)
+    assert not line.overtakes_all(Priority.HIGH, 30.0)
+
+
+@given(
+    crowd=st.integers(1, 6),
+    prompts=st.lists(st.integers(1, 400), min_size=1, max_size=20),
+    lowest=st.sampled_from([Priority.NORMAL, Priority.LOW]),
+)
+def test_nobody_starves_behind_a_class_that_never_empties(
+    crowd: int, prompts: list[int], lowest: Priority
+) -> None:
+    """One turn a second; every tenant of the high class always has a next request."""
+    waits = ticket("modest", lowest, expires_at_s=600.0)
+    line = line_of(waits)
+    for second in range(600):
+        for number in range(crowd):
+            tokens = prompts[(second + number) % len(prompts)]
+            line.add(ticket(f"vip-{number}", Priority.HIGH, prompt_tokens=tokens, arrived_at_s=0.0))
+        if serve(line, float(second)) is waits:
+            return
+    raise AssertionError("it starved")
 
 
 class Line(RuleBasedStateMachine):
@@ -179,7 +307,11 @@ class Line(RuleBasedStateMachine):
     )
     def join(self, tenant: str, priority: Priority, prompt_tokens: int, patience_s: int) -> None:
         new = ticket(
-            tenant, priority, prompt_tokens=prompt_tokens, expires_at_s=self.now_s + patience_s
+            tenant,
+            priority,
+            prompt_tokens=prompt_tokens,
+            expires_at_s=self.now_s + patience_s,
+            arrived_at_s=self.now_s,
         )
         self.line.add(new)
         self.waiting[new.ticket_id] = new
@@ -193,18 +325,23 @@ class Line(RuleBasedStateMachine):
     @precondition(lambda self: self.waiting)
     @rule()
     def serve(self) -> None:
-        head = serve(self.line)
+        head = serve(self.line, self.now_s)
         del self.waiting[head.ticket_id]
         order = list(Priority)
-        assert all(
-            order.index(head.priority) <= order.index(t.priority) for t in self.waiting.values()
-        )
+        class_now = order.index(risen(head, self.now_s))
+        assert all(class_now <= order.index(t.priority) for t in self.waiting.values())
         own = [
             t
             for t in self.waiting.values()
             if (t.tenant, t.priority) == (head.tenant, head.priority)
         ]
-        assert all(head.ticket_id < t.ticket_id for t in own)
+        turn = (head.expires_at_s, head.ticket_id)
+        assert all(turn < (t.expires_at_s, t.ticket_id) for t in own)
+
+    @rule(tenant=st.sampled_from("abc"), seconds=st.floats(-5, 5))
+    def set_right(self, tenant: str, seconds: float) -> None:
+        for priority in Priority:
+            self.line.correct(tenant, priority, seconds)
 
     @rule(seconds=st.integers(1, 10))
     def expire(self, seconds: int) -> None:
@@ -228,7 +365,7 @@ class Line(RuleBasedStateMachine):
 
     @invariant()
     def there_is_a_head_while_somebody_waits(self) -> None:
-        assert (self.line.head() is not None) == bool(self.waiting)
+        assert (self.line.head(self.now_s) is not None) == bool(self.waiting)
 
 
 TestLine = Line.TestCase

@@ -1,30 +1,57 @@
 """A trace as workload: what of its spread the limits take."""
 
+import math
+import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from admission.plan import make_plan
+from admission.plan import carried_by_kv, make_plan
 from admission.step_limits import Mix, prefill_s, steady, ttft_s
-from admission.workload import from_requests
+from admission.workload import ANSWER_SIGMA, PRESETS, from_requests
 from tests.admission.plan_cases import eight_a10
 from tests.admission.test_step_limits import engine
 
 
 def test_requests_that_are_alike_are_the_workload_of_their_lengths() -> None:
     alike = from_requests("t.csv", [(862, 665)] * 50, max_model_len=32_768)
-    assert (alike.isl_tokens, alike.osl_tokens, alike.held_tokens) == (862, 665, 1527)
-    assert alike.context_tokens == pytest.approx(862 + 665 / 2, abs=1)
-    question = eight_a10(tp=4)
-    same, preset = make_plan(replace(question, workload=alike)).load, make_plan(question).load
-    assert same.sustained.expected == pytest.approx(preset.sustained.expected, abs=2)
+    assert (alike.isl_tokens, alike.osl_tokens) == (862, 665)
+    assert alike.held.mean_tokens == pytest.approx(862 + 665 / 2, abs=1)
+    assert alike.held.sd_tokens == pytest.approx(665 / 12**0.5)  # even between 0 and 665
 
 
 def test_long_answers_weigh_more_among_what_is_running() -> None:
     """Answers of 100 and 300 steps: three of four running requests are the long one."""
     mixed = from_requests("t.csv", [(100, 100), (100, 300)], max_model_len=32_768)
     assert mixed.total_tokens == 300
-    assert mixed.held_tokens == (100 * 200 + 300 * 400) // 400
+    assert mixed.held.mean_tokens == (100 * 150 + 300 * 250) // 400
+
+
+def test_answers_that_nobody_knows_are_spread_log_normally() -> None:
+    preset = PRESETS["chat"]
+    assert sum(preset.answers) / len(preset.answers) == pytest.approx(665, rel=0.02)
+    biased = math.exp(ANSWER_SIGMA**2)  # E[o^2] / E[o]^2: long ones run longer
+    assert preset.held.mean_tokens == pytest.approx(862 + 665 / 2 * biased, rel=0.05)
+
+
+def test_the_cache_carries_those_that_run_as_they_vary_and_one_more() -> None:
+    """Drawn: of so many running requests at random moments of their lives, all fit together."""
+    plan = make_plan(eight_a10(tp=2))
+    workload, capacity = PRESETS["chat"], plan.memory.expected
+    tokens = capacity.usable_blocks * capacity.block_tokens
+    carried = carried_by_kv(plan.memory, capacity, workload, share=0.95)
+    rng = random.Random(1)
+    rooms = [
+        tokens - sum(_drawn(workload.answers, rng) for _ in range(carried - 1)) for _ in range(2000)
+    ]
+    held = sum(room >= workload.total_tokens for room in rooms) / len(rooms)
+    assert 0.92 < held < 0.985
+
+
+def _drawn(answers: Sequence[int], rng: random.Random) -> float:
+    (answer,) = rng.choices(answers, weights=answers)
+    return 862 + answer * rng.random()
 
 
 def test_what_max_model_len_refuses_is_left_out_and_told() -> None:

@@ -48,6 +48,7 @@ class Visit:
     ended: int = 0
     predicted_wait_s: float = 0.0
     accepted_at_s: float | None = None
+    accepted_at_step: int | None = None
     outcome: str = ""
 
 
@@ -105,6 +106,7 @@ class Traffic:
             return
         job = visit.job
         visit.lease_id, visit.accepted_at_s = decision.lease_id, self.now_s
+        visit.accepted_at_step = self.step
         self.order.append(job)
         rows = self.controller.rows_of(decision.lease_id)
         for index, row in enumerate(rows):

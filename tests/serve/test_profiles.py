@@ -30,9 +30,9 @@ def test_every_line_with_a_value_says_its_unit_or_reason(path: Path) -> None:
 def test_a_committed_profile_names_every_admission_key(path: Path) -> None:
     written = yaml.safe_load(path.read_text())["admission"]
     flat = {
-        f"{name}.{inner}" if isinstance(value, dict) else name
+        f"{name}.{inner}" if inner else name
         for name, value in written.items()
-        for inner in (value if isinstance(value, dict) else [""])
+        for inner in (value if isinstance(value, dict) and value else [""])
     }
     assert flat == {key.path for key in keys_of(AdmissionSection)}
 

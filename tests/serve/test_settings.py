@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from admission.settings import Mode, Policy, Settings
+from admission.settings import Mode, Policy, Settings, TenantTerms
+from serve.profile.admission_section import TenantSection
 from serve.profile.keys import keys_of
 from serve.profile.settings import (
     AdmissionSection,
@@ -17,6 +18,7 @@ from serve.profile.settings import (
     parse_admission,
 )
 
+EVERY_KEY = [*keys_of(Profile), *keys_of(TenantSection)]
 SMALL: dict[str, Any] = {"engine": {"embedded_model": "smollm2-135m-instruct"}}
 
 
@@ -25,7 +27,7 @@ def profile(**sections: Any) -> Profile:
 
 
 def test_every_key_says_what_it_does_its_unit_and_the_reason_for_its_default() -> None:
-    for key in keys_of(Profile):
+    for key in EVERY_KEY:
         assert len(key.what) > 15, key.path
         assert key.unit, key.path
         assert key.why, key.path
@@ -39,8 +41,8 @@ def test_every_described_field_ends_with_its_unit() -> None:
 
 
 def test_every_number_that_may_be_zero_or_null_says_what_that_means() -> None:
-    numbers = [k for k in keys_of(Profile) if " between 0 and" in k.allowed]
-    optional = [k for k in keys_of(Profile) if k.allowed.endswith("or null")]
+    numbers = [k for k in EVERY_KEY if " between 0 and" in k.allowed]
+    optional = [k for k in EVERY_KEY if k.allowed.endswith("or null")]
     assert len(numbers) >= 4
     for key in [*numbers, *optional]:
         assert key.zero, key.path
@@ -48,7 +50,7 @@ def test_every_number_that_may_be_zero_or_null_says_what_that_means() -> None:
 
 def test_names_that_end_in_a_unit_carry_that_unit() -> None:
     endings = {"_s": "seconds", "_bytes": "bytes", "_tokens": "tokens", "_ratio": "ratio"}
-    for key in keys_of(Profile):
+    for key in EVERY_KEY:
         for ending, unit in endings.items():
             if key.path.endswith(ending):
                 assert key.unit == unit, key.path
@@ -74,8 +76,23 @@ def test_every_admission_value_reaches_the_core() -> None:
         "cold_start_requests": 3,
         "ttft_deadline_s": 4,
         "ttft_deadline_max_s": 5,
-        "line": {"max_requests": 60, "max_requests_per_tenant": 6, "max_tokens": 70},
+        "line": {
+            "max_requests": 60,
+            "max_requests_per_tenant": 6,
+            "max_tokens": 70,
+            "look_past_requests": 9,
+        },
         "prefill_backlog_max_tokens": 8,
+        "priority_reserve_ratio": 0.1,
+        "tenants": {
+            "team-a": {
+                "weight": 2,
+                "tokens_per_minute": 1,
+                "requests_per_minute": 3,
+                "kv_share_ratio": 0.5,
+            },
+            "*": None,
+        },
     }
     settings = parse_admission(changed).settings()
     assert settings == Settings(
@@ -91,7 +108,10 @@ def test_every_admission_value_reaches_the_core() -> None:
         line_max_requests=60,
         line_max_requests_per_tenant=6,
         line_max_tokens=70,
+        line_look_past_requests=9,
         prefill_backlog_max_tokens=8,
+        priority_reserve_ratio=0.1,
+        tenants={"team-a": TenantTerms(2.0, 1, 3, 0.5), "*": TenantTerms()},
     )
     untouched = dataclasses.asdict(Settings())
     assert all(value != untouched[name] for name, value in dataclasses.asdict(settings).items())

@@ -62,6 +62,30 @@ class Problems:
             "give a whole number of sequences between 1 and 65536",
         ),
         (
+            "admission: {tenants: {team-a: {weight: 0}}}",
+            "admission.tenants.team-a.weight: 0 is not valid; "
+            "give a number of shares between 0.01 and 100",
+        ),
+        (
+            "admission: {tenants: {team-a: {kv_share_ratio: 20}}}",
+            "admission.tenants.team-a.kv_share_ratio: 20 is not valid; "
+            "give a ratio between 0.001 and 1, or null",
+        ),
+        (
+            "admission: {tenants: {team-a: 5}}",
+            "admission.tenants.team-a: expected keys below it, found 5",
+        ),
+        (
+            "admission: {tenants: 5}",
+            "admission.tenants: 5 is not valid; give tenant names as in the API keys, or `*`, "
+            "each with keys below it",
+        ),
+        (
+            "admission: {tenants: {team a: {}}}",
+            "admission.tenants: 'team a' is no tenant's name; give 1 to 64 letters, digits, '.', "
+            "'_' or '-', or '*' for everybody else",
+        ),
+        (
             "admission: {mode: observe}",
             "admission.mode: 'observe' is not valid; give one of enforce, shadow, off",
         ),
@@ -120,6 +144,10 @@ def test_a_bad_value_is_shown_with_its_key_and_the_valid_ones(
             "admission: {kv_headroom_percent: 2}",
             "admission.kv_headroom_percent: unknown key; did you mean kv_headroom_ratio (ratio)?",
         ),
+        (
+            "admission: {tenants: {team-a: {wieght: 2}}}",
+            "admission.tenants.team-a.wieght: unknown key; did you mean weight (shares)?",
+        ),
         ("http: {prot: 1}", "http.prot: unknown key; did you mean port (port)?"),
         (
             "http: {max_body_mb: 4}",
@@ -141,7 +169,8 @@ def test_a_bad_value_is_shown_with_its_key_and_the_valid_ones(
             "admission: {zzz: 4}",
             "admission.zzz: unknown key; known here: mode, policy, static, kv_headroom_ratio, "
             "output_quantile, cold_start_output_tokens, cold_start_requests, ttft_deadline_s, "
-            "ttft_deadline_max_s, line, prefill_backlog_max_tokens",
+            "ttft_deadline_max_s, line, prefill_backlog_max_tokens, priority_reserve_ratio, "
+            "tenants",
         ),
     ],
 )
