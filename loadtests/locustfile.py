@@ -20,7 +20,6 @@ from loadtests.client.api import EndpointDownError
 from loadtests.client.self_test import ReaderError
 from loadtests.options import add_options, read_options
 from loadtests.record import Outcome, Record
-from loadtests.results.files import write_report
 from loadtests.run import Run, begin
 from loadtests.words import told
 
@@ -76,6 +75,8 @@ def judge_and_tell(environment: Environment, **_: Any) -> None:
     for line in told(run, client, verdict):
         _LOG.info(line)
     if run.options.report is not None:
+        from loadtests.results.files import write_report  # noqa: PLC0415 -- matplotlib: a second
+
         _LOG.info("report in %s", write_report(run.recording.run(), run.options.report))
     if client.flaws():
         environment.process_exit_code = _INVALID

@@ -132,6 +132,8 @@ def begin(url: str, options: Options, tell: Callable[[Record], None]) -> Run:
     )
     rng = random.Random(options.seed)  # noqa: S311 - a workload, no secret
     Fitting(options.scenario, facts.max_model_len).draw(rng)  # said now, not by each user
+    if options.report is not None:
+        options.report.mkdir(parents=True, exist_ok=True)  # not only said when all is over
     path = options.records or Path(f"{name}.jsonl")
     about = _about(name, url, options, facts)
     recording = Recording(about, RecordFile(path.open("w", encoding="utf-8"), about))

@@ -1,8 +1,9 @@
 """Do two arms separate? Differences with 95 % intervals by a block bootstrap.
 
 Requests that run at once suffer together, so not requests are drawn again but blocks of neighbours
-(circular block bootstrap, Politis and Romano 1992), at least as long as requests run at once. Where
-both arms were asked for the same, one by one, the same blocks are drawn in both.
+(circular block bootstrap, Politis and Romano 1992), each several generations of those that run at
+once. Where both arms were asked for the same, one by one, the same blocks are drawn in both. Few
+blocks make intervals too narrow; they are widened as Student's t is.
 """
 
 import math
@@ -20,6 +21,8 @@ from loadtests.record import Outcome, Record
 DRAWS = 1000
 _TAILS = (0.025, 0.975)
 _BLOCKS_LEAST = 10  # fewer have nothing to be drawn from
+_GENERATIONS = 4  # in a block: what slows the requests that run slows those that come after
+_Z = 1.96  # standard normal deviate of the tails
 _BINS = 30  # of time, for rates
 _SEED = 1
 
@@ -127,11 +130,11 @@ def separate(first: Arm, second: Arm, load: Load) -> Separation:
 
 
 def _block(records: Sequence[Record]) -> int:
-    """As many as run at once, and no fewer than the cube root of all; ten blocks at least."""
+    """Requests of one block: no fewer than the cube root of all, and ten blocks at least."""
     begin_s = min(each.intended_at_s for each in records)
     seconds = max(each.ended_at_s for each in records) - begin_s
     at_once = sum(each.e2e_s for each in records) / seconds if seconds > 0 else 1.0
-    wanted: float = max(len(records) ** (1 / 3), at_once)
+    wanted: float = max(len(records) ** (1 / 3), _GENERATIONS * at_once)
     return max(1, min(math.ceil(wanted), len(records) // _BLOCKS_LEAST))
 
 
@@ -168,6 +171,7 @@ def _differences(
             metric.unit,
             (_stated(metric.statistic, first), _stated(metric.statistic, second)),
             drawn,
+            _widening(min(map(len, chosen)) // block),
             metric.more_is_better,
         )
         for metric, first, second, drawn in zip(_METRICS, *values, many, strict=True)
@@ -193,7 +197,7 @@ def _rate(
     after = before if paired else rng.integers(0, _BINS, size=(DRAWS, _BINS))
     many = second[after].mean(axis=1) - first[before].mean(axis=1)
     values = (float(first.mean()), float(second.mean()))
-    return _told(name, "per_s", values, many, more_is_better=True)
+    return _told(name, "per_s", values, many, _widening(_BINS), more_is_better=True)
 
 
 def _bins(records: Sequence[Record], of: Callable[[Record], float]) -> np.ndarray:
@@ -214,13 +218,23 @@ def _told(
     unit: str,
     values: tuple[float, float],
     many: np.ndarray,
+    widening: float,
     more_is_better: bool,
 ) -> Difference:
     if any(map(math.isnan, values)):
         first, second = (None if math.isnan(value) else value for value in values)
         return Difference(name, unit, first, second, None, None, more_is_better)
-    low, high = (float(each) for each in np.nanquantile(many, _TAILS))
+    between = values[1] - values[0]
+    low, high = (
+        between + widening * float(each - between) for each in np.nanquantile(many, _TAILS)
+    )
     return Difference(name, unit, *values, low, high, more_is_better)
+
+
+def _widening(blocks: int) -> float:
+    """Student's quantile over the normal one (Cornish-Fisher), and n / (n - 1) of the variance."""
+    free = max(1, blocks - 1)
+    return (1 + (_Z * _Z + 1) / (4 * free)) * math.sqrt((free + 1) / free)
 
 
 def _limits(first: Arm, second: Arm) -> Difference:

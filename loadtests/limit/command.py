@@ -47,6 +47,8 @@ def _measure(args: argparse.Namespace) -> tuple[Result, Run]:
     """What was found, and all that was recorded on the way."""
     slo, predicted = parse_slo(args.slo), _predict(args)
     within, other = _range(args, predicted), _beside(args)
+    if args.report:
+        args.report.mkdir(parents=True, exist_ok=True)  # not only said when all is over
     began_s = time.monotonic()
     with bench(args, slo) as machine:
         rounds, found = (

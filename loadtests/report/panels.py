@@ -9,12 +9,14 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from loadtests.report.ink import INK, PALETTE, QUIET, Drawing, styled
 
 _WIDTH_INCHES = 8.4
-_MARGINS = (0.8, 1.55, 0.3, 0.55)
+_MARGINS = (0.8, 1.55, 0.35, 0.55)
 _GAP_INCHES = 0.2
 _ROOM_ABOVE = 1.08  # times the highest value
 _LOG_FROM = 40.0  # times between highest and lowest from which only factors can be read
 _GROUPED_FROM = 1000  # thousands are set apart
-_LABEL_APART = 0.035  # of the width: marks nearer than this share the name of the first
+_CHARACTER = 0.012  # of the width, about: no text is measured
+_ROW_POINTS = 10  # between two rows of names
+QUIETLY = ":"  # the style of marks that are many
 
 Points = Sequence[tuple[float, float]]
 
@@ -174,20 +176,28 @@ def _ends(shown: Sequence[Panel]) -> tuple[float, float]:
 def _mark(axes: Axes, mark: Mark) -> None:
     if mark.low is not None and mark.high is not None:
         axes.axvspan(mark.low, mark.high, color=PALETTE[2], alpha=0.16, lw=0)
-    quiet = mark.style == ":"
+    quiet = mark.style == QUIETLY
     axes.axvline(mark.x, color=QUIET if quiet else INK, lw=0.8 if quiet else 1.2, ls=mark.style)
 
 
 def _name_marks(axes: Axes, marks: Sequence[Mark], ends: tuple[float, float]) -> None:
-    """Above the first panel; of marks that lie together only the first is named."""
+    """Above the first panel; a name that would overlap stands higher, or is left out if quiet."""
     first, last = ends
-    taken = -1.0
+    free_from = [0.0, 0.0]  # of the width, in each of two rows
     for mark in sorted(marks, key=lambda each: each.x):
         at = (mark.x - first) / (last - first)
-        if not mark.name or at - taken < _LABEL_APART:
+        rows = [row for row, free in enumerate(free_from) if at >= free]
+        if not mark.name or not rows or (mark.style == QUIETLY and rows[0]):
             continue
-        axes.text(at, 1.02, mark.name, transform=axes.transAxes, size=8.5, ha="left", va="bottom")
-        taken = at
+        axes.annotate(
+            mark.name,
+            (at, 1),
+            xycoords=axes.transAxes,
+            xytext=(0, 3 + _ROW_POINTS * rows[0]),
+            textcoords="offset points",
+            size=8.5,
+        )
+        free_from[rows[0]] = at + _CHARACTER * (len(mark.name) + 1)
 
 
 def _told(value: float, _: int | None = None) -> str:

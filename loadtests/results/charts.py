@@ -6,7 +6,7 @@ from functools import partial
 
 from loadtests.record import Sample
 from loadtests.report.ink import Drawing
-from loadtests.report.panels import Area, Level, Line, Mark, Panel, Points, panels
+from loadtests.report.panels import QUIETLY, Area, Level, Line, Mark, Panel, Points, panels
 from loadtests.results import timeline as over_time
 from loadtests.results.findings import Findings, by_users
 from loadtests.results.numbers import seconds_text
@@ -81,7 +81,7 @@ def timeline(found: Findings, words: Words) -> Drawing:
     until_s = over_time.end_s(found.run.records, found.run.samples)
     shown = [*_latencies(found, until_s, words), *_levels(found.run.samples, until_s, words)]
     starts = [
-        Mark(f"{each.users:g}", each.begin_s - each.warm_up_s, style=":")
+        Mark(f"{each.users:g}", each.begin_s - each.warm_up_s, style=QUIETLY)
         for each in found.stretches
         if each.phase is not None
     ]

@@ -7,6 +7,8 @@ from loadtests.results.findings import Findings
 from loadtests.results.numbers import seconds_text
 from loadtests.results.words import Words
 
+_NAMED = {"version": "vLLM"}  # as its own route calls itself
+
 
 def conditions(found: Findings, words: Words) -> list[tuple[str, str]]:
     """Rows of (what, value); what was not recorded is left out."""
@@ -43,7 +45,8 @@ def _rows(found: Findings, words: Words) -> Iterator[tuple[str, str]]:
     simulated = "engine_simulated" if endpoint.get("simulated") else "engine_real"
     yield "simulated", words(simulated)
     yield "time_scale", f"{endpoint['time_scale']:g}"
-    yield "versions", ", ".join(f"{k} {v}" for k, v in endpoint.get("versions", {}).items())
+    versions = endpoint.get("versions", {})
+    yield "versions", ", ".join(f"{_NAMED.get(name, name)} {v}" for name, v in versions.items())
     yield "scenario", about["scenario"]
     yield "load", about.get("load", "")
     yield "slo", about.get("slo") or ""

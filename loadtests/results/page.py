@@ -18,7 +18,7 @@ _SHARES = ("p50", "p90", "p95", "p99")
 _ROUND_COLUMNS = ("users", "phase", "slo")
 _SLICE_COLUMNS = ("when", "in_flight")
 _RATE_COLUMNS = ("offered_per_s", "answered_per_s", "tokens_per_s", "goodput_share")
-_MORE_COLUMNS = ("success_share", "ttft_pair", "tpot_pair")
+_MORE_COLUMNS = ("success_share", "ttft_p95", "tpot_p95")
 _COUNT_COLUMNS = ("held_column", "refused_column", "requests_column")
 
 
@@ -159,8 +159,8 @@ def _row(each: Stretch, words: Words) -> list[str]:
         rate(each.tokens_per_s),
         share(each.goodput_ratio),
         "-" if success is None else share(success),
-        _pair(each, "ttft_s"),
-        _pair(each, "tpot_s"),
+        _p95(each, "ttft_s"),
+        _p95(each, "tpot_s"),
         f"{each.held:,}",
         f"{each.outcomes.get('refused', 0):,}",
         f"{each.offered:,}",
@@ -168,9 +168,9 @@ def _row(each: Stretch, words: Words) -> list[str]:
     return row if each.phase is None else [*row, words.limit(each.binds)]
 
 
-def _pair(each: Stretch, name: str) -> str:
+def _p95(each: Stretch, name: str) -> str:
     of = each.percentiles.get(name)
-    return "-" if not of else f"{seconds_text(of['p50'])} / {seconds_text(of['p95'])}"
+    return seconds_text(of["p95"]) if of else "-"
 
 
 def _pairs(name: str, rows: Sequence[tuple[str, str]], words: Words) -> Section:

@@ -54,12 +54,14 @@ class MockEndpoint:
     seen: list[Seen] = field(default_factory=list)
     drained: bool = False
     state_status: int = 200
+    metrics: str | None = None  # in Prometheus' text format
 
     def application(self) -> web.Application:
         """The routes a load test asks."""
         app = web.Application()
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/v1/admission/state", self._state)
+        app.router.add_get("/metrics", self._metrics)
         app.router.add_post("/v1/admission/drain", self._drain)
         app.router.add_post("/tokenize", self._tokenize)
         app.router.add_post("/v1/chat/completions", self._answer)
@@ -71,6 +73,9 @@ class MockEndpoint:
 
     async def _state(self, _: web.Request) -> web.Response:
         return web.json_response(self.state, status=self.state_status)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(text=self.metrics or "", status=200 if self.metrics else 404)
 
     async def _drain(self, _: web.Request) -> web.Response:
         self.drained = True

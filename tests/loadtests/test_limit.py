@@ -17,7 +17,13 @@ from serve.cli import main
 from tests.loadtests.mock_endpoint import MockEndpoint, Script, Seen, serving
 
 EDGE = 3  # users; one more and all of them wait for their first token
-STATE = {"time_scale": 2.0, "simulation": {}, "mode": "enforce", "binding_limit": "kv"}
+STATE = {
+    "time_scale": 2.0,
+    "simulation": {},
+    "mode": "enforce",
+    "settings": {"policy": "footprint"},
+    "binding_limit": "kv",
+}
 SHORT = ("--scenario", "smoke", "--soak-s", "0.5", "--soak-requests", "12")
 SLO = ("--slo", "ttft_p95<=500ms,success>=99%")
 
@@ -60,6 +66,9 @@ def test_the_limit_is_found_and_told(
 ) -> None:
     files = {flag: tmp_path / flag for flag in ("junit", "markdown", "records")}
     flags = [text for flag, path in files.items() for text in (f"--{flag}", str(path))]
+    report = tmp_path / "report"
+    mock.metrics = "sluice_queue_size 2.0\n"
+    flags += ["--report", str(report)]
     assert limit(mock.url, "--config", "x.yaml", "--beside", str(planned), *flags, "--json") == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
 
@@ -90,7 +99,12 @@ def test_the_limit_is_found_and_told(
     table = files["markdown"].read_text()
     assert table.startswith("**sustains 3 concurrent users")
     assert "| 3 | soak | met |" in table
-    records = read_run(files["records"]).records
+    run = read_run(files["records"])
+    records = run.records
+    assert run.limit["sentence"] == found["sentence"]
+    assert run.about["endpoint"]["settings"] == {"policy": "footprint"}
+    assert {sample.queued for sample in run.samples} == {2.0}
+    assert (report / "report.html").exists()
     assert {record.outcome for record in records} == {Outcome.ANSWERED}
     assert {record.stage for record in records} >= {"3", "4"}
 

@@ -68,7 +68,18 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Locust]
     with serving(QUICK, state=SIMULATED) as quick, serving(REFUSING, state=SIMULATED) as refusing:
         yield {
             "closed": started(
-                quick.url, folder / "a", "-u", "4", "-r", "20", "-t", "5", *smoke, endpoint=quick
+                quick.url,
+                folder / "a",
+                "-u",
+                "4",
+                "-r",
+                "20",
+                "-t",
+                "5",
+                *smoke,
+                "--report",
+                "told",
+                endpoint=quick,
             ),
             "open": started(refusing.url, folder / "b", *drain, *smoke, endpoint=refusing),
             "down": started("http://127.0.0.1:9", folder / "c", *smoke),
@@ -109,6 +120,14 @@ def test_ttft_and_tpot_are_rows_of_their_own(runs: dict[str, Locust]) -> None:
     for row in ("TTFT     smoke", "TPOT     smoke", "request  smoke"):
         assert row in said
     assert "SLO met: ttft_p95" in said
+
+
+def test_the_report_of_a_run_lies_where_it_was_asked_for(runs: dict[str, Locust]) -> None:
+    closed = runs["closed"].ended()
+    assert "report in told/report.html" in closed.said
+    page = (closed.records.parent / "told" / "report.html").read_text(encoding="utf-8")
+    assert "closed loop, 4 users" in page
+    assert "--report told" in closed.run.about["command"]
 
 
 def test_an_open_loop_ends_by_itself_and_a_missed_promise_is_exit_code_1(

@@ -22,6 +22,7 @@ def test_without_options_judges_chat_in_a_closed_loop() -> None:
     assert (found.scenario, found.closed, found.slo) == (CHAT, True, None)
     assert (found.behaviour.retries, found.ending, found.route) == (0, None, Route.CHAT)
     assert found.load() == "closed loop"
+    assert (found.records, found.report) == (None, None)
 
 
 def test_a_shape_makes_arrivals_of_its_rate() -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from loadtests.record import Outcome, Record, RecordFile, read_run
+from loadtests.record import Outcome, Record, RecordFile, Run, Sample, read_run
+from loadtests.recording import Recording
 
 ANSWERED = Record("run-1", "chat", Outcome.ANSWERED, 1.5, 0.001, 9.0, ttft_s=0.25, tpot_s=0.03)
 
@@ -84,6 +85,20 @@ def test_what_is_not_ours_is_named(tmp_path: Path, text: str, problem: str) -> N
     path.write_text(text)
     with pytest.raises(ValueError, match=problem):
         read_run(path)
+
+
+def test_what_was_recorded_is_what_its_file_says(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    about = {"run": "run", "slo": None}
+    recording = Recording(about, RecordFile(path.open("w", encoding="utf-8"), about))
+    sample = Sample(2.0, kv_held_tokens=160.0, decisions={"accepted": 3})
+    recording.add(ANSWERED)
+    recording.sample(sample)
+    recording.limit({"sentence": "sustains 3"})
+    recording.end({"flaws": []})
+    recording.close()
+    told = Run(about, (ANSWERED,), {"flaws": []}, (sample,), {"sentence": "sustains 3"})
+    assert recording.run() == read_run(path) == told
 
 
 def test_instants_end_where_they_should() -> None:
