@@ -61,7 +61,7 @@ class Gateway:
         """As `Gate.precheck` and `Gate.admit`."""
         visit = _visit(request, self._deadline_s)
         tenant, shape = visit.tenant, self._shape_of(request)
-        refusal = self.controller.precheck(tenant.name, 0, tenant.priority)
+        refusal = self.controller.precheck(tenant.name, 0, tenant.priority, now_s=now_s)
         refusal = refusal or self.controller.hopeless(shape)
         if refusal:
             return [Verdict(request.number, refusal.reason)]
