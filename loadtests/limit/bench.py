@@ -25,7 +25,7 @@ from loadtests.client.sampler import Sampler
 from loadtests.client.self_test import require_reader
 from loadtests.judging.search import Probe
 from loadtests.limit.crowd import Crowd
-from loadtests.limit.rounds import SOAK, Measured, Rounds
+from loadtests.limit.rounds import SOAK, WARM_UP_MOST_S, Measured, Rounds
 from loadtests.limit.text import table
 from loadtests.origin import origin
 from loadtests.record import Record, RecordFile
@@ -93,13 +93,15 @@ def bench(args: argparse.Namespace, slo: Slo) -> Iterator[Bench]:
 
 
 def _may_take_s(scenario: Fitting, slo: Slo, rng: random.Random) -> float:
-    """Seconds of a mean request that just keeps the SLO; 0 where that bounds nothing.
+    """Seconds of a mean request that just keeps the SLO, at most what a warm-up may last.
+
+    0 where the SLO bounds nothing.
 
     ValueError where the scenario cannot be drawn from.
     """
     tokens = sum(scenario.draw(rng).output_tokens for _ in range(_DRAWS)) / _DRAWS
     seconds = slo.ttft_s + slo.tpot_s * tokens
-    return seconds if math.isfinite(seconds) else 0.0
+    return min(seconds, WARM_UP_MOST_S) if math.isfinite(seconds) else 0.0
 
 
 def _recording(args: argparse.Namespace, about: Mapping[str, Any]) -> Recording:

@@ -19,7 +19,7 @@ from loadtests.record import Outcome, Record
 
 LOOK_S = 0.25  # real seconds between looks at what came in
 _STATE_EVERY = 4  # looks; the gateway has better things to do than to say what binds
-_WARM_UP_MOST_S = 300.0  # modelled; where next to nothing is served there is nothing to wait for
+WARM_UP_MOST_S = 300.0  # modelled; where next to nothing is served there is nothing to wait for
 _SURE_AFTER = 40  # requests until a short round may be given up as hopeless
 _DEAD_AFTER = 5  # requests in a row without any answer: nothing is there any more
 
@@ -121,7 +121,7 @@ class Rounds:
         began_s = self._clock.now_s()
         self._ended.clear()
         self._since_s = began_s + crowd.resize(probe.users, self._mean_s / probe.users)
-        while self._served() < probe.users and self._clock.now_s() - began_s < _WARM_UP_MOST_S:
+        while self._served() < probe.users and self._clock.now_s() - began_s < WARM_UP_MOST_S:
             crowd.check()
             self._look(probe, "warm-up", began_s)
         self._mean_s = self._mean()

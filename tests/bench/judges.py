@@ -20,7 +20,7 @@ from tests.bench.report import machine, table
 from tests.live.gateway import ROOT
 
 _MOST_S = 1200.0
-_PROMISE = "ttft_p95<=1000s,tpot_p95<=100s,success>=1%"  # nothing is judged
+_PROMISE = "ttft_p95<=10s,tpot_p95<=300ms,success>=1%"  # whether it is kept is not asked
 _SHARES = ("p50", "p95", "p99")
 
 
@@ -65,7 +65,7 @@ def _run(command: list[str]) -> str:
     done = subprocess.run(  # noqa: S603 - our own commands
         command, cwd=ROOT, capture_output=True, text=True, timeout=_MOST_S, check=False
     )
-    if done.returncode not in (0, 3):  # 3: a client that was late still has its figures
+    if done.returncode not in (0, 1, 3):  # missed, or late: figures all the same
         raise SystemExit(f"{' '.join(command)}\n{done.stdout}\n{done.stderr}")
     return done.stdout
 
