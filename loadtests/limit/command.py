@@ -56,7 +56,7 @@ def _measure(args: argparse.Namespace) -> tuple[Result, Run]:
         )
         result = Result(
             url=args.host,
-            scenario=args.scenario,
+            scenario=find_scenario(args.scenario).name,
             slo=str(slo),
             facts=machine.facts,
             rounds=rounds,
