@@ -4,7 +4,6 @@ import csv
 import re
 import sys
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from string import Formatter
 from xml.etree import ElementTree
@@ -21,6 +20,7 @@ from loadtests.results.page import report_page
 from loadtests.results.stretch import Stretch, slices
 from loadtests.results.verdict import verdict
 from loadtests.results.words import TABLES, Language, Words
+from tests.html_tags import Tags
 from tests.loadtests.made import CLIENT, LIMIT, overload, search
 
 ENGLISH = Words(Language.EN)
@@ -44,18 +44,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory, searched: Run) -> Path:
 @pytest.fixture(scope="module")
 def page(folder: Path) -> str:
     return (folder / "report.html").read_text(encoding="utf-8")
-
-
-class Tags(HTMLParser):
-    """Every tag with its attributes."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
 
 
 # -- the page ------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,22 +11,11 @@ import yaml
 from serve.cli import main
 from serve.plan.catalogue import find_config
 from serve.profile.settings import load_profile
+from tests.html_tags import Tags
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCTION = ROOT / "configs" / "qwen3-32b-awq-8xa10.yaml"
 CASE = ["plan", "--model", "Qwen/Qwen3-32B", "--quantization", "awq", "--gpu", "a10", "--gpus", "8"]
-
-
-class Tags(HTMLParser):
-    """What a page is made of: every tag with its attributes."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
 
 
 @pytest.fixture(scope="module")
