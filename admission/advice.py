@@ -1,5 +1,6 @@
 """Engine arguments and admission settings for a layout: what to write into a profile."""
 
+import math
 from dataclasses import dataclass, replace
 
 from admission.no_effect import no_effect
@@ -48,6 +49,7 @@ def advise(plan: Plan) -> Advice:
     settings = replace(
         _DEFAULT,
         ttft_deadline_s=deadline_s,
+        tpot_target_s=slo.tpot_s if slo.tpot_s < math.inf else None,
         prefill_backlog_max_tokens=max(engine.max_batched_tokens, backlog),
     )
     return Advice(chosen, slots, settings, _idle(chosen, slots, settings))

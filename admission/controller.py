@@ -1,7 +1,6 @@
 """The only judge: offer, progress, release, tick. Told the facts and the time, it answers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from admission import refusals
 from admission.accounts import Accounts
@@ -19,24 +18,18 @@ from admission.headroom import Headroom
 from admission.ledger import Ledger
 from admission.lengths import OutputLengths
 from admission.pace import Pace
+from admission.passage import Passage
 from admission.pricing import quote
 from admission.running import Running
-from admission.settings import Mode, Policy, Settings
+from admission.settings import Mode, Settings
+from admission.slack import Slack
 from admission.step_line import StepCoefficients
-from admission.waiting import RISES_AT_RATIO, Load, Ticket, WaitingLine, risen
+from admission.timing import Timing
+from admission.waiting import WaitingLine
 
 __all__ = ["Answer", "Controller", "Offer", "Quote", "StepRecord", "Turn"]
 
 _CHARS_PER_TOKEN_MAX = 32  # no vocabulary packs more; a longer body cannot fit whatever it says
-_TURNS_PER_PASS = 64  # bounds one pass over the line; the next event continues
-
-
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    offer: Offer
-    quote: Quote
-    lessons: int  # what the length predictions had learned when it was priced
-    limit: Limit
 
 
 class Controller:
@@ -48,15 +41,22 @@ class Controller:
         self.ledger = Ledger(engine)
         self.lengths = OutputLengths()
         self.pace = Pace()
-        self.headroom = Headroom(self.ledger, self.pace, settings)
+        slack = Slack()
+        self.timing = Timing(self.ledger, self.pace, slack, settings)
+        self.headroom = Headroom(self.ledger, self.pace, self.timing, settings)
         self.line = WaitingLine(settings)
         self.accounts = Accounts(engine, self.line, self.pace, settings)
         self.draining = False
         self.engine_down = False
-        self.binding: Limit | None = None  # what bound the last decision that had to wait
-        self._running = Running(self.ledger, self.lengths)
-        self._waiting: dict[int, _Waiting] = {}
-        self._next_ticket = 1
+        self._running = Running(self.ledger, self.lengths, slack)
+        self._passage = Passage(
+            self.line,
+            self.headroom,
+            self.accounts,
+            self.lengths,
+            quote=self.quote,
+            grant=self._grant,
+        )
 
     @property
     def _enforcing(self) -> bool:
@@ -111,8 +111,8 @@ class Controller:
             return Answer(would, quote, would)
         self.accounts.enter(offer.tenant, quote.price)
         if isinstance(would, Queued) and self._enforcing:
-            return Answer(would, quote, would, self._join(offer, quote, would.limit))
-        accepted = Accepted(self._grant(offer, quote, traces))
+            return Answer(would, quote, would, self._passage.join(offer, quote, would.limit))
+        accepted = Accepted(self._grant(offer, quote, traces, quote.price))
         return Answer(accepted, quote, accepted if isinstance(would, Accepted) else would)
 
     def judge(self, offer: Offer, quote: Quote, now_s: float) -> Decision:
@@ -133,15 +133,16 @@ class Controller:
         fit = self._fit(offer, priced, now_s)
         if isinstance(fit, Limit):
             return self._wait(offer, priced, fit, now_s), None
-        return Accepted(0), fit
+        late = self._too_late(offer, priced, 0.0, Limit.PREFILL, now_s)
+        return (late, None) if late else (Accepted(0), fit)
 
     def _fit(self, offer: Offer, priced: Price, now_s: float) -> Limit | Sequence[Trace]:
         """As `Headroom.fit`, behind those in line who come first."""
         first = self.line.overtakes_all(offer.priority, now_s)
         head = None if first else self.line.head(now_s)
         if head:
-            return self._waiting[head.ticket_id].limit
-        return self.headroom.fit(priced, offer.priority)
+            return self._passage.limit_of(head)
+        return self.headroom.fit(priced, offer.priority, now_s=now_s)
 
     def _wait(self, offer: Offer, priced: Price, blocked: Limit, now_s: float) -> Queued | Rejected:
         ahead = self.line.ahead_of(offer.tenant, offer.priority, offer.deadline_at_s)
@@ -154,6 +155,7 @@ class Controller:
         self, offer: Offer, priced: Price, wait_s: float, limit: Limit, now_s: float
     ) -> Rejected | None:
         needed_s = wait_s + self.pace.prefill_s(priced.prefill_tokens)
+        needed_s = max(needed_s, self.headroom.first_token_s(priced))
         allowed_s = max(0.0, offer.deadline_at_s - now_s)
         if needed_s <= allowed_s:
             return None
@@ -174,111 +176,20 @@ class Controller:
 
     # -- the line --------------------------------------------------------------------------
 
-    def _join(self, offer: Offer, quote: Quote, limit: Limit) -> int:
-        ticket_id = self._next_ticket
-        self._next_ticket += 1
-        self.line.add(
-            Ticket(
-                ticket_id,
-                offer.tenant,
-                offer.priority,
-                quote.price,
-                offer.deadline_at_s,
-                offer.arrived_at_s,
-            )
-        )
-        self._waiting[ticket_id] = _Waiting(offer, quote, self.lengths.version, limit)
-        self.binding = limit
-        return ticket_id
+    @property
+    def binding(self) -> Limit | None:
+        """What bound the last decision that had to wait."""
+        return self._passage.binding
 
     def leave_line(self, ticket_id: int) -> None:
         """The client of a waiting request left; a ticket that already had its turn is ignored."""
-        ticket = self.line.remove(ticket_id)
-        if ticket:
-            del self._waiting[ticket_id]
-            self.accounts.strike_out(ticket.tenant, ticket.price)
+        self._passage.leave(ticket_id)
 
     def tick(self, now_s: float) -> list[Turn]:
         """Let the line move: turn away whose time is up, accept heads while they fit."""
         self._running.free_due(now_s)
         closed = self._closed()
-        if closed:
-            return [self._turn_away(ticket, closed) for ticket in list(self.line)]
-        turns: list[Turn] = []
-        while len(turns) < _TURNS_PER_PASS:
-            late = self.line.expired(now_s)
-            if late is None:
-                break
-            turns.append(self._turn_away(late, self._expiry(late)))
-        head = self.line.head(now_s)
-        while head and len(turns) < _TURNS_PER_PASS:
-            turn = self._pass(head, risen(head, now_s))
-            if turn is None:
-                turns += self._look_past(head, now_s)
-                break
-            turns.append(turn)
-            head = self.line.head(now_s)
-        return turns
-
-    def _pass(self, head: Ticket, priority: Priority) -> Turn | None:
-        """Accept the head of the line, or remember what keeps it there."""
-        fit = self.headroom.fit(self._priced_now(head).quote.price, priority)
-        if not isinstance(fit, Limit):
-            return self._let_in(head, fit)
-        if not self._enforcing:
-            return self._let_in(head, None)
-        self._waiting[head.ticket_id].limit = self.binding = fit
-        return None
-
-    def _look_past(self, head: Ticket, now_s: float) -> list[Turn]:
-        """Accept who is behind a head that only KV keeps waiting and does not delay its start.
-
-        The start is as the ledger foresees it now. Foresight errs, so the head is passed only in
-        the first half of its time to the deadline.
-        """
-        count = self.settings.line_look_past_requests
-        waiting = self._waiting[head.ticket_id]
-        only_kv = waiting.limit is Limit.KV and self.settings.policy is not Policy.STATIC
-        if not (count and only_kv) or head.waited_ratio(now_s) >= RISES_AT_RATIO:
-            return []
-        price, priority = waiting.quote.price, risen(head, now_s)
-        start_steps = self.headroom.start_steps(price, priority)
-        turns = []
-        for ticket in self.line.behind(head, count):
-            traces = self.headroom.fit_before(
-                self._priced_now(ticket).quote.price,
-                ticket.priority,
-                head=price,
-                of=priority,
-                start_steps=start_steps,
-            )
-            if traces is not None:
-                turns.append(self._let_in(ticket, traces))
-        return turns
-
-    def _priced_now(self, ticket: Ticket) -> _Waiting:
-        """By what the lengths have learned meanwhile."""
-        waiting = self._waiting[ticket.ticket_id]
-        if waiting.lessons != self.lengths.version:
-            waiting.quote, waiting.lessons = self.quote(waiting.offer), self.lengths.version
-        return waiting
-
-    def _let_in(self, ticket: Ticket, traces: Sequence[Trace] | None) -> Turn:
-        self.line.remove(ticket.ticket_id)
-        waiting = self._waiting.pop(ticket.ticket_id)
-        lease_id = self._grant(waiting.offer, waiting.quote, traces, entered=ticket.price)
-        return Turn(ticket.ticket_id, Accepted(lease_id), waiting.quote)
-
-    def _turn_away(self, ticket: Ticket, refusal: Rejected) -> Turn:
-        self.line.remove(ticket.ticket_id)
-        self.accounts.strike_out(ticket.tenant, ticket.price)
-        return Turn(ticket.ticket_id, refusal, self._waiting.pop(ticket.ticket_id).quote)
-
-    def _expiry(self, ticket: Ticket) -> Rejected:
-        waiting = self._waiting[ticket.ticket_id]
-        allowed_s = waiting.offer.deadline_at_s - waiting.offer.arrived_at_s
-        more_s, _ = self.headroom.wait(ticket.price, Load(), waiting.limit, ticket.priority)
-        return refusals.too_long(waiting.limit, needed_s=allowed_s + more_s, allowed_s=allowed_s)
+        return self._passage.close(closed) if closed else self._passage.move(self.settings, now_s)
 
     # -- leases ----------------------------------------------------------------------------
 
@@ -287,22 +198,18 @@ class Controller:
         offer: Offer,
         quote: Quote,
         traces: Sequence[Trace] | None,
-        *,
-        entered: Price | None = None,
+        entered: Price,
     ) -> int:
-        """Open the lease of a request entered at a price: that of the quote, unless told."""
-        lease_id = self._running.grant(offer, quote, traces).lease_id
-        price = quote.price
-        self.accounts.charge(
-            lease_id, offer.tenant, offer.priority, price, entered=entered or price
-        )
+        """Open the lease of a request entered at a price."""
+        lease_id = self._running.grant(offer, quote, traces, self.settings).lease_id
+        self.accounts.charge(lease_id, offer.tenant, offer.priority, quote.price, entered=entered)
         return lease_id
 
     def enlarge(self, offer: Offer) -> int:
         """A further lease for an answer already begun (a tool turn): counted, never refused."""
         quote = self.quote(offer)
         self.accounts.enter(offer.tenant, quote.price)
-        return self._grant(offer, quote, None)
+        return self._grant(offer, quote, None, quote.price)
 
     def rows_of(self, lease_id: int) -> tuple[int, ...]:
         """Ledger rows of a lease's sequences in the engine's order: prompt by prompt, then n.
@@ -344,13 +251,15 @@ class Controller:
     def reconfigure(self, settings: Settings) -> None:
         """New settings from now on: nothing running is touched, the line is priced anew."""
         self.settings = settings
+        self.timing.reconfigure(settings)
         self.headroom.reconfigure(settings)
         self.accounts.reconfigure(settings)
         self.lengths.version += 1  # every waiting price is stale
 
     def know_step_times(self, coefficients: StepCoefficients) -> None:
-        """What a step of the engine takes: tenants are charged by it from now on."""
+        """What a step of the engine takes: tenants are charged, prompts paced by it from now on."""
         self.accounts.cost.learn(coefficients)
+        self.pace.learn(coefficients)
 
     def outgrown(self) -> list[int]:
         """Leases not yet released of which some answer became longer than its price."""

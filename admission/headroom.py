@@ -9,6 +9,7 @@ from admission.footprint import Price
 from admission.ledger import Ledger
 from admission.pace import Pace
 from admission.settings import Policy, Settings
+from admission.timing import Timing
 from admission.waiting import Load
 
 
@@ -38,8 +39,9 @@ class Headroom:
     block_limit: int
     slot_limit: int
 
-    def __init__(self, ledger: Ledger, pace: Pace, settings: Settings) -> None:
+    def __init__(self, ledger: Ledger, pace: Pace, timing: Timing, settings: Settings) -> None:
         self._ledger = ledger
+        self._timing = timing
         self._pace = pace
         self.reconfigure(settings)
 
@@ -64,7 +66,9 @@ class Headroom:
         """
         return self._block_limits[priority]
 
-    def fit(self, priced: Price, priority: Priority = Priority.HIGH) -> Limit | Sequence[Trace]:
+    def fit(
+        self, priced: Price, priority: Priority = Priority.HIGH, *, now_s: float
+    ) -> Limit | Sequence[Trace]:
         """The first limit that keeps this price out now, or the traces to grant it with.
 
         An idle engine takes whatever can fit.
@@ -75,6 +79,8 @@ class Headroom:
             return Limit.SLOTS
         if not (idle or static or self._prefill_fits(priced)):
             return Limit.PREFILL
+        if not (idle or static or self._timing.slows_nobody(priced, now_s)):
+            return Limit.DECODE
         traces = ledger.traces_of(priced)
         if idle or static or ledger.curve.peak_with(traces) <= self._block_limits[priority]:
             return traces
@@ -88,7 +94,14 @@ class Headroom:
         return max(slots, self._kv_steps(priced, priority))
 
     def fit_before(
-        self, priced: Price, priority: Priority, *, head: Price, of: Priority, start_steps: int
+        self,
+        priced: Price,
+        priority: Priority,
+        *,
+        head: Price,
+        of: Priority,
+        start_steps: int,
+        now_s: float,
     ) -> Sequence[Trace] | None:
         """The traces to grant a price with that passes the head of the line, or None.
 
@@ -98,7 +111,7 @@ class Headroom:
         ledger = self._ledger
         if ledger.computing_steps(priced.prefill_tokens) > start_steps:
             return None
-        traces = self.fit(priced, priority)
+        traces = self.fit(priced, priority, now_s=now_s)
         if isinstance(traces, Limit):
             return None
         for trace in traces:
@@ -120,6 +133,10 @@ class Headroom:
     def _kv_fits(self, priced: Price, priority: Priority) -> bool:
         peak = self._ledger.curve.peak_with(self._ledger.traces_of(priced))
         return peak <= self._block_limits[priority]
+
+    def first_token_s(self, priced: Price) -> float:
+        """Seconds until the first token of a request that is let in now; `static` does not ask."""
+        return 0.0 if self._static else self._timing.first_token_s(priced.prefill_tokens)
 
     # -- how long --------------------------------------------------------------------------
 
@@ -166,7 +183,9 @@ class Headroom:
 
     # -- explaining ------------------------------------------------------------------------
 
-    def budgets(self, priced: Price, priority: Priority = Priority.HIGH) -> tuple[Budget, ...]:
+    def budgets(
+        self, priced: Price, priority: Priority = Priority.HIGH, *, now_s: float
+    ) -> tuple[Budget, ...]:
         """Every limit beside what this price needs of it; what `fit` decides by."""
         ledger, slots, blocks = self._ledger, self.slot_limit, self._block_limits[priority]
         backlog = ledger.backlog_tokens
@@ -197,5 +216,25 @@ class Headroom:
                 needed=priced.prefill_tokens,
                 fits=self._prefill_fits(priced),
                 free_in_s=self._pace.prefill_s(backlog),
+            ),
+            *self._decode_budget(priced, now_s),
+        )
+
+    def _decode_budget(self, priced: Price, now_s: float) -> tuple[Budget, ...]:
+        """In ms of a step that only decodes; beside it, `fits` counts whom the prompt slows."""
+        bound_s, timing = self._settings.tpot_target_s, self._timing
+        if bound_s is None:
+            return ()
+        step_ms = round(timing.decode_step_s() * 1000)
+        with_it_ms = round(timing.decode_step_s(priced.sequences, priced.prompt_tokens) * 1000)
+        return (
+            Budget(
+                limit=Limit.DECODE,
+                unit="ms",
+                capacity=round(bound_s * 1000),
+                promised=step_ms,
+                needed=with_it_ms - step_ms,
+                fits=timing.slows_nobody(priced, now_s),
+                free_in_s=timing.paced_s(self._ledger.backlog_tokens),
             ),
         )

@@ -121,8 +121,11 @@ class Ledger:
 
     def computing_steps(self, prefill_tokens: int) -> int:
         """Steps until a prompt that comes now is computed, by what decoding leaves of each."""
-        room = max(1, self.engine.max_batched_tokens - self.sequences)
-        return -(-(self.backlog_tokens + prefill_tokens) // room)
+        return -(-(self.backlog_tokens + prefill_tokens) // self.room_tokens())
+
+    def room_tokens(self, more_sequences: int = 0) -> int:
+        """Prompt tokens that decoding leaves room for in a step, with so many sequences more."""
+        return max(1, self.engine.max_batched_tokens - self.sequences - more_sequences)
 
     def _first_trace(self, strand: Strand, begin_step: int) -> Trace:
         """Grows as if it began now and ends as if it began at `begin_step`: above either."""

@@ -107,6 +107,23 @@ class OutputLengths:
             return samples.quantile(settings.output_quantile, limit=max_tokens, above=produced)
         return min(max_tokens, produced + max(_MIN_EXTENSION_TOKENS, produced // 2))
 
+    def likely(
+        self,
+        keys: tuple[ClassKey, ...],
+        settings: Settings,
+        *,
+        count: int,
+        max_tokens: int,
+        produced: int = 0,
+    ) -> list[int]:
+        """`count` equally likely totals of an answer that has produced so much, shortest first."""
+        _, samples = self._known(keys, settings)
+        samples = samples or self._classes.get(_EVERYTHING)
+        if samples and samples.longer_than(produced) >= _MIN_SURVIVORS:
+            return samples.parts(count, limit=max_tokens, above=produced)
+        more = max(2 * produced, settings.cold_start_output_tokens)
+        return [min(max_tokens, produced + 1 + more * part // count) for part in range(count)]
+
     def _known(
         self, keys: tuple[ClassKey, ...], settings: Settings
     ) -> tuple[ClassKey, RecentLengths | None]:

@@ -1,5 +1,7 @@
 """How fast the engine runs: seconds per step of the ledger's clock and per prompt token."""
 
+from admission.step_line import StepCoefficients
+
 _RECORD_CAP_S = 30.0  # a longer gap is a stalled process, not a step
 
 
@@ -32,6 +34,7 @@ class Pace:
         self._per_decode_step = _Rate(half_life=20, enough=1)
         # less is a few small steps, mostly overhead, that would be extrapolated
         self._per_prompt_token = _Rate(half_life=16_384, enough=2048)
+        self._line: StepCoefficients | None = None
 
     @property
     def step_s(self) -> float | None:
@@ -40,7 +43,7 @@ class Pace:
 
     @property
     def prefill_s_per_token(self) -> float | None:
-        """Seconds that one prompt token adds to the step it is computed in."""
+        """Seconds that one prompt token adds to the step it is computed in, as measured."""
         return self._per_prompt_token.value
 
     def observe(
@@ -56,10 +59,29 @@ class Pace:
         decoding_s = (self._per_decode_step.value or 0.0) if decode_tokens else 0.0
         self._per_prompt_token.add(max(0.0, elapsed_s - decoding_s), prefill_tokens)
 
+    def learn(self, line: StepCoefficients) -> None:
+        """What a step takes by its contents, from now on."""
+        self._line = line
+
+    @property
+    def prefill_token_s(self) -> float | None:
+        """The same by what is known of steps, else as measured."""
+        if self._line is None:
+            return self.prefill_s_per_token
+        return self._line.prefill_token_s
+
+    def decode_step_s(self, sequences: int, context_tokens: int) -> float | None:
+        """Seconds of a step that computes no prompts; None while nothing says so."""
+        if self._line is None:
+            return self._per_decode_step.value
+        return self._line.seconds(
+            prefill_tokens=0, decode_sequences=sequences, context_tokens=context_tokens
+        )
+
     def steps_s(self, steps: float) -> float:
         """Seconds that so many decode steps take; 0 while unknown (the deadline still holds)."""
         return steps * (self.step_s or 0.0)
 
     def prefill_s(self, tokens: int) -> float:
         """Seconds to compute so many prompt tokens; 0 while unknown."""
-        return tokens * (self.prefill_s_per_token or 0.0)
+        return tokens * (self.prefill_token_s or 0.0)

@@ -14,6 +14,16 @@ _FIRST_PLACES = 256
 _COLUMNS = 8
 
 
+def place_of(row: int) -> int:
+    """Where a row stands in columns: a small number, used again when the row is gone."""
+    return row & _PLACE
+
+
+def places_of(rows: Rows) -> Rows:
+    """As `place_of`, of several."""
+    return rows & _PLACE
+
+
 class RowTable:
     """Rows by number. Places are used again, numbers never.
 

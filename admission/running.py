@@ -9,6 +9,7 @@ from admission.ledger import Lease, Ledger
 from admission.lengths import OutputLengths
 from admission.linger import Lingering
 from admission.settings import Settings
+from admission.slack import PARTS, Slack
 from admission.used import Used
 
 _RECORDS_UNTIL_ABORTED = 3  # two may be on their way already, the next knows of the abort
@@ -28,17 +29,33 @@ class Running:
     A lease is released once, but stays in the ledger until the engine has freed its last row.
     """
 
-    def __init__(self, ledger: Ledger, lengths: OutputLengths) -> None:
+    def __init__(self, ledger: Ledger, lengths: OutputLengths, slack: Slack) -> None:
         self._ledger = ledger
         self._lengths = lengths
         self._granted: dict[int, _Granted] = {}
         self._lingering = Lingering()
+        self._slack = slack
 
-    def grant(self, offer: Offer, quote: Quote, traces: Sequence[Trace] | None) -> Lease:
+    def grant(
+        self, offer: Offer, quote: Quote, traces: Sequence[Trace] | None, settings: Settings
+    ) -> Lease:
         """Open a lease; `traces` as in `Ledger.grant`."""
         lease = self._ledger.grant(quote.price, traces)
+        self._slack.let_in(quote.price.prefill_tokens)
+        for row, prompt in lease.live.items():
+            self._slack.begin(row, self._likely(offer, quote, prompt, settings))
         self._granted[lease.lease_id] = _Granted(lease, offer, quote)
         return lease
+
+    def _likely(
+        self, offer: Offer, quote: Quote, prompt: int, settings: Settings, produced: int = 0
+    ) -> list[int]:
+        limit = offer.shape.prompts[prompt].max_tokens
+        if quote.predictions[prompt].known:
+            return [limit] * PARTS
+        return self._lengths.likely(
+            quote.keys[prompt], settings, count=PARTS, max_tokens=limit, produced=produced
+        )
 
     def rows_of(self, lease_id: int) -> tuple[int, ...]:
         """All rows of a lease not yet released, ended or not."""
@@ -54,6 +71,7 @@ class Running:
         self._note_ends(record, now_s)
         before = ledger.clock
         outlived = ledger.progress(record.rows, record.generated)
+        self._slack.progress(record.rows, record.generated, now_s)
         for row in outlived[:_REPRICED_PER_RECORD]:
             self._reprice(row, settings)
         return ledger.clock - before
@@ -81,6 +99,9 @@ class Running:
             granted.quote.keys[prompt], settings, produced=produced, max_tokens=limit
         )
         self._ledger.repredict(row, total)
+        self._slack.expect(
+            row, self._likely(granted.offer, granted.quote, prompt, settings, produced)
+        )
 
     def learn(self, lease_id: int, row: int, output_tokens: int, *, cut: bool) -> None:
         """Teach the class of an answer its length. Lengths the client fixed teach nothing."""
@@ -111,6 +132,8 @@ class Running:
             for row in lease.live:
                 self._lingering.add(row, now_s, records=records)
         else:
+            for row in lease.live:
+                self._slack.end(row)
             self._ledger.close(lease_id)
         return taken
 
@@ -121,6 +144,7 @@ class Running:
 
     def _end(self, row: int) -> None:
         lease = self._ledger.end_sequence(row)
+        self._slack.end(row)
         if lease and not lease.live and lease.lease_id not in self._granted:
             self._ledger.close(lease.lease_id)
 

@@ -51,6 +51,10 @@ class RecentLengths:
         """
         return self._known().quantile(q, limit=limit, above=above)
 
+    def parts(self, count: int, *, limit: int, above: int = -1) -> list[int]:
+        """Lengths in the middles of `count` equal shares of those longer than `above`."""
+        return self._known().parts(count, limit=limit, above=above)
+
     def mean(self, *, limit: int) -> int:
         """Expected length of an answer cut off at `limit`, rounded up."""
         return self._known().mean(limit)
@@ -80,6 +84,14 @@ class _Curve:
         share = (1.0 - q) * self.longer[start] * (1.0 - _ROUNDING)
         place = int((-self.longer).searchsorted(-share, "right"))  # the first S below the share
         return min(limit, int(self.tokens[place])) if place < self.tokens.size else limit
+
+    def parts(self, count: int, *, limit: int, above: int) -> list[int]:
+        start = int(self.tokens[1:].searchsorted(above, "right"))
+        shares = (1.0 - (np.arange(count) + 0.5) / count) * self.longer[start] * (1.0 - _ROUNDING)
+        found = (-self.longer).searchsorted(-shares, "right")
+        beyond = np.append(self.tokens, limit)
+        parts: list[int] = np.minimum(beyond[found], limit).tolist()
+        return parts
 
     def mean(self, limit: int) -> int:
         last = int(self.tokens.searchsorted(limit, "left")) - 1

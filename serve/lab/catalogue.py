@@ -63,14 +63,14 @@ def _controller(**changes: object) -> Callable[[Variant, Facts], Door]:
         limit = facts.settings.static_limit if variant.n is None else variant.n
         settings = replace(facts.settings, mode=Mode.ENFORCE, static_limit=limit)
         settings = replace(settings, **changes)  # type: ignore[arg-type]
-        return Gateway(facts.shape, settings, facts.bounds)
+        return Gateway(facts.shape, settings, facts.bounds, line=facts.line)
 
     return make
 
 
 def _knowing(_: Variant, facts: Facts) -> Door:
     settings = replace(facts.settings, mode=Mode.ENFORCE, policy=Policy.FOOTPRINT)
-    return Gateway(facts.shape, settings, facts.bounds, knows_lengths=True)
+    return Gateway(facts.shape, settings, facts.bounds, line=facts.line, knows_lengths=True)
 
 
 def _queued_tokens(variant: Variant, facts: Facts) -> Door:

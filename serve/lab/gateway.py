@@ -14,6 +14,7 @@ from admission.decision import Accepted, Rejected
 from admission.exchange import Offer, Quote, Turn
 from admission.footprint import EngineShape, PromptShape, RequestShape
 from admission.settings import Settings
+from admission.step_line import StepCoefficients
 from serve.in_flight import InFlight
 from serve.lab.door import Bounds, Verdict
 from serve.lab.workload import TraceRequest
@@ -42,10 +43,13 @@ class Gateway:
         settings: Settings,
         bounds: Bounds,
         *,
+        line: StepCoefficients | None = None,
         knows_lengths: bool = False,
     ) -> None:
-        settings = replace(settings, ttft_deadline_s=bounds.ttft_s)
+        settings = replace(settings, ttft_deadline_s=bounds.ttft_s, tpot_target_s=bounds.tpot_s)
         self.controller = Controller(shape, settings)
+        if line is not None:
+            self.controller.know_step_times(line)
         self._in_flight = InFlight(self.controller, Metrics(CollectorRegistry()))
         self._deadline_s = bounds.ttft_s
         self._shape_of = clairvoyant if knows_lengths else blind

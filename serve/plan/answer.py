@@ -183,6 +183,7 @@ def _recommended(found: Findings) -> dict[str, Any] | None:
         "engine_args": {name: engine[name] for name in _ADVISED},
         "admission": {
             "ttft_deadline_s": advice.settings.ttft_deadline_s,
+            "tpot_target_s": advice.settings.tpot_target_s,
             "prefill_backlog_max_tokens": advice.settings.prefill_backlog_max_tokens,
         },
         "sustained_concurrency": _range(advice.plan.load.sustained),

@@ -220,6 +220,10 @@ def _admission(wanted: Recommended, known: list[Key]) -> Iterator[Entry]:
             "seconds until the first token, unless the client says: "
             + ("the SLO's bound" if deadline_s == slo.ttft_s else "the default, no bound given"),
         ),
+        "tpot_target_s": (
+            settings.tpot_target_s,
+            "seconds a token may take, over a whole answer: the SLO's bound, if any",
+        ),
         "prefill_backlog_max_tokens": (
             backlog,
             "tokens of accepted prompts not yet computed: what one engine computes in"

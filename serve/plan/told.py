@@ -137,7 +137,7 @@ def advised(found: Findings, words: Words) -> str:
 
 def settings(advice: Advice) -> list[tuple[str, str]]:
     """Recommended settings by the names of a profile."""
-    engine = advice.plan.memory.engine
+    engine, tpot_s = advice.plan.memory.engine, advice.settings.tpot_target_s
     return [
         ("engine.replicas", str(advice.plan.question.replicas)),
         ("tensor_parallel_size", str(engine.tp)),
@@ -146,6 +146,7 @@ def settings(advice: Advice) -> list[tuple[str, str]]:
         ("max_num_seqs", str(advice.max_num_seqs)),
         ("max_num_batched_tokens", str(engine.max_batched_tokens)),
         ("admission.ttft_deadline_s", f"{advice.settings.ttft_deadline_s:g}"),
+        ("admission.tpot_target_s", "null" if tpot_s is None else f"{tpot_s:g}"),
         (
             "admission.prefill_backlog_max_tokens",
             str(advice.settings.prefill_backlog_max_tokens),

@@ -193,6 +193,16 @@ class AdmissionSection(Section):
         unit="seconds",
         why="proxies cut silent requests at 50 to 120 s",
     )
+    tpot_target_s: float | None = key(
+        _DEFAULT.tpot_target_s,
+        ge=0.001,
+        le=60,
+        what="Seconds that a token after the first may take, over a whole answer: a prompt starts "
+        "when the answers that run keep this bound beside it",
+        unit="seconds",
+        why="no bound unless users were promised one; set it where prompts stall answers",
+        zero="null: no such bound",
+    )
     line: LineSection = LineSection()
     prefill_backlog_max_tokens: int = key(
         _DEFAULT.prefill_backlog_max_tokens,

@@ -8,6 +8,8 @@ from admission.headroom import Headroom
 from admission.ledger import Ledger
 from admission.pace import Pace
 from admission.settings import Policy, Settings
+from admission.slack import Slack
+from admission.timing import Timing
 from admission.waiting import Load
 from tests.admission.examples import ENGINE, engine, shape
 
@@ -20,7 +22,8 @@ def room(settings: Settings | None = None, of: EngineShape = ENGINE) -> tuple[He
         pace.observe(elapsed_s=0.1, steps=1, prefill_tokens=0, decode_tokens=1)
     for _ in range(1000):
         pace.observe(elapsed_s=0.1, steps=1, prefill_tokens=0, decode_tokens=1)
-    return Headroom(ledger, pace, settings or Settings(kv_headroom_ratio=0.0)), ledger
+    settings = settings or Settings(kv_headroom_ratio=0.0)
+    return Headroom(ledger, pace, Timing(ledger, pace, Slack(), settings), settings), ledger
 
 
 def priced(request: RequestShape) -> Price:
@@ -36,7 +39,7 @@ def hold(ledger: Ledger, request: RequestShape) -> None:
 
 def binds(headroom: Headroom, wanted: Price) -> Limit | None:
     """The limit that keeps it out."""
-    fit = headroom.fit(wanted)
+    fit = headroom.fit(wanted, now_s=0.0)
     return fit if isinstance(fit, Limit) else None
 
 
@@ -117,7 +120,8 @@ def test_those_ahead_pass_at_the_rate_of_what_binds() -> None:
 
 def test_without_evidence_a_wait_is_unknown_and_the_limit_is_what_blocks() -> None:
     ledger = Ledger(ENGINE)
-    headroom = Headroom(ledger, Pace(), Settings())
+    pace, settings = Pace(), Settings()
+    headroom = Headroom(ledger, pace, Timing(ledger, pace, Slack(), settings), settings)
     hold(ledger, shape(1440, 96))
     assert headroom.wait(priced(shape()), Load(), Limit.KV) == (0.0, Limit.KV)
 
@@ -152,7 +156,7 @@ def test_budgets_say_what_fit_decides_by() -> None:
     headroom, ledger = room(Settings(kv_headroom_ratio=0.0, prefill_backlog_max_tokens=200))
     hold(ledger, shape(1440, 96))
     ledger.grant(priced(shape(160, 16)))
-    kv, slots, prefill = headroom.budgets(priced(shape(160, 16)))
+    kv, slots, prefill = headroom.budgets(priced(shape(160, 16)), now_s=0.0)
     assert (kv.limit, kv.capacity, kv.needed, kv.fits) == (Limit.KV, 100, 11, False)
     assert kv.promised >= 96
     assert (slots.limit, slots.promised, slots.needed, slots.fits) == (Limit.SLOTS, 2, 1, True)

@@ -76,6 +76,7 @@ def test_every_admission_value_reaches_the_core() -> None:
         "cold_start_requests": 3,
         "ttft_deadline_s": 4,
         "ttft_deadline_max_s": 5,
+        "tpot_target_s": 0.1,
         "line": {
             "max_requests": 60,
             "max_requests_per_tenant": 6,
@@ -105,6 +106,7 @@ def test_every_admission_value_reaches_the_core() -> None:
         cold_start_requests=3,
         ttft_deadline_s=4.0,
         ttft_deadline_max_s=5.0,
+        tpot_target_s=0.1,
         line_max_requests=60,
         line_max_requests_per_tenant=6,
         line_max_tokens=70,

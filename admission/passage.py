@@ -1,0 +1,168 @@
+"""From the line into the engine: whose turn it is, who may pass, whose time is up."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from admission import refusals
+from admission.accounts import Accounts
+from admission.curve import Trace
+from admission.decision import Accepted, Limit, Rejected
+from admission.exchange import Offer, Quote, Turn
+from admission.footprint import Price
+from admission.headroom import Headroom
+from admission.lengths import OutputLengths
+from admission.settings import Mode, Policy, Settings
+from admission.waiting import RISES_AT_RATIO, Load, Ticket, WaitingLine, risen
+
+_TURNS_PER_PASS = 64  # bounds one pass over the line; the next event continues
+
+Grant = Callable[[Offer, Quote, Sequence[Trace] | None, Price], int]
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    offer: Offer
+    quote: Quote
+    lessons: int  # what the length predictions had learned when it was priced
+    limit: Limit
+
+
+class Passage:
+    """Those who wait, with their offers. `grant` opens the lease of one, entered at a price."""
+
+    def __init__(
+        self,
+        line: WaitingLine,
+        headroom: Headroom,
+        accounts: Accounts,
+        lengths: OutputLengths,
+        *,
+        quote: Callable[[Offer], Quote],
+        grant: Grant,
+    ) -> None:
+        self._line = line
+        self._headroom = headroom
+        self._accounts = accounts
+        self._lengths = lengths
+        self._quote = quote
+        self._grant = grant
+        self._waiting: dict[int, _Waiting] = {}  # by ticket
+        self._next_ticket = 1
+        self.binding: Limit | None = None  # what bound the last decision that had to wait
+
+    def join(self, offer: Offer, quote: Quote, limit: Limit) -> int:
+        """A place in line for one that `limit` keeps out; returns its ticket."""
+        ticket_id = self._next_ticket
+        self._next_ticket += 1
+        self._line.add(
+            Ticket(
+                ticket_id,
+                offer.tenant,
+                offer.priority,
+                quote.price,
+                offer.deadline_at_s,
+                offer.arrived_at_s,
+            )
+        )
+        self._waiting[ticket_id] = _Waiting(offer, quote, self._lengths.version, limit)
+        self.binding = limit
+        return ticket_id
+
+    def leave(self, ticket_id: int) -> None:
+        """The client left; a ticket that already had its turn is ignored."""
+        ticket = self._line.remove(ticket_id)
+        if ticket:
+            del self._waiting[ticket_id]
+            self._accounts.strike_out(ticket.tenant, ticket.price)
+
+    def limit_of(self, ticket: Ticket) -> Limit:
+        """What kept it out when it was looked at last."""
+        return self._waiting[ticket.ticket_id].limit
+
+    def close(self, refusal: Rejected) -> list[Turn]:
+        """Turn everybody away."""
+        return [self._turn_away(ticket, refusal) for ticket in list(self._line)]
+
+    def move(self, settings: Settings, now_s: float) -> list[Turn]:
+        """Turn away whose time is up, accept heads while they fit."""
+        turns: list[Turn] = []
+        while len(turns) < _TURNS_PER_PASS:
+            late = self._line.expired(now_s)
+            if late is None:
+                break
+            turns.append(self._turn_away(late, self._expiry(late)))
+        head = self._line.head(now_s)
+        while head and len(turns) < _TURNS_PER_PASS:
+            turn = self._turn(head, settings, now_s)
+            if turn is None:
+                turns += self._look_past(head, settings, now_s)
+                break
+            turns.append(turn)
+            head = self._line.head(now_s)
+        return turns
+
+    def _turn(self, head: Ticket, settings: Settings, now_s: float) -> Turn | None:
+        """Accept the head of the line or turn it away, or remember what keeps it there."""
+        price, enforcing = self._priced_now(head).quote.price, settings.mode is Mode.ENFORCE
+        needed_s, allowed_s = self._headroom.first_token_s(price), head.expires_at_s - now_s
+        if enforcing and needed_s > allowed_s:
+            limit = self.limit_of(head)
+            refusal = refusals.too_long(limit, needed_s=needed_s, allowed_s=allowed_s)
+            return self._turn_away(head, refusal)
+        fit = self._headroom.fit(price, risen(head, now_s), now_s=now_s)
+        if not isinstance(fit, Limit):
+            return self._let_in(head, fit)
+        if not enforcing:
+            return self._let_in(head, None)
+        self._waiting[head.ticket_id].limit = self.binding = fit
+        return None
+
+    def _look_past(self, head: Ticket, settings: Settings, now_s: float) -> list[Turn]:
+        """Accept who is behind a head that only KV keeps waiting and does not delay its start.
+
+        The start is as the ledger foresees it now. Foresight errs, so the head is passed only in
+        the first half of its time to the deadline.
+        """
+        count, waiting = settings.line_look_past_requests, self._waiting[head.ticket_id]
+        only_kv = waiting.limit is Limit.KV and settings.policy is not Policy.STATIC
+        if not (count and only_kv) or head.waited_ratio(now_s) >= RISES_AT_RATIO:
+            return []
+        price, priority = waiting.quote.price, risen(head, now_s)
+        start_steps = self._headroom.start_steps(price, priority)
+        turns = []
+        for ticket in self._line.behind(head, count):
+            traces = self._headroom.fit_before(
+                self._priced_now(ticket).quote.price,
+                ticket.priority,
+                head=price,
+                of=priority,
+                start_steps=start_steps,
+                now_s=now_s,
+            )
+            if traces is not None:
+                turns.append(self._let_in(ticket, traces))
+        return turns
+
+    def _priced_now(self, ticket: Ticket) -> _Waiting:
+        """By what the lengths have learned meanwhile."""
+        waiting = self._waiting[ticket.ticket_id]
+        if waiting.lessons != self._lengths.version:
+            waiting.quote, waiting.lessons = self._quote(waiting.offer), self._lengths.version
+        return waiting
+
+    def _let_in(self, ticket: Ticket, traces: Sequence[Trace] | None) -> Turn:
+        self._line.remove(ticket.ticket_id)
+        waiting = self._waiting.pop(ticket.ticket_id)
+        lease_id = self._grant(waiting.offer, waiting.quote, traces, ticket.price)
+        return Turn(ticket.ticket_id, Accepted(lease_id), waiting.quote)
+
+    def _turn_away(self, ticket: Ticket, refusal: Rejected) -> Turn:
+        self._line.remove(ticket.ticket_id)
+        self._accounts.strike_out(ticket.tenant, ticket.price)
+        return Turn(ticket.ticket_id, refusal, self._waiting.pop(ticket.ticket_id).quote)
+
+    def _expiry(self, ticket: Ticket) -> Rejected:
+        waiting = self._waiting[ticket.ticket_id]
+        allowed_s = waiting.offer.deadline_at_s - waiting.offer.arrived_at_s
+        more_s, _ = self._headroom.wait(ticket.price, Load(), waiting.limit, ticket.priority)
+        return refusals.too_long(waiting.limit, needed_s=allowed_s + more_s, allowed_s=allowed_s)

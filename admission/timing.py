@@ -1,0 +1,69 @@
+"""What computing a prompt now does: when its own first token comes, and to the answers that run.
+
+The engine starts every prompt that it is given at once, in chunks that fill its steps; so it is
+paced by when it is let in.
+"""
+
+from admission.footprint import Price
+from admission.ledger import Ledger
+from admission.pace import Pace
+from admission.settings import Settings
+from admission.slack import Slack, Steps
+
+_PLANNED_RATIO = 0.9  # of the TPOT bound: the rest is for steps that take longer than modelled
+_LOSS_MAX = 0.1  # answers that one prompt may be expected to cost: it brings one
+_PREFILL_LEAST = 0.1  # of the time: what a full engine is foreseen to leave for prompts
+_STEPS_ON_THE_WAY = 1  # the step that runs when a request arrives is without it
+
+
+class Timing:
+    """Reads one ledger; judges by the pace of its engine. Knows nothing while the pace does not."""
+
+    def __init__(self, ledger: Ledger, pace: Pace, slack: Slack, settings: Settings) -> None:
+        self._ledger = ledger
+        self._pace = pace
+        self._slack = slack
+        self.reconfigure(settings)
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Another bound from now on."""
+        target_s = settings.tpot_target_s
+        self._bound_s = None if target_s is None else target_s * _PLANNED_RATIO
+
+    def decode_step_s(self, sequences: int = 0, prompt_tokens: int = 0) -> float:
+        """Seconds of a step that only decodes, with these in addition; 0 while unknown."""
+        ledger = self._ledger
+        held_tokens = ledger.held_blocks * ledger.engine.block_tokens
+        step_s = self._pace.decode_step_s(ledger.sequences + sequences, held_tokens + prompt_tokens)
+        return step_s or 0.0
+
+    def first_token_s(self, prefill_tokens: int) -> float:
+        """Seconds until the first token of a prompt that is let in now, behind those ahead."""
+        steps = self._ledger.computing_steps(prefill_tokens) + _STEPS_ON_THE_WAY
+        computing_s = self._pace.prefill_s(self._ledger.backlog_tokens + prefill_tokens)
+        return steps * self.decode_step_s() + computing_s
+
+    def paced_s(self, prefill_tokens: int) -> float:
+        """Seconds in which so many prompt tokens can be computed with all inside at their bound."""
+        if self._bound_s is None:
+            return self._pace.prefill_s(prefill_tokens)
+        left_ratio = max(_PREFILL_LEAST, 1.0 - self.decode_step_s() / self._bound_s)
+        return self._pace.prefill_s(prefill_tokens) / left_ratio
+
+    def slows_nobody(self, priced: Price, now_s: float) -> bool:
+        """Whether the answers inside keep their bound with this request beside them."""
+        ledger, bound_s = self._ledger, self._bound_s
+        prefill_token_s = self._pace.prefill_token_s
+        if bound_s is None or not prefill_token_s:
+            return True
+        decode_step_s = self.decode_step_s(priced.sequences, priced.prompt_tokens)
+        if decode_step_s > bound_s:
+            return False
+        steps = Steps(
+            decode_step_s,
+            prefill_token_s,
+            room_tokens=ledger.room_tokens(priced.sequences),
+            backlog_tokens=ledger.backlog_tokens,
+        )
+        lost = self._slack.lost_by(priced.prefill_tokens, steps, bound_s=bound_s, now_s=now_s)
+        return lost <= _LOSS_MAX
