@@ -74,15 +74,18 @@ class Load:
         return Path(self.what).name.split(".")[0]
 
 
-def arms(load: Load, queued_tokens: int, queued_requests: int) -> dict[str, dict[str, Any]]:
+def arms(load: Load, args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Ours, its baselines, and vLLM with limits of its own: name -> sections of the profile."""
-    queue = {"max_num_queued_tokens": queued_tokens, "max_num_queued_reqs": queued_requests}
-    static = {"policy": "static", "static": {"limit": load.places}}
+    queue = {
+        "max_num_queued_tokens": args.queued_tokens,
+        "max_num_queued_reqs": args.queued_requests,
+    }
+    static = {"policy": "static", "static": {"limit": load.places}, "tpot_target_s": None}
     return {
-        "footprint": {},
+        "footprint": {"admission": {"tpot_target_s": args.tpot}},
         "off": {"admission": {"mode": "off"}},
         "static": {"admission": static},
-        "worst_case": {"admission": {"policy": "worst_case"}},
+        "worst_case": {"admission": {"policy": "worst_case", "tpot_target_s": None}},
         "vLLM's queue": {"admission": {"mode": "off"}, "engine_args": queue},
     }
 
@@ -201,7 +204,7 @@ def measure(name: str, loads: list[Load], args: argparse.Namespace) -> None:
 
 
 def _sections(name: str, load: Load, args: argparse.Namespace) -> dict[str, Any]:
-    return arms(load, args.queued_tokens, args.queued_requests)[name]
+    return arms(load, args)[name]
 
 
 def _distinct(values: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -227,9 +230,10 @@ def main() -> None:
     parser.add_argument("--tpot", type=float, default=0.2)
     parser.add_argument("--queued-tokens", type=int, default=20_000, help="TTFT x prefill rate")
     parser.add_argument("--queued-requests", type=int, default=64)
+    parser.add_argument("--only", action="append", metavar="ARM", help="these arms; default: all")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
-    names = list(arms(args.load[0], args.queued_tokens, args.queued_requests))
+    names = args.only or list(arms(args.load[0], args))
     for name in names:
         measure(name, args.load, args)
     print(f"`python -m tests.bench.overload {' '.join(sys.argv[1:])}`, {machine()}\n")
