@@ -84,14 +84,19 @@ class Slack:
         """The answer is over."""
         self._number[place_of(row)] = 0
 
-    def progress(self, rows: Rows, generated: Rows, now_s: float) -> None:
-        """Tokens that running sequences have produced; rows that are gone are passed over."""
+    def progress(self, rows: Rows, generated: Rows, now_s: float) -> list[int]:
+        """Tokens that running sequences have produced; rows that are gone are passed over.
+
+        Returns those that have their first by now.
+        """
         at = places_of(rows)
         alive = self._number.take(at) == rows
         at, generated = at[alive], generated[alive]
         self._generated[at] = generated
         first = at[(generated > 0) & (self._first_at_s[at] == inf)]
         self._first_at_s[first] = now_s
+        begun: list[int] = self._number[first].tolist()
+        return begun
 
     def lost_by(self, prefill_tokens: int, steps: Steps, *, bound_s: float, now_s: float) -> float:
         """Answers expected to miss `bound_s` because of so many prompt tokens more."""
