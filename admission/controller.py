@@ -18,7 +18,6 @@ from admission.headroom import Headroom
 from admission.ledger import Ledger
 from admission.lengths import OutputLengths
 from admission.pace import Pace
-from admission.passage import Passage
 from admission.pricing import quote
 from admission.running import Running
 from admission.settings import Mode, Settings
@@ -26,6 +25,7 @@ from admission.slack import Slack
 from admission.step_line import StepCoefficients
 from admission.timing import Timing
 from admission.waiting import WaitingLine
+from admission.way_in import WayIn
 
 __all__ = ["Answer", "Controller", "Offer", "Quote", "StepRecord", "Turn"]
 
@@ -48,8 +48,8 @@ class Controller:
         self.accounts = Accounts(engine, self.line, self.pace, settings)
         self.draining = False
         self.engine_down = False
-        self._running = Running(self.ledger, self.lengths, slack)
-        self._passage = Passage(
+        self._running = Running(self.ledger, self.lengths, slack, self.timing.first_tokens)
+        self._way_in = WayIn(
             self.line,
             self.headroom,
             self.accounts,
@@ -111,8 +111,8 @@ class Controller:
             return Answer(would, quote, would)
         self.accounts.enter(offer.tenant, quote.price)
         if isinstance(would, Queued) and self._enforcing:
-            return Answer(would, quote, would, self._passage.join(offer, quote, would.limit))
-        accepted = Accepted(self._grant(offer, quote, traces, quote.price))
+            return Answer(would, quote, would, self._way_in.join(offer, quote, would.limit))
+        accepted = Accepted(self._grant(offer, quote, traces, quote.price, now_s))
         return Answer(accepted, quote, accepted if isinstance(would, Accepted) else would)
 
     def judge(self, offer: Offer, quote: Quote, now_s: float) -> Decision:
@@ -141,7 +141,7 @@ class Controller:
         first = self.line.overtakes_all(offer.priority, now_s)
         head = None if first else self.line.head(now_s)
         if head:
-            return self._passage.limit_of(head)
+            return self._way_in.limit_of(head)
         return self.headroom.fit(priced, offer.priority, now_s=now_s)
 
     def _wait(self, offer: Offer, priced: Price, blocked: Limit, now_s: float) -> Queued | Rejected:
@@ -179,17 +179,17 @@ class Controller:
     @property
     def binding(self) -> Limit | None:
         """What bound the last decision that had to wait."""
-        return self._passage.binding
+        return self._way_in.binding
 
     def leave_line(self, ticket_id: int) -> None:
         """The client of a waiting request left; a ticket that already had its turn is ignored."""
-        self._passage.leave(ticket_id)
+        self._way_in.leave(ticket_id)
 
     def tick(self, now_s: float) -> list[Turn]:
         """Let the line move: turn away whose time is up, accept heads while they fit."""
         self._running.free_due(now_s)
         closed = self._closed()
-        return self._passage.close(closed) if closed else self._passage.move(self.settings, now_s)
+        return self._way_in.close(closed) if closed else self._way_in.move(self.settings, now_s)
 
     # -- leases ----------------------------------------------------------------------------
 
@@ -199,9 +199,14 @@ class Controller:
         quote: Quote,
         traces: Sequence[Trace] | None,
         entered: Price,
+        now_s: float,
     ) -> int:
         """Open the lease of a request entered at a price."""
-        lease_id = self._running.grant(offer, quote, traces, self.settings).lease_id
+        first_token_s = self.timing.first_token_s(quote.price.prefill_tokens)
+        lease = self._running.grant(offer, quote, traces, self.settings)
+        lease_id = lease.lease_id
+        if first_token_s and len(lease.rows) == 1:  # of several the first comes sooner
+            self.timing.first_tokens.expect(lease.rows[0], now_s + first_token_s)
         self.accounts.charge(lease_id, offer.tenant, offer.priority, quote.price, entered=entered)
         return lease_id
 
@@ -209,7 +214,7 @@ class Controller:
         """A further lease for an answer already begun (a tool turn): counted, never refused."""
         quote = self.quote(offer)
         self.accounts.enter(offer.tenant, quote.price)
-        return self._grant(offer, quote, None, quote.price)
+        return self._grant(offer, quote, None, quote.price, offer.arrived_at_s)
 
     def rows_of(self, lease_id: int) -> tuple[int, ...]:
         """Ledger rows of a lease's sequences in the engine's order: prompt by prompt, then n.

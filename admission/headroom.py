@@ -136,7 +136,7 @@ class Headroom:
 
     def first_token_s(self, priced: Price) -> float:
         """Seconds until the first token of a request that is let in now; `static` does not ask."""
-        return 0.0 if self._static else self._timing.first_token_s(priced.prefill_tokens)
+        return 0.0 if self._static else self._timing.first_token_at_most_s(priced.prefill_tokens)
 
     # -- how long --------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from admission.curve import Trace
 from admission.exchange import Offer, Quote, StepRecord
+from admission.forecast import FirstTokens
 from admission.ledger import Lease, Ledger
 from admission.lengths import OutputLengths
 from admission.linger import Lingering
@@ -29,12 +30,15 @@ class Running:
     A lease is released once, but stays in the ledger until the engine has freed its last row.
     """
 
-    def __init__(self, ledger: Ledger, lengths: OutputLengths, slack: Slack) -> None:
+    def __init__(
+        self, ledger: Ledger, lengths: OutputLengths, slack: Slack, first_tokens: FirstTokens
+    ) -> None:
         self._ledger = ledger
         self._lengths = lengths
         self._granted: dict[int, _Granted] = {}
         self._lingering = Lingering()
         self._slack = slack
+        self._first_tokens = first_tokens
 
     def grant(
         self, offer: Offer, quote: Quote, traces: Sequence[Trace] | None, settings: Settings
@@ -71,7 +75,8 @@ class Running:
         self._note_ends(record, now_s)
         before = ledger.clock
         outlived = ledger.progress(record.rows, record.generated)
-        self._slack.progress(record.rows, record.generated, now_s)
+        begun = self._slack.progress(record.rows, record.generated, now_s)
+        self._first_tokens.see(begun, now_s)
         for row in outlived[:_REPRICED_PER_RECORD]:
             self._reprice(row, settings)
         return ledger.clock - before
@@ -134,6 +139,7 @@ class Running:
         else:
             for row in lease.live:
                 self._slack.end(row)
+                self._first_tokens.forget(row)
             self._ledger.close(lease_id)
         return taken
 
@@ -145,6 +151,7 @@ class Running:
     def _end(self, row: int) -> None:
         lease = self._ledger.end_sequence(row)
         self._slack.end(row)
+        self._first_tokens.forget(row)
         if lease and not lease.live and lease.lease_id not in self._granted:
             self._ledger.close(lease.lease_id)
 

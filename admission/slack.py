@@ -46,19 +46,19 @@ class Slack:
         self._used = 0  # places that were ever used
         self._allocate(_FIRST_PLACES)
 
-    def _allocate(self, size: int) -> None:
-        self._number: Rows = np.zeros(size, dtype=np.int64)
-        self._first_at_s = np.full(size, inf)
-        self._generated: Rows = np.zeros(size, dtype=np.int64)
-        self._mark: Rows = np.zeros(size, dtype=np.int64)
-        self._lengths: Rows = np.zeros((size, PARTS), dtype=np.int64)
+    def _allocate(self, places: int) -> None:
+        self._number: Rows = np.zeros(places, dtype=np.int64)  # the row in this place, 0 when free
+        self._first_at_s = np.full(places, inf)
+        self._out = np.ones(places)  # tokens produced; one is counted before it is
+        self._mark: Rows = np.zeros(places, dtype=np.int64)  # prompt tokens granted up to its own
+        self._lengths = np.zeros((PARTS, places))  # 0 where nobody is: too short to lose anything
 
     def _grow(self) -> None:
-        old = (self._number, self._first_at_s, self._generated, self._mark, self._lengths)
+        before = (self._number, self._first_at_s, self._out, self._mark, self._lengths)
         self._allocate(2 * self._number.size)
-        new = (self._number, self._first_at_s, self._generated, self._mark, self._lengths)
-        for before, after in zip(old, new, strict=True):
-            after[: len(before)] = before
+        after = (self._number, self._first_at_s, self._out, self._mark, self._lengths)
+        for old, new in zip(before, after, strict=True):
+            new[..., : old.shape[-1]] = old
 
     def let_in(self, prefill_tokens: int) -> None:
         """A request comes in; its prompts are computed behind all that came before."""
@@ -72,44 +72,50 @@ class Slack:
         self._used = max(self._used, place + 1)
         self._number[place] = row
         self._first_at_s[place] = inf
-        self._generated[place] = 0
+        self._out[place] = 1
         self._mark[place] = self._granted_tokens
-        self._lengths[place] = lengths
+        self._lengths[:, place] = lengths
 
     def expect(self, row: int, lengths: Sequence[int]) -> None:
-        """Lengths it may have, `PARTS` equally likely ones."""
-        self._lengths[place_of(row)] = lengths
+        """Tokens it may have in the end, `PARTS` equally likely ones."""
+        self._lengths[:, place_of(row)] = lengths
 
     def end(self, row: int) -> None:
         """The answer is over."""
-        self._number[place_of(row)] = 0
+        place = place_of(row)
+        self._number[place] = 0
+        self._lengths[:, place] = 0
 
-    def progress(self, rows: Rows, generated: Rows, now_s: float) -> None:
-        """Tokens that running sequences have produced; rows that are gone are passed over."""
+    def progress(self, rows: Rows, generated: Rows, now_s: float) -> list[int]:
+        """Tokens that running sequences have produced; rows that are gone are passed over.
+
+        Returns those that have their first by now.
+        """
         at = places_of(rows)
-        alive = self._number.take(at) == rows
-        at, generated = at[alive], generated[alive]
-        self._generated[at] = generated
-        first = at[(generated > 0) & (self._first_at_s[at] == inf)]
+        begun = (self._number.take(at) == rows) & (generated > 0)
+        at = at[begun]
+        self._out[at] = generated[begun]
+        first = at[self._first_at_s[at] == inf]
         self._first_at_s[first] = now_s
+        numbers: list[int] = self._number[first].tolist()
+        return numbers
 
     def lost_by(self, prefill_tokens: int, steps: Steps, *, bound_s: float, now_s: float) -> float:
-        """Answers expected to miss `bound_s` because of so many prompt tokens more."""
-        live = self._number[: self._used].nonzero()[0]
-        if not live.size:
-            return 0.0
-        first_at_s = self._first_at_s[live]
+        """Answers expected to miss `bound_s` because of so many prompt tokens more.
+
+        In prompt tokens: each can bear so many; lost is who can bear those ahead and not these
+        too, if his steps are enough to meet them.
+        """
+        used = slice(self._used)
+        first_at_s, out, lengths = self._first_at_s[used], self._out[used], self._lengths[:, used]
         begun = first_at_s != inf
-        behind = np.minimum(self._granted_tokens - self._mark[live], steps.backlog_tokens)
-        ahead = np.where(begun, steps.backlog_tokens, behind)[:, None]
-        elapsed_s = np.where(begun, now_s - first_at_s, 0.0)[:, None]
-        lengths = self._lengths[live]
-        left = lengths - np.maximum(self._generated[live], 1)[:, None]
-        possible = left > 0
-        spare_s = bound_s * (lengths - 1) - elapsed_s - steps.decode_s * left
-        bearable = spare_s / steps.prefill_token_s
-        most = left * steps.room_tokens
-        kept = np.minimum(ahead, most) <= bearable
-        lost = kept & possible & (np.minimum(ahead + prefill_tokens, most) > bearable)
-        shares = lost.sum(axis=1) / np.maximum(1, possible.sum(axis=1))
-        return float(shares.sum())
+        ahead = np.minimum(self._granted_tokens - self._mark[used], steps.backlog_tokens)
+        ahead[begun] = steps.backlog_tokens
+        spent_s = np.where(begun, now_s - first_at_s, 0.0) + bound_s - steps.decode_s * out
+        bears = lengths * ((bound_s - steps.decode_s) / steps.prefill_token_s)
+        bears -= spent_s / steps.prefill_token_s + ahead  # beyond those ahead
+        lost = (bears >= 0) & (bears < prefill_tokens)
+        lost &= bears < steps.room_tokens * lengths - (steps.room_tokens * out + ahead)
+        (places,) = lost.any(axis=0).nonzero()
+        possible = (lengths[:, places] > out[places]).sum(axis=0)
+        return float((lost[:, places].sum(axis=0) / possible).sum())

@@ -5,6 +5,7 @@ paced by when it is let in.
 """
 
 from admission.footprint import Price
+from admission.forecast import FirstTokens
 from admission.ledger import Ledger
 from admission.pace import Pace
 from admission.settings import Settings
@@ -20,6 +21,7 @@ class Timing:
     """Reads one ledger; judges by the pace of its engine. Knows nothing while the pace does not."""
 
     def __init__(self, ledger: Ledger, pace: Pace, slack: Slack, settings: Settings) -> None:
+        self.first_tokens = FirstTokens()
         self._ledger = ledger
         self._pace = pace
         self._slack = slack
@@ -42,6 +44,11 @@ class Timing:
         steps = self._ledger.computing_steps(prefill_tokens) + _STEPS_ON_THE_WAY
         computing_s = self._pace.prefill_s(self._ledger.backlog_tokens + prefill_tokens)
         return steps * self.decode_step_s() + computing_s
+
+    def first_token_at_most_s(self, prefill_tokens: int) -> float:
+        """The same with a margin for what forecasts of late fell short by; none if all is idle."""
+        margin_s = self.first_tokens.margin_s if self._ledger.sequences else 0.0
+        return self.first_token_s(prefill_tokens) + margin_s
 
     def paced_s(self, prefill_tokens: int) -> float:
         """Seconds in which so many prompt tokens can be computed with all inside at their bound."""

@@ -124,6 +124,7 @@ class Gate:
             projected_peak_tokens=ledger.curve.peak() * shape.block_tokens,
             queue_size=len(self.controller.line),
             leases=len(ledger.leases),
+            first_token_error_s=self.controller.timing.first_tokens.error_s,
         )
 
     async def close(self) -> None:

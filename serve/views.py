@@ -41,6 +41,8 @@ def state(controller: Controller, visits: Iterable[Visit], *, now_s: float) -> d
         "pace": {
             "step_s": controller.pace.step_s,
             "prefill_s_per_token": controller.pace.prefill_s_per_token,
+            "first_token_error_s": controller.timing.first_tokens.error_s,
+            "first_token_margin_s": controller.timing.first_tokens.margin_s,
         },
         "settings": asdict(settings),
     }

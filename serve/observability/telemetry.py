@@ -89,6 +89,10 @@ class Metrics:
             "sluice_simulation_late_steps_ratio",
             "Steps of a simulated engine that ended late; above 0.05 its run is invalid",
         )
+        self._first_token_error = gauge(
+            "sluice_first_token_error_seconds",
+            "Mean size of the error of the last forecasts of first tokens; NaN before ten",
+        )
         self._start_at_zero()
 
     def decision(self, outcome: Outcome, reason: Reason | None = None) -> None:
@@ -107,9 +111,12 @@ class Metrics:
         projected_peak_tokens: int,
         queue_size: int,
         leases: int,
+        first_token_error_s: float | None,
     ) -> None:
         """Sets the gauges from one snapshot of the ledger and the line."""
         self._capacity.set(capacity_tokens)
+        if first_token_error_s is not None:
+            self._first_token_error.set(first_token_error_s)
         self._held.set(held_tokens)
         self._peak.set(projected_peak_tokens)
         self._queue.set(queue_size)
@@ -156,7 +163,7 @@ class Metrics:
 
     def _start_at_zero(self) -> None:
         """A series that appears with its first event has no rate for it."""
-        for unknown in (self._plan_error, self._step_error):
+        for unknown in (self._plan_error, self._step_error, self._first_token_error):
             unknown.set(math.nan)
         for outcome in (Outcome.ACCEPTED, Outcome.QUEUED, Outcome.ABANDONED):
             self._decisions.labels(outcome, "")

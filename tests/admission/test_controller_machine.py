@@ -110,7 +110,7 @@ class Admission(RuleBasedStateMachine):
         visits = [visit for visit in self.traffic.visits if not visit.outcome]
         waiting = {visit.ticket_id for visit in visits if visit.lease_id is None}
         assert {ticket.ticket_id for ticket in controller.line} == waiting
-        assert set(controller._passage._waiting) == waiting
+        assert set(controller._way_in._waiting) == waiting
         leases = {visit.lease_id for visit in visits if visit.lease_id is not None}
         assert set(controller._running._granted) == leases
         assert leases <= set(controller.ledger.leases)

@@ -20,6 +20,7 @@ from admission.decision import Accepted, Decision, Priority, Queued
 from admission.exchange import Offer, StepRecord, Turn
 from admission.footprint import EngineShape, PromptShape, RequestShape
 from admission.settings import Settings
+from admission.step_line import StepCoefficients
 
 LEASES = 1_000
 QUEUED = 10_000
@@ -41,7 +42,9 @@ SETTINGS = Settings(
     line_max_requests_per_tenant=2 * QUEUED,
     line_max_tokens=10**9,
     prefill_backlog_max_tokens=10**9,  # all leases are granted before the engine's first step
+    tpot_target_s=10.0,  # worked out for every offer, never in the way
 )
+STEP = StepCoefficients(0.02, 1e-6, 1e-4, 1e-9)
 
 Measured = tuple[list[int], list[int]]  # wall and own, nanoseconds
 
@@ -53,6 +56,7 @@ class Load:
         self.random = random.Random(1)
         self.sequences_in_line = sequences_in_line
         self.controller = Controller(ENGINE, SETTINGS)
+        self.controller.know_step_times(STEP)
         self.now_s = 0.0
         self.lease_of: dict[int, int] = {}
         self.rows, self.tokens, self.limits = (np.empty(0, dtype=np.int64) for _ in range(3))

@@ -44,7 +44,12 @@ def test_levels_and_the_binding_limit_are_gauges() -> None:
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     metrics.levels(
-        capacity_tokens=1600, held_tokens=320, projected_peak_tokens=800, queue_size=3, leases=2
+        capacity_tokens=1600,
+        held_tokens=320,
+        projected_peak_tokens=800,
+        queue_size=3,
+        leases=2,
+        first_token_error_s=0.25,
     )
     metrics.binding(Limit.SLOTS)
     value = registry.get_sample_value
@@ -53,6 +58,7 @@ def test_levels_and_the_binding_limit_are_gauges() -> None:
     assert value("sluice_kv_projected_peak_tokens") == 800
     assert value("sluice_queue_size") == 3
     assert value("sluice_leases") == 2
+    assert value("sluice_first_token_error_seconds") == 0.25
     assert {n: value("sluice_binding_limit", {"limit": n}) for n in Limit} == {
         "kv": 0,
         "slots": 1,

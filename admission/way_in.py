@@ -16,7 +16,7 @@ from admission.waiting import RISES_AT_RATIO, Load, Ticket, WaitingLine, risen
 
 _TURNS_PER_PASS = 64  # bounds one pass over the line; the next event continues
 
-Grant = Callable[[Offer, Quote, Sequence[Trace] | None, Price], int]
+Grant = Callable[[Offer, Quote, Sequence[Trace] | None, Price, float], int]
 
 
 @dataclass(slots=True, eq=False)
@@ -27,8 +27,8 @@ class _Waiting:
     limit: Limit
 
 
-class Passage:
-    """Those who wait, with their offers. `grant` opens the lease of one, entered at a price."""
+class WayIn:
+    """Those who wait, with their offers; `grant` opens a lease, entered at a price, now."""
 
     def __init__(
         self,
@@ -111,9 +111,9 @@ class Passage:
             return self._turn_away(head, refusal)
         fit = self._headroom.fit(price, risen(head, now_s), now_s=now_s)
         if not isinstance(fit, Limit):
-            return self._let_in(head, fit)
+            return self._let_in(head, fit, now_s)
         if not enforcing:
-            return self._let_in(head, None)
+            return self._let_in(head, None, now_s)
         self._waiting[head.ticket_id].limit = self.binding = fit
         return None
 
@@ -140,7 +140,7 @@ class Passage:
                 now_s=now_s,
             )
             if traces is not None:
-                turns.append(self._let_in(ticket, traces))
+                turns.append(self._let_in(ticket, traces, now_s))
         return turns
 
     def _priced_now(self, ticket: Ticket) -> _Waiting:
@@ -150,10 +150,10 @@ class Passage:
             waiting.quote, waiting.lessons = self._quote(waiting.offer), self._lengths.version
         return waiting
 
-    def _let_in(self, ticket: Ticket, traces: Sequence[Trace] | None) -> Turn:
+    def _let_in(self, ticket: Ticket, traces: Sequence[Trace] | None, now_s: float) -> Turn:
         self._line.remove(ticket.ticket_id)
         waiting = self._waiting.pop(ticket.ticket_id)
-        lease_id = self._grant(waiting.offer, waiting.quote, traces, ticket.price)
+        lease_id = self._grant(waiting.offer, waiting.quote, traces, ticket.price, now_s)
         return Turn(ticket.ticket_id, Accepted(lease_id), waiting.quote)
 
     def _turn_away(self, ticket: Ticket, refusal: Rejected) -> Turn:
