@@ -77,7 +77,7 @@ class Slack:
         self._lengths[:, place] = lengths
 
     def expect(self, row: int, lengths: Sequence[int]) -> None:
-        """Tokens it may have in the end, `PARTS` equally likely ones."""
+        """Tokens it may have in the end, `PARTS` equally likely ones, shortest first."""
         self._lengths[:, place_of(row)] = lengths
 
     def end(self, row: int) -> None:
@@ -112,10 +112,16 @@ class Slack:
         ahead = np.minimum(self._granted_tokens - self._mark[used], steps.backlog_tokens)
         ahead[begun] = steps.backlog_tokens
         spent_s = np.where(begun, now_s - first_at_s, 0.0) + bound_s - steps.decode_s * out
-        bears = lengths * ((bound_s - steps.decode_s) / steps.prefill_token_s)
-        bears -= spent_s / steps.prefill_token_s + ahead  # beyond those ahead
+        spent = spent_s / steps.prefill_token_s + ahead
+        per_length = (bound_s - steps.decode_s) / steps.prefill_token_s
+        at_stake = np.flatnonzero(
+            (lengths[-1] * per_length >= spent) & (lengths[0] * per_length - spent < prefill_tokens)
+        )
+        if not at_stake.size:
+            return 0.0
+        lengths, out, ahead = lengths[:, at_stake], out[at_stake], ahead[at_stake]
+        bears = lengths * per_length - spent[at_stake]  # beyond those ahead
         lost = (bears >= 0) & (bears < prefill_tokens)
-        lost &= bears < steps.room_tokens * lengths - (steps.room_tokens * out + ahead)
-        (places,) = lost.any(axis=0).nonzero()
-        possible = (lengths[:, places] > out[places]).sum(axis=0)
-        return float((lost[:, places].sum(axis=0) / possible).sum())
+        lost &= bears < steps.room_tokens * (lengths - out) - ahead
+        possible = np.maximum(1, (lengths > out).sum(axis=0))
+        return float((lost.sum(axis=0) / possible).sum())

@@ -35,7 +35,7 @@ class Timing:
     def decode_step_s(self, sequences: int = 0, prompt_tokens: int = 0) -> float:
         """Seconds of a step that only decodes, with these in addition; 0 while unknown."""
         ledger = self._ledger
-        held_tokens = ledger.held_blocks * ledger.engine.block_tokens
+        held_tokens = ledger.curve.blocks_now() * ledger.engine.block_tokens
         step_s = self._pace.decode_step_s(ledger.sequences + sequences, held_tokens + prompt_tokens)
         return step_s or 0.0
 
