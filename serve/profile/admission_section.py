@@ -67,7 +67,7 @@ class LineSection(Section):
         what="Requests behind the head of the line that may start while it waits for KV alone: "
         "those that fit and do not move the start foreseen for it, in the first half of its time",
         unit="requests",
-        why="fills what a large head leaves idle; each costs some 50 us of a step's time",
+        why="fills what a large head leaves idle",
         zero="0: nobody passes the head",
     )
 
