@@ -193,9 +193,10 @@ def tokens_of(price: Price) -> int:
 
 
 def _bucket(per_minute: int | None, present: Bucket | None) -> Bucket | None:
-    if per_minute is None or (present and present.per_minute == per_minute):
-        return present if per_minute is not None else None
-    return Bucket(per_minute)
+    """For a budget as it is now: the present one where that has not changed, else a whole one."""
+    if per_minute is None:
+        return None
+    return present if present and present.per_minute == per_minute else Bucket(per_minute)
 
 
 def _allowance(bucket: Bucket | None, now_s: float) -> Allowance | None:

@@ -14,9 +14,8 @@ from admission.decision import Priority
 from admission.footprint import Price
 from admission.settings import Settings
 
-CLASS_BELOW = (
-    ""  # counter of the class below where its head has risen to this one; no tenant's name
-)
+# Whose counter is that of the class below, where its head has risen to this one; no tenant's name.
+CLASS_BELOW = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -76,9 +75,8 @@ class Turns:
         self._queues: dict[str, list[tuple[float, int, Ticket]]] = {}
         self._served: dict[str, float] = {}  # seconds / weight
         self._last_start = 0.0  # counter of the tenant served last, before it was
-        self._order: list[
-            tuple[float, int, str]
-        ] = []  # (counter, tie, tenant) of who waits, sorted
+        # (counter, tie, tenant) of who waits, sorted
+        self._order: list[tuple[float, int, str]] = []
         self._entry: dict[str, tuple[float, int, str]] = {}  # each one's entry there
         self._ties = 0
         self.reconfigure(settings)

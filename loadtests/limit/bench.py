@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from admission.slo import Slo
-from loadtests.asking.ask import Fitting
+from loadtests.asking.ask import Fitting, Scenario
 from loadtests.asking.behaviour import JUDGE
 from loadtests.asking.prompts import Ending, Route
 from loadtests.asking.tenants import nobody
@@ -30,7 +30,6 @@ from loadtests.limit.text import table
 from loadtests.origin import origin
 from loadtests.record import Record, RecordFile
 from loadtests.recording import Recording
-from loadtests.scenarios import find_scenario
 
 _DRAWS = 200  # for a mean within some percent
 _WIDTH = 78  # of a line that the next one covers
@@ -54,7 +53,7 @@ class Bench:
 
 
 @contextmanager
-def bench(args: argparse.Namespace, slo: Slo) -> Iterator[Bench]:
+def bench(args: argparse.Namespace, scenario: Scenario, slo: Slo) -> Iterator[Bench]:
     """Everybody has hung up and every file is closed afterwards.
 
     ReaderError, EndpointDownError or ValueError where nothing must start.
@@ -69,8 +68,8 @@ def bench(args: argparse.Namespace, slo: Slo) -> Iterator[Bench]:
     session = Session(HttpLine(api.client, clock), clock, dialect, JUDGE, name)
     soak = replace(SOAK, least_s=args.soak_s, least_finished=args.soak_requests)
     rng = random.Random(args.seed)  # noqa: S311 - a workload, no secret
-    scenario = Fitting(find_scenario(args.scenario), facts.max_model_len)
-    mean_s = _may_take_s(scenario, slo, rng)
+    fitting = Fitting(scenario, facts.max_model_len)
+    mean_s = _may_take_s(fitting, slo, rng)
     rounds = Rounds(api, clock, slo, soak=soak, say=_progress, mean_s=mean_s)
     recording = _recording(args, _about(args, name, facts, slo))
     sampler = Sampler(api, clock, recording.sample)
@@ -80,7 +79,7 @@ def bench(args: argparse.Namespace, slo: Slo) -> Iterator[Bench]:
         recording.add(record)
 
     (tenant,) = nobody(args.api_key)
-    crowd = Crowd(session, scenario, tenant, rng, tell)
+    crowd = Crowd(session, fitting, tenant, rng, tell)
     try:
         sampler.start()
         yield Bench(facts, crowd, rounds, recording)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from admission.slo import parse_slo
+from loadtests.asking.ask import Scenario
 from loadtests.client.api import EndpointDownError
 from loadtests.client.self_test import ReaderError
 from loadtests.judging.search import Found, Phase, Probe, Range, Round, Seen, next_step
@@ -45,18 +46,19 @@ def main(args: argparse.Namespace) -> int:
 
 def _measure(args: argparse.Namespace) -> tuple[Result, Run]:
     """What was found, and all that was recorded on the way."""
-    slo, predicted = parse_slo(args.slo), _predict(args)
+    slo, scenario = parse_slo(args.slo), find_scenario(args.scenario)
+    predicted = _predict(args, scenario)
     within, other = _range(args, predicted), _beside(args)
     if args.report:
         args.report.mkdir(parents=True, exist_ok=True)  # not only said when all is over
     began_s = time.monotonic()
-    with bench(args, slo) as machine:
+    with bench(args, scenario, slo) as machine:
         rounds, found = (
             _judge(machine, args.concurrency) if args.concurrency else _search(machine, within)
         )
         result = Result(
             url=args.host,
-            scenario=find_scenario(args.scenario).name,
+            scenario=scenario.name,
             slo=str(slo),
             facts=machine.facts,
             rounds=rounds,
@@ -70,10 +72,10 @@ def _measure(args: argparse.Namespace) -> tuple[Result, Run]:
     return result, machine.recording.run()
 
 
-def _predict(args: argparse.Namespace) -> Prediction | None:
+def _predict(args: argparse.Namespace, scenario: Scenario) -> Prediction | None:
     if args.config is None:
         return None
-    return predict(args.config, find_scenario(args.scenario), args.slo, args.seed)
+    return predict(args.config, scenario, args.slo, args.seed)
 
 
 def _beside(args: argparse.Namespace) -> dict[str, Any] | None:
