@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from admission import refusals
 from admission.accounts import Accounts
+from admission.coverage import Coverage
 from admission.curve import Trace
 from admission.decision import Accepted, Decision, Limit, Priority, Queued, Rejected
 from admission.exchange import Answer, Offer, Quote, StepRecord, Turn
@@ -286,6 +287,11 @@ class Controller:
             return []
         self.accounts.settle(lease_id, used)
         return self.tick(now_s)
+
+    @property
+    def coverage(self) -> Coverage:
+        """How often answers were no longer than predicted."""
+        return self._running.coverage
 
     # -- changing course -------------------------------------------------------------------
 
