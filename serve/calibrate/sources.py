@@ -92,7 +92,7 @@ async def _measure_gateway(url: str, key: str | None, seconds: float, say: Say) 
 
             async def run(prompt: Any, output_tokens: int) -> None:
                 body = {"model": model, "prompt": list(prompt), "max_tokens": output_tokens}
-                await _post(session, body | {"ignore_eos": True, "temperature": 0})
+                await _post(session, body | {"ignore_eos": True})
 
             begun_s = time.monotonic()
             done = await play(
