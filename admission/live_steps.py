@@ -124,5 +124,5 @@ class LiveSteps:
         return (
             self.records >= _ENOUGH_RECORDS
             and self._prompt_tokens >= _ENOUGH_PROMPT_TOKENS
-            and self._line[1] > 0
+            and bool(self._line[1] > 0)
         )
