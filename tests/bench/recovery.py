@@ -63,15 +63,15 @@ class Case:
 CASES = {
     "steps": Case(
         _STEPS,
-        Cut(skip=2000, warm_up=0, limit=200, rate_scale=0.2),  # busy from the first second
+        Cut(skip=2000, warm_up=0, limit=160, rate_scale=0.2),  # busy from the first second
         Bounds(ttft_s=5.0, tpot_s=0.2),
     ),
     "lengths": Case(
         _LENGTHS,
-        Cut(skip=2000, warm_up=0, limit=500, rate_scale=0.3),
+        Cut(skip=2000, warm_up=0, limit=360, rate_scale=0.3),
         Bounds(ttft_s=10.0, tpot_s=1.0),  # so that KV binds, and not the time per token
         kv_tokens=40_000,
-        doubled_from=250,
+        doubled_from=180,
     ),
 }
 
