@@ -4,7 +4,7 @@
     .venv/bin/python -m tests.bench.recovery lengths --svg docs/images
 
 `steps`: what a step takes is told at half or double the truth, beside runs that were told right
-and runs that learn nothing. `lengths`: answers become twice as long half way through the trace,
+and runs that are deaf: learn nothing of step times. `lengths`: answers become twice as long half way through the trace,
 beside a gateway that knows every length. Virtual time: the same arguments, the same numbers.
 """
 
@@ -32,8 +32,8 @@ _STEPS = (
     Arm("told right"),
     Arm("told half", told=0.5),
     Arm("told double", told=2.0),
-    Arm("told half, learns nothing", told=0.5, learns=False),
-    Arm("told double, learns nothing", told=2.0, learns=False),
+    Arm("half, deaf", told=0.5, learns=False),
+    Arm("double, deaf", told=2.0, learns=False),
 )
 _LENGTHS = (Arm("predicts"), Arm("knows lengths", knows=True))
 
