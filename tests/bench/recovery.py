@@ -4,8 +4,9 @@
     .venv/bin/python -m tests.bench.recovery lengths --svg docs/images
 
 `steps`: what a step takes is told at half or double the truth, beside runs that were told right
-and runs that are deaf: learn nothing of step times. `lengths`: answers become twice as long half way through the trace,
-beside a gateway that knows every length. Virtual time: the same arguments, the same numbers.
+and runs that are deaf: they learn nothing of step times. `lengths`: answers become twice as long
+half way through the trace, beside a gateway that knows every length. Virtual time: the same
+arguments give the same numbers.
 """
 
 import argparse
