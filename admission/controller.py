@@ -161,6 +161,8 @@ class Controller:
     def _too_late(
         self, offer: Offer, priced: Price, wait_s: float, limit: Limit, now_s: float
     ) -> Rejected | None:
+        if not (self.ledger.sequences or self.step_times.proven):
+            return None  # what nobody measured refuses nobody: else it would never be measured
         needed_s = wait_s + self.pace.prefill_s(priced.prefill_tokens)
         needed_s = max(needed_s, self.headroom.first_token_s(priced))
         allowed_s = max(0.0, offer.deadline_at_s - now_s)

@@ -33,6 +33,7 @@ _ENOUGH_PROMPT_TOKENS = 2048  # less is a few small steps, mostly overhead
 _HUBER = 1.345  # in robust standard deviations: 95 % efficient on clean steps
 _SPREAD_LEAST = 0.01  # of a step: agreement below this is chance, not precision
 _MODELLED_LEAST = 0.25  # of what a step took: one modelled near zero must not outweigh the rest
+_SCALE_LEAST = 0.01  # of what a step took: a prior that is further off has no scale
 _ERROR_KEPT = 0.9  # per batch: the error told is that of the last hundred records or two
 
 _Floats = npt.NDArray[np.float64]
@@ -91,8 +92,13 @@ class LiveSteps:
         return self._correct()
 
     def _take_in(self, terms: _Floats, seconds: _Floats) -> None:
+        errors = self._errors(terms, seconds)
+        self._note_error(float(np.median(errors)))
+        if self.surprised and not self.records and np.median(terms[:, 1]) > 0:
+            modelled = np.maximum(terms @ self._line, _SCALE_LEAST * seconds)
+            self._rescale(float(np.median(seconds / modelled)))
+            errors = self._errors(terms, seconds)
         modelled = np.maximum(terms @ self._line, _MODELLED_LEAST * seconds)
-        errors = np.abs(seconds - terms @ self._line) / modelled
         spread = max(1.4826 * float(np.median(errors)), _SPREAD_LEAST)
         trust = _HUBER / np.maximum(errors / spread, _HUBER)
         weighed = terms * (trust / modelled**2)[:, None]
@@ -102,7 +108,20 @@ class LiveSteps:
         self._evidence = np.maximum(self._evidence, np.diagonal(self._gram))
         self.records += seconds.size
         self._prompt_tokens += int(terms[:, 1].sum())
-        self._note_error(float(np.median(errors)))
+
+    def _errors(self, terms: _Floats, seconds: _Floats) -> _Floats:
+        modelled = terms @ self._line
+        errors: _Floats = np.abs(seconds - modelled)
+        errors /= np.maximum(modelled, _MODELLED_LEAST * seconds)
+        return errors
+
+    def _rescale(self, factor: float) -> None:
+        """A prior that is wrong about prompts is first taken to be wrong as a whole.
+
+        The first steps of a busy engine are alike and cannot say which of its terms it was.
+        """
+        self._line = self._line * factor
+        self._projected = self._projected * factor
 
     def _note_error(self, error_ratio: float) -> None:
         usual = _SURPRISE_TIMES * (self.error_ratio or 0.0)
@@ -114,13 +133,14 @@ class LiveSteps:
     def _correct(self) -> bool:
         hold = _HOLD * self._evidence
         self._line = solve(self._gram + np.diag(hold), self._projected + hold * self._line)
-        if self.coefficients is None and not self._enough:
+        if self.coefficients is None and not self.proven:
             return False
         self.coefficients = StepCoefficients(*self._line.tolist())
         return True
 
     @property
-    def _enough(self) -> bool:
+    def proven(self) -> bool:
+        """Whether the engine was seen to compute prompts; a prior alone is hearsay."""
         return (
             self.records >= _ENOUGH_RECORDS
             and self._prompt_tokens >= _ENOUGH_PROMPT_TOKENS

@@ -81,3 +81,11 @@ def test_a_gateway_whose_first_tokens_come_late_refuses_what_would_just_have_mad
     accepted(gate.offer(tight, 300.0))  # nobody is inside: nothing to err about
     late = refused(gate.offer(offer(shape(10, 50), arrived_at_s=300.0, patience_s=2.0), 300.0))
     assert late.limit is Limit.PREFILL
+
+
+def test_a_prior_that_nobody_measured_refuses_nobody_of_an_idle_engine() -> None:
+    gate = Controller(WIDE, Settings())
+    gate.know_step_times(StepCoefficients(0.05, 1.0, 0.0, 0.0))  # a thousand times too slow
+    impatient = offer(shape(2000, 50), patience_s=5.0)
+    accepted(gate.offer(impatient, 0.0))
+    refused(gate.offer(impatient, 0.0))

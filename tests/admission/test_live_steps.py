@@ -75,6 +75,24 @@ def test_a_prior_off_by_two_is_overruled_within_a_hundred_steps(factor: float) -
     assert worst_error(live) < 0.03
 
 
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_steps_that_are_all_alike_tell_the_scale_of_the_rest(factor: float) -> None:
+    live = LiveSteps()
+    live.begin_with(times(factor))
+    for _ in range(40):
+        observe(live, (512, 6, 6000), seconds(TRUE, (512, 6, 6000)))
+    assert worst_error(live) < 0.05
+
+
+def test_steps_without_prompts_say_nothing_of_prompts() -> None:
+    live = LiveSteps()
+    live.begin_with(StepCoefficients(0.001, 4e-4, 3e-4, 5.5e-8))
+    teach(live, contents(1, prompts=False), 200)
+    assert live.coefficients is not None
+    assert live.coefficients.prefill_token_s == pytest.approx(4e-4, rel=0.01)
+    assert not live.proven
+
+
 def test_a_right_prior_stays_right() -> None:
     live = LiveSteps()
     live.begin_with(TRUE)
