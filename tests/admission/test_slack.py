@@ -186,6 +186,10 @@ def test_one_that_waits_for_others_answers_beyond_its_deadline_is_told_so() -> N
 def test_a_prompt_that_takes_longer_than_its_deadline_is_refused_at_once() -> None:
     gate = Controller(WIDE, Settings())
     gate.know_step_times(LINE)
+    step = {"prefill_tokens": 100, "decode_sequences": 0, "context_tokens": 0}
+    for _ in range(40):  # measured: what a prior alone says refuses nobody of an idle engine
+        seconds = LINE.seconds(prefill_tokens=100, decode_sequences=0, context_tokens=0)
+        gate.step_times.observe(elapsed_s=seconds, **step)
     refusal = refused(gate.offer(offer(shape(6000, 10), patience_s=5.0), 0.0))
     assert refusal.reason is Reason.TTFT_SLO
     assert refusal.retry_after_s is not None
