@@ -154,10 +154,10 @@ class AdmissionSection(Section):
         _DEFAULT.kv_overflow_sigmas,
         ge=0,
         le=10,
-        what="Standard deviations by which the KV blocks that may be held at any later step are kept "
-        "above what is expected there, never above all that may run",
+        what="Standard deviations of the KV blocks held at a later step that are promised beyond "
+        "what is expected there, up to all that may still run",
         unit="sigmas",
-        why="at 3 the sum of many answers is above in one of 700 cases, of few in one of 10 at most",
+        why="at 3 a sum of many answers is above in one of 700 cases, of few in one of 10",
         zero="0: what is expected is promised; half the time more is held",
     )
     output_quantile: float = key(
