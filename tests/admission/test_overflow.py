@@ -25,7 +25,7 @@ SIGMAS = st.sampled_from([1.0, 2.0, 3.0])
 def curve(sigmas: float) -> DemandCurve:
     """An empty curve."""
     made = DemandCurve(horizon_steps=LONGEST, max_tokens=LONGEST, block_tokens=BLOCK_TOKENS)
-    made.sigmas = sigmas
+    made.keep(sigmas=sigmas)
     return made
 
 
@@ -162,7 +162,7 @@ def promise(sequences: int, *lengths: int, of: EngineShape | None = None) -> Led
     """A ledger with one body of so many answers; each length is as likely."""
     request = shape(100, max(lengths), sequences=sequences, ignore_eos=False)
     ledger = Ledger(of or engine(max_model_len=1600))
-    ledger.curve.sigmas = 2.0
+    ledger.curve.keep(sigmas=2.0)
     outlook = Outlook(max(lengths), seen(*lengths))
     ledger.grant(price(request, ledger.engine, [max(lengths)], outlooks=[outlook]))
     return ledger
