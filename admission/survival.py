@@ -26,7 +26,7 @@ class RecentLengths:
     def __init__(self) -> None:
         self._order: deque[int] = deque()
         self._ranked = array("q")  # 2 x tokens, + 1 for a cut: at the same length ends come first
-        self._curve: _Curve | None = None
+        self._curve: Survival | None = None
 
     def __len__(self) -> int:
         return len(self._order)
@@ -49,43 +49,58 @@ class RecentLengths:
 
         `limit` where none below it is so long.
         """
-        return self._known().quantile(q, limit=limit, above=above)
+        return self.survival.quantile(q, limit=limit, above=above)
 
     def parts(self, count: int, *, limit: int, above: int = -1) -> list[int]:
         """Lengths in the middles of `count` equal shares of those longer than `above`."""
-        return self._known().parts(count, limit=limit, above=above)
+        return self.survival.parts(count, limit=limit, above=above)
 
     def mean(self, *, limit: int) -> int:
         """Expected length of an answer cut off at `limit`, rounded up."""
-        return self._known().mean(limit)
+        return self.survival.mean(limit)
 
-    def _known(self) -> "_Curve":
+    @property
+    def survival(self) -> "Survival":
+        """The curve of what was learned until now; it does not change any more."""
         if self._curve is None:
-            self._curve = _Curve(np.array(self._ranked))
+            self._curve = Survival(np.array(self._ranked))
         return self._curve
 
 
-class _Curve:
-    """S(t) at every length seen, from t = 0; `area` is its integral up to there."""
+class Survival:
+    """S(t) at every length seen, from t = 0."""
 
-    __slots__ = ("area", "longer", "tokens")
+    __slots__ = ("_from_below", "longer", "tokens")
 
     def __init__(self, ranked: npt.NDArray[np.int64]) -> None:
         at_risk = np.arange(ranked.size, 0, -1)
-        self.longer = np.ones(ranked.size + 1)
+        self._from_below = np.ones(ranked.size + 2)  # 1 before the first length, too
+        self.longer = self._from_below[1:]
         np.cumprod(1.0 - (ranked % 2 == 0) / at_risk, out=self.longer[1:])
         self.tokens = np.zeros(ranked.size + 1, dtype=np.int64)
         self.tokens[1:] = ranked // 2
-        self.area = np.zeros(ranked.size + 1)
-        np.cumsum(np.diff(self.tokens) * self.longer[:-1], out=self.area[1:])
+
+    def longest(self, limit: int) -> int:
+        """Length that no answer passes: `limit` where those that were cut do not say."""
+        return limit if self.longer[-1] else min(limit, int(self.tokens[-1]))
+
+    def share_longer(self, tokens: int) -> float:
+        """S at one length."""
+        return float(self._from_below[self.tokens.searchsorted(tokens, "right")])
+
+    def shares_longer(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """S at several lengths; 1 below 0."""
+        return self._from_below.take(self.tokens.searchsorted(tokens, "right"))
 
     def quantile(self, q: float, *, limit: int, above: int) -> int:
+        """As `RecentLengths.quantile`."""
         start = int(self.tokens[1:].searchsorted(above, "right"))
         share = (1.0 - q) * self.longer[start] * (1.0 - _ROUNDING)
         place = int((-self.longer).searchsorted(-share, "right"))  # the first S below the share
         return min(limit, int(self.tokens[place])) if place < self.tokens.size else limit
 
     def parts(self, count: int, *, limit: int, above: int) -> list[int]:
+        """As `RecentLengths.parts`."""
         start = int(self.tokens[1:].searchsorted(above, "right"))
         shares = (1.0 - (np.arange(count) + 0.5) / count) * self.longer[start] * (1.0 - _ROUNDING)
         found = (-self.longer).searchsorted(-shares, "right")
@@ -94,8 +109,9 @@ class _Curve:
         return parts
 
     def mean(self, limit: int) -> int:
+        """As `RecentLengths.mean`."""
         last = int(self.tokens.searchsorted(limit, "left")) - 1
         if last < 0:
             return 0
-        beyond = self.longer[last] * (limit - self.tokens[last])
-        return math.ceil(float(self.area[last] + beyond) - _ROUNDING)
+        widths = np.append(self.tokens[1 : last + 1], limit) - self.tokens[: last + 1]
+        return math.ceil(float(widths @ self.longer[: last + 1]) - _ROUNDING)
