@@ -10,12 +10,14 @@ import math
 from array import array
 from bisect import bisect_right, insort
 from collections import deque
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
 RECENT = 400  # enough for a stable q95, few enough to follow a shift within minutes
 _ROUNDING = 1e-9  # S is a product of floats; a share met exactly must count as met
+_NEVER = 1 << 62  # tokens at which those end that were never seen to
 
 
 class RecentLengths:
@@ -70,15 +72,18 @@ class RecentLengths:
 class Survival:
     """S(t) at every length seen, from t = 0."""
 
-    __slots__ = ("_from_below", "longer", "tokens")
+    __slots__ = ("_ends", "_falling", "_from_below", "longer", "tokens")
 
     def __init__(self, ranked: npt.NDArray[np.int64]) -> None:
         at_risk = np.arange(ranked.size, 0, -1)
         self._from_below = np.ones(ranked.size + 2)  # 1 before the first length, too
         self.longer = self._from_below[1:]
         np.cumprod(1.0 - (ranked % 2 == 0) / at_risk, out=self.longer[1:])
-        self.tokens = np.zeros(ranked.size + 1, dtype=np.int64)
-        self.tokens[1:] = ranked // 2
+        self._falling = -self.longer  # ascends
+        self._ends = np.full(ranked.size + 2, _NEVER)  # after the last length, too
+        self.tokens = self._ends[:-1]
+        self.tokens[0] = 0
+        np.floor_divide(ranked, 2, out=self.tokens[1:])
 
     def longest(self, limit: int) -> int:
         """Length that no answer passes: `limit` where those that were cut do not say."""
@@ -94,18 +99,13 @@ class Survival:
 
     def quantile(self, q: float, *, limit: int, above: int) -> int:
         """As `RecentLengths.quantile`."""
-        start = int(self.tokens[1:].searchsorted(above, "right"))
-        share = (1.0 - q) * self.longer[start] * (1.0 - _ROUNDING)
-        place = int((-self.longer).searchsorted(-share, "right"))  # the first S below the share
-        return min(limit, int(self.tokens[place])) if place < self.tokens.size else limit
+        place = self._falling.searchsorted((q - 1.0) * self._share_above(above), "right")
+        return min(limit, int(self._ends[place]))
 
     def parts(self, count: int, *, limit: int, above: int) -> list[int]:
         """As `RecentLengths.parts`."""
-        start = int(self.tokens[1:].searchsorted(above, "right"))
-        shares = (1.0 - (np.arange(count) + 0.5) / count) * self.longer[start] * (1.0 - _ROUNDING)
-        found = (-self.longer).searchsorted(-shares, "right")
-        beyond = np.append(self.tokens, limit)
-        parts: list[int] = np.minimum(beyond[found], limit).tolist()
+        places = self._falling.searchsorted(-_middles(count) * self._share_above(above), "right")
+        parts: list[int] = np.minimum(self._ends[places], limit).tolist()
         return parts
 
     def mean(self, limit: int) -> int:
@@ -113,5 +113,17 @@ class Survival:
         last = int(self.tokens.searchsorted(limit, "left")) - 1
         if last < 0:
             return 0
-        widths = np.append(self.tokens[1 : last + 1], limit) - self.tokens[: last + 1]
-        return math.ceil(float(widths @ self.longer[: last + 1]) - _ROUNDING)
+        widths = self.tokens[1 : last + 1] - self.tokens[:last]
+        beyond = self.longer[last] * (limit - self.tokens[last])
+        return math.ceil(float(widths @ self.longer[:last] + beyond) - _ROUNDING)
+
+    def _share_above(self, above: int) -> float:
+        """S where lengths above `above` begin, a little less so that to meet it is enough."""
+        start = self.tokens[1:].searchsorted(above, "right") if above >= 0 else 0
+        return float(self.longer[start]) * (1.0 - _ROUNDING)
+
+
+@cache
+def _middles(count: int) -> npt.NDArray[np.float64]:
+    """Shares (0-1) longer than the middles of so many equal parts."""
+    return 1.0 - (np.arange(count) + 0.5) / count

@@ -3,7 +3,7 @@
 All with 10,000 requests in line, answers of unknown length and the garbage collector on, without
 and with a bound on the time per token, in turns of some rounds each, so that all see the machine
 alike. `own` is the thread's CPU time, `wall` what a caller waits: on a busy machine they differ by
-what other processes took. The last line is what the machine made of a fixed piece of work meanwhile.
+what other processes took. The last line is what the machine made of a fixed piece of work.
 
     .venv/bin/python -m tests.bench.admission --rounds 20000
 """
