@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from admission.decision import Limit, Reason, Rejected
+from admission.outlook import Outlook
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +80,23 @@ def blocks_for(tokens: int, *, block_tokens: int) -> int:
 class Strand(NamedTuple):
     """A run of KV blocks that lives and grows as one: a sequence, or the prompt several share.
 
-    Holds `prompt_tokens` when computed and one token more per generated one, `output_tokens` at
-    its end. A trunk (`sequences` 0) is the shared prompt of n > 1 answers: it neither grows nor
-    takes a slot and lives as long as its branches. `reserved` promises the end from the start.
+    Holds `prompt_tokens` when computed and one token more per generated one, as many as its
+    `outlook` says. A trunk (`sequences` 0) is the shared prompt of `copies` answers: it neither
+    grows nor takes a slot and lives as long as its branches. `reserved` promises the end from the
+    start.
     """
 
     prompt_tokens: int
-    output_tokens: int
+    outlook: Outlook
     sequences: int = 1
+    copies: int = 1
     reserved: bool = False
     prompt_index: int = 0
 
     @property
     def grow_tokens(self) -> int:
-        """Tokens it gains while it lives."""
-        return self.output_tokens if self.sequences else 0
+        """The most tokens it may gain while it lives."""
+        return self.outlook.most_tokens if self.sequences else 0
 
 
 class Work(NamedTuple):
@@ -110,8 +113,9 @@ class Work(NamedTuple):
 class Price(NamedTuple):
     """What admitting a request promises it, in whole blocks of the engine.
 
-    The last two are what it is expected to take of the engine's time, not what it is promised:
-    blocks x decode steps, and sequences x decode steps.
+    The last four are what is expected of it, not what it is promised: blocks at its end, steps
+    until then, and what it takes of the engine's time: blocks x decode steps, sequences x decode
+    steps.
     """
 
     strands: tuple[Strand, ...]
@@ -121,6 +125,8 @@ class Price(NamedTuple):
     output_tokens: int
     blocks_now: int
     blocks_peak: int
+    expected_blocks: int
+    expected_steps: int
     area_block_steps: int
     sequence_steps: int
 
@@ -150,27 +156,31 @@ def price(
     outputs: Sequence[int],
     *,
     expected: Sequence[int] | None = None,
+    outlooks: Sequence[Outlook] | None = None,
     reserve: bool = False,
 ) -> Price:
     """Price of a body whose prompts will produce `outputs` tokens each (one entry per prompt).
 
-    `expected` are their means, where these differ. With `reserve` every sequence holds its end
-    from the start: the worst-case policy.
+    Where these are not known, `expected` are their means and `outlooks` what is promised. With
+    `reserve` every sequence holds its end from the start: the worst-case policy.
     """
     n, size = shape.sequences, engine.block_tokens
     shares = shape.shares_prompts(engine)
     strands: list[Strand] = []
-    prefill = output = now = peak = area = steps = 0
-    for index, (prompt, tokens, life) in enumerate(
-        zip(shape.prompts, outputs, expected or outputs, strict=True)
+    prefill = output = now = peak = mean_peak = area = steps = 0
+    means = expected or outputs
+    outlooks = outlooks or [Outlook(tokens) for tokens in outputs]
+    for index, (prompt, tokens, life, outlook) in enumerate(
+        zip(shape.prompts, outputs, means, outlooks, strict=True)
     ):
         trunk = shared_blocks(prompt.prompt_tokens, block_tokens=size) if shares else 0
         own = prompt.prompt_tokens - trunk * size
-        branch = Strand(own, tokens, reserved=reserve, prompt_index=index)
+        branch = Strand(own, outlook, reserved=reserve, prompt_index=index)
         strands += _strands(trunk * size, branch, n)
         last = trunk + n * blocks_for(own + tokens, block_tokens=size)
         first = last if reserve else trunk + n * blocks_for(own, block_tokens=size)
         now, peak = now + first, peak + last
+        mean_peak += last if reserve else trunk + n * blocks_for(own + life, block_tokens=size)
         area += (first + last) * life // 2
         prefill += prompt.prompt_tokens - prompt.cached_tokens
         prefill += (n - 1) * (own if shares else prompt.prompt_tokens)
@@ -183,6 +193,8 @@ def price(
         output_tokens=output,
         blocks_now=now,
         blocks_peak=peak,
+        expected_blocks=mean_peak,
+        expected_steps=max(means),
         area_block_steps=area,
         sequence_steps=steps,
     )
@@ -192,9 +204,7 @@ def _strands(trunk_tokens: int, branch: Strand, n: int) -> list[Strand]:
     branches = [branch] * n
     if not trunk_tokens:
         return branches
-    trunk = Strand(
-        trunk_tokens, branch.output_tokens, sequences=0, prompt_index=branch.prompt_index
-    )
+    trunk = branch._replace(prompt_tokens=trunk_tokens, sequences=0, copies=n)
     return [trunk, *branches]
 
 

@@ -2,12 +2,11 @@
 
 from collections import deque
 from collections.abc import Sequence
-
-import numpy as np
+from statistics import fmean, quantiles
 
 _REMEMBERED = 100  # first tokens; a few minutes of traffic
 _ENOUGH = 10  # fewer say nothing
-_LATE_SHARE = 0.1  # of the remembered, that may come later than the margin allows
+_ONE_LATE_IN = 10  # of the remembered: that one may come later than the margin allows
 
 
 class FirstTokens:
@@ -32,6 +31,5 @@ class FirstTokens:
         late_s = [now_s - self._due.pop(row) for row in rows if row in self._due]
         self._errors.extend(late_s)
         if late_s and len(self._errors) >= _ENOUGH:
-            errors = np.array(self._errors)
-            self.error_s = float(np.abs(errors).mean())
-            self.margin_s = max(0.0, float(np.quantile(errors, 1.0 - _LATE_SHARE)))
+            self.error_s = fmean(map(abs, self._errors))
+            self.margin_s = max(0.0, quantiles(self._errors, n=_ONE_LATE_IN, method="inclusive")[-1])

@@ -4,12 +4,13 @@ The engine starts every prompt that it is given at once, in chunks that fill its
 paced by when it is let in.
 """
 
+from admission.at_stake import Steps
 from admission.footprint import Price
 from admission.forecast import FirstTokens
 from admission.ledger import Ledger
 from admission.pace import Pace
 from admission.settings import Settings
-from admission.slack import Slack, Steps
+from admission.slack import Slack
 
 _PLANNED_RATIO = 0.9  # of the TPOT bound: the rest is for steps that take longer than modelled
 _LOSS_MAX = 0.1  # answers that one prompt may be expected to cost: it brings one

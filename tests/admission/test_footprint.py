@@ -38,7 +38,7 @@ def test_several_answers_share_the_full_blocks_of_their_prompt() -> None:
     priced = price(shape(100, 60, sequences=3), ENGINE, [60])
     trunk, *branches = priced.strands
     assert (trunk.prompt_tokens, trunk.sequences) == (96, 0)
-    assert [(b.prompt_tokens, b.output_tokens) for b in branches] == [(4, 60)] * 3
+    assert [(b.prompt_tokens, b.grow_tokens) for b in branches] == [(4, 60)] * 3
     assert priced.blocks_now == 6 + 3 * 1
     assert priced.blocks_peak == 6 + 3 * 4
     assert priced.prefill_tokens == 100 + 2 * 4
