@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from admission.coverage import Coverage
 from admission.curve import Trace
 from admission.exchange import Offer, Quote, StepRecord
 from admission.forecast import FirstTokens
@@ -43,6 +44,7 @@ class Running:
         self._lengths = lengths
         self._granted: dict[int, _Granted] = {}
         self._lingering = Lingering()
+        self.coverage = Coverage()
         self._slack = slack
         self._first_tokens = first_tokens
 
@@ -126,6 +128,8 @@ class Running:
         if granted.offer.shape.ignore_eos or granted.offer.shape.min_tokens:
             return
         prompt = granted.lease.prompt_of[row]
+        limit = granted.offer.shape.prompts[prompt].max_tokens
+        self.coverage.note(granted.quote.predictions[prompt], output_tokens, limit=limit)
         self._lengths.learn(granted.quote.keys[prompt], output_tokens, cut=cut)
 
     # -- endings ---------------------------------------------------------------------------

@@ -31,6 +31,9 @@ def state(controller: Controller, visits: Iterable[Visit], *, now_s: float) -> d
             "projected_peak_blocks": ledger.curve.peak(),
             "held_tokens": ledger.held_blocks * engine.block_tokens,
             "promised_limit_blocks": controller.headroom.block_limit,
+            "promised_ratio": controller.margin.promised_ratio,
+            "lost_to_preemptions_ratio": controller.margin.lost_ratio,
+            "bias_ratio": controller.margin.bias_ratio,
         },
         "sequences": {"held": ledger.sequences, "limit": controller.headroom.slot_limit},
         "prefill_backlog_tokens": ledger.backlog_tokens,
@@ -44,7 +47,21 @@ def state(controller: Controller, visits: Iterable[Visit], *, now_s: float) -> d
             "first_token_error_s": controller.timing.first_tokens.error_s,
             "first_token_margin_s": controller.timing.first_tokens.margin_s,
         },
+        "output_coverage": _coverage(controller),
+        "engine_statistics": {
+            "silent": controller.freshness.silent,
+            "usage_missing": controller.freshness.usage_missing,
+        },
         "settings": asdict(settings),
+    }
+
+
+def _coverage(controller: Controller) -> dict[str, Any]:
+    coverage, quantile = controller.coverage, controller.settings.output_quantile
+    return {
+        "median": {"should_be": 0.5, "is": coverage.median.ratio},
+        "price": {"should_be": quantile, "is": coverage.price.ratio},
+        "alarm": coverage.alarm(quantile),
     }
 
 
