@@ -76,7 +76,7 @@ def read_lines(path: Path) -> Iterable[str]:
 
 
 def parse(text: str) -> DecisionLine | EndLine:
-    """One line. `BrokenLineError` where it is no JSON object; ValueError where it is another's line."""
+    """One line. BrokenLineError where it is no JSON object, ValueError where it is not ours."""
     try:
         given = json.loads(text)
     except ValueError:

@@ -17,7 +17,7 @@ from serve.lab.log.traffic import Part
 from serve.lab.outcome import Outcome
 from serve.lab.play import EngineLike, Play
 
-_TO_THE_END = Bounds(math.inf, math.inf)  # each is judged by its own promise, after all have ended
+TO_THE_END = Bounds(math.inf, math.inf)  # each is judged by its own promise, after all have ended
 
 
 class Closing(EngineLike, Protocol):
@@ -70,7 +70,7 @@ def _played(part: Part, engines: EnginesLike, settings: Settings) -> dict[int, F
     door = Gateway(engines.shape, settings, None, line=engines.line, decisions=decisions)
     engine = engines.fresh()
     try:
-        played = Play(part.workload, engine, door, _TO_THE_END).run()
+        played = Play(part.workload, engine, door, TO_THE_END).run()
     finally:
         engine.close()
     told = {int(entry.asked.request_id): entry.fate for entry in entries_of(records)}
