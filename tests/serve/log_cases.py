@@ -16,7 +16,12 @@ from serve.lab.workload import Workload
 from tests.serve.fake_virtual_engine import SHAPE, FakeVirtualEngine
 from tests.serve.lab_cases import asked, workload_of
 
-TIGHT = Settings(ttft_deadline_s=1.0, tpot_target_s=0.2, cold_start_output_tokens=64)
+TIGHT = Settings(
+    ttft_deadline_s=2.0,
+    tpot_target_s=0.2,
+    cold_start_output_tokens=16,
+    cold_start_requests=10,
+)
 
 
 class Kept(list[Mapping[str, Any]]):
@@ -28,14 +33,20 @@ class Kept(list[Mapping[str, Any]]):
     def close(self) -> None: ...
 
 
+class Engine(FakeVirtualEngine):
+    """One that is closed after its run."""
+
+    def close(self) -> None: ...
+
+
 class Engines:
     """Small engines on a virtual clock."""
 
     shape = SHAPE
     line = StepCoefficients(0.1, 0, 0, 0)
 
-    def fresh(self) -> FakeVirtualEngine:
-        return FakeVirtualEngine()
+    def fresh(self) -> Engine:
+        return Engine()
 
 
 def crowd(count: int = 120) -> Workload:

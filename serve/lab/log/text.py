@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from textwrap import fill
 
 from serve.lab.log.report import Report
 from serve.lab.log.summary import Agreement, Changes, Group, Tally
@@ -9,6 +10,7 @@ from serve.lab.log.summary import Agreement, Changes, Group, Tally
 _IDS = 5  # named of those whose answer changes
 _GROUPS = 8  # rows of a table of tenants or classes
 _NAME, _COLUMN = 24, 13
+_WIDTH = 80
 
 
 def text(report: Report) -> str:
@@ -27,21 +29,23 @@ def text(report: Report) -> str:
 def _head(report: Report) -> str:
     log, lengths = report.log, report.lengths
     first, last = (_day(log.entries[place].asked.day_s) for place in (0, -1))
-    lines = [
-        f"{log.name}: {len(log.entries)} requests, {first} to {last}, of "
+    told = [
+        f"{log.name}: {_many(len(log.entries), 'request')}, {first} to {last} UTC, "
         f"{_many(len(log.replicas), 'engine start')}",
-        f"counted: {len(report.places)}, those after {report.warm_up} whose end is known; the "
-        "others are played, too",
+        f"counted: {len(report.places)}, those after {report.warm_up} whose end is known",
     ]
     if report.replays:
         drawn = lengths.drawn_refused + lengths.drawn_unended
-        lines += [
-            f"lengths: {drawn} drawn from finished answers of their class, seed {report.seed} "
-            f"({lengths.drawn_refused} were",
-            f"  refused, {lengths.drawn_unended} had not ended); {lengths.cut_by_clients} as long "
-            "as when their client left",
+        told += [
+            f"lengths of answers: {drawn} drawn from finished ones of their class, seed "
+            f"{report.seed} ({lengths.drawn_refused} had been refused, {lengths.drawn_unended} had "
+            f"not ended), {lengths.cut_by_clients} as long as when their client left",
         ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(_wrapped, told)) + "\n"
+
+
+def _wrapped(line: str) -> str:
+    return fill(line, _WIDTH, subsequent_indent="  ")
 
 
 def _day(at_s: float) -> str:
@@ -93,21 +97,23 @@ def _milliseconds(value: float | None) -> str:
 
 def _agreement(told: Agreement) -> str:
     return (
-        f"The replay under the settings in force lets in or refuses {100 * told.same_end:.1f} % of "
-        f"{told.counted} as\nlogged ({told.only_logged_refused} only the log refused, "
-        f"{told.only_replay_refused} only the replay); {100 * told.same_first:.1f} % heard the "
-        "same on\narrival (accepted, queued, refused). Differences below are replay against "
-        "replay.\n"
+        _wrapped(
+            f"The replay under the settings in force lets in or refuses {100 * told.same_end:.1f} "
+            f"% of {told.counted} as logged ({told.only_logged_refused} only the log refused, "
+            f"{told.only_replay_refused} only the replay); {100 * told.same_first:.1f} % heard "
+            "the same on arrival: accepted, queued or refused."
+        )
+        + "\n"
     )
 
 
 def _changes(told: Changes) -> str:
     count = len(told.let_in) + len(told.kept_out)
     return (
-        f"{_many(count, 'request')} of those counted would be answered otherwise:\n"
+        f"Under the new settings {_many(count, 'request')} would be answered otherwise:\n"
         f"  refused -> accepted: {len(told.let_in)}{_ids(told.let_in)}\n"
         f"  accepted -> refused: {len(told.kept_out)}{_ids(told.kept_out)}\n"
-        f"  served in time only with the new settings: {told.into_slo}, only with the old: "
+        f"  served in time only with the new: {told.into_slo}, only with the old: "
         f"{told.out_of_slo}\n"
     )
 
