@@ -16,7 +16,7 @@ from serve.lab.log.report import Report, Run
 from serve.lab.log.stand_in import differences, playable
 from serve.lab.log.text import text
 from serve.lab.log.traffic import parts_of
-from serve.lab.log.true_lengths import Lengths, lengths_of
+from serve.lab.log.true_lengths import lengths_of
 from serve.profile.settings import Profile, ProfileError, load_admission, load_profile
 
 _GOOD, _BAD_ARGUMENTS = 0, 2
@@ -51,23 +51,30 @@ def _report(args: argparse.Namespace) -> Report:
     _refuse_flags(args)
     log = _cut(read_log(args.log), args)
     lengths = lengths_of(log.entries, seed=args.seed)
-    report = Report(log, lengths, seed=args.seed, warm_up=args.warm_up or 0)
-    if args.config is None:
-        return report
-    profile = load_profile(args.config)
+    warm_up = args.warm_up or 0
+    report = Report(log, lengths, seed=args.seed, warm_up=warm_up, warnings=log.warnings)
+    return report if args.config is None else _played(report, args)
+
+
+def _played(report: Report, args: argparse.Namespace) -> Report:
+    """With the replays that are asked for."""
+    log, profile = report.log, load_profile(args.config)
     new = None if args.admission is None else load_admission(args.admission)
-    report = replace(report, warnings=(*log.warnings, *_other_settings(log, profile)))
-    shape = _shape_of(log.entries)
-    kv_tokens = args.kv_tokens[0] if args.kv_tokens else None
-    on = playable(profile, shape, kv_tokens)
+    logged = _shape_of(log.entries)
+    on = playable(profile, logged, args.kv_tokens[0] if args.kv_tokens else None)
     engines = _engines(on.profile, on.kv_tokens)
-    noticed = [] if shape is None else differences(shape, engines.shape)
-    report = replace(report, warnings=(*report.warnings, *(f"engine: {each}" for each in noticed)))
+    unlike = [] if logged is None else differences(logged, engines.shape)
+    warnings = (
+        *log.warnings,
+        *_other_settings(log, profile),
+        *(f"the engine is another: {each}" for each in unlike),
+    )
     now = profile.admission.settings()
-    runs = [_run("replayed", log, lengths, engines, now, now)]
+    runs = [_run("replayed", report, engines, now, now)]
     if new is not None:
-        runs.append(_run("new", log, lengths, engines, now, new.settings()))
-    return replace(report, replays=tuple(runs), new_hash=None if new is None else new.hash())
+        runs.append(_run("new", report, engines, now, new.settings()))
+    new_hash = None if new is None else new.hash()
+    return replace(report, replays=tuple(runs), warnings=warnings, new_hash=new_hash)
 
 
 def _refuse_flags(args: argparse.Namespace) -> None:
@@ -92,12 +99,13 @@ def _cut(log: Log, args: argparse.Namespace) -> Log:
 
 def _other_settings(log: Log, profile: Profile) -> Sequence[str]:
     """What is played as in force may not be what was."""
-    here, known = profile.admission.hash(), {name for name in log.hashes if name}
-    other = ", ".join(sorted(known - {here}))
+    here = profile.admission.hash()
+    other = {name: count for name, count in log.hashes.items() if name not in ("", here)}
     if not other:
         return ()
     return (
-        f"decided under settings {other}, but the profile's own are {here}: the replay is of these",
+        f"{sum(other.values())} of {len(log.entries)} requests were decided under settings "
+        f"{', '.join(other)}; the profile's own, {here}, are replayed in their place",
     )
 
 
@@ -118,15 +126,8 @@ def _engines(profile: Profile, kv_tokens: int | None) -> EnginesLike:
     return Engines(profile, kv_tokens)
 
 
-def _run(
-    name: str,
-    log: Log,
-    lengths: Lengths,
-    engines: EnginesLike,
-    now: Settings,
-    settings: Settings,
-) -> Run:
-    deadlines_s = (now.ttft_deadline_s, settings.ttft_deadline_s)
-    parts = parts_of(log.entries, lengths, deadline_s=deadlines_s)
-    sys.stderr.write(f"{name}: {len(log.entries)} requests of {len(parts)} engine starts\n")
-    return Run(name, replay(parts, engines, settings))
+def _run(name: str, report: Report, engines: EnginesLike, now: Settings, then: Settings) -> Run:
+    entries, deadlines_s = report.log.entries, (now.ttft_deadline_s, then.ttft_deadline_s)
+    parts = parts_of(entries, report.lengths, deadline_s=deadlines_s)
+    sys.stderr.write(f"{name}: {len(entries)} requests of {len(parts)} engine starts\n")
+    return Run(name, replay(parts, engines, then))

@@ -108,7 +108,7 @@ class Report:
             "seed": self.seed,
             "lengths_drawn": {"refused": lengths.drawn_refused, "unended": lengths.drawn_unended},
             "cut_by_clients": lengths.cut_by_clients,
-            "warnings": list(self.warnings or log.warnings),
+            "warnings": list(self.warnings),
             "runs": [
                 {"name": run.name} | each.as_json()
                 for run, each in zip(self.runs, self.tallies, strict=True)

@@ -8,6 +8,7 @@ from serve.lab.log.report import Report
 from serve.lab.log.summary import Agreement, Changes, Group, Tally
 
 _IDS = 5  # named of those whose answer changes
+_ID_CHARS = 36  # of each: a UUID
 _GROUPS = 8  # rows of a table of tenants or classes
 _NAME, _COLUMN = 24, 13
 _WIDTH = 80
@@ -111,15 +112,16 @@ def _changes(told: Changes) -> str:
     count = len(told.let_in) + len(told.kept_out)
     return (
         f"Under the new settings {_many(count, 'request')} would be answered otherwise:\n"
-        f"  refused -> accepted: {len(told.let_in)}{_ids(told.let_in)}\n"
-        f"  accepted -> refused: {len(told.kept_out)}{_ids(told.kept_out)}\n"
-        f"  served in time only with the new: {told.into_slo}, only with the old: "
+        + _wrapped(f"  refused -> accepted: {len(told.let_in)}{_ids(told.let_in)}")
+        + "\n"
+        + _wrapped(f"  accepted -> refused: {len(told.kept_out)}{_ids(told.kept_out)}")
+        + f"\n  served in time only with the new: {told.into_slo}, only with the old: "
         f"{told.out_of_slo}\n"
     )
 
 
 def _ids(ids: Sequence[str]) -> str:
-    shown = ", ".join(each[:12] for each in ids[:_IDS])
+    shown = ", ".join(each[:_ID_CHARS] for each in ids[:_IDS])
     more = ", ..." if len(ids) > _IDS else ""
     return f" ({shown}{more})" if ids else ""
 
