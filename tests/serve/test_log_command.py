@@ -33,7 +33,7 @@ def log(tmp_path: Path) -> Path:
 def test_a_log_alone_is_told_at_once(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["lab", "--log", str(log)]) == 0
     told = capsys.readouterr().out
-    assert told.startswith("decisions.jsonl: 1 requests, 2023-11-14 22:13:20 to ")
+    assert told.startswith("decisions.jsonl: 1 request, 2023-11-14 22:13:20 to ")
     assert "100.0 %" in told
 
 
