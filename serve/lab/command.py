@@ -12,7 +12,9 @@ from serve.lab.capacity import one_x
 from serve.lab.catalogue import Variant, variants_of
 from serve.lab.comparison import Comparison, compare
 from serve.lab.door import Bounds
+from serve.lab.flags import WARM_UP
 from serve.lab.jobs import Cell, RunAll, busy_scale, runs
+from serve.lab.log import command as log_command
 from serve.lab.table import table
 from serve.lab.workload import Cut, read_workload
 from serve.profile.settings import Profile, ProfileError, load_admission, load_profile
@@ -22,6 +24,10 @@ _GOOD, _BAD_ARGUMENTS = 0, 2
 
 def main(args: argparse.Namespace) -> int:
     """Play, print; returns the exit code."""
+    if args.log is not None:
+        return log_command.main(args)
+    if args.warm_up is None:
+        args.warm_up = WARM_UP
     try:
         cells, variants = _cells(args), _variants(args)
         for cell in cells:
@@ -59,6 +65,8 @@ def _variants(args: argparse.Namespace) -> dict[str, tuple[Variant, ...]]:
 
 
 def _cells(args: argparse.Namespace) -> list[Cell]:
+    if args.config is None:
+        raise ValueError("--trace needs --config: which engine it is played on")
     profile = load_profile(args.config)
     settings = None if args.admission is None else load_admission(args.admission).settings()
     bounds = Bounds(args.ttft, args.tpot)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from admission.decision import Limit, Outcome, Reason
+from admission.shadow import Seen
 from serve.observability.json_lines import JsonLines
 from serve.observability.tracing import Tracing, start_tracing
 from serve.profile.sections import TelemetrySection
@@ -109,6 +110,20 @@ class Metrics:
         self._stale = gauge(
             "sluice_engine_stale", "1 while the engine's step records or its KV use are missing"
         )
+        self._shadow = counter(
+            "sluice_shadow_requests",
+            "Requests that mode shadow let pass and that have ended, by what it would have said",
+            "would",
+        )
+        self._shadow_refusals = counter(
+            "sluice_shadow_would_refuse", "Those of them that it would have refused", "reason"
+        )
+        self._shadow_false = counter(
+            "sluice_shadow_false_refusals", "Would have been refused, and were served in time"
+        )
+        self._shadow_missed = counter(
+            "sluice_shadow_missed_refusals", "Would have been accepted, and were not in time"
+        )
         self._start_at_zero()
 
     def decision(self, outcome: Outcome, reason: Reason | None = None) -> None:
@@ -192,14 +207,25 @@ class Metrics:
         """Notes the share of a simulated engine's steps that ended late."""
         self._late_steps.set(ratio)
 
+    def shadow(self, seen: Seen) -> None:
+        """Counts a request that mode shadow let pass, after its end."""
+        self._shadow.labels(seen.would).inc()
+        if seen.would is Outcome.REJECTED:
+            self._shadow_refusals.labels(seen.reason).inc()
+        self._shadow_false.inc(seen.false_refusal)
+        self._shadow_missed.inc(seen.missed_refusal)
+
     def _start_at_zero(self) -> None:
         """A series that appears with its first event has no rate for it."""
         for unknown in (self._plan_error, self._step_error, self._first_token_error):
             unknown.set(math.nan)
         for outcome in (Outcome.ACCEPTED, Outcome.QUEUED, Outcome.ABANDONED):
             self._decisions.labels(outcome, "")
+        for would in (Outcome.ACCEPTED, Outcome.QUEUED, Outcome.REJECTED):
+            self._shadow.labels(would)
         for reason in Reason:
             self._decisions.labels(Outcome.REJECTED, reason)
+            self._shadow_refusals.labels(reason)
         self.binding(None)
 
 

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from starlette.types import Send
 
 from admission.decision import Limit, Outcome, Reason, Rejected
+from admission.shadow import Seen
 from serve.observability.json_lines import JsonLines
 from serve.observability.telemetry import Metrics, Telemetry
 from serve.observability.tracing import Tracing, start_tracing
@@ -94,6 +95,19 @@ def test_what_should_never_happen_is_counted() -> None:
     assert value("sluice_config_refused_total") == 1
     assert value("sluice_step_record_failures_total") == 1
     assert value("sluice_queue_wait_seconds_count") == 1
+
+
+def test_what_mode_shadow_would_have_done_is_counted() -> None:
+    registry = CollectorRegistry()
+    metrics, value = Metrics(registry), registry.get_sample_value
+    metrics.shadow(Seen("c", Outcome.REJECTED, "slots", True))
+    metrics.shadow(Seen("c", Outcome.ACCEPTED, None, False))
+    assert value("sluice_shadow_requests_total", {"would": "rejected"}) == 1
+    assert value("sluice_shadow_requests_total", {"would": "queued"}) == 0
+    assert value("sluice_shadow_would_refuse_total", {"reason": "slots"}) == 1
+    assert value("sluice_shadow_would_refuse_total", {"reason": "kv_capacity"}) == 0
+    assert value("sluice_shadow_false_refusals_total") == 1
+    assert value("sluice_shadow_missed_refusals_total") == 1
 
 
 class Spans:
