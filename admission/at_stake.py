@@ -127,7 +127,8 @@ class AtStake:
         if not np.count_nonzero(lost):
             return _NOBODY
         lost &= bears < steps.room_tokens * lacking - ahead
-        return place[lost].astype(np.int64)
+        places: Rows = place[lost].astype(np.int64)
+        return places
 
     def join(self, place: int, lengths: Sequence[int], *, mark_tokens: int) -> None:
         """An answer that was let in just now."""
