@@ -140,4 +140,5 @@ class AtStake:
 
     def leave(self, place: int) -> None:
         """The answer is over."""
-        self._pairs = self._pairs[:, self._pairs[0] != place]
+        places, _, budget_s, _, _ = self._pairs
+        budget_s[places == place] = -inf  # lost already
