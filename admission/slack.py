@@ -63,7 +63,7 @@ class Slack:
         self._mark[place] = self._granted_tokens
         self._lengths[:, place] = lengths
         if self._at_stake:
-            self._at_stake.join(place, lengths, mark_tokens=self._granted_tokens)
+            self._at_stake.join(row, lengths, mark_tokens=self._granted_tokens)
 
     def expect(self, row: int, lengths: Sequence[int]) -> None:
         """Tokens it may have in the end, `PARTS` equally likely ones, shortest first."""
@@ -75,8 +75,6 @@ class Slack:
         place = place_of(row)
         self._number[place] = 0
         self._lengths[:, place] = 0
-        if self._at_stake:
-            self._at_stake.leave(place)
 
     def progress(self, rows: Rows, generated: Rows, now_s: float) -> list[int]:
         """Tokens that running sequences have produced; rows that are gone are passed over.
@@ -99,14 +97,20 @@ class Slack:
         question = Question(prefill_tokens, steps, bound_s, now_s, self._granted_tokens)
         if not (self._at_stake and self._at_stake.covers(question)):
             self._at_stake = AtStake(question, self._answers())
-        places = self._at_stake.lost(question)
-        if not places.size:
+        rows = self._at_stake.lost(question)
+        if not rows.size:
             return 0.0
+        places = places_of(rows)
+        places = places[self._number[places] == rows]  # some ended meanwhile
         possible = (self._lengths[:, places] > self._out[places]).sum(axis=0)
         return float((1 / possible).sum())
 
     def _answers(self) -> Answers:
         used = slice(self._used)
         return Answers(
-            self._lengths[:, used], self._out[used], self._first_at_s[used], self._mark[used]
+            self._number[used],
+            self._lengths[:, used],
+            self._out[used],
+            self._first_at_s[used],
+            self._mark[used],
         )
