@@ -48,17 +48,16 @@ class Question(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """All answers, a column each; of `lengths` each has several equally likely ones.
+    """All answers, a column each.
 
-    `rows` are 0 where nobody is, `first_at_s` is inf before the first token. `mark_tokens` were
-    granted up to its own prompt; -inf once it has begun: then it is slowed by all.
+    `rows` are 0 where nobody is; `lengths` are several equally likely ones of each. `state` is, one
+    below the other: tokens out; the instant of its first token, 0 before; whether it has come, 0 or
+    1; prompt tokens granted up to its own, -inf once it has begun: then it is slowed by all.
     """
 
     rows: Rows
     lengths: Numbers
-    out: Numbers
-    first_at_s: Numbers
-    mark_tokens: Numbers
+    state: Numbers
 
 
 class AtStake:
@@ -74,13 +73,13 @@ class AtStake:
         self._slower_s = steps.decode_s * (1 + _DRIFT_RATIO)
         self._spare_tokens = steps.room_tokens + _STEPS * steps.decode_s / steps.prefill_token_s
         self._reach_tokens = asked.prefill_tokens + self._spare_tokens
-        part, place = self._near(answers).nonzero()
-        length, first_at_s = answers.lengths[part, place], answers.first_at_s[place]
-        begun = first_at_s < inf
-        budget_s = asked.bound_s * (length - 1) + np.where(begun, first_at_s, 0.0)
-        lacking = length - answers.out[place]
+        near = np.flatnonzero(self._near(answers))
+        place = near % answers.rows.size
+        length = answers.lengths.ravel()[near]
         self._rows = answers.rows[place]
-        self._pairs = np.array((lacking, budget_s, begun, answers.mark_tokens[place]))
+        self._pairs = answers.state[:, place]
+        self._pairs[0] = length - self._pairs[0]
+        self._pairs[1] += asked.bound_s * (length - 1)
         self._newcomers: list[tuple[int, Sequence[int], int]] = []
         # what nobody chosen bears less than until there is another choice
         bears, _ = self._bear(asked._replace(steps=steps._replace(decode_s=self._slower_s)))
@@ -88,14 +87,15 @@ class AtStake:
 
     def _near(self, answers: Answers) -> npt.NDArray[np.bool_]:
         """Who may come to be at stake, by the shortest and the longest length for which he can."""
-        (_, steps, bound_s, now_s, granted_tokens), out = self._asked, answers.out
-        waited_s = np.maximum(0.0, now_s - answers.first_at_s)
-        ahead = np.minimum(granted_tokens - answers.mark_tokens, steps.backlog_tokens)
+        _, steps, bound_s, now_s, granted_tokens = self._asked
+        out, first_at_s, begun, mark_tokens = answers.state
+        ahead = np.minimum(granted_tokens - mark_tokens, steps.backlog_tokens)
+        spent_s = now_s * begun - first_at_s + steps.prefill_token_s * ahead + bound_s
 
         def bearing(tokens: float, decode_s: float) -> Numbers:
             """The lengths with which they can bear so many tokens beyond those ahead."""
-            prompts_s = steps.prefill_token_s * (ahead + tokens)
-            return (waited_s + bound_s - decode_s * out + prompts_s) / (bound_s - decode_s)
+            more_s = steps.prefill_token_s * tokens
+            return (spent_s - decode_s * out + more_s) / (bound_s - decode_s)
 
         shortest = bearing(-self._spare_tokens, steps.decode_s * (1 - _DRIFT_RATIO))
         near: npt.NDArray[np.bool_] = answers.lengths > np.maximum(out, shortest)
