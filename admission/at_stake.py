@@ -48,97 +48,126 @@ class Question(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """All answers, a column each; of `lengths` each has several equally likely ones.
+    """All answers, a column each.
 
-    `first_at_s` is inf before the first token. `mark_tokens` is what was granted up to its own
-    prompt, -inf once it has begun: then it is slowed by all.
+    `rows` are 0 where nobody is; `lengths` are several equally likely ones of each. `state` is, one
+    below the other: tokens out; the instant of its first token, 0 before; whether it has come, 0 or
+    1; prompt tokens granted up to its own, -inf once it has begun: then it is slowed by all.
     """
 
+    rows: Rows
     lengths: Numbers
-    out: Numbers
-    first_at_s: Numbers
-    mark_tokens: Numbers
+    state: Numbers
 
 
 class AtStake:
     """Chosen for one question; good for all that it `covers` while nobody gains a token.
 
-    Pairs of an answer and a length that it may have, a column each: its place, the tokens it lacks,
-    the seconds it may take, whether they run already, its mark.
+    Pairs of an answer and a length that it may have, a column each: tokens it lacks, seconds it may
+    take, whether they run already, its mark.
     """
 
     def __init__(self, asked: Question, answers: Answers) -> None:
         steps = asked.steps
         self._asked = asked
+        self._slower_s = steps.decode_s * (1 + _DRIFT_RATIO)
         self._spare_tokens = steps.room_tokens + _STEPS * steps.decode_s / steps.prefill_token_s
         self._reach_tokens = asked.prefill_tokens + self._spare_tokens
-        part, place = self._near(answers).nonzero()
-        length, first_at_s = answers.lengths[part, place], answers.first_at_s[place]
-        begun = first_at_s < inf
-        budget_s = asked.bound_s * (length - 1) + np.where(begun, first_at_s, 0.0)
-        lacking = length - answers.out[place]
-        self._pairs = np.array((place, lacking, budget_s, begun, answers.mark_tokens[place]))
+        near = np.flatnonzero(self._near(answers))
+        place = near % answers.rows.size
+        length = answers.lengths.ravel()[near]
+        self._rows = answers.rows[place]
+        self._pairs = answers.state[:, place]
+        self._pairs[0] = length - self._pairs[0]
+        self._pairs[1] += asked.bound_s * (length - 1)
+        self._newcomers: list[tuple[int, Sequence[int], int]] = []
+        # what nobody chosen bears less than until there is another choice
+        bears, _ = self._bear(asked._replace(steps=steps._replace(decode_s=self._slower_s)))
+        self._least_tokens = float(bears.min()) if bears.size else inf
 
     def _near(self, answers: Answers) -> npt.NDArray[np.bool_]:
         """Who may come to be at stake, by the shortest and the longest length for which he can."""
-        (_, steps, bound_s, now_s, granted_tokens), out = self._asked, answers.out
-        waited_s = np.maximum(0.0, now_s - answers.first_at_s)
-        ahead = np.minimum(granted_tokens - answers.mark_tokens, steps.backlog_tokens)
+        _, steps, bound_s, now_s, granted_tokens = self._asked
+        out, first_at_s, begun, mark_tokens = answers.state
+        ahead = np.minimum(granted_tokens - mark_tokens, steps.backlog_tokens)
+        spent_s = now_s * begun - first_at_s + steps.prefill_token_s * ahead + bound_s
 
         def bearing(tokens: float, decode_s: float) -> Numbers:
             """The lengths with which they can bear so many tokens beyond those ahead."""
-            prompts_s = steps.prefill_token_s * (ahead + tokens)
-            return (waited_s + bound_s - decode_s * out + prompts_s) / (bound_s - decode_s)
+            more_s = steps.prefill_token_s * tokens
+            return (spent_s - decode_s * out + more_s) / (bound_s - decode_s)
 
         shortest = bearing(-self._spare_tokens, steps.decode_s * (1 - _DRIFT_RATIO))
         near: npt.NDArray[np.bool_] = answers.lengths > np.maximum(out, shortest)
-        slower_s = steps.decode_s * (1 + _DRIFT_RATIO)
-        if slower_s < bound_s:
-            near &= answers.lengths < bearing(self._reach_tokens, slower_s)
+        if self._slower_s < bound_s:
+            near &= answers.lengths < bearing(self._reach_tokens, self._slower_s)
         return near
 
     def covers(self, question: Question) -> bool:
         """Whether nobody but the chosen can be at stake in this question."""
-        asked, steps = self._asked, question.steps
-        token_s, decode_s = asked.steps.prefill_token_s, asked.steps.decode_s
-        passed_s = question.now_s - asked.now_s
-        granted_tokens = question.granted_tokens - asked.granted_tokens
+        asked, now, then = self._asked, question.steps, self._asked.steps
         return (
             question.bound_s == asked.bound_s
-            and steps.prefill_token_s == token_s
-            and abs(steps.decode_s - decode_s) <= _DRIFT_RATIO * decode_s
-            and steps.backlog_tokens > asked.steps.backlog_tokens - self._spare_tokens
-            and passed_s >= 0
-            and passed_s / token_s + granted_tokens + question.prefill_tokens <= self._reach_tokens
+            and question.now_s >= asked.now_s
+            and now.prefill_token_s == then.prefill_token_s
+            and abs(now.decode_s - then.decode_s) <= _DRIFT_RATIO * then.decode_s
+            and now.backlog_tokens > then.backlog_tokens - self._spare_tokens
+            and self._needed_tokens(question) <= self._reach_tokens
         )
 
+    def _needed_tokens(self, question: Question) -> float:
+        """What one must have been able to bear at first to lose nothing now."""
+        asked = self._asked
+        passed_s = question.now_s - asked.now_s
+        granted_tokens = question.granted_tokens - asked.granted_tokens
+        return passed_s / asked.steps.prefill_token_s + granted_tokens + question.prefill_tokens
+
     def lost(self, question: Question) -> Rows:
-        """Places of those who would miss their bound; once for each length with which they would.
+        """Rows that would miss their bound; once for each length with which they would.
 
         In prompt tokens: each can bear so many; lost is who can bear those ahead and not these
         too, if the steps he has left are enough to meet them.
         """
-        place, lacking, budget_s, begun, mark_tokens = self._pairs
-        tokens, steps, _, now_s, granted_tokens = question
-        ahead = np.minimum(granted_tokens - mark_tokens, steps.backlog_tokens)
-        spare_s = budget_s - steps.decode_s * lacking - now_s * begun
-        bears = spare_s / steps.prefill_token_s - ahead
-        lost = (bears >= 0) & (bears < tokens)
+        if self._needed_tokens(question) <= self._least_tokens:
+            return _NOBODY
+        self._seat_newcomers()
+        bears, ahead = self._bear(question)
+        lost = (bears >= 0) & (bears < question.prefill_tokens)
         if not np.count_nonzero(lost):
             return _NOBODY
-        lost &= bears < steps.room_tokens * lacking - ahead
-        places: Rows = place[lost].astype(np.int64)
-        return places
+        lost &= bears < question.steps.room_tokens * self._pairs[0] - ahead
+        return self._rows[lost]
 
-    def join(self, place: int, lengths: Sequence[int], *, mark_tokens: int) -> None:
+    def _bear(self, question: Question) -> tuple[Numbers, Numbers]:
+        """Prompt tokens that each can bear beyond those ahead of him, and those."""
+        lacking, budget_s, begun, mark_tokens = self._pairs
+        steps = question.steps
+        ahead = np.minimum(question.granted_tokens - mark_tokens, steps.backlog_tokens)
+        spare_s = budget_s - steps.decode_s * lacking - question.now_s * begun
+        return spare_s / steps.prefill_token_s - ahead, ahead
+
+    def join(self, row: int, lengths: Sequence[int], *, mark_tokens: int) -> None:
         """An answer that was let in just now."""
-        newcomer = np.empty((len(self._pairs), len(lengths)))
-        newcomer[0], newcomer[3], newcomer[4] = place, False, mark_tokens
-        newcomer[1] = lengths
-        newcomer[1] -= 1
-        newcomer[2] = self._asked.bound_s * newcomer[1]
-        self._pairs = np.concatenate((self._pairs, newcomer), axis=1)
+        self._newcomers.append((row, lengths, mark_tokens))
+        asked = self._asked
+        shortest = min((length for length in lengths if length > 1), default=inf)
+        each_s = max(0.0, asked.bound_s - self._slower_s)
+        bears = each_s * (shortest - 1) / asked.steps.prefill_token_s
+        later_tokens = mark_tokens - asked.granted_tokens
+        self._least_tokens = min(self._least_tokens, bears + later_tokens)
 
-    def leave(self, place: int) -> None:
-        """The answer is over."""
-        self._pairs = self._pairs[:, self._pairs[0] != place]
+    def _seat_newcomers(self) -> None:
+        if not self._newcomers:
+            return
+        rows, lengths, marks = zip(*self._newcomers, strict=True)
+        each = len(lengths[0])
+        lacking = np.array(lengths, dtype=np.float64).ravel() - 1
+        pairs = np.zeros((len(self._pairs), lacking.size))
+        pairs[0], pairs[1], pairs[3] = (
+            lacking,
+            self._asked.bound_s * lacking,
+            np.repeat(marks, each),
+        )
+        self._pairs = np.concatenate((self._pairs, pairs), axis=1)
+        self._rows = np.concatenate((self._rows, np.repeat(rows, each)))
+        self._newcomers = []

@@ -32,5 +32,6 @@ class FirstTokens:
         self._errors.extend(late_s)
         if late_s and len(self._errors) >= _ENOUGH:
             self.error_s = fmean(map(abs, self._errors))
-            latest_s = quantiles(self._errors, n=_ONE_LATE_IN, method="inclusive")[-1]
-            self.margin_s = max(0.0, latest_s)
+            self.margin_s = max(
+                0.0, quantiles(self._errors, n=_ONE_LATE_IN, method="inclusive")[-1]
+            )

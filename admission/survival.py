@@ -70,9 +70,9 @@ class RecentLengths:
 
 
 class Survival:
-    """S(t) at every length seen, from t = 0."""
+    """S(t) at every length seen, from t = 0; what is asked of it again is worked out once."""
 
-    __slots__ = ("_ends", "_falling", "_from_below", "longer", "tokens")
+    __slots__ = ("_area", "_ends", "_falling", "_from_below", "_told", "longer", "tokens")
 
     def __init__(self, ranked: npt.NDArray[np.int64]) -> None:
         at_risk = np.arange(ranked.size, 0, -1)
@@ -84,6 +84,8 @@ class Survival:
         self.tokens = self._ends[:-1]
         self.tokens[0] = 0
         np.floor_divide(ranked, 2, out=self.tokens[1:])
+        self._area: float | None = None  # under S until the last length
+        self._told: dict[tuple[float, int], list[int]] = {}  # by quantile or parts, and above what
 
     def longest(self, limit: int) -> int:
         """Length that no answer passes: `limit` where those that were cut do not say."""
@@ -99,28 +101,40 @@ class Survival:
 
     def quantile(self, q: float, *, limit: int, above: int) -> int:
         """As `RecentLengths.quantile`."""
-        place = self._falling.searchsorted((q - 1.0) * self._share_above(above), "right")
-        return min(limit, int(self._ends[place]))
+        key = (q, above)
+        if key not in self._told:
+            self._told[key] = [int(self._ends_below(1.0 - q, above))]
+        return min(limit, self._told[key][0])
 
     def parts(self, count: int, *, limit: int, above: int) -> list[int]:
         """As `RecentLengths.parts`."""
-        places = self._falling.searchsorted(-_middles(count) * self._share_above(above), "right")
-        parts: list[int] = np.minimum(self._ends[places], limit).tolist()
-        return parts
+        key = (count, above)
+        if key not in self._told:
+            self._told[key] = self._ends_below(_middles(count), above).tolist()
+        return [min(limit, tokens) for tokens in self._told[key]]
+
+    def _ends_below(
+        self, shares: float | npt.NDArray[np.float64], above: int
+    ) -> npt.NDArray[np.int64]:
+        """Where S falls below these shares of what it is at `above`; to meet them is enough."""
+        start = self.tokens[1:].searchsorted(above, "right") if above >= 0 else 0
+        enough = float(self.longer[start]) * (1.0 - _ROUNDING)
+        return self._ends[self._falling.searchsorted(shares * -enough, "right")]
 
     def mean(self, limit: int) -> int:
         """As `RecentLengths.mean`."""
         last = int(self.tokens.searchsorted(limit, "left")) - 1
         if last < 0:
             return 0
-        widths = self.tokens[1 : last + 1] - self.tokens[:last]
-        beyond = self.longer[last] * (limit - self.tokens[last])
-        return math.ceil(float(widths @ self.longer[:last] + beyond) - _ROUNDING)
+        if last < self.tokens.size - 1:
+            area = self._area_until(last)
+        else:
+            area = self._area = self._area_until(last) if self._area is None else self._area
+        return math.ceil(area + self.longer[last] * (limit - self.tokens[last]) - _ROUNDING)
 
-    def _share_above(self, above: int) -> float:
-        """S where lengths above `above` begin, a little less so that to meet it is enough."""
-        start = self.tokens[1:].searchsorted(above, "right") if above >= 0 else 0
-        return float(self.longer[start]) * (1.0 - _ROUNDING)
+    def _area_until(self, last: int) -> float:
+        widths = self.tokens[1 : last + 1] - self.tokens[:last]
+        return float(widths @ self.longer[:last])
 
 
 @cache
