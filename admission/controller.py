@@ -254,6 +254,8 @@ class Controller:
         )
         if learned and self.step_times.coefficients:
             self._use_step_times(self.step_times.coefficients)
+            if self.step_times.surprised:
+                self.timing.first_tokens.start_over()
         self.margin.preempted(record.preempted)
         usage_known = record.kv_used_ratio is not None
         if record.kv_used_ratio is not None:

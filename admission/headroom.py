@@ -55,14 +55,19 @@ class Headroom:
         self._settings = settings
         self._static = settings.policy is Policy.STATIC
         self._ledger.curve.keep(sigmas=settings.kv_overflow_sigmas)
-        self.heed_margin()
+        self._limit_blocks()
         static_limit = settings.static_limit if self._static else engine.max_sequences
         self.slot_limit = min(static_limit, engine.max_sequences)
 
     def heed_margin(self) -> None:
-        """What may be promised has changed."""
+        """What may be promised may have changed."""
+        if self._promised_ratio != self._margin.promised_ratio:
+            self._limit_blocks()
+
+    def _limit_blocks(self) -> None:
         usable_blocks = self._ledger.engine.usable_blocks
-        self.block_limit = int(usable_blocks * self._margin.promised_ratio)
+        self._promised_ratio = self._margin.promised_ratio
+        self.block_limit = int(usable_blocks * self._promised_ratio)
         reserve = int(usable_blocks * self._settings.priority_reserve_ratio)
         self._block_limits = {
             priority: max(0, self.block_limit - rank * reserve)

@@ -19,7 +19,10 @@ import numpy.typing as npt
 from admission.non_negative import solve
 from admission.step_line import StepCoefficients
 
-BATCH = 16  # records between two corrections: a second or two of decoding
+BATCH = 16  # records between two corrections at most: a second or two of decoding
+_BATCH_LEAST = 4  # fewer cannot tell a stalled process from a slow engine
+_BATCH_S = 1.0  # of the engine's time, after which so few are enough
+_SURPRISE_RATIO = 0.25  # typical error of a batch: what rests on the coefficients was wrong, too
 _HALF_LIFE = 256  # records in which evidence loses half its weight: half a minute of decoding
 _PRIOR_RECORDS = 1  # what a prior is worth: of each term one step that consists of it alone
 _HOLD = 0.01  # of the most evidence a term ever had
@@ -43,6 +46,7 @@ class LiveSteps:
     def __init__(self) -> None:
         self.coefficients: StepCoefficients | None = None
         self.error_ratio: float | None = None
+        self.surprised = False  # whether the batch that was taken in last was far off
         self.records = 0
         self._prompt_tokens = 0
         self._batch: list[tuple[float, int, int, int]] = []
@@ -75,7 +79,8 @@ class LiveSteps:
             return False
         self._batch.append((1.0, prefill_tokens, decode_sequences, context_tokens))
         self._seconds.append(elapsed_s)
-        if len(self._batch) < BATCH:
+        least = _BATCH_LEAST if sum(self._seconds) >= _BATCH_S else BATCH
+        if len(self._batch) < least:
             return False
         terms, seconds = np.array(self._batch, dtype=np.float64), np.array(self._seconds)
         self._batch.clear()
@@ -98,6 +103,7 @@ class LiveSteps:
         self._note_error(float(np.median(errors)))
 
     def _note_error(self, error_ratio: float) -> None:
+        self.surprised = self.coefficients is not None and error_ratio > _SURPRISE_RATIO
         if self.coefficients is not None:
             before = error_ratio if self.error_ratio is None else self.error_ratio
             self.error_ratio = _ERROR_KEPT * before + (1 - _ERROR_KEPT) * error_ratio

@@ -5,6 +5,8 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
+_RIDGE = 1e-9  # of a term: what two that cannot be told apart share between them
+
 _Floats = npt.NDArray[np.float64]
 
 
@@ -15,13 +17,14 @@ def solve(gram: _Floats, projected: _Floats) -> _Floats:
     """
     sizes = np.sqrt(np.diagonal(gram))
     sizes[sizes == 0] = 1.0
-    gram, projected = gram / np.outer(sizes, sizes), projected / sizes
+    gram = gram / np.outer(sizes, sizes) + _RIDGE * np.eye(sizes.size)
+    projected = projected / sizes
     terms = range(projected.size)
     best: _Floats = np.zeros(projected.size)
     least = 0.0
     for count in range(projected.size, 0, -1):
         for chosen in map(list, combinations(terms, count)):
-            part = np.linalg.lstsq(gram[np.ix_(chosen, chosen)], projected[chosen], rcond=None)[0]
+            part = np.linalg.solve(gram[np.ix_(chosen, chosen)], projected[chosen])
             gain = -float(part @ projected[chosen])  # residual less that of all zeros
             if part.min() >= 0 and gain < least:
                 best, least = np.zeros(projected.size), gain

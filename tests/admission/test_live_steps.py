@@ -138,3 +138,14 @@ def test_steps_not_timed_or_empty_teach_nothing() -> None:
         assert not observe(live, (0, 0, 0), 0.1)
     assert live.coefficients == TRUE
     assert live.records == 0
+
+
+def test_slow_steps_are_heard_sooner() -> None:
+    live = LiveSteps()
+    live.begin_with(times(0.5))
+    for _ in range(3):
+        assert not observe(live, (512, 10, 10_000), 0.7)
+    assert observe(live, (512, 10, 10_000), 0.7)
+    assert live.surprised
+    teach(live, contents(1), 500)
+    assert not live.surprised

@@ -28,7 +28,6 @@ from tests.bench.report import machine, table
 _ROOT = Path(__file__).parents[2]
 _PROFILE = _ROOT / "configs" / "sim-qwen3-32b-8xa10.yaml"
 _CONVERSATIONS = _ROOT / "loadtests" / "traces" / "azure2023_conv.csv.gz"
-_BOUNDS = Bounds(ttft_s=5.0, tpot_s=0.2)
 _STEPS = (
     Arm("told right"),
     Arm("told half", told=0.5),
@@ -45,6 +44,7 @@ class Case:
 
     arms: tuple[Arm, ...]
     cut: Cut
+    bounds: Bounds
     kv_tokens: int | None = None
     doubled_from: int | None = None
 
@@ -61,9 +61,17 @@ class Case:
 
 
 CASES = {
-    "steps": Case(_STEPS, Cut(warm_up=0, limit=200, rate_scale=0.1)),
+    "steps": Case(
+        _STEPS,
+        Cut(skip=2000, warm_up=0, limit=200, rate_scale=0.2),  # busy from the first second
+        Bounds(ttft_s=5.0, tpot_s=0.2),
+    ),
     "lengths": Case(
-        _LENGTHS, Cut(warm_up=0, limit=400, rate_scale=0.08), kv_tokens=40_000, doubled_from=200
+        _LENGTHS,
+        Cut(skip=2000, warm_up=0, limit=500, rate_scale=0.3),
+        Bounds(ttft_s=10.0, tpot_s=1.0),  # so that KV binds, and not the time per token
+        kv_tokens=40_000,
+        doubled_from=250,
     ),
 }
 
@@ -71,13 +79,13 @@ CASES = {
 def play(case: Case, arm: Arm) -> Curves:
     """One run, from an idle engine."""
     engines, workload = engines_of(_PROFILE, case.kv_tokens), case.workload()
-    door = Watched(engines.facts(_BOUNDS, None), arm)
+    door = Watched(engines.facts(case.bounds, None), arm)
     engine = engines.fresh()
     try:
-        played = Play(workload, engine, door, _BOUNDS).run()
+        played = Play(workload, engine, door, case.bounds).run()
     finally:
         engine.close()
-    return curves(arm, door.beliefs, played.outcomes[: case.cut.limit], _BOUNDS)
+    return curves(arm, door.beliefs, played.outcomes[: case.cut.limit], case.bounds)
 
 
 def rows(told: Sequence[Curves]) -> list[list[str]]:

@@ -16,6 +16,7 @@ from serve.sequences import EngineStep
 
 WINDOW_S = 30.0
 _LOOK_S = 2.0  # beliefs are told by their median over so long
+_STAYS = 5  # looks
 _CLOSE_RATIO = 0.1  # a step's time is known when it is believed to be within this
 
 
@@ -126,12 +127,17 @@ def _windows(beliefs: Sequence[Belief], seconds: float) -> list[tuple[float, lis
     found: dict[int, list[Belief]] = {}
     for each in beliefs:
         found.setdefault(int(each.at_s // seconds), []).append(each)
-    return [(seconds * (1 + place), some) for place, some in found.items()]
+    return [(seconds * (1 + place), found[place]) for place in sorted(found)]
 
 
 def recovered_s(run: Curves) -> float | None:
-    """When the believed step times came within a tenth of the real ones to stay; None: never."""
-    wrong = [at_s for at_s, ratio in run.step_ratio if abs(ratio - 1) > _CLOSE_RATIO]
-    if not wrong:
-        return 0.0
-    return None if wrong[-1] == run.step_ratio[-1][0] else wrong[-1]
+    """When the believed step times came within a tenth of the real ones, for ten seconds at least.
+
+    None: never.
+    """
+    row = 0
+    for at_s, ratio in run.step_ratio:
+        row = row + 1 if abs(ratio - 1) <= _CLOSE_RATIO else 0
+        if row == _STAYS:
+            return at_s - _STAYS * _LOOK_S
+    return None
