@@ -127,11 +127,13 @@ def _ids(ids: Sequence[str]) -> str:
 
 
 def _changed(classes: Sequence[Group]) -> list[Group]:
-    """Those that fare unlike in the replays; before there is one, all."""
+    """Those that fare unlike under the old and the new settings; all where there are no new."""
     return [
         group
         for group in classes
-        if len(group.refused) == 1 or len(set(group.refused)) + len(set(group.in_slo)) > 2  # noqa: PLR2004 - one of each: alike
+        if len(group.refused) <= 2  # noqa: PLR2004 - the log and one replay
+        or group.refused[1] != group.refused[2]
+        or group.in_slo[1] != group.in_slo[2]
     ]
 
 
