@@ -120,8 +120,12 @@ class AtStake:
         """What one must have been able to bear at first to lose nothing now."""
         asked = self._asked
         passed_s = question.now_s - asked.now_s
-        granted_tokens = question.granted_tokens - asked.granted_tokens
-        return passed_s / asked.steps.prefill_token_s + granted_tokens + question.prefill_tokens
+        more_ahead_tokens = max(
+            question.granted_tokens - asked.granted_tokens,
+            question.steps.backlog_tokens - asked.steps.backlog_tokens,
+        )
+        passed_tokens = passed_s / asked.steps.prefill_token_s
+        return passed_tokens + more_ahead_tokens + question.prefill_tokens
 
     def lost(self, question: Question) -> Rows:
         """Rows that would miss their bound; once for each length with which they would.

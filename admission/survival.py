@@ -78,12 +78,12 @@ class Survival:
         at_risk = np.arange(ranked.size, 0, -1)
         self._from_below = np.ones(ranked.size + 2)  # 1 before the first length, too
         self.longer = self._from_below[1:]
-        np.cumprod(1.0 - (ranked % 2 == 0) / at_risk, out=self.longer[1:])
+        np.cumprod(1.0 - (ranked & 1 == 0) / at_risk, out=self.longer[1:])
         self._falling = -self.longer  # ascends
         self._ends = np.full(ranked.size + 2, _NEVER)  # after the last length, too
         self.tokens = self._ends[:-1]
         self.tokens[0] = 0
-        np.floor_divide(ranked, 2, out=self.tokens[1:])
+        np.right_shift(ranked, 1, out=self.tokens[1:])
         self._area: float | None = None  # under S until the last length
         self._told: dict[tuple[float, int], list[int]] = {}  # by quantile or parts, and above what
 

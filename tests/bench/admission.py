@@ -1,5 +1,7 @@
 """How long admission takes: `offer`, `release`, and a step record that advances 1,000 leases.
 
+`first look` is the first offer after a step record, for which is worked out who is at stake.
+
 All with 10,000 requests in line, answers of unknown length and the garbage collector on, without
 and with a bound on the time per token, in turns of some rounds each, so that all see the machine
 alike. `own` is the thread's CPU time, `wall` what a caller waits: on a busy machine they differ by
@@ -35,6 +37,7 @@ LESSONS = 4_000  # answers that ended before
 WARM_UP_STEPS = 500  # as long as an answer
 FOREVER_S = 1e9
 STEP_S = 0.1
+MANY = 64  # sequences; so many places are never free at once
 ROUNDS_IN_TURN = 50
 
 # Qwen3-32B on eight A10s, with slots and blocks for the leases of the goal
@@ -61,7 +64,7 @@ TARGETS = {"without a TPOT target": None, "with one": TARGET_S}
 
 T = TypeVar("T")
 Times = tuple[int, int]  # own and wall, nanoseconds
-Rounds = Iterator[dict[str, Times]]
+Rounds = Iterator[tuple[str, Times]]
 
 
 class Load:
@@ -174,30 +177,41 @@ def offers_queued(tpot_target_s: float | None) -> Rounds:
     """Everything is taken: the newcomer joins the line and leaves it again."""
     load = Load(tpot_target_s)
     while True:
-        answer, joining = _offered(load, Priority.NORMAL)
+        answer, taken = _offered(load, Priority.NORMAL)
         assert isinstance(answer.decision, Queued)
-        ticket_id = answer.ticket_id
-        assert ticket_id is not None
-        _, leaving = measured(lambda: load.controller.leave_line(ticket_id))  # noqa: B023
-        yield {"offer, queued": joining, "leave_line": leaving}
+        yield "offer, queued", taken
+        yield "leave_line", _left(load, answer)
 
 
 def offers_accepted(tpot_target_s: float | None) -> Rounds:
-    """A higher class takes the last slot; the line, which waits for two, is looked at again."""
-    load = Load(tpot_target_s, leases=LEASES - 1, sequences_in_line=2)
+    """A higher class takes the places of those who end; the line waits for many at once."""
+    load = Load(tpot_target_s, sequences_in_line=MANY)
     while True:
-        answer, entering = _offered(load, Priority.HIGH)
-        assert isinstance(answer.decision, Accepted), answer
-        lease_id = answer.decision.lease_id
-        _, leaving = measured(
-            lambda: load.controller.release(lease_id, load.now_s, in_engine=False)  # noqa: B023
-        )
-        yield {"offer, accepted": entering, "release": leaving}
+        ended = load.grow()
+        load.controller.progress(load.record(ended), load.now_s)
+        for row in ended:
+            _, taken = measured(lambda: load.finish(row))  # noqa: B023
+            yield "release", taken
+        name = "offer, first look"
+        while len(load.rows) < LEASES:
+            answer, taken = _offered(load, Priority.HIGH)
+            yield name, taken
+            if isinstance(answer.decision, Queued):
+                _left(load, answer)
+                break
+            load.start([answer.decision])
+            name = "offer, next ones"
 
 
 def _offered(load: Load, priority: Priority) -> tuple[Answer, Times]:
     offer = load.request(priority)
     return measured(lambda: load.controller.offer(offer, load.now_s))
+
+
+def _left(load: Load, answer: Answer) -> Times:
+    ticket_id = answer.ticket_id
+    assert ticket_id is not None
+    return measured(lambda: load.controller.leave_line(ticket_id))[1]
 
 
 def step_records(tpot_target_s: float | None) -> Rounds:
@@ -211,13 +225,13 @@ def step_records(tpot_target_s: float | None) -> Rounds:
             turns += load.finish(row)
         load.start([turn.decision for turn in turns])
         load.fill()
-        yield {"step record": taken}
+        yield "step record", taken
 
 
 def the_machine() -> Rounds:
     """A fixed piece of work."""
     while True:
-        yield {"sum(range(1000))": measured(lambda: sum(range(1000)))[1]}
+        yield "sum(range(1000))", measured(lambda: sum(range(1000)))[1]
 
 
 def main() -> None:
@@ -234,9 +248,8 @@ def main() -> None:
     taken: dict[tuple[str, str], list[Times]] = defaultdict(list)
     for _ in range(rounds // ROUNDS_IN_TURN):
         for column, run in cells:
-            for times in islice(run, ROUNDS_IN_TURN):
-                for name, time_taken in times.items():
-                    taken[name, column].append(time_taken)
+            for name, times in islice(run, ROUNDS_IN_TURN):
+                taken[name, column].append(times)
     print(f"{rounds} rounds, {QUEUED} in line, {LEASES} leases, load {os.getloadavg()[0]:.1f}, us")
     for clock, title in enumerate(("own", "wall")):
         _print(title, {cell: [times[clock] for times in all_] for cell, all_ in taken.items()})
