@@ -22,7 +22,9 @@ from admission.step_line import StepCoefficients
 BATCH = 16  # records between two corrections at most: a second or two of decoding
 _BATCH_LEAST = 4  # fewer cannot tell a stalled process from a slow engine
 _BATCH_S = 1.0  # of the engine's time, after which so few are enough
-_SURPRISE_RATIO = 0.25  # typical error of a batch: what rests on the coefficients was wrong, too
+# typical error of a batch at which what rests on the coefficients was wrong, too: of the step, and
+# times the usual one, so that an uneven engine is no surprise
+_SURPRISE_RATIO, _SURPRISE_TIMES = 0.25, 3.0
 _HALF_LIFE = 256  # records in which evidence loses half its weight: half a minute of decoding
 _PRIOR_RECORDS = 1  # what a prior is worth: of each term one step that consists of it alone
 _HOLD = 0.01  # of the most evidence a term ever had
@@ -103,7 +105,8 @@ class LiveSteps:
         self._note_error(float(np.median(errors)))
 
     def _note_error(self, error_ratio: float) -> None:
-        self.surprised = self.coefficients is not None and error_ratio > _SURPRISE_RATIO
+        usual = _SURPRISE_TIMES * (self.error_ratio or 0.0)
+        self.surprised = self.coefficients is not None and error_ratio > max(usual, _SURPRISE_RATIO)
         if self.coefficients is not None:
             before = error_ratio if self.error_ratio is None else self.error_ratio
             self.error_ratio = _ERROR_KEPT * before + (1 - _ERROR_KEPT) * error_ratio
@@ -121,5 +124,5 @@ class LiveSteps:
         return (
             self.records >= _ENOUGH_RECORDS
             and self._prompt_tokens >= _ENOUGH_PROMPT_TOKENS
-            and self._line[1] > 0
+            and bool(self._line[1] > 0)
         )

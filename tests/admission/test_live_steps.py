@@ -149,3 +149,11 @@ def test_slow_steps_are_heard_sooner() -> None:
     assert live.surprised
     teach(live, contents(1), 500)
     assert not live.surprised
+
+
+def test_an_uneven_engine_is_no_surprise() -> None:
+    live, rng, surprises = LiveSteps(), random.Random(5), 0
+    for _, step in zip(range(3000), contents(1), strict=False):
+        if observe(live, step, seconds(TRUE, step) * rng.lognormvariate(0, 0.5)):
+            surprises += live.surprised
+    assert surprises <= 1

@@ -35,7 +35,7 @@ class TinyEngine:
 
     def __init__(self, shape: EngineShape, *, message_steps: int = 1) -> None:
         self.shape = shape
-        self.preemptions = 0
+        self.preemptions = self._told_preemptions = 0
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self._references: Counter[int] = Counter()
@@ -166,6 +166,10 @@ class TinyEngine:
 
     def _record(self, ended: list[int], prefill: int, cached: int, decode: int) -> StepRecord:
         unfinished = [*self.running, *self.waiting]
+        preempted, self._told_preemptions = (
+            self.preemptions - self._told_preemptions,
+            self.preemptions,
+        )
         return StepRecord(
             rows=np.array([each.row for each in unfinished], dtype=np.int64),
             generated=np.array([each.generated for each in unfinished], dtype=np.int64),
@@ -173,5 +177,7 @@ class TinyEngine:
             cached_tokens=cached,
             decode_tokens=decode,
             elapsed_s=0.02 + 0.0004 * prefill + 0.0003 * decode,
+            kv_used_ratio=self.used_blocks / self.shape.usable_blocks,
+            preempted=preempted,
             ended=tuple(ended),
         )
