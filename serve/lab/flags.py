@@ -13,10 +13,15 @@ def add_lab(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "lab", help="play a trace through admission policies and vLLM's scheduler, in virtual time"
     )
     lab.set_defaults(module="serve.lab.command")
+    lab.add_argument("--trace", type=Path, nargs="+", metavar="FILE", help="CSV, plain or .gz")
+    lab.add_argument("--config", type=Path, metavar="FILE", help="simulated profile")
     lab.add_argument(
-        "--trace", type=Path, nargs="+", required=True, metavar="FILE", help="CSV, plain or .gz"
+        "--grid", type=Path, metavar="FILE", help="cells from a file, in place of --trace, --config"
     )
-    lab.add_argument("--config", type=Path, required=True, metavar="FILE", help="simulated profile")
+    lab.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="of a grid: finished cells are not played again"
+    )
+    lab.add_argument("--only", nargs="+", metavar="CELL", help="of a grid: these cells alone")
     lab.add_argument(
         "--admission", type=Path, metavar="FILE", help="admission section, for the profile's own"
     )
@@ -75,6 +80,7 @@ def add_lab(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     lab.add_argument(
         "--records", type=Path, metavar="FILE", help="also every request, a JSON object a line"
     )
+    lab.add_argument("--html", type=Path, metavar="FILE", help="also a page with charts")
     lab.add_argument("--json", action="store_true", help="everything, with stable keys")
 
 
