@@ -82,7 +82,7 @@ class Gateway:
         refusal = refusal or self.controller.hopeless(shape)
         if refusal:
             return [Verdict(request.number, refusal.reason)]
-        due_s = request.arrived_at_s + visit.deadline_s
+        due_s = self._due_s(visit)
         offer = Offer(tenant.name, tenant.priority, shape, request.arrived_at_s, due_s)
         answer = self.controller.offer(offer, now_s)
         self._note(visit, offer, answer.quote, answer.would, now_s)
@@ -113,6 +113,9 @@ class Gateway:
     def tick(self, now_s: float) -> Sequence[Verdict]:
         """As the gate's ticker."""
         return self._settle(self.controller.tick(now_s), now_s)
+
+    def _due_s(self, visit: Visit) -> float:
+        return visit.arrived_at_s + visit.deadline_s
 
     def _settle(self, turns: Sequence[Turn], now_s: float) -> list[Verdict]:
         told = []
