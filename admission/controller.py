@@ -18,6 +18,7 @@ from admission.headroom import Headroom
 from admission.ledger import Ledger
 from admission.lengths import OutputLengths
 from admission.pace import Pace
+from admission.prefixes import Prefixes
 from admission.pricing import quote
 from admission.running import Running
 from admission.settings import Mode, Settings
@@ -40,6 +41,7 @@ class Controller:
         self.settings = settings
         self.ledger = Ledger(engine)
         self.lengths = OutputLengths()
+        self.prefixes = Prefixes(engine)
         self.pace = Pace()
         slack = Slack()
         self.timing = Timing(self.ledger, self.pace, slack, settings)
@@ -48,12 +50,14 @@ class Controller:
         self.accounts = Accounts(engine, self.line, self.pace, settings)
         self.draining = False
         self.engine_down = False
-        self._running = Running(self.ledger, self.lengths, slack, self.timing.first_tokens)
+        self._running = Running(
+            self.ledger, self.lengths, self.prefixes, slack, self.timing.first_tokens
+        )
         self._way_in = WayIn(
             self.line,
             self.headroom,
             self.accounts,
-            self.lengths,
+            lessons=lambda: (self.lengths.version, self.prefixes.version),
             quote=self.quote,
             grant=self._grant,
         )
@@ -98,7 +102,7 @@ class Controller:
 
     def quote(self, offer: Offer) -> Quote:
         """Price an offer under the policy in force."""
-        return quote(offer, self.engine, self.lengths, self.settings)
+        return quote(offer, self.engine, self.lengths, self.prefixes, self.settings)
 
     def offer(self, offer: Offer, now_s: float) -> Answer:
         """Decide on a newcomer: a lease, a place in line, or a refusal."""

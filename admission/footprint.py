@@ -34,13 +34,13 @@ class PromptShape:
     """One prompt of a request body, as the engine will run it.
 
     `max_tokens` is vLLM's effective limit (after its own defaults and the model's length), so
-    prompt_tokens + max_tokens <= max_model_len. `cached_tokens` are prefix tokens known to be
-    held already by others (0 until an index of shared prefixes exists: the seam for it).
+    prompt_tokens + max_tokens <= max_model_len. `chain` names its stretches (`admission.prefixes`);
+    empty where nothing may be shared.
     """
 
     prompt_tokens: int
     max_tokens: int
-    cached_tokens: int = 0
+    chain: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,7 @@ class Strand(NamedTuple):
     Holds `prompt_tokens` when computed and one token more per generated one, `output_tokens` at
     its end. A trunk (`sequences` 0) is the shared prompt of n > 1 answers: it neither grows nor
     takes a slot and lives as long as its branches. `reserved` promises the end from the start.
+    `cached_tokens` of the prompt will not have to be computed, as far as is foreseen.
     """
 
     prompt_tokens: int
@@ -89,6 +90,7 @@ class Strand(NamedTuple):
     sequences: int = 1
     reserved: bool = False
     prompt_index: int = 0
+    cached_tokens: int = 0
 
     @property
     def grow_tokens(self) -> int:
@@ -123,6 +125,7 @@ class Price(NamedTuple):
     blocks_peak: int
     area_block_steps: int
     sequence_steps: int
+    cached_tokens: int = 0
 
     @property
     def line_tokens(self) -> int:
@@ -150,29 +153,32 @@ def price(
     outputs: Sequence[int],
     *,
     expected: Sequence[int] | None = None,
+    cached: Sequence[int] | None = None,
     reserve: bool = False,
 ) -> Price:
     """Price of a body whose prompts will produce `outputs` tokens each (one entry per prompt).
 
-    `expected` are their means, where these differ. With `reserve` every sequence holds its end
-    from the start: the worst-case policy.
+    `expected` are their means, where these differ; `cached` the tokens of each prompt that the
+    engine will find in its cache. With `reserve` every sequence holds its end from the start: the
+    worst-case policy.
     """
     n, size = shape.sequences, engine.block_tokens
     shares = shape.shares_prompts(engine)
     strands: list[Strand] = []
     prefill = output = now = peak = area = steps = 0
-    for index, (prompt, tokens, life) in enumerate(
-        zip(shape.prompts, outputs, expected or outputs, strict=True)
+    cached = cached or [0] * len(outputs)
+    for index, (prompt, tokens, life, found) in enumerate(
+        zip(shape.prompts, outputs, expected or outputs, cached, strict=True)
     ):
         trunk = shared_blocks(prompt.prompt_tokens, block_tokens=size) if shares else 0
         own = prompt.prompt_tokens - trunk * size
         branch = Strand(own, tokens, reserved=reserve, prompt_index=index)
-        strands += _strands(trunk * size, branch, n)
+        strands += _strands(trunk * size, branch, n, found)
         last = trunk + n * blocks_for(own + tokens, block_tokens=size)
         first = last if reserve else trunk + n * blocks_for(own, block_tokens=size)
         now, peak = now + first, peak + last
         area += (first + last) * life // 2
-        prefill += prompt.prompt_tokens - prompt.cached_tokens
+        prefill += prompt.prompt_tokens - found
         prefill += (n - 1) * (own if shares else prompt.prompt_tokens)
         output, steps = output + n * tokens, steps + n * life
     return Price(
@@ -185,17 +191,18 @@ def price(
         blocks_peak=peak,
         area_block_steps=area,
         sequence_steps=steps,
+        cached_tokens=sum(cached),
     )
 
 
-def _strands(trunk_tokens: int, branch: Strand, n: int) -> list[Strand]:
-    branches = [branch] * n
+def _strands(trunk_tokens: int, branch: Strand, n: int, cached_tokens: int) -> list[Strand]:
+    """The one that computes the prompt first."""
     if not trunk_tokens:
-        return branches
-    trunk = Strand(
-        trunk_tokens, branch.output_tokens, sequences=0, prompt_index=branch.prompt_index
+        return [branch._replace(cached_tokens=cached_tokens), *[branch] * (n - 1)]
+    trunk = branch._replace(
+        prompt_tokens=trunk_tokens, sequences=0, reserved=False, cached_tokens=cached_tokens
     )
-    return [trunk, *branches]
+    return [trunk, *[branch] * n]
 
 
 def too_many_sequences(sequences: int, engine: EngineShape) -> Rejected | None:

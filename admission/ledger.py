@@ -8,6 +8,7 @@ from math import floor
 from admission.curve import BUCKET_STEPS, DemandCurve, Trace
 from admission.footprint import EngineShape, Price, Strand
 from admission.lateness import Lateness
+from admission.prefixes import Chain
 from admission.rows import Rows, RowTable
 from admission.used import Used, used
 
@@ -26,6 +27,7 @@ class Lease:
     live: dict[int, int] = field(default_factory=dict)  # those not ended -> prompt index
     trunks: dict[int, int] = field(default_factory=dict)  # prompt index -> row of its shared part
     prompt_of: dict[int, int] = field(default_factory=dict)  # every row -> prompt index
+    chains: dict[int, Chain] = field(default_factory=dict)  # prompt index -> names of its stretches
     reserved: bool = False  # holds its end from the start
     outgrew: bool = False  # some answer became longer than its price
     prefilled_tokens: int = 0  # of prompts, by rows that are gone
@@ -34,6 +36,14 @@ class Lease:
     def note_produced(self, row: int, tokens: int) -> None:
         """An answer ended; step records may end before its last token, so the most counts."""
         self.produced[row] = max(tokens, self.produced.get(row, 0))
+
+
+@dataclass(slots=True)
+class Begun:
+    """Rows that the engine started on, and what it found of them that trunks of theirs count."""
+
+    rows: list[int] = field(default_factory=list)
+    echoed_tokens: int = 0
 
 
 class Ledger:
@@ -53,7 +63,7 @@ class Ledger:
         self.leases: dict[int, Lease] = {}
         self.clock = 0.0  # decode steps done
         self.step = 0  # the same in whole steps
-        self.backlog_tokens = 0  # prompt tokens of leases not yet computed by the engine
+        self.backlog_tokens = 0  # prompt tokens of leases that the engine has still to compute
         self.sequences = 0
         self._next_id = 1
         self._held: int | None = 0  # None: to be counted anew
@@ -63,6 +73,7 @@ class Ledger:
         self._traces: dict[int, Trace] = {}
         self._owner: dict[int, Lease] = {}
         self._lateness = Lateness()
+        self._cached: dict[int, int] = {}  # rows not begun -> tokens the cache is foreseen to hold
         # rows the engine has still to compute, in its order -> tokens it will report for them
         # that a trunk holds already
         self._to_prefill: OrderedDict[int, int] = OrderedDict()
@@ -85,8 +96,10 @@ class Ledger:
             return 0
         left, blocks = self.engine.max_batched_tokens, 0
         for row in self._to_prefill:
-            taken = min(left, self._table.missing(row))
-            blocks += self._table.blocks(row, computing=taken) - self._table.blocks(row)
+            found = self._cached.get(row, 0)
+            taken = min(left, self._table.missing(row) - found)
+            more = self._table.blocks(row, computing=found + taken)
+            blocks += more - self._table.blocks(row)
             left -= taken
             if not left:
                 break
@@ -174,7 +187,8 @@ class Ledger:
                 echoed = self._table.prompt_tokens(lease.trunks[index])
             lease.live[row] = index
         self._to_prefill[row] = echoed
-        self.backlog_tokens += strand.prompt_tokens
+        self._cached[row] = strand.cached_tokens
+        self.backlog_tokens += strand.prompt_tokens - strand.cached_tokens
         return row
 
     # -- ending ----------------------------------------------------------------------------
@@ -204,7 +218,7 @@ class Ledger:
     def _free(self, row: int) -> None:
         self.curve.remove(self._traces.pop(row))
         missing = self._table.missing(row)
-        self.backlog_tokens -= missing
+        self.backlog_tokens += self._cached.pop(row, 0) - missing
         self._owner[row].prefilled_tokens += self._table.prompt_tokens(row) - missing
         self._held = None
         self._to_prefill.pop(row, None)
@@ -224,18 +238,25 @@ class Ledger:
 
     # -- what the engine reports -----------------------------------------------------------
 
-    def prefilled(self, tokens: int) -> None:
+    def prefilled(self, tokens: int) -> Begun:
         """Attribute prompt tokens that the engine computed or found cached.
 
-        It takes prompts in order of arrival, so the oldest incomplete rows got them.
+        It takes prompts in order of arrival, so the oldest incomplete rows got them. Of those it
+        started on, what is missing is not in the cache, whatever was foreseen.
         """
-        tokens = self._attribute(tokens, self._to_prefill)
-        self._attribute(tokens, self._aborted)
+        begun = Begun()
+        tokens = self._attribute(tokens, self._to_prefill, begun)
+        self._attribute(tokens, self._aborted, begun)
+        return begun
 
-    def _attribute(self, tokens: int, queue: OrderedDict[int, int]) -> int:
+    def _attribute(self, tokens: int, queue: OrderedDict[int, int], begun: Begun) -> int:
         while tokens > 0 and queue:
             row, echoed = next(iter(queue.items()))
+            if row in self._cached:
+                self._begin(row)
+                begun.rows.append(row)
             known = min(tokens, echoed)
+            begun.echoed_tokens += known
             taken = min(tokens - known, self._table.missing(row))
             self._compute(row, taken)
             tokens -= known + taken
@@ -243,6 +264,9 @@ class Ledger:
             if not self._table.missing(row):
                 del queue[row]
         return tokens
+
+    def _begin(self, row: int) -> None:
+        self.backlog_tokens += self._cached.pop(row, 0)
 
     def _compute(self, row: int, tokens: int) -> None:
         self._table.compute(row, tokens)
@@ -271,6 +295,7 @@ class Ledger:
         lease = self._owner[row]
         trunk = lease.trunks.get(lease.prompt_of[row])
         for each in (row,) if trunk is None else (trunk, row):
+            self._begin(each)
             self._compute(each, self._table.missing(each))
             self._to_prefill.pop(each, None)
             self._aborted.pop(each, None)
@@ -311,6 +336,19 @@ class Ledger:
         self._retrace(row)
 
     # -- readings --------------------------------------------------------------------------
+
+    def computed_tokens(self, row: int) -> int:
+        """Prompt tokens that are computed of a sequence that has not ended, the shared included."""
+        lease, table = self._owner[row], self._table
+        trunk = lease.trunks.get(lease.prompt_of[row])
+        rows = (row,) if trunk is None else (trunk, row)
+        return sum(table.prompt_tokens(each) - table.missing(each) for each in rows)
+
+    def full_blocks(self, row: int) -> int:
+        """Blocks that a sequence that has not ended has filled by itself."""
+        table = self._table
+        computed = table.prompt_tokens(row) - table.missing(row)
+        return (computed + table.generated(row)) // self.engine.block_tokens
 
     def lease_of(self, row: int) -> Lease | None:
         """The lease of a sequence that has not ended."""

@@ -3,11 +3,21 @@
 from admission.exchange import Offer, Quote
 from admission.footprint import EngineShape, price
 from admission.lengths import OutputLengths, class_keys
+from admission.prefixes import Prefixes
 from admission.settings import Policy, Settings
 
 
-def quote(offer: Offer, engine: EngineShape, lengths: OutputLengths, settings: Settings) -> Quote:
-    """Price of an offer now; it changes with what `lengths` learns and with the policy."""
+def quote(
+    offer: Offer,
+    engine: EngineShape,
+    lengths: OutputLengths,
+    prefixes: Prefixes,
+    settings: Settings,
+) -> Quote:
+    """Price of an offer now.
+
+    It changes with what `lengths` learns, with what is cached and with the policy.
+    """
     shape = offer.shape
     keys, predictions, outputs, expected = [], [], [], []
     worst = settings.policy is Policy.WORST_CASE
@@ -24,5 +34,6 @@ def quote(offer: Offer, engine: EngineShape, lengths: OutputLengths, settings: S
         predictions.append(predicted)
         outputs.append(prompt.max_tokens if worst else predicted.tokens)
         expected.append(predicted.expected_tokens)
-    priced = price(shape, engine, outputs, expected=expected, reserve=worst)
+    cached = [prefixes.foreseen_tokens(prompt.chain) for prompt in shape.prompts]
+    priced = price(shape, engine, outputs, expected=expected, cached=cached, reserve=worst)
     return Quote(priced, tuple(predictions), tuple(keys))

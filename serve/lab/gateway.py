@@ -13,9 +13,11 @@ from admission.controller import Controller
 from admission.decision import Accepted, Rejected
 from admission.exchange import Offer, Quote, Turn
 from admission.footprint import EngineShape, PromptShape, RequestShape
+from admission.prefixes import Chain
 from admission.settings import Settings
 from admission.step_line import StepCoefficients
 from serve.in_flight import InFlight
+from serve.lab.chains import Chains
 from serve.lab.door import Bounds, Verdict
 from serve.lab.workload import TraceRequest
 from serve.observability.telemetry import Metrics
@@ -23,15 +25,15 @@ from serve.sequences import EngineStep
 from serve.visit import Family, Tenant, Visit
 
 
-def blind(request: TraceRequest) -> RequestShape:
+def blind(request: TraceRequest, chain: Chain) -> RequestShape:
     """What the gateway sees of a request: its limit, not its length."""
-    return RequestShape((PromptShape(request.prompt_tokens, request.max_tokens),))
+    return RequestShape((PromptShape(request.prompt_tokens, request.max_tokens, chain),))
 
 
-def clairvoyant(request: TraceRequest) -> RequestShape:
+def clairvoyant(request: TraceRequest, chain: Chain) -> RequestShape:
     """The same with its true length, as if the client had fixed it."""
     length = min(request.output_tokens, request.max_tokens)
-    return RequestShape((PromptShape(request.prompt_tokens, length),), ignore_eos=True)
+    return RequestShape((PromptShape(request.prompt_tokens, length, chain),), ignore_eos=True)
 
 
 class Gateway:
@@ -52,9 +54,13 @@ class Gateway:
             self.controller.know_step_times(line)
         self._in_flight = InFlight(self.controller, Metrics(CollectorRegistry()))
         self._deadline_s = bounds.ttft_s
-        self._shape_of = clairvoyant if knows_lengths else blind
+        self._chains = Chains(shape.block_tokens)
+        self._read = clairvoyant if knows_lengths else blind
         self._line: dict[int, tuple[Visit, TraceRequest]] = {}  # by ticket
         self._running: dict[str, Visit] = {}  # by engine id
+
+    def _shape_of(self, request: TraceRequest) -> RequestShape:
+        return self._read(request, self._chains.of(request))
 
     @property
     def waiting(self) -> int:
