@@ -271,5 +271,5 @@ class Controller:
         self.pace.learn(coefficients)
 
     def outgrown(self) -> list[int]:
-        """Leases not yet released of which some answer became longer than its price."""
+        """Leases not yet released of which some answer runs on beyond its price."""
         return self._running.outgrown()

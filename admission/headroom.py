@@ -50,6 +50,7 @@ class Headroom:
         engine = self._ledger.engine
         self._settings = settings
         self._static = settings.policy is Policy.STATIC
+        self._ledger.curve.sigmas = settings.kv_overflow_sigmas
         self.block_limit = int(engine.usable_blocks * (1 - settings.kv_headroom_ratio))
         reserve = int(engine.usable_blocks * settings.priority_reserve_ratio)
         self._block_limits = {
@@ -162,9 +163,11 @@ class Headroom:
         return self._pace.steps_s(self._kv_steps(priced, priority))
 
     def _kv_steps(self, priced: Price, priority: Priority) -> int:
-        room = max(0, self._block_limits[priority] - priced.blocks_peak)
-        life = max(strand.output_tokens for strand in priced.strands)
-        return self._ledger.curve.steps_until_blocks(room, for_steps=life)
+        """By what is expected to be held, with as much beside it for surprises as now."""
+        curve = self._ledger.curve
+        surprises = curve.peak() - curve.expected_peak()
+        room = self._block_limits[priority] - surprises - priced.expected_blocks
+        return curve.steps_until_blocks(max(0, room), for_steps=priced.expected_steps)
 
     def _slots_s(self, priced: Price) -> float:
         room = max(0, self.slot_limit - priced.sequences)

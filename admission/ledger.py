@@ -8,6 +8,7 @@ from math import floor
 from admission.curve import BUCKET_STEPS, DemandCurve, Trace
 from admission.footprint import EngineShape, Price, Strand
 from admission.lateness import Lateness
+from admission.outlook import Fate, Outlook
 from admission.prefixes import Chain
 from admission.rows import Rows, RowTable
 from admission.used import Used, used
@@ -29,7 +30,6 @@ class Lease:
     prompt_of: dict[int, int] = field(default_factory=dict)  # every row -> prompt index
     chains: dict[int, Chain] = field(default_factory=dict)  # prompt index -> names of its stretches
     reserved: bool = False  # holds its end from the start
-    outgrew: bool = False  # some answer became longer than its price
     prefilled_tokens: int = 0  # of prompts, by rows that are gone
     produced: dict[int, int] = field(default_factory=dict)  # rows that ended -> their tokens
 
@@ -71,6 +71,7 @@ class Ledger:
             block_tokens=engine.block_tokens, lookahead_tokens=engine.lookahead_tokens
         )
         self._traces: dict[int, Trace] = {}
+        self._outlooks: dict[int, Outlook] = {}
         self._owner: dict[int, Lease] = {}
         self._lateness = Lateness()
         self._cached: dict[int, int] = {}  # rows not begun -> tokens the cache is foreseen to hold
@@ -114,13 +115,13 @@ class Ledger:
 
     def traces_of(self, price: Price) -> list[Trace]:
         """What granting `price` now would add to the curve; equal strands share one trace."""
-        until = self._delayed(price.prefill_tokens)
-        if len(price.strands) == 1:
-            return [self._first_trace(price.strands[0], until)]
+        begin, count = self._delayed(price.prefill_tokens), len(price.strands)
+        if count == 1:
+            return [self._first_trace(price.strands[0], begin, entwined=1)]
         made: dict[Strand, Trace] = {}
         for strand in price.strands:
             if strand not in made:
-                made[strand] = self._first_trace(strand, until)
+                made[strand] = self._first_trace(strand, begin, entwined=count)
         return [made[strand] for strand in price.strands]
 
     def _delayed(self, prefill_tokens: int) -> int:
@@ -140,15 +141,23 @@ class Ledger:
         """Prompt tokens that decoding leaves room for in a step, with so many sequences more."""
         return max(1, self.engine.max_batched_tokens - self.sequences - more_sequences)
 
-    def _first_trace(self, strand: Strand, begin_step: int) -> Trace:
+    def _first_trace(self, strand: Strand, begin_step: int, *, entwined: int) -> Trace:
         """Grows as if it began now and ends as if it began at `begin_step`: above either."""
         last = strand.prompt_tokens + strand.grow_tokens
         now = last if strand.reserved else self._seen_ahead(strand.prompt_tokens, strand.sequences)
+        fate = Fate(strand.outlook, begin_step, copies=strand.copies)
+        return self._trace(now, last, fate, sequences=strand.sequences, entwined=entwined)
+
+    def _trace(
+        self, tokens: int, last_tokens: int, fate: Fate, *, sequences: int, entwined: int
+    ) -> Trace:
         return self.curve.trace(
-            now,
-            last,
-            end_step=begin_step + strand.output_tokens + _TOLERANCE_STEPS,
-            sequences=strand.sequences,
+            tokens,
+            last_tokens,
+            end_step=fate.end_step + _TOLERANCE_STEPS,
+            sequences=sequences,
+            fate=fate if fate.outlook.survival else None,
+            entwined=entwined,
         )
 
     def _seen_ahead(self, tokens: int, sequences: int) -> int:
@@ -159,10 +168,10 @@ class Ledger:
         lease = Lease(self._next_id, price, reserved=price.strands[0].reserved)
         self._next_id += 1
         self.leases[lease.lease_id] = lease
-        step = self.step
+        step, begin = self.step, self._delayed(price.prefill_tokens)
         for strand, trace in zip(price.strands, traces or self.traces_of(price), strict=True):
             row = self._open(strand, lease)
-            self._table.note_trace(row, anchor=step, until=trace.end_step)
+            self._table.note_trace(row, anchor=step, begin=begin)
             self._traces[row] = trace
             self.curve.add(trace)
         lease.rows = tuple(lease.live)
@@ -174,10 +183,11 @@ class Ledger:
         index = strand.prompt_index
         row = self._table.add(
             prompt_tokens=strand.prompt_tokens,
-            predicted_tokens=strand.output_tokens,
+            predicted_tokens=strand.outlook.good_until(0),
             is_branch=strand.sequences > 0,
         )
         self._owner[row] = lease
+        self._outlooks[row] = strand.outlook
         lease.prompt_of[row] = index
         echoed = 0
         if not strand.sequences:
@@ -224,7 +234,7 @@ class Ledger:
         self._to_prefill.pop(row, None)
         self._aborted.pop(row, None)
         self._lateness.forget(row)
-        del self._owner[row]
+        del self._owner[row], self._outlooks[row]
         self._table.remove(row)
 
     def stop_prefill(self, lease: Lease) -> None:
@@ -274,7 +284,7 @@ class Ledger:
         self.backlog_tokens -= tokens
 
     def progress(self, rows: Rows, generated: Rows) -> list[int]:
-        """Set the tokens each running sequence has produced; returns those at their prediction.
+        """Set the tokens each running sequence has produced; returns whom to predict anew.
 
         Moves the clock by the mean gain of those that gained: an engine that only computes
         prompts brings no running sequence closer to its end.
@@ -303,36 +313,35 @@ class Ledger:
     def _retrace(self, row: int) -> None:
         """Draw the rest of a sequence anew from where it stands."""
         table, lease, step = self._table, self._owner[row], self.step
-        generated, predicted = table.generated(row), table.predicted(row)
+        generated, outlook = table.generated(row), self._outlooks[row]
         begin = step
         if not generated:
-            promised = table.until(row) - predicted - _TOLERANCE_STEPS
-            begin = promised if promised >= step else self._overdue(row)
-        until = begin + max(0, predicted - generated) + _TOLERANCE_STEPS
-        last = table.prompt_tokens(row) + max(generated, predicted)
+            begin = table.begin(row) if table.begin(row) >= step else self._overdue(row)
+        last = table.prompt_tokens(row) + max(generated, outlook.most_tokens)
         now = table.prompt_tokens(row) + generated + self.engine.lookahead_tokens
-        self._replace(row, last if lease.reserved else now, last, until)
-        table.note_trace(row, anchor=step - generated, until=until)
+        self._replace(row, last if lease.reserved else now, last, Fate(outlook, begin, generated))
+        table.note_trace(row, anchor=step - generated, begin=begin)
         trunk = lease.trunks.get(lease.prompt_of[row])
-        if trunk is not None and table.until(trunk) < until:
+        if trunk is not None and self._traces[trunk].end_step <= self._traces[row].end_step:
             tokens = table.prompt_tokens(trunk)
-            self._replace(trunk, tokens, tokens, until)
-            table.note_trace(trunk, anchor=step, until=until)
+            copies = list(lease.live.values()).count(lease.prompt_of[row])
+            self._replace(trunk, tokens, tokens, Fate(outlook, begin, generated, copies))
 
     def _overdue(self, row: int) -> int:
         more = self.computing_steps(0) + self._lateness.overdue(row, self.step)
         return self.step + min(more, _DELAY_MAX_STEPS)
 
-    def _replace(self, row: int, tokens: int, last_tokens: int, until: int) -> None:
-        old = self._traces[row]
+    def _replace(self, row: int, tokens: int, last_tokens: int, fate: Fate) -> None:
+        old, entwined = self._traces[row], len(self._owner[row].price.strands)
         self.curve.remove(old)
-        trace = self.curve.trace(tokens, last_tokens, end_step=until, sequences=old.sequences)
+        trace = self._trace(tokens, last_tokens, fate, sequences=old.sequences, entwined=entwined)
         self.curve.add(trace)
         self._traces[row] = trace
 
-    def repredict(self, row: int, output_tokens: int) -> None:
-        """The row will now produce `output_tokens` in all."""
-        self._table.repredict(row, output_tokens)
+    def repredict(self, row: int, outlook: Outlook) -> None:
+        """Expect something else of a row from now on."""
+        self._outlooks[row] = outlook
+        self._table.repredict(row, outlook.good_until(self._table.generated(row)))
         self._retrace(row)
 
     # -- readings --------------------------------------------------------------------------
@@ -359,7 +368,10 @@ class Ledger:
         return self._table.generated(row) if row in self._owner else 0
 
     def predicted_tokens(self, row: int) -> int:
-        """Tokens a sequence is now predicted to produce in all; 0 once it has ended."""
+        """Tokens until which the prediction of a sequence holds; 0 once it has ended.
+
+        Where it is known, this is its length.
+        """
         return self._table.predicted(row) if row in self._owner else 0
 
     def used_by(self, lease: Lease) -> Used:

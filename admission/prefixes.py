@@ -7,10 +7,10 @@ blocks, its last part first, and is lost when all blocks before it have been tak
 """
 
 from collections import OrderedDict
-from typing import NamedTuple
+from dataclasses import replace
 
 from admission.cache_hits import CacheHits
-from admission.footprint import EngineShape
+from admission.footprint import EngineShape, Found, PromptShape, RequestShape
 
 Chain = tuple[int, ...]  # names of the stretches of a prompt, from its beginning
 
@@ -30,13 +30,6 @@ def stretch_tokens(block_tokens: int) -> int:
 def named_stretches(prompt_tokens: int, block_tokens: int) -> int:
     """Stretches of a prompt that can be found in the cache; vLLM always computes the last token."""
     return max(0, prompt_tokens - 1) // stretch_tokens(block_tokens)
-
-
-class Found(NamedTuple):
-    """Tokens at the beginning of a prompt that leases hold, and that are held or still cached."""
-
-    held_tokens: int = 0
-    cached_tokens: int = 0
 
 
 class Prefixes:
@@ -69,9 +62,15 @@ class Prefixes:
             cached += 1
         return Found(held * self._tokens, cached * self._tokens)
 
-    def foreseen_tokens(self, chain: Chain) -> int:
-        """Tokens of a prompt that need not be computed, as far as forecasts held of late."""
-        return int(self.find(chain).cached_tokens * self.hits.ratio)
+    def look_up(self, shape: RequestShape) -> RequestShape:
+        """The same with what is there of its prompts, as far as forecasts held of late."""
+        if not any(prompt.chain for prompt in shape.prompts):
+            return shape
+        return replace(shape, prompts=tuple(self._looked_up(each) for each in shape.prompts))
+
+    def _looked_up(self, prompt: PromptShape) -> PromptShape:
+        held, cached = self.find(prompt.chain)
+        return replace(prompt, found=Found(held, int(cached * self.hits.ratio)))
 
     def hold(self, chain: Chain) -> None:
         """A prompt is let in."""

@@ -3,6 +3,7 @@
 from admission.exchange import Offer, Quote
 from admission.footprint import EngineShape, price
 from admission.lengths import OutputLengths, class_keys
+from admission.outlook import Outlook
 from admission.prefixes import Prefixes
 from admission.settings import Policy, Settings
 
@@ -18,8 +19,8 @@ def quote(
 
     It changes with what `lengths` learns, with what is cached and with the policy.
     """
-    shape = offer.shape
-    keys, predictions, outputs, expected = [], [], [], []
+    shape = prefixes.look_up(offer.shape)
+    keys, predictions, outlooks, outputs, expected = [], [], [], [], []
     worst = settings.policy is Policy.WORST_CASE
     for prompt in shape.prompts:
         key = class_keys(offer.tenant, prompt.prompt_tokens, prompt.max_tokens)
@@ -33,7 +34,7 @@ def quote(
         keys.append(key)
         predictions.append(predicted)
         outputs.append(prompt.max_tokens if worst else predicted.tokens)
+        outlooks.append(Outlook(prompt.max_tokens) if worst else predicted.outlook)
         expected.append(predicted.expected_tokens)
-    cached = [prefixes.foreseen_tokens(prompt.chain) for prompt in shape.prompts]
-    priced = price(shape, engine, outputs, expected=expected, cached=cached, reserve=worst)
+    priced = price(shape, engine, outputs, expected=expected, outlooks=outlooks, reserve=worst)
     return Quote(priced, tuple(predictions), tuple(keys))

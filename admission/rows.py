@@ -45,9 +45,9 @@ class RowTable:
             self._prompt,  # tokens of its prompt that this row holds
             self._computed,  # of those, already computed
             self._generated,
-            self._predicted,  # tokens it will have generated at its end
+            self._predicted,  # tokens until which its prediction holds; its length where known
             self._anchor,  # step at which its trace has it start to generate
-            self._until,  # step at which its trace ends
+            self._begin,  # step at which it starts at the latest, by its trace
         ) = columns
 
     def add(self, *, prompt_tokens: int, predicted_tokens: int, is_branch: bool) -> int:
@@ -102,22 +102,22 @@ class RowTable:
         return int(self._generated.item(row & _PLACE))
 
     def predicted(self, row: int) -> int:
-        """Tokens it will have generated at its end."""
+        """Tokens until which its prediction holds."""
         return int(self._predicted.item(row & _PLACE))
 
     def repredict(self, row: int, tokens: int) -> None:
-        """It will generate `tokens` in all."""
+        """Its prediction holds until it has generated `tokens`."""
         self._predicted[row & _PLACE] = tokens
 
-    def note_trace(self, row: int, *, anchor: int, until: int) -> None:
-        """The step its trace has it begin to generate at, and the step its trace ends at."""
+    def note_trace(self, row: int, *, anchor: int, begin: int) -> None:
+        """The steps at which its trace has it begin to generate: by its growth, and by its end."""
         place = row & _PLACE
         self._anchor[place] = anchor
-        self._until[place] = until
+        self._begin[place] = begin
 
-    def until(self, row: int) -> int:
-        """Step at which its trace ends."""
-        return int(self._until.item(row & _PLACE))
+    def begin(self, row: int) -> int:
+        """Step at which it begins to generate at the latest, by its trace."""
+        return int(self._begin.item(row & _PLACE))
 
     # -- all of them -----------------------------------------------------------------------
 
@@ -135,8 +135,7 @@ class RowTable:
     def advance(self, rows: Rows, generated: Rows) -> tuple[float, list[int]]:
         """Set what running rows have generated; rows that are gone are passed over.
 
-        Returns the mean gain of those that gained, and the rows that have generated all they were
-        predicted to and go on.
+        Returns the mean gain of those that gained, and the rows whose prediction holds no more.
         """
         places = rows & _PLACE
         alive = self._number.take(places) == rows

@@ -24,6 +24,12 @@ class _Granted:
     offer: Offer
     quote: Quote
 
+    def outgrew(self, row: int, produced: int) -> bool:
+        """Whether an answer that goes on has all it was predicted to. Not where all is held."""
+        prediction = self.quote.predictions[self.lease.prompt_of[row]]
+        fixed = prediction.known or self.lease.reserved
+        return not fixed and produced >= prediction.tokens
+
 
 class Running:
     """Keeps the ledger true to what the engine does; knows offers, judges nothing.
@@ -108,24 +114,27 @@ class Running:
             self._lingering.add(row, now_s, records=_RECORDS_UNTIL_ABORTED + ahead)
 
     def _reprice(self, row: int, settings: Settings) -> None:
-        """Predict anew for a sequence that has produced all it was predicted to."""
+        """Predict anew for a sequence of which too few others would run as long."""
         lease = self._ledger.lease_of(row)
         granted = self._granted.get(lease.lease_id) if lease else None
         if lease is None or granted is None:
             return
-        prompt = lease.prompt_of[row]
-        limit = granted.offer.shape.prompts[prompt].max_tokens
-        if self._ledger.predicted_tokens(row) >= limit:
+        prompt, shape = lease.prompt_of[row], granted.offer.shape
+        limit, produced = shape.prompts[prompt].max_tokens, self._ledger.generated_tokens(row)
+        if produced >= limit:
             return
-        lease.outgrew = True
-        produced = self._ledger.generated_tokens(row)
-        total = self._lengths.extend(
-            granted.quote.keys[prompt], settings, produced=produced, max_tokens=limit
+        outlook = self._lengths.outlook(
+            granted.quote.keys[prompt],
+            settings,
+            produced=produced,
+            max_tokens=limit,
+            min_tokens=shape.min_tokens,
         )
-        self._ledger.repredict(row, total)
-        self._slack.expect(
-            row, self._likely(granted.offer, granted.quote, prompt, settings, produced)
-        )
+        self._ledger.repredict(row, outlook)
+        if granted.outgrew(row, produced):
+            self._slack.expect(
+                row, self._likely(granted.offer, granted.quote, prompt, settings, produced)
+            )
 
     def learn(self, lease_id: int, row: int, output_tokens: int, *, cut: bool) -> None:
         """Teach the class of an answer its length. Lengths the client fixed teach nothing."""
@@ -192,5 +201,10 @@ class Running:
             prefixes.let_go(chain, computed_tokens=computed_tokens)
 
     def outgrown(self) -> list[int]:
-        """Leases not yet released of which some answer became longer than its price."""
-        return [lease_id for lease_id, each in self._granted.items() if each.lease.outgrew]
+        """Leases not yet released of which some answer runs on beyond its price."""
+        generated = self._ledger.generated_tokens
+        return [
+            lease_id
+            for lease_id, each in self._granted.items()
+            if any(each.outgrew(row, generated(row)) for row in each.lease.live)
+        ]

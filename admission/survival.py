@@ -26,7 +26,7 @@ class RecentLengths:
     def __init__(self) -> None:
         self._order: deque[int] = deque()
         self._ranked = array("q")  # 2 x tokens, + 1 for a cut: at the same length ends come first
-        self._curve: _Curve | None = None
+        self._curve: Survival | None = None
 
     def __len__(self) -> int:
         return len(self._order)
@@ -49,23 +49,25 @@ class RecentLengths:
 
         `limit` where none below it is so long.
         """
-        return self._known().quantile(q, limit=limit, above=above)
+        return self.survival.quantile(q, limit=limit, above=above)
 
     def parts(self, count: int, *, limit: int, above: int = -1) -> list[int]:
         """Lengths in the middles of `count` equal shares of those longer than `above`."""
-        return self._known().parts(count, limit=limit, above=above)
+        return self.survival.parts(count, limit=limit, above=above)
 
     def mean(self, *, limit: int) -> int:
         """Expected length of an answer cut off at `limit`, rounded up."""
-        return self._known().mean(limit)
+        return self.survival.mean(limit)
 
-    def _known(self) -> "_Curve":
+    @property
+    def survival(self) -> "Survival":
+        """The curve of what was learned until now; it does not change any more."""
         if self._curve is None:
-            self._curve = _Curve(np.array(self._ranked))
+            self._curve = Survival(np.array(self._ranked))
         return self._curve
 
 
-class _Curve:
+class Survival:
     """S(t) at every length seen, from t = 0; `area` is its integral up to there."""
 
     __slots__ = ("area", "longer", "tokens")
@@ -79,13 +81,28 @@ class _Curve:
         self.area = np.zeros(ranked.size + 1)
         np.cumsum(np.diff(self.tokens) * self.longer[:-1], out=self.area[1:])
 
+    def longest(self, limit: int) -> int:
+        """Length that no answer passes: `limit` where those that were cut do not say."""
+        return limit if self.longer[-1] else min(limit, int(self.tokens[-1]))
+
+    def share_longer(self, tokens: int) -> float:
+        """S at one length."""
+        return float(self.longer[max(0, int(self.tokens.searchsorted(tokens, "right")) - 1)])
+
+    def shares_longer(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """S at several lengths; 1 below 0."""
+        places = self.tokens.searchsorted(tokens, "right") - 1
+        return self.longer.take(places, mode="clip")
+
     def quantile(self, q: float, *, limit: int, above: int) -> int:
+        """As `RecentLengths.quantile`."""
         start = int(self.tokens[1:].searchsorted(above, "right"))
         share = (1.0 - q) * self.longer[start] * (1.0 - _ROUNDING)
         place = int((-self.longer).searchsorted(-share, "right"))  # the first S below the share
         return min(limit, int(self.tokens[place])) if place < self.tokens.size else limit
 
     def parts(self, count: int, *, limit: int, above: int) -> list[int]:
+        """As `RecentLengths.parts`."""
         start = int(self.tokens[1:].searchsorted(above, "right"))
         shares = (1.0 - (np.arange(count) + 0.5) / count) * self.longer[start] * (1.0 - _ROUNDING)
         found = (-self.longer).searchsorted(-shares, "right")
@@ -94,6 +111,7 @@ class _Curve:
         return parts
 
     def mean(self, limit: int) -> int:
+        """As `RecentLengths.mean`."""
         last = int(self.tokens.searchsorted(limit, "left")) - 1
         if last < 0:
             return 0

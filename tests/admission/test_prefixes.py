@@ -7,8 +7,8 @@ import pytest
 
 from admission.cache_hits import CacheHits
 from admission.controller import Controller
-from admission.footprint import PromptShape, RequestShape
-from admission.prefixes import Chain, Found, Prefixes, named_stretches, stretch_tokens
+from admission.footprint import Found, PromptShape, RequestShape
+from admission.prefixes import Chain, Prefixes, named_stretches, stretch_tokens
 from tests.admission.examples import ENGINE, EXACT, accepted, engine, offer, record, warm
 
 TOKENS = stretch_tokens(ENGINE.block_tokens)
