@@ -36,7 +36,6 @@ class CacheHits:
     def see(self, begun: Iterable[int], found_tokens: int) -> None:
         """The engine started on these rows in one step and found so many tokens in all."""
         foreseen = sum(self._expected.pop(row, 0) for row in begun)
-        found_tokens = max(0, found_tokens)
         self.foreseen_tokens += foreseen
         self.found_tokens += found_tokens
         if foreseen or found_tokens:

@@ -1,6 +1,7 @@
 """The only judge: offer, progress, release, tick. Told the facts and the time, it answers."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from admission import refusals
 from admission.accounts import Accounts
@@ -102,7 +103,9 @@ class Controller:
 
     def quote(self, offer: Offer) -> Quote:
         """Price an offer under the policy in force."""
-        return quote(offer, self.engine, self.lengths, self.prefixes, self.settings)
+        shape = self.prefixes.look_up(offer.shape, self.ledger.trunks.known)
+        found = offer if shape is offer.shape else replace(offer, shape=shape)
+        return quote(found, self.engine, self.lengths, self.settings)
 
     def offer(self, offer: Offer, now_s: float) -> Answer:
         """Decide on a newcomer: a lease, a place in line, or a refusal."""

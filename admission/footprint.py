@@ -94,7 +94,10 @@ class Strand(NamedTuple):
     Holds `prompt_tokens` when computed and one token more per generated one, as many as its
     `outlook` says. A trunk (`sequences` 0) is the shared prompt of `copies` answers: it neither
     grows nor takes a slot and lives as long as its branches. `reserved` promises the end from the
-    start. `cached_tokens` of the prompt will not have to be computed, as far as is foreseen.
+    start.
+
+    The first strand of a prompt has its whole `chain`: `held_tokens` at its beginning, which others
+    count, stand before its own; `cached_tokens` of its own need not be computed, as is foreseen.
     """
 
     prompt_tokens: int
@@ -104,6 +107,8 @@ class Strand(NamedTuple):
     reserved: bool = False
     prompt_index: int = 0
     cached_tokens: int = 0
+    chain: tuple[int, ...] = ()
+    held_tokens: int = 0
 
     @property
     def grow_tokens(self) -> int:
@@ -125,9 +130,10 @@ class Work(NamedTuple):
 class Price(NamedTuple):
     """What admitting a request promises it, in whole blocks of the engine.
 
-    The last four are what is expected of it, not what it is promised: blocks at its end, steps
-    until then, and what it takes of the engine's time: blocks x decode steps, sequences x decode
-    steps.
+    Blocks now, at the peak and expected at the end are all it will hold; `held_blocks` of them are
+    held by others already and not promised anew. `expected_*` and the two after them are what is
+    expected of it, not what it is promised: steps until its end, and what it takes of the engine's
+    time: blocks x decode steps, sequences x decode steps.
     """
 
     strands: tuple[Strand, ...]
@@ -142,6 +148,7 @@ class Price(NamedTuple):
     area_block_steps: int
     sequence_steps: int
     cached_tokens: int = 0
+    held_blocks: int = 0
 
     @property
     def line_tokens(self) -> int:
@@ -180,22 +187,30 @@ def price(
     n, size = shape.sequences, engine.block_tokens
     shares = shape.shares_prompts(engine)
     strands: list[Strand] = []
-    prefill = output = now = peak = mean_peak = area = steps = 0
+    prefill = output = now = peak = mean_peak = area = steps = held = 0
     means = expected or outputs
     outlooks = outlooks or [Outlook(tokens) for tokens in outputs]
     for index, (prompt, tokens, life, outlook) in enumerate(
         zip(shape.prompts, outputs, means, outlooks, strict=True)
     ):
-        trunk = shared_blocks(prompt.prompt_tokens, block_tokens=size) if shares else 0
-        own = prompt.prompt_tokens - trunk * size
+        common = shared_blocks(prompt.prompt_tokens, block_tokens=size) if shares else 0
+        found, others = prompt.found, prompt.found.held_tokens // size
+        trunk = max(0, common - others)
+        own = prompt.prompt_tokens - (others + trunk) * size
         branch = Strand(own, outlook, reserved=reserve, prompt_index=index)
-        strands += _strands(trunk * size, branch, n, prompt.found.cached_tokens)
+        first = branch._replace(
+            cached_tokens=found.cached_tokens - found.held_tokens,
+            chain=prompt.chain,
+            held_tokens=found.held_tokens,
+        )
+        strands += _strands(trunk * size, branch, first, n)
         last = trunk + n * blocks_for(own + tokens, block_tokens=size)
-        first = last if reserve else trunk + n * blocks_for(own, block_tokens=size)
-        now, peak = now + first, peak + last
-        mean_peak += last if reserve else trunk + n * blocks_for(own + life, block_tokens=size)
-        area += (first + last) * life // 2
-        prefill += prompt.prompt_tokens - prompt.found.cached_tokens
+        begin = last if reserve else trunk + n * blocks_for(own, block_tokens=size)
+        now, peak, held = now + begin + others, peak + last + others, held + others
+        end = last if reserve else trunk + n * blocks_for(own + life, block_tokens=size)
+        mean_peak += others + end
+        area += (begin + last) * life // 2
+        prefill += prompt.prompt_tokens - found.cached_tokens
         prefill += (n - 1) * (own if shares else prompt.prompt_tokens)
         output, steps = output + n * tokens, steps + n * life
     return Price(
@@ -211,16 +226,15 @@ def price(
         area_block_steps=area,
         sequence_steps=steps,
         cached_tokens=sum(prompt.found.cached_tokens for prompt in shape.prompts),
+        held_blocks=held,
     )
 
 
-def _strands(trunk_tokens: int, branch: Strand, n: int, cached_tokens: int) -> list[Strand]:
-    """The one that computes the prompt first."""
+def _strands(trunk_tokens: int, branch: Strand, first: Strand, n: int) -> list[Strand]:
+    """The one that computes the prompt is `first`: a trunk where there is one, else a branch."""
     if not trunk_tokens:
-        return [branch._replace(cached_tokens=cached_tokens), *[branch] * (n - 1)]
-    trunk = branch._replace(
-        prompt_tokens=trunk_tokens, sequences=0, copies=n, cached_tokens=cached_tokens
-    )
+        return [first, *[branch] * (n - 1)]
+    trunk = first._replace(prompt_tokens=trunk_tokens, sequences=0, copies=n)
     return [trunk, *[branch] * n]
 
 

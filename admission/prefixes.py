@@ -7,13 +7,15 @@ blocks, its last part first, and is lost when all blocks before it have been tak
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
 
 from admission.cache_hits import CacheHits
-from admission.footprint import EngineShape, Found, PromptShape, RequestShape
+from admission.footprint import EngineShape, Found, RequestShape
 
 Chain = tuple[int, ...]  # names of the stretches of a prompt, from its beginning
 
+_SHARED_RATIO = 0.8  # of what was foreseen; below it something else goes on than is followed here
 _STRETCH_TOKENS = 128  # finer names gain half a stretch a prompt and cost as much more to keep
 
 
@@ -62,15 +64,21 @@ class Prefixes:
             cached += 1
         return Found(held * self._tokens, cached * self._tokens)
 
-    def look_up(self, shape: RequestShape) -> RequestShape:
-        """The same with what is there of its prompts, as far as forecasts held of late."""
+    def look_up(self, shape: RequestShape, known: Callable[[Chain], int]) -> RequestShape:
+        """The same with what is there of its prompts, as far as forecasts held of late.
+
+        `known` says how many stretches somebody counts. Where forecasts fail nothing counts as
+        held by others: the newcomer may have to hold its own.
+        """
         if not any(prompt.chain for prompt in shape.prompts):
             return shape
-        return replace(shape, prompts=tuple(self._looked_up(each) for each in shape.prompts))
-
-    def _looked_up(self, prompt: PromptShape) -> PromptShape:
-        held, cached = self.find(prompt.chain)
-        return replace(prompt, found=Found(held, int(cached * self.hits.ratio)))
+        ratio, prompts = self.hits.ratio, []
+        for prompt in shape.prompts:
+            known_tokens = known(prompt.chain) * self._tokens if ratio >= _SHARED_RATIO else 0
+            cached = int(self.find(prompt.chain).cached_tokens * ratio)
+            found = Found(known_tokens, max(known_tokens, cached))
+            prompts.append(replace(prompt, found=found))
+        return replace(shape, prompts=tuple(prompts))
 
     def hold(self, chain: Chain) -> None:
         """A prompt is let in."""

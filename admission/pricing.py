@@ -4,7 +4,6 @@ from admission.exchange import Offer, Quote
 from admission.footprint import EngineShape, price
 from admission.lengths import OutputLengths, class_keys
 from admission.outlook import Outlook
-from admission.prefixes import Prefixes
 from admission.settings import Policy, Settings
 
 
@@ -12,14 +11,10 @@ def quote(
     offer: Offer,
     engine: EngineShape,
     lengths: OutputLengths,
-    prefixes: Prefixes,
     settings: Settings,
 ) -> Quote:
-    """Price of an offer now.
-
-    It changes with what `lengths` learns, with what is cached and with the policy.
-    """
-    shape = prefixes.look_up(offer.shape)
+    """Price of an offer now; it changes with what `lengths` learns and with the policy."""
+    shape = offer.shape
     keys, predictions, outlooks, outputs, expected = [], [], [], [], []
     worst = settings.policy is Policy.WORST_CASE
     for prompt in shape.prompts:

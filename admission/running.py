@@ -66,13 +66,15 @@ class Running:
         return lease
 
     def _share(self, lease: Lease, offer: Offer) -> None:
-        """Note what prompts leave in the cache, and what is found of them there."""
-        firsts = {prompt: row for row, prompt in reversed(lease.live.items())} | lease.trunks
-        for prompt, shape in enumerate(offer.shape.prompts):
-            found = self._prefixes.find(shape.chain)
-            self._prefixes.hits.expect(firsts[prompt], found.cached_tokens)
-            self._prefixes.hold(shape.chain)
-            lease.chains[prompt] = shape.chain
+        """Note what prompts leave in the cache, and what will be found of them there."""
+        prefixes, ledger = self._prefixes, self._ledger
+        for row in (*lease.trunks.values(), *lease.live):
+            prompt, tokens = lease.prompt_of[row], ledger.echoed_tokens(row)
+            if prompt not in lease.chains:
+                chain = lease.chains[prompt] = offer.shape.prompts[prompt].chain
+                tokens = max(tokens, prefixes.find(chain).cached_tokens)
+                prefixes.hold(chain)
+            prefixes.hits.expect(row, tokens)
 
     def _likely(
         self, offer: Offer, quote: Quote, prompt: int, settings: Settings, produced: int = 0
@@ -94,7 +96,7 @@ class Running:
         """Take in one step; returns by how much the step clock moved."""
         ledger = self._ledger
         begun = ledger.prefilled(record.prefill_tokens + record.cached_tokens)
-        self._prefixes.hits.see(begun.rows, record.cached_tokens - begun.echoed_tokens)
+        self._prefixes.hits.see(begun, record.cached_tokens)
         self._lingering.count_record()
         self._note_ends(record, now_s)
         before = ledger.clock
@@ -194,9 +196,9 @@ class Running:
         ledger, prefixes, prompt = self._ledger, self._prefixes, lease.prompt_of[row]
         chain, computed_tokens = lease.chains[prompt], ledger.computed_tokens(row)
         named_blocks = prefixes.blocks_of(chain, computed_tokens=computed_tokens)
-        in_row = 0 if prompt in lease.trunks else named_blocks
-        prefixes.pass_over(ledger.full_blocks(row) - in_row)
-        prefixes.hits.forget(row)
+        prefixes.pass_over(ledger.full_blocks(row) - named_blocks)
+        for each in (row, lease.trunks.get(prompt, row)):
+            prefixes.hits.forget(each)
         if [*lease.live.values()].count(prompt) == 1:
             prefixes.let_go(chain, computed_tokens=computed_tokens)
 
