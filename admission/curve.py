@@ -53,7 +53,8 @@ class DemandCurve:
     """
 
     def __init__(self, *, horizon_steps: int, max_tokens: int, block_tokens: int) -> None:
-        self.sigmas = 0.0  # standard deviations promised beyond what is expected
+        self._sigmas = 0.0  # standard deviations promised beyond what is expected
+        self._surprise: int | None = 0  # None: to be worked out anew
         self._length = horizon_steps // BUCKET_STEPS + 2
         # twice the horizon, so that the window slides inside and is copied back once per length
         self._sums: Counts = np.zeros((_ROWS, 2 * self._length), dtype=np.int64)
@@ -65,9 +66,15 @@ class DemandCurve:
         self._now = 0  # current bucket
         self._end = 0  # bucket from which nothing was ever promised
 
+    def keep(self, *, sigmas: float) -> None:
+        """Promise so many standard deviations beyond what is expected, from now on."""
+        self._sigmas = sigmas
+        self._surprise = None
+
     def advance_to(self, step: int) -> None:
         """Move the window; earlier buckets are forgotten."""
         self._step = step
+        self._surprise = None
         self._now = step // BUCKET_STEPS
         shift = self._now - self._origin
         if shift < self._length:
@@ -122,6 +129,7 @@ class DemandCurve:
 
     def add(self, trace: Trace) -> None:
         """Promise the trace."""
+        self._surprise = None
         start, end = self._now - self._origin, trace.end - self._origin
         if end > start:
             self._sums[:, start:end] += trace.sums[:, self._now - trace.first :]
@@ -129,6 +137,7 @@ class DemandCurve:
 
     def remove(self, trace: Trace) -> None:
         """Take back what is left of an added trace."""
+        self._surprise = None
         start, end = self._now - self._origin, trace.end - self._origin
         if end > start:
             self._sums[:, start:end] -= trace.sums[:, self._now - trace.first :]
@@ -149,9 +158,11 @@ class DemandCurve:
         """Most blocks promised at any step from now on."""
         return self._most(self._coming())
 
-    def expected_peak(self) -> int:
-        """Most blocks expected at any step from now on."""
-        return _whole(self._coming()[_EXPECTED])
+    def surprise(self) -> int:
+        """Blocks by which the promised peak is above the expected one."""
+        if self._surprise is None:
+            self._surprise = self.peak() - _whole(self._coming()[_EXPECTED])
+        return self._surprise
 
     def blocks_now(self) -> int:
         """Blocks of all that run now, at the end of the current bucket."""
@@ -178,7 +189,7 @@ class DemandCurve:
         return self._sums[:, self._now - self._origin : max(self._now, self._end) - self._origin]
 
     def _most(self, sums: Counts) -> int:
-        likely = sums[_EXPECTED] + self.sigmas * np.sqrt(sums[_VARIANCE])
+        likely = sums[_EXPECTED] + self._sigmas * np.sqrt(sums[_VARIANCE])
         return _whole(np.minimum(likely, sums[_MOST]))
 
 

@@ -50,7 +50,7 @@ class Headroom:
         engine = self._ledger.engine
         self._settings = settings
         self._static = settings.policy is Policy.STATIC
-        self._ledger.curve.sigmas = settings.kv_overflow_sigmas
+        self._ledger.curve.keep(sigmas=settings.kv_overflow_sigmas)
         self.block_limit = int(engine.usable_blocks * (1 - settings.kv_headroom_ratio))
         reserve = int(engine.usable_blocks * settings.priority_reserve_ratio)
         self._block_limits = {
@@ -165,9 +165,8 @@ class Headroom:
     def _kv_steps(self, priced: Price, priority: Priority) -> int:
         """By what is expected to be held, with as much beside it for surprises as now."""
         curve = self._ledger.curve
-        surprises = curve.peak() - curve.expected_peak()
         needed = priced.expected_blocks - priced.held_blocks
-        room = self._block_limits[priority] - surprises - needed
+        room = self._block_limits[priority] - curve.surprise() - needed
         return curve.steps_until_blocks(max(0, room), for_steps=priced.expected_steps)
 
     def _slots_s(self, priced: Price) -> float:

@@ -173,7 +173,7 @@ class Ledger:
             last_tokens,
             end_step=fate.end_step + _TOLERANCE_STEPS,
             sequences=sequences,
-            fate=fate if fate.outlook.survival else None,
+            fate=None if fate.outlook.survival is None else fate,
             entwined=entwined,
         )
 

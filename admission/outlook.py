@@ -10,7 +10,7 @@ from admission.survival import Survival
 
 SHARES = 1024  # a whole; shares in whole parts of it add up and cancel without rounding
 
-_STALE = 0.2  # of those that were as long, have ended meanwhile: what was expected holds no more
+_STALE = 0.3  # of those that were as long, have ended meanwhile: what was expected holds no more
 _HALF_STALE = 1.0 - _STALE / 2  # drawn as half way there, so that errors of many rows cancel
 _NOBODY = 1e-9  # stands for a share of nobody, by which nothing can be divided
 
@@ -39,19 +39,19 @@ class Outlook:
     def shares_longer(self, tokens: Counts, produced: int) -> Counts:
         """The share, of those that have `produced`, that is longer than so many tokens.
 
-        In parts of `SHARES`, rounded up; `tokens` ascend.
+        In parts of `SHARES`, rounded up; `tokens` ascend, from `produced` at most.
         """
         if self.survival is None:
-            return (tokens < max(self.most_tokens, produced + 1)) * SHARES
-        alike = 1.0
-        if produced >= self.least_tokens:
-            alike = max(self.survival.share_longer(produced), _NOBODY)
-        scale = SHARES / (alike * _HALF_STALE)
-        shares = np.ceil(self.survival.shares_longer(tokens) * scale).astype(np.int64)
+            return (tokens < self.most_tokens) * SHARES
+        certain = produced < self.least_tokens
+        alike = 1.0 if certain else max(self.survival.share_longer(produced), _NOBODY)
+        shares = np.ceil(self.survival.shares_longer(tokens) * (SHARES / (alike * _HALF_STALE)))
         np.minimum(shares, SHARES, out=shares)
-        shares[: tokens.searchsorted(max(produced + 1, self.least_tokens))] = SHARES
+        shares[:1] = SHARES  # it runs now, also where it has outlived all others
+        if certain:
+            shares[: tokens.searchsorted(self.least_tokens)] = SHARES
         shares[tokens.searchsorted(self.most_tokens) :] = 0
-        return shares
+        return shares.astype(np.int64)
 
 
 class Fate(NamedTuple):
@@ -73,4 +73,5 @@ class Fate(NamedTuple):
     def shares(self, steps: Counts) -> Counts:
         """How likely it runs at these steps, in parts of `SHARES`; never too low for the copies."""
         tokens = steps + (self.produced - self.begin_step)
-        return np.minimum(self.outlook.shares_longer(tokens, self.produced) * self.copies, SHARES)
+        shares = self.outlook.shares_longer(tokens, self.produced)
+        return shares if self.copies == 1 else np.minimum(shares * self.copies, SHARES)

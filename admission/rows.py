@@ -144,7 +144,8 @@ class RowTable:
     def advance(self, rows: Rows, generated: Rows) -> tuple[float, list[int]]:
         """Set what running rows have generated; rows that are gone are passed over.
 
-        Returns the mean gain of those that gained, and the rows whose prediction holds no more.
+        Returns the mean gain of those that gained, and the rows whose prediction holds no more,
+        those first that are furthest beyond it.
         """
         places = rows & _PLACE
         alive = self._number.take(places) == rows
@@ -154,7 +155,10 @@ class RowTable:
         self._generated[places] = generated
         some = int(np.count_nonzero(gained))
         over = generated >= self._predicted.take(places)
-        outlived: list[int] = rows[over].tolist() if over.any() else []
+        outlived: list[int] = []
+        if over.any():
+            beyond = generated[over] - self._predicted.take(places[over])
+            outlived = rows[over][np.argsort(-beyond, kind="stable")].tolist()
         return (float(gained.sum()) / some if some else 0.0), outlived
 
     def begun_incomplete(self) -> list[int]:

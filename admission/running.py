@@ -15,7 +15,7 @@ from admission.slack import PARTS, Slack
 from admission.used import Used
 
 _RECORDS_UNTIL_ABORTED = 3  # two may be on their way already, the next knows of the abort
-_REPRICED_PER_RECORD = 64  # bounds the cost of one step record; the rest follow in the next
+_REPRICED_PER_RECORD = 16  # bounds the cost of one step record; the rest follow in the next
 
 
 @dataclass(slots=True, eq=False)

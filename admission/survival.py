@@ -68,18 +68,17 @@ class RecentLengths:
 
 
 class Survival:
-    """S(t) at every length seen, from t = 0; `area` is its integral up to there."""
+    """S(t) at every length seen, from t = 0."""
 
-    __slots__ = ("area", "longer", "tokens")
+    __slots__ = ("_from_below", "longer", "tokens")
 
     def __init__(self, ranked: npt.NDArray[np.int64]) -> None:
         at_risk = np.arange(ranked.size, 0, -1)
-        self.longer = np.ones(ranked.size + 1)
+        self._from_below = np.ones(ranked.size + 2)  # 1 before the first length, too
+        self.longer = self._from_below[1:]
         np.cumprod(1.0 - (ranked % 2 == 0) / at_risk, out=self.longer[1:])
         self.tokens = np.zeros(ranked.size + 1, dtype=np.int64)
         self.tokens[1:] = ranked // 2
-        self.area = np.zeros(ranked.size + 1)
-        np.cumsum(np.diff(self.tokens) * self.longer[:-1], out=self.area[1:])
 
     def longest(self, limit: int) -> int:
         """Length that no answer passes: `limit` where those that were cut do not say."""
@@ -87,12 +86,11 @@ class Survival:
 
     def share_longer(self, tokens: int) -> float:
         """S at one length."""
-        return float(self.longer[max(0, int(self.tokens.searchsorted(tokens, "right")) - 1)])
+        return float(self._from_below[self.tokens.searchsorted(tokens, "right")])
 
     def shares_longer(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """S at several lengths; 1 below 0."""
-        places = self.tokens.searchsorted(tokens, "right") - 1
-        return self.longer.take(places, mode="clip")
+        return self._from_below.take(self.tokens.searchsorted(tokens, "right"))
 
     def quantile(self, q: float, *, limit: int, above: int) -> int:
         """As `RecentLengths.quantile`."""
@@ -115,5 +113,5 @@ class Survival:
         last = int(self.tokens.searchsorted(limit, "left")) - 1
         if last < 0:
             return 0
-        beyond = self.longer[last] * (limit - self.tokens[last])
-        return math.ceil(float(self.area[last] + beyond) - _ROUNDING)
+        widths = np.append(self.tokens[1 : last + 1], limit) - self.tokens[: last + 1]
+        return math.ceil(float(widths @ self.longer[: last + 1]) - _ROUNDING)
