@@ -1,15 +1,14 @@
 """Who holds what now, and what all will hold at the projected peak; counts, never judges."""
 
-from collections import OrderedDict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import dropwhile
 from math import floor
 
 from admission.curve import BUCKET_STEPS, DemandCurve, Trace
 from admission.footprint import EngineShape, Price, Strand
 from admission.lateness import Lateness
 from admission.outlook import Fate, Outlook
+from admission.prefill_queue import PrefillQueue
 from admission.prefixes import Chain, stretch_tokens
 from admission.rows import Rows, RowTable
 from admission.trunks import Trunks
@@ -57,7 +56,6 @@ class Ledger:
         self.leases: dict[int, Lease] = {}
         self.clock = 0.0  # decode steps done
         self.step = 0  # the same in whole steps
-        self.backlog_tokens = 0  # prompt tokens of leases that the engine has still to compute
         self.sequences = 0
         self._next_id = 1
         self._held: int | None = 0  # None: to be counted anew
@@ -70,11 +68,7 @@ class Ledger:
         self._lateness = Lateness()
         self.trunks = Trunks()
         self._stretch_tokens = stretch_tokens(engine.block_tokens)
-        self._cached: dict[int, int] = {}  # rows not begun -> tokens the cache is foreseen to hold
-        # rows the engine has still to compute, in its order -> tokens it will report for them
-        # that a trunk holds already
-        self._to_prefill: OrderedDict[int, int] = OrderedDict()
-        self._aborted: OrderedDict[int, int] = OrderedDict()  # the same of leases about to end
+        self._to_prefill = PrefillQueue(self._table, self.trunks)
 
     @property
     def held_blocks(self) -> int:
@@ -91,16 +85,12 @@ class Ledger:
         """
         if not self.engine.lookahead_tokens:
             return 0
-        left, blocks = self.engine.max_batched_tokens, 0
-        for row in self._to_prefill:
-            found = self._cached.get(row, 0)
-            taken = min(left, self._table.missing(row) - found)
-            more = self._table.blocks(row, computing=found + taken)
-            blocks += more - self._table.blocks(row)
-            left -= taken
-            if not left:
-                break
-        return blocks
+        return self._to_prefill.blocks_within(self.engine.max_batched_tokens)
+
+    @property
+    def backlog_tokens(self) -> int:
+        """Prompt tokens of leases that the engine has still to compute."""
+        return self._to_prefill.backlog_tokens
 
     @property
     def free_blocks(self) -> int:
@@ -213,7 +203,8 @@ class Ledger:
         self._outlooks[row] = strand.outlook
         lease.prompt_of[row] = index
         echoes = begins or index in lease.live.values()
-        self._to_prefill[row] = sum(map(self._table.prompt_tokens, under)) if echoes else 0
+        echoed = sum(map(self._table.prompt_tokens, under)) if echoes else 0
+        self._to_prefill.add(row, under, echoed_tokens=echoed, cached_tokens=strand.cached_tokens)
         if strand.sequences:
             self.trunks.stand(row, under)
             lease.live[row] = index
@@ -222,11 +213,6 @@ class Ledger:
             lease.trunks[index] = row
             under.append(row)
         self.trunks.name(row, strand.chain[strand.held_tokens // self._stretch_tokens :])
-        for trunk in under:
-            if trunk in self._aborted:
-                self._take_over(trunk, row)
-        self._cached[row] = strand.cached_tokens
-        self.backlog_tokens += strand.prompt_tokens - strand.cached_tokens
         return row
 
     # -- ending ----------------------------------------------------------------------------
@@ -241,7 +227,7 @@ class Ledger:
             return None
         index, until = lease.live.pop(row), self._traces[row].end_step
         lease.note_produced(row, self._table.generated(row))
-        self._pass_on(self.trunks.under(row), {row})
+        self._to_prefill.pass_on((row,))
         self._free(row)
         self.sequences -= 1
         stay, left = self.trunks.leave(row)
@@ -262,16 +248,12 @@ class Ledger:
 
     def _free(self, row: int) -> None:
         self.curve.remove(self._traces.pop(row))
-        missing = self._table.missing(row)
-        self.backlog_tokens += self._cached.pop(row, 0) - missing
         if row in self._owner:
-            owner = self._owner.pop(row)
-            owner.prefilled_tokens += self._table.prompt_tokens(row) - missing
+            self._owner.pop(row).prefilled_tokens += self._table.computed_tokens(row)
             del self._outlooks[row]
         self._held = None
         self.trunks.forget(row)
-        self._to_prefill.pop(row, None)
-        self._aborted.pop(row, None)
+        self._to_prefill.drop(row)
         self._lateness.forget(row)
         self._table.remove(row)
 
@@ -280,11 +262,7 @@ class Ledger:
 
         What is counted here goes when the lease goes, and must not have been another's.
         """
-        for row in lease.live:
-            self._pass_on(self.trunks.under(row), lease.live)
-        for row in lease.live:
-            if row in self._to_prefill:
-                self._aborted[row] = self._to_prefill.pop(row)
+        self._to_prefill.stop(lease.live)
 
     # -- sharing ---------------------------------------------------------------------------
 
@@ -309,13 +287,7 @@ class Ledger:
         """So many stretches at the beginning of a row become a trunk; the row stands on it."""
         tokens, until = count * self._stretch_tokens, self._traces[row].end_step
         trunk = self._table.split(row, tokens)
-        if row in self._cached:
-            self._cached[trunk] = min(tokens, self._cached[row])
-            self._cached[row] -= self._cached[trunk]
-        for queue in (self._to_prefill, self._aborted):
-            if row in queue and self._table.missing(trunk):
-                _put_before(queue, row, trunk, queue[row])
-                queue[row] = 0
+        self._to_prefill.split(row, trunk)
         if row in self._owner:
             self._owner[row].prefilled_tokens += tokens  # it is computed for this lease, or will be
         self.trunks.split(row, count, trunk)
@@ -339,62 +311,15 @@ class Ledger:
             if self._traces[trunk].end_step < until:
                 self._draw(trunk, until)
 
-    def _pass_on(self, trunks: Iterable[int], leaving: Collection[int]) -> None:
-        """What the leaving were to compute for others is computed by the next of these."""
-        for trunk in trunks:
-            if trunk not in self._to_prefill:
-                continue
-            on = [row for row in self._to_prefill if trunk in self.trunks.under(row)]
-            if on and on[0] not in leaving:
-                continue
-            heir = next((row for row in on if row not in leaving), None)
-            if heir is None:
-                self._aborted[trunk] = self._to_prefill.pop(trunk)
-            else:
-                self._take_over(trunk, heir)
-
-    def _take_over(self, trunk: int, heir: int) -> None:
-        """The heir computes what is missing of a trunk that it was to find."""
-        for queue in (self._to_prefill, self._aborted):
-            queue.pop(trunk, None)
-        _put_before(self._to_prefill, heir, trunk, 0)
-        self._to_prefill[heir] = max(0, self._to_prefill[heir] - self._table.missing(trunk))
-
     # -- what the engine reports -----------------------------------------------------------
 
     def prefilled(self, tokens: int) -> list[int]:
         """Attribute prompt tokens that the engine computed or found cached.
 
-        It takes prompts in order of arrival, so the oldest incomplete rows got them. Returns those
-        it started on: what is missing of them is not in the cache, whatever was foreseen.
+        Returns the rows that it started on.
         """
-        begun: list[int] = []
-        tokens = self._attribute(tokens, self._to_prefill, begun)
-        self._attribute(tokens, self._aborted, begun)
-        return begun
-
-    def _attribute(self, tokens: int, queue: OrderedDict[int, int], begun: list[int]) -> int:
-        while tokens > 0 and queue:
-            row, echoed = next(iter(queue.items()))
-            if row in self._cached:
-                self._begin(row)
-                begun.append(row)
-            known = min(tokens, echoed)
-            taken = min(tokens - known, self._table.missing(row))
-            self._compute(row, taken)
-            tokens -= known + taken
-            queue[row] = echoed - known
-            if not self._table.missing(row):
-                del queue[row]
-        return tokens
-
-    def _begin(self, row: int) -> None:
-        self.backlog_tokens += self._cached.pop(row, 0)
-
-    def _compute(self, row: int, tokens: int) -> None:
-        self._table.compute(row, tokens)
         self._held = None
-        self.backlog_tokens -= tokens
+        return self._to_prefill.attribute(tokens)
 
     def progress(self, rows: Rows, generated: Rows) -> list[int]:
         """Set the tokens each running sequence has produced; returns whom to predict anew.
@@ -406,7 +331,7 @@ class Ledger:
         self.clock += gain
         self.step = floor(self.clock)
         self.curve.advance_to(self.step)
-        if self._to_prefill or self._aborted:
+        if self._to_prefill:
             for row in self._table.begun_incomplete():
                 self._fully_computed(row)
         self._held = None
@@ -416,10 +341,7 @@ class Ledger:
 
     def _fully_computed(self, row: int) -> None:
         for each in (*self.trunks.under(row), row):
-            self._begin(each)
-            self._compute(each, self._table.missing(each))
-            self._to_prefill.pop(each, None)
-            self._aborted.pop(each, None)
+            self._to_prefill.complete(each)
 
     def _retrace(self, row: int) -> None:
         """Draw the rest of a sequence anew from where it stands."""
@@ -461,9 +383,7 @@ class Ledger:
 
     def computed_tokens(self, row: int) -> int:
         """Prompt tokens that are computed of a sequence that has not ended, the shared included."""
-        table = self._table
-        rows = (*self.trunks.under(row), row)
-        return sum(table.prompt_tokens(each) - table.missing(each) for each in rows)
+        return sum(map(self._table.computed_tokens, (*self.trunks.under(row), row)))
 
     def full_blocks(self, row: int) -> int:
         """Blocks that a sequence that has not ended has filled, the shared included."""
@@ -472,7 +392,7 @@ class Ledger:
 
     def echoed_tokens(self, row: int) -> int:
         """Tokens of a prompt that the engine is to report for this row and a trunk of it counts."""
-        return self._to_prefill.get(row, 0)
+        return self._to_prefill.echoed_tokens(row)
 
     def lease_of(self, row: int) -> Lease | None:
         """The lease of a sequence that has not ended."""
@@ -509,11 +429,3 @@ class Ledger:
         """Blocks a lease holds now, those that others hold too included."""
         rows = {*lease.live, *(trunk for row in lease.live for trunk in self.trunks.under(row))}
         return sum(self._table.blocks(row) for row in rows)
-
-
-def _put_before(queue: OrderedDict[int, int], row: int, new: int, value: int) -> None:
-    """`new` in front of `row`; all behind keep their order."""
-    behind = list(dropwhile(lambda each: each != row, queue))
-    queue[new] = value
-    for each in behind:
-        queue.move_to_end(each)

@@ -98,6 +98,10 @@ class RowTable:
         place = row & _PLACE
         return int(self._prompt.item(place) - self._computed.item(place))
 
+    def computed_tokens(self, row: int) -> int:
+        """Prompt tokens computed."""
+        return int(self._computed.item(row & _PLACE))
+
     def compute(self, row: int, tokens: int) -> None:
         """So many prompt tokens were computed."""
         self._computed[row & _PLACE] += tokens
