@@ -1,6 +1,7 @@
 """How long admission takes: `offer` + `release`, and a step record that advances 1,000 leases.
 
-Both with 10,000 requests in line and the garbage collector on. `wall` is what a caller waits,
+The latter also with lengths that are learned. All with 10,000 requests in line and the garbage
+collector on. `wall` is what a caller waits,
 `own` the thread's CPU time: on a busy machine they differ by what other processes took.
 
     .venv/bin/python -m tests.bench.admission --rounds 100000
@@ -12,6 +13,7 @@ import random
 import time
 import timeit
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -44,22 +46,32 @@ SETTINGS = Settings(
     prefill_backlog_max_tokens=10**9,  # all leases are granted before the engine's first step
     tpot_target_s=10.0,  # worked out for every offer, never in the way
 )
+LEARNED_LIMIT_TOKENS = 1_024
+LESSONS = 3_000  # 60 of each tenant
 STEP = StepCoefficients(0.02, 1e-6, 1e-4, 1e-9)
 
 Measured = tuple[list[int], list[int]]  # wall and own, nanoseconds
 
 
 class Load:
-    """A full engine with a full line behind it, kept full."""
+    """A full engine with a full line behind it, kept full.
 
-    def __init__(self, *, leases: int, sequences_in_line: int = 1) -> None:
+    Lengths are known, or `learned`: log-normal with a median of 245 tokens.
+    """
+
+    def __init__(self, *, leases: int, sequences_in_line: int = 1, learned: bool = False) -> None:
         self.random = random.Random(1)
         self.sequences_in_line = sequences_in_line
+        self.learned = learned
         self.controller = Controller(ENGINE, SETTINGS)
         self.controller.know_step_times(STEP)
         self.now_s = 0.0
         self.lease_of: dict[int, int] = {}
+        self.limit_of: dict[int, int] = {}
         self.rows, self.tokens, self.limits = (np.empty(0, dtype=np.int64) for _ in range(3))
+        for _ in range(LESSONS if learned else 0):
+            (keys,) = self.controller.quote(self.request()).keys
+            self.controller.lengths.learn(keys, self.answer())
         while len(self.rows) < leases:
             self.start([self.controller.offer(self.request(), self.now_s).decision])
         self.controller.ledger.prefilled(10**9)
@@ -67,10 +79,15 @@ class Load:
 
     def request(self, priority: Priority = Priority.NORMAL, sequences: int = 1) -> Offer:
         """Prompts of 30-300 tokens, answers of 100-500."""
-        prompt = PromptShape(self.random.randint(30, 300), self.random.randint(100, 500))
+        limit = LEARNED_LIMIT_TOKENS if self.learned else self.random.randint(100, 500)
+        prompt = PromptShape(self.random.randint(30, 300), limit)
         tenant = f"tenant-{self.random.randrange(TENANTS)}"
-        shape = RequestShape((prompt,), sequences=sequences, ignore_eos=True)
+        shape = RequestShape((prompt,), sequences=sequences, ignore_eos=not self.learned)
         return Offer(tenant, priority, shape, self.now_s, self.now_s + FOREVER_S)
+
+    def answer(self) -> int:
+        """The length of an answer that nobody is told."""
+        return min(LEARNED_LIMIT_TOKENS, 1 + int(self.random.lognormvariate(5.5, 0.8)))
 
     def start(self, decisions: Sequence[Decision]) -> None:
         """Rows of granted leases begin to run."""
@@ -80,7 +97,9 @@ class Load:
             (row,) = self.controller.rows_of(decision.lease_id)
             self.lease_of[row] = decision.lease_id
             rows.append(row)
-        limits = [self.controller.ledger.predicted_tokens(row) for row in rows]
+        known = self.controller.ledger.predicted_tokens
+        limits = [self.answer() if self.learned else known(row) for row in rows]
+        self.limit_of.update(zip(rows, limits, strict=True))
         self.rows = np.append(self.rows, rows).astype(np.int64)
         self.tokens = np.append(self.tokens, [0] * len(rows)).astype(np.int64)
         self.limits = np.append(self.limits, limits).astype(np.int64)
@@ -145,9 +164,9 @@ def offers_accepted(rounds: int) -> Measured:
     return _columns(times)
 
 
-def step_records(rounds: int) -> Measured:
+def step_records(rounds: int, *, learned: bool = False) -> Measured:
     """Every lease gains a token; about three end, and the line moves up."""
-    load, times = Load(leases=LEASES), []
+    load, times = Load(leases=LEASES, learned=learned), []
     controller = load.controller
     for _ in range(rounds):
         ended = load.step()
@@ -166,7 +185,9 @@ def step_records(rounds: int) -> Measured:
 
         times.append(measure(advance))
         for row in ended:
-            turns += controller.release(load.lease_of.pop(row), load.now_s, in_engine=True)
+            lease = load.lease_of.pop(row)
+            controller.learn(lease, row, load.limit_of.pop(row))
+            turns += controller.release(lease, load.now_s, in_engine=True)
         load.start([turn.decision for turn in turns])
         load.fill()
     return _columns(times)
@@ -194,6 +215,7 @@ def main() -> None:
         ("offer + leave_line (queued)", offers_queued),
         ("offer + release (accepted)", offers_accepted),
         ("step record, 1,000 leases", step_records),
+        ("the same, lengths learned", partial(step_records, learned=True)),
     ):
         for clock, values in zip(("wall", "own"), run(rounds), strict=True):
             shown = np.percentile(np.array(values) / 1e3, [50, 99, 99.9, 100])
