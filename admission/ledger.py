@@ -59,6 +59,7 @@ class Ledger:
         self.sequences = 0
         self._next_id = 1
         self._held: int | None = 0  # None: to be counted anew
+        self._again: int | None = 0
         self._table = RowTable(
             block_tokens=engine.block_tokens, lookahead_tokens=engine.lookahead_tokens
         )
@@ -91,6 +92,14 @@ class Ledger:
     def backlog_tokens(self) -> int:
         """Prompt tokens of leases that the engine has still to compute."""
         return self._to_prefill.backlog_tokens
+
+    @property
+    def read_again_tokens(self) -> int:
+        """Tokens of trunks, for each sequence that reads them in a step beyond the first."""
+        if self._again is None:
+            tokens = self._table.prompt_tokens
+            self._again = sum((on - 1) * tokens(row) for row, on in self.trunks.crowds())
+        return self._again
 
     @property
     def free_blocks(self) -> int:
@@ -186,6 +195,7 @@ class Ledger:
             self._traces[row] = trace
             self.curve.add(trace)
             self._prolong(under, trace.end_step)
+        self._again = None
         lease.rows = tuple(lease.live)
         self.sequences += price.sequences
         self._lateness.expect(lease.rows, step + self.computing_steps(0))
@@ -227,6 +237,7 @@ class Ledger:
             return None
         index, until = lease.live.pop(row), self._traces[row].end_step
         lease.note_produced(row, self._table.generated(row))
+        self._again = None
         self._to_prefill.pass_on((row,))
         self._free(row)
         self.sequences -= 1

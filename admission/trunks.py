@@ -27,6 +27,10 @@ class Trunks:
         """The sequences that stand on a trunk."""
         return tuple(self._on[trunk])
 
+    def crowds(self) -> Iterator[tuple[int, int]]:
+        """Every trunk, and how many stand on it."""
+        return ((trunk, len(on)) for trunk, on in self._on.items())
+
     def is_trunk(self, row: int) -> bool:
         """Whether no sequence ends this row."""
         return row in self._on

@@ -67,6 +67,16 @@ def test_it_is_held_until_the_last_who_has_it_ends() -> None:
     assert is_empty(controller.ledger)
 
 
+def test_a_step_reads_what_is_common_once_for_each_who_has_it() -> None:
+    controller = Controller(ROOMY, EXACT)
+    again = []
+    for own in (B, C, D):
+        lease = accepted(controller.offer(offer(chat((A, own))), 0.0))
+        again.append(controller.ledger.read_again_tokens)
+    controller.release(lease, 0.1, in_engine=False)
+    assert [*again, controller.ledger.read_again_tokens] == [0, 128, 256, 128]
+
+
 def test_who_lives_longer_prolongs_what_is_common() -> None:
     controller = Controller(ROOMY, EXACT)
     accepted(controller.offer(offer(chat((A, B), output=20)), 0.0))
