@@ -179,7 +179,8 @@ class Headroom:
     def _kv_steps(self, priced: Price, priority: Priority) -> int:
         """By what is expected to be held, with as much beside it for surprises as now."""
         curve = self._ledger.curve
-        room = self._block_limits[priority] - curve.surprise() - priced.expected_blocks
+        needed = priced.expected_blocks - priced.held_blocks
+        room = self._block_limits[priority] - curve.surprise() - needed
         return curve.steps_until_blocks(max(0, room), for_steps=priced.expected_steps)
 
     def _slots_s(self, priced: Price) -> float:
@@ -211,7 +212,7 @@ class Headroom:
                 unit="blocks",
                 capacity=blocks,
                 promised=ledger.curve.peak(),
-                needed=priced.blocks_peak,
+                needed=priced.blocks_peak - priced.held_blocks,
                 fits=self._kv_fits(priced, priority),
                 free_in_s=self._kv_s(priced, priority),
             ),

@@ -124,6 +124,8 @@ class Gate:
 
     def _set_levels(self) -> None:
         ledger, shape = self.controller.ledger, self._engine.shape
+        hits = self.controller.prefixes.hits
+        self._metrics.cached(foreseen_tokens=hits.foreseen_tokens, found_tokens=hits.found_tokens)
         self._metrics.levels(
             capacity_tokens=shape.capacity_tokens,
             held_tokens=ledger.held_blocks * shape.block_tokens,

@@ -14,10 +14,12 @@ from admission.controller import Controller
 from admission.decision import Accepted, Decision, Rejected
 from admission.exchange import Offer, Quote, Turn
 from admission.footprint import EngineShape, PromptShape, RequestShape
+from admission.prefixes import Chain
 from admission.settings import Settings
 from admission.step_line import StepCoefficients
 from serve.decision_log import DecisionLog
 from serve.in_flight import InFlight
+from serve.lab.chains import Chains
 from serve.lab.door import Bounds, Verdict
 from serve.lab.workload import TraceRequest
 from serve.observability.telemetry import Metrics
@@ -25,15 +27,16 @@ from serve.sequences import EngineStep
 from serve.visit import Family, Tenant, Visit
 
 
-def blind(request: TraceRequest) -> RequestShape:
+def blind(request: TraceRequest, chain: Chain) -> RequestShape:
     """What the gateway sees of a request: its limit, not its length."""
-    return request.shape or RequestShape((PromptShape(request.prompt_tokens, request.max_tokens),))
+    shape = request.shape or RequestShape((PromptShape(request.prompt_tokens, request.max_tokens),))
+    return replace(shape, prompts=tuple(replace(each, chain=chain) for each in shape.prompts))
 
 
-def clairvoyant(request: TraceRequest) -> RequestShape:
+def clairvoyant(request: TraceRequest, chain: Chain) -> RequestShape:
     """The same with its true length, as if the client had fixed it."""
     length = min(request.output_tokens, request.max_tokens)
-    return RequestShape((PromptShape(request.prompt_tokens, length),), ignore_eos=True)
+    return RequestShape((PromptShape(request.prompt_tokens, length, chain),), ignore_eos=True)
 
 
 class _Waiting(NamedTuple):
@@ -65,9 +68,13 @@ class Gateway:
             self.controller.know_step_times(line)
         self._in_flight = InFlight(self.controller, Metrics(CollectorRegistry()))
         self._decisions = decisions or DecisionLog()
-        self._shape_of = clairvoyant if knows_lengths else blind
+        self._chains = Chains(shape.block_tokens)
+        self._read = clairvoyant if knows_lengths else blind
         self._line: dict[int, _Waiting] = {}  # by ticket
         self._running: dict[str, Visit] = {}  # by engine id
+
+    def _shape_of(self, request: TraceRequest) -> RequestShape:
+        return self._read(request, self._chains.of(request))
 
     @property
     def waiting(self) -> int:

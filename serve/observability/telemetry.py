@@ -70,6 +70,12 @@ class Metrics:
         self._preemptions = counter(
             "sluice_engine_preemptions", "Preemptions seen in the engine; the aim is none"
         )
+        self._cached = counter(
+            "sluice_prefix_cached_tokens",
+            "Prompt tokens of started requests: foreseen in the prefix cache, and found there",
+            "what",
+        )
+        self._cached_so_far = {"foreseen": 0, "found": 0}
         self._unleased = counter(
             "sluice_unleased_engine_calls", "Engine calls refused because they held no lease"
         )
@@ -164,6 +170,12 @@ class Metrics:
         self._real.observe(real_tokens)
         self._ratio.observe(real_tokens / max(predicted_tokens, 1))
 
+    def cached(self, *, foreseen_tokens: int, found_tokens: int) -> None:
+        """Counts up to these sums over all requests that the engine started."""
+        for what, tokens in (("foreseen", foreseen_tokens), ("found", found_tokens)):
+            self._cached.labels(what).inc(tokens - self._cached_so_far[what])
+            self._cached_so_far[what] = tokens
+
     def preempted(self, times: int = 1) -> None:
         """Counts preemptions that the engine reports."""
         self._preemptions.inc(times)
@@ -219,6 +231,8 @@ class Metrics:
         """A series that appears with its first event has no rate for it."""
         for unknown in (self._plan_error, self._step_error, self._first_token_error):
             unknown.set(math.nan)
+        for what in self._cached_so_far:
+            self._cached.labels(what)
         for outcome in (Outcome.ACCEPTED, Outcome.QUEUED, Outcome.ABANDONED):
             self._decisions.labels(outcome, "")
         for would in (Outcome.ACCEPTED, Outcome.QUEUED, Outcome.REJECTED):

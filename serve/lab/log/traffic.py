@@ -74,11 +74,7 @@ def _request(
 def _shape(asked: Asked) -> RequestShape:
     """What the gateway saw; the prompts of one body as if they were equally long."""
     each = asked.prompts
-    prompt = PromptShape(
-        max(1, asked.prompt_tokens // each),
-        max(1, asked.max_tokens // each),
-        asked.cached_tokens // each,
-    )
+    prompt = PromptShape(max(1, asked.prompt_tokens // each), max(1, asked.max_tokens // each))
     answers = max(1, asked.sequences // each)
     return RequestShape((prompt,) * each, sequences=answers, ignore_eos=asked.known_length)
 
@@ -86,7 +82,7 @@ def _shape(asked: Asked) -> RequestShape:
 def _prefix(number: int, asked: Asked, shape: RequestShape) -> tuple[str, ...]:
     """Names of blocks: what was cached is its tenant's, and answers to one prompt share it."""
     prompt = shape.prompts[0]
-    shared = prompt.cached_tokens // SHARED_TOKENS
+    shared = asked.cached_tokens // asked.prompts // SHARED_TOKENS
     names = [f"{asked.tenant}:{place}" for place in range(shared)]
     if shape.total_sequences > 1:
         blocks = (prompt.prompt_tokens - 1) // SHARED_TOKENS
