@@ -27,11 +27,14 @@ _GOOD, _BAD_ARGUMENTS = 0, 2
 
 
 def main(args: argparse.Namespace) -> int:
-    """Play, print; returns the exit code."""
+    """A log, a grid or traces; returns the exit code."""
     if args.log is not None:
         return log_command.main(args)
-    if args.grid is not None:
-        return _grid(args)
+    return _traces(args) if args.grid is None else _grid(args)
+
+
+def _traces(args: argparse.Namespace) -> int:
+    """Play, print."""
     if args.warm_up is None:
         args.warm_up = WARM_UP
     try:
