@@ -1,6 +1,7 @@
 """The only judge: offer, progress, release, tick. Told the facts and the time, it answers."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from admission import refusals
 from admission.accounts import Accounts
@@ -22,6 +23,7 @@ from admission.ledger import Ledger
 from admission.lengths import OutputLengths
 from admission.live_steps import LiveSteps
 from admission.pace import Pace
+from admission.prefixes import Prefixes
 from admission.pricing import quote
 from admission.running import Running
 from admission.settings import Mode, Settings
@@ -44,6 +46,7 @@ class Controller:
         self.settings = settings
         self.ledger = Ledger(engine)
         self.lengths = OutputLengths()
+        self.prefixes = Prefixes(engine)
         self.pace = Pace()
         self.step_times = LiveSteps()
         self.margin = KvMargin(settings.kv_headroom_ratio)
@@ -55,12 +58,14 @@ class Controller:
         self.accounts = Accounts(engine, self.line, self.pace, settings)
         self.draining = False
         self.engine_down = False
-        self._running = Running(self.ledger, self.lengths, slack, self.timing.first_tokens)
+        self._running = Running(
+            self.ledger, self.lengths, self.prefixes, slack, self.timing.first_tokens
+        )
         self._way_in = WayIn(
             self.line,
             self.headroom,
             self.accounts,
-            self.lengths,
+            lessons=lambda: (self.lengths.version, self.prefixes.version),
             quote=self.quote,
             grant=self._grant,
         )
@@ -105,7 +110,9 @@ class Controller:
 
     def quote(self, offer: Offer) -> Quote:
         """Price an offer under the policy in force."""
-        return quote(offer, self.engine, self.lengths, self.settings)
+        shape = self.prefixes.look_up(offer.shape, self.ledger.trunks.known)
+        found = offer if shape is offer.shape else replace(offer, shape=shape)
+        return quote(found, self.engine, self.lengths, self.settings)
 
     def offer(self, offer: Offer, now_s: float) -> Answer:
         """Decide on a newcomer: a lease, a place in line, or a refusal."""
@@ -319,5 +326,5 @@ class Controller:
         self.pace.learn(coefficients)
 
     def outgrown(self) -> list[int]:
-        """Leases not yet released of which some answer became longer than its price."""
+        """Leases not yet released of which some answer runs on beyond its price."""
         return self._running.outgrown()

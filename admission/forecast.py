@@ -2,13 +2,12 @@
 
 from collections import deque
 from collections.abc import Sequence
-
-import numpy as np
+from statistics import fmean, quantiles
 
 _REMEMBERED = 100  # first tokens; a few minutes of traffic
 _REMEMBERED_S = 120.0  # a margin that keeps everybody out would otherwise never be proved wrong
 _ENOUGH = 10  # fewer say nothing
-_LATE_SHARE = 0.1  # of the remembered, that may come later than the margin allows
+_ONE_LATE_IN = 10  # of the remembered: that one may come later than the margin allows
 
 
 class FirstTokens:
@@ -48,6 +47,6 @@ class FirstTokens:
         if len(self._errors) < _ENOUGH:
             self.margin_s = 0.0
             return
-        errors = np.array([late for _, late in self._errors])
-        self.error_s = float(np.abs(errors).mean())
-        self.margin_s = max(0.0, float(np.quantile(errors, 1.0 - _LATE_SHARE)))
+        errors = [late for _, late in self._errors]
+        self.error_s = fmean(map(abs, errors))
+        self.margin_s = max(0.0, quantiles(errors, n=_ONE_LATE_IN, method="inclusive")[-1])

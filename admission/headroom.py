@@ -54,6 +54,7 @@ class Headroom:
         engine = self._ledger.engine
         self._settings = settings
         self._static = settings.policy is Policy.STATIC
+        self._ledger.curve.keep(sigmas=settings.kv_overflow_sigmas)
         self._limit_blocks()
         static_limit = settings.static_limit if self._static else engine.max_sequences
         self.slot_limit = min(static_limit, engine.max_sequences)
@@ -176,9 +177,11 @@ class Headroom:
         return self._pace.steps_s(self._kv_steps(priced, priority))
 
     def _kv_steps(self, priced: Price, priority: Priority) -> int:
-        room = max(0, self._block_limits[priority] - priced.blocks_peak)
-        life = max(strand.output_tokens for strand in priced.strands)
-        return self._ledger.curve.steps_until_blocks(room, for_steps=life)
+        """By what is expected to be held, with as much beside it for surprises as now."""
+        curve = self._ledger.curve
+        needed = priced.expected_blocks - priced.held_blocks
+        room = self._block_limits[priority] - curve.surprise() - needed
+        return curve.steps_until_blocks(max(0, room), for_steps=priced.expected_steps)
 
     def _slots_s(self, priced: Price) -> float:
         room = max(0, self.slot_limit - priced.sequences)
@@ -209,7 +212,7 @@ class Headroom:
                 unit="blocks",
                 capacity=blocks,
                 promised=ledger.curve.peak(),
-                needed=priced.blocks_peak,
+                needed=priced.blocks_peak - priced.held_blocks,
                 fits=self._kv_fits(priced, priority),
                 free_in_s=self._kv_s(priced, priority),
             ),

@@ -4,10 +4,11 @@ import pytest
 
 from admission.coverage import Coverage
 from admission.lengths import Prediction
+from admission.outlook import Outlook
 
 
 def predicted(tokens: int = 90, median: int = 50, samples: int = 400) -> Prediction:
-    return Prediction(tokens, median, 55, False, samples, ("all",))
+    return Prediction(tokens, median, 55, False, samples, ("all",), Outlook(2048))
 
 
 def test_few_answers_say_nothing() -> None:
