@@ -9,6 +9,7 @@ _TITLES = {
     "steps": "Told that steps take half or double of what they take",
     "lengths": "Answers become twice as long half way",
 }
+_MOST = 3.0  # a belief that is further off is drawn here: what follows could not be read
 _COLOURS = {1.0: 0, 0.5: 1, 2.0: 2}  # by what of the truth was told
 
 
@@ -30,7 +31,7 @@ def _lines(told: Sequence[Curves], curve: str) -> list[Line]:
     return [
         Line(
             each.arm.name,
-            getattr(each, curve),
+            [(at_s, min(value, _MOST)) for at_s, value in getattr(each, curve)],
             colour=3 if each.arm.knows else _COLOURS[each.arm.told],
             style="-" if each.arm.learns else ":",
         )
