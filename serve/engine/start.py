@@ -94,11 +94,16 @@ class Engine:
         self._feed.listener = listener
 
     async def run(self, prompt: Sequence[int], output_tokens: int) -> None:
-        """Compute a prompt of token ids and so many tokens more, without a gate; for measuring."""
+        """Compute a prompt of token ids and so many tokens more, without a gate; for measuring.
+
+        Sampled as for clients that say nothing: on a CPU top-p takes longer than the model's step.
+        """
+        usual = dict(self._client.model_config.get_diff_sampling_param())
+        usual.pop("max_tokens", None)
         sampling = SamplingParams(
+            **usual,
             max_tokens=output_tokens,
             ignore_eos=True,
-            temperature=0.0,
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )

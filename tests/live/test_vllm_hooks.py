@@ -172,6 +172,14 @@ def test_the_engine_client_is_built_and_called_as_we_do() -> None:
         assert hasattr(AsyncLLM, name), f"serve/engine uses AsyncLLM.{name}"
 
 
+def test_what_clients_that_say_nothing_are_sampled_with_is_known() -> None:
+    from vllm.config import ModelConfig  # noqa: PLC0415
+
+    assert parameters_of(ModelConfig.get_diff_sampling_param) == ["self"], (
+        "Engine.run measures with these"
+    )
+
+
 def test_the_app_is_built_as_we_do() -> None:
     from vllm.entrypoints.launchers.api_server.app_state import init_app_state  # noqa: PLC0415
     from vllm.entrypoints.launchers.app import build_app  # noqa: PLC0415
