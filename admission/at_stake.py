@@ -95,7 +95,8 @@ class AtStake:
         def bearing(tokens: float, decode_s: float) -> Numbers:
             """The lengths with which they can bear so many tokens beyond those ahead."""
             more_s = steps.prefill_token_s * tokens
-            return (spent_s - decode_s * out + more_s) / (bound_s - decode_s)
+            lengths: Numbers = (spent_s - decode_s * out + more_s) / (bound_s - decode_s)
+            return lengths
 
         shortest = bearing(-self._spare_tokens, steps.decode_s * (1 - _DRIFT_RATIO))
         near: npt.NDArray[np.bool_] = answers.lengths > np.maximum(out, shortest)

@@ -130,7 +130,8 @@ class Survival:
             area = self._area_until(last)
         else:
             area = self._area = self._area_until(last) if self._area is None else self._area
-        return math.ceil(area + self.longer[last] * (limit - self.tokens[last]) - _ROUNDING)
+        beyond = self.longer[last] * (limit - self.tokens[last])
+        return math.ceil(area + float(beyond) - _ROUNDING)
 
     def _area_until(self, last: int) -> float:
         widths = self.tokens[1 : last + 1] - self.tokens[:last]
