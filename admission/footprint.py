@@ -30,18 +30,29 @@ class EngineShape:
         return self.usable_blocks * self.block_tokens
 
 
+class Found(NamedTuple):
+    """Tokens at the beginning of a prompt that leases hold, and that are held or still cached."""
+
+    held_tokens: int = 0
+    cached_tokens: int = 0
+
+
+NOTHING_FOUND = Found()
+
+
 @dataclass(frozen=True, slots=True)
 class PromptShape:
     """One prompt of a request body, as the engine will run it.
 
     `max_tokens` is vLLM's effective limit (after its own defaults and the model's length), so
-    prompt_tokens + max_tokens <= max_model_len. `cached_tokens` are prefix tokens known to be
-    held already by others (0 until an index of shared prefixes exists: the seam for it).
+    prompt_tokens + max_tokens <= max_model_len. `chain` names its stretches (`admission.prefixes`);
+    empty where nothing may be shared. `found` is what the engine has of it when it is priced.
     """
 
     prompt_tokens: int
     max_tokens: int
-    cached_tokens: int = 0
+    chain: tuple[int, ...] = ()
+    found: Found = NOTHING_FOUND
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +95,9 @@ class Strand(NamedTuple):
     `outlook` says. A trunk (`sequences` 0) is the shared prompt of `copies` answers: it neither
     grows nor takes a slot and lives as long as its branches. `reserved` promises the end from the
     start.
+
+    The first strand of a prompt has its whole `chain`: `held_tokens` at its beginning, which others
+    count, stand before its own; `cached_tokens` of its own need not be computed, as is foreseen.
     """
 
     prompt_tokens: int
@@ -92,6 +106,9 @@ class Strand(NamedTuple):
     copies: int = 1
     reserved: bool = False
     prompt_index: int = 0
+    cached_tokens: int = 0
+    chain: tuple[int, ...] = ()
+    held_tokens: int = 0
 
     @property
     def grow_tokens(self) -> int:
@@ -113,9 +130,10 @@ class Work(NamedTuple):
 class Price(NamedTuple):
     """What admitting a request promises it, in whole blocks of the engine.
 
-    The last four are what is expected of it, not what it is promised: blocks at its end, steps
-    until then, and what it takes of the engine's time: blocks x decode steps, sequences x decode
-    steps.
+    Blocks now, at the peak and expected at the end are all it will hold; `held_blocks` of them are
+    held by others already and not promised anew. `expected_*` and the two after them are what is
+    expected of it, not what it is promised: steps until its end, and what it takes of the engine's
+    time: blocks x decode steps, sequences x decode steps.
     """
 
     strands: tuple[Strand, ...]
@@ -129,6 +147,8 @@ class Price(NamedTuple):
     expected_steps: int
     area_block_steps: int
     sequence_steps: int
+    cached_tokens: int = 0
+    held_blocks: int = 0
 
     @property
     def line_tokens(self) -> int:
@@ -167,22 +187,30 @@ def price(
     n, size = shape.sequences, engine.block_tokens
     shares = shape.shares_prompts(engine)
     strands: list[Strand] = []
-    prefill = output = now = peak = mean_peak = area = steps = 0
+    prefill = output = now = peak = mean_peak = area = steps = held = 0
     means = expected or outputs
     outlooks = outlooks or [Outlook(tokens) for tokens in outputs]
     for index, (prompt, tokens, life, outlook) in enumerate(
         zip(shape.prompts, outputs, means, outlooks, strict=True)
     ):
-        trunk = shared_blocks(prompt.prompt_tokens, block_tokens=size) if shares else 0
-        own = prompt.prompt_tokens - trunk * size
+        common = shared_blocks(prompt.prompt_tokens, block_tokens=size) if shares else 0
+        found, others = prompt.found, prompt.found.held_tokens // size
+        trunk = max(0, common - others)
+        own = prompt.prompt_tokens - (others + trunk) * size
         branch = Strand(own, outlook, reserved=reserve, prompt_index=index)
-        strands += _strands(trunk * size, branch, n)
+        first = branch._replace(
+            cached_tokens=found.cached_tokens - found.held_tokens,
+            chain=prompt.chain,
+            held_tokens=found.held_tokens,
+        )
+        strands += _strands(trunk * size, branch, first, n)
         last = trunk + n * blocks_for(own + tokens, block_tokens=size)
-        first = last if reserve else trunk + n * blocks_for(own, block_tokens=size)
-        now, peak = now + first, peak + last
-        mean_peak += last if reserve else trunk + n * blocks_for(own + life, block_tokens=size)
-        area += (first + last) * life // 2
-        prefill += prompt.prompt_tokens - prompt.cached_tokens
+        begin = last if reserve else trunk + n * blocks_for(own, block_tokens=size)
+        now, peak, held = now + begin + others, peak + last + others, held + others
+        end = last if reserve else trunk + n * blocks_for(own + life, block_tokens=size)
+        mean_peak += others + end
+        area += (begin + last) * life // 2
+        prefill += prompt.prompt_tokens - found.cached_tokens
         prefill += (n - 1) * (own if shares else prompt.prompt_tokens)
         output, steps = output + n * tokens, steps + n * life
     return Price(
@@ -197,15 +225,17 @@ def price(
         expected_steps=max(means),
         area_block_steps=area,
         sequence_steps=steps,
+        cached_tokens=sum(prompt.found.cached_tokens for prompt in shape.prompts),
+        held_blocks=held,
     )
 
 
-def _strands(trunk_tokens: int, branch: Strand, n: int) -> list[Strand]:
-    branches = [branch] * n
+def _strands(trunk_tokens: int, branch: Strand, first: Strand, n: int) -> list[Strand]:
+    """The one that computes the prompt is `first`: a trunk where there is one, else a branch."""
     if not trunk_tokens:
-        return branches
-    trunk = branch._replace(prompt_tokens=trunk_tokens, sequences=0, copies=n)
-    return [trunk, *branches]
+        return [first, *[branch] * (n - 1)]
+    trunk = first._replace(prompt_tokens=trunk_tokens, sequences=0, copies=n)
+    return [trunk, *[branch] * n]
 
 
 def too_many_sequences(sequences: int, engine: EngineShape) -> Rejected | None:

@@ -7,7 +7,12 @@ from admission.outlook import Outlook
 from admission.settings import Policy, Settings
 
 
-def quote(offer: Offer, engine: EngineShape, lengths: OutputLengths, settings: Settings) -> Quote:
+def quote(
+    offer: Offer,
+    engine: EngineShape,
+    lengths: OutputLengths,
+    settings: Settings,
+) -> Quote:
     """Price of an offer now; it changes with what `lengths` learns and with the policy."""
     shape = offer.shape
     keys, predictions, outlooks, outputs, expected = [], [], [], [], []

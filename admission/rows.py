@@ -66,6 +66,15 @@ class RowTable:
         self._predicted[place] = predicted_tokens
         return row
 
+    def split(self, row: int, tokens: int) -> int:
+        """A new row takes so many tokens from the beginning of a prompt; returns its number."""
+        new = self.add(prompt_tokens=tokens, predicted_tokens=0, is_branch=False)
+        computed = min(tokens, int(self._computed.item(row & _PLACE)))
+        self._computed[new & _PLACE] = computed
+        self._prompt[row & _PLACE] -= tokens
+        self._computed[row & _PLACE] -= computed
+        return new
+
     def remove(self, row: int) -> None:
         """Free the place of a row."""
         self._columns[:, row & _PLACE] = 0
@@ -88,6 +97,10 @@ class RowTable:
         """Prompt tokens not yet computed."""
         place = row & _PLACE
         return int(self._prompt.item(place) - self._computed.item(place))
+
+    def computed_tokens(self, row: int) -> int:
+        """Prompt tokens computed."""
+        return int(self._computed.item(row & _PLACE))
 
     def compute(self, row: int, tokens: int) -> None:
         """So many prompt tokens were computed."""

@@ -130,8 +130,8 @@ class Survival:
             area = self._area_until(last)
         else:
             area = self._area = self._area_until(last) if self._area is None else self._area
-        beyond = self.longer[last] * (limit - self.tokens[last])
-        return math.ceil(area + float(beyond) - _ROUNDING)
+        beyond = float(self.longer[last] * (limit - self.tokens[last]))
+        return math.ceil(area + beyond - _ROUNDING)
 
     def _area_until(self, last: int) -> float:
         widths = self.tokens[1 : last + 1] - self.tokens[:last]

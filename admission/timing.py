@@ -36,8 +36,9 @@ class Timing:
     def decode_step_s(self, sequences: int = 0, prompt_tokens: int = 0) -> float:
         """Seconds of a step that only decodes, with these in addition; 0 while unknown."""
         ledger = self._ledger
-        held_tokens = ledger.curve.blocks_now() * ledger.engine.block_tokens
-        step_s = self._pace.decode_step_s(ledger.sequences + sequences, held_tokens + prompt_tokens)
+        read_tokens = ledger.curve.blocks_now() * ledger.engine.block_tokens
+        read_tokens += ledger.read_again_tokens + prompt_tokens
+        step_s = self._pace.decode_step_s(ledger.sequences + sequences, read_tokens)
         return step_s or 0.0
 
     def first_token_s(self, prefill_tokens: int) -> float:

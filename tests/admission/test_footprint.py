@@ -4,6 +4,7 @@ import pytest
 
 from admission.decision import Limit, Reason
 from admission.footprint import (
+    Found,
     PromptShape,
     RequestShape,
     blocks_for,
@@ -82,8 +83,10 @@ def test_the_worst_case_holds_its_end_from_the_start() -> None:
 
 
 def test_tokens_held_by_others_need_no_prefill() -> None:
-    body = RequestShape((PromptShape(100, 60, cached_tokens=64),))
-    assert price(body, ENGINE, [60]).prefill_tokens == 36
+    body = RequestShape((PromptShape(100, 60, found=Found(0, 64)),))
+    priced = price(body, ENGINE, [60])
+    assert (priced.prefill_tokens, priced.cached_tokens) == (36, 64)
+    assert priced.blocks_now == 7
 
 
 def test_the_time_a_request_takes_follows_its_expected_length() -> None:

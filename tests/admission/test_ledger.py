@@ -42,7 +42,6 @@ def is_empty(ledger: Ledger) -> bool:
         and not ledger._traces
         and not ledger._outlooks
         and not ledger._to_prefill
-        and not ledger._aborted
     )
 
 

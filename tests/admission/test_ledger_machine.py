@@ -105,9 +105,10 @@ class LedgerBooks(RuleBasedStateMachine):
     @invariant()
     def only_what_the_engine_has_not_computed_waits_for_it(self) -> None:
         ledger = self.ledger
-        for row in (*ledger._to_prefill, *ledger._aborted):
+        queue = ledger._to_prefill
+        for row in (*queue._coming, *queue._aborted):
             assert ledger._table.missing(row) > 0
-        assert not set(ledger._to_prefill) & set(ledger._aborted)
+        assert not set(queue._coming) & set(queue._aborted)
 
     def teardown(self) -> None:
         if hasattr(self, "ledger"):
