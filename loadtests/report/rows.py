@@ -39,7 +39,7 @@ def marks(names: Sequence[str], shown: Sequence[Marks], *, axis: str) -> Drawing
     drawing = _drawing(names)
     axes, others = drawing.axes, 0
     for row in range(len(names)):
-        values = [each.values[row] for each in shown if each.values[row] is not None]
+        values = [x for each in shown if (x := each.values[row]) is not None]
         if values:
             axes.plot([min(values), max(values)], [row, row], color=FAINT, lw=1, zorder=1)
     for each in shown:
