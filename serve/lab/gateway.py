@@ -69,7 +69,7 @@ class Gateway:
         refusal = refusal or self.controller.hopeless(shape)
         if refusal:
             return [Verdict(request.number, refusal.reason)]
-        due_s = self._due_s(request)
+        due_s = request.arrived_at_s + self._deadline_s
         offer = Offer(tenant.name, tenant.priority, shape, request.arrived_at_s, due_s)
         answer = self.controller.offer(offer, now_s)
         if answer.ticket_id is not None:
@@ -97,9 +97,6 @@ class Gateway:
     def tick(self, now_s: float) -> Sequence[Verdict]:
         """As the gate's ticker."""
         return self._settle(self.controller.tick(now_s), now_s)
-
-    def _due_s(self, request: TraceRequest) -> float:
-        return request.arrived_at_s + self._deadline_s
 
     def _settle(self, turns: Sequence[Turn], now_s: float) -> list[Verdict]:
         told = []

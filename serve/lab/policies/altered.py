@@ -6,7 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from serve.lab.door import Door, Verdict
+from admission.footprint import EngineShape
+from admission.settings import Settings
+from admission.step_line import StepCoefficients
+from serve.lab.door import Bounds, Door, Verdict
 from serve.lab.gateway import Gateway
 from serve.lab.line import TIMED_OUT
 from serve.lab.workload import TraceRequest
@@ -18,6 +21,17 @@ _SEED = 5  # of the mistakes
 
 class Patient(Gateway):
     """Without early refusal: who waits is turned away when its first token is due."""
+
+    def __init__(
+        self,
+        shape: EngineShape,
+        settings: Settings,
+        bounds: Bounds,
+        *,
+        line: StepCoefficients | None = None,
+    ) -> None:
+        super().__init__(shape, settings, replace(bounds, ttft_s=_NEVER_S), line=line)
+        self._patience_s = bounds.ttft_s
 
     def offer(self, request: TraceRequest, now_s: float) -> Sequence[Verdict]:
         """Those whose time is up leave before anybody is judged."""
@@ -31,14 +45,11 @@ class Patient(Gateway):
         """The same."""
         return [*self._timed_out(now_s), *super().tick(now_s)]
 
-    def _due_s(self, request: TraceRequest) -> float:
-        return request.arrived_at_s + _NEVER_S
-
     def _timed_out(self, now_s: float) -> list[Verdict]:
         late = {
-            ticket: request.number
-            for ticket, (_, request) in self._line.items()
-            if now_s >= request.arrived_at_s + self._deadline_s
+            ticket: waiting[1].number
+            for ticket, waiting in self._line.items()
+            if now_s >= waiting[1].arrived_at_s + self._patience_s
         }
         for ticket in late:
             self.controller.leave_line(ticket)
