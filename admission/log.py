@@ -42,7 +42,8 @@ def decision_record(
 ) -> dict[str, Any]:
     """One decision: of an offer at once, or of a waiting one when its turn came.
 
-    Tokens are sums over the prompts of the body; `q90` is the quantile it is priced by.
+    Tokens are sums over the prompts of the body; `q90` is the quantile it is priced by. Every line
+    names the engine, too: a log that was cut anywhere still says what it was decided for.
     """
     shape, predictions = offer.shape, quote.predictions
     return {
@@ -54,11 +55,13 @@ def decision_record(
         "priority": str(offer.priority),
         "route": occasion.route,
         "prompt_tokens": shape.prompt_tokens,
-        "cached_tokens": sum(prompt.cached_tokens for prompt in shape.prompts),
+        "cached_tokens": quote.price.cached_tokens,
+        "prompts": len(shape.prompts),
         "sequences": shape.total_sequences,
         "max_tokens": sum(prompt.max_tokens for prompt in shape.prompts),
         "known_length": all(predicted.known for predicted in predictions),
         "deadline_s": offer.deadline_at_s - offer.arrived_at_s,
+        "tpot_target_s": controller.settings.tpot_target_s,
         "class": "/".join(str(part) for part in predictions[0].class_key),
         "predicted": {
             "q50": sum(predicted.median_tokens for predicted in predictions),
@@ -67,6 +70,8 @@ def decision_record(
         "price_blocks": {"now": quote.price.blocks_now, "peak": quote.price.blocks_peak},
         "state": _state(controller),
         "account": _account(controller, offer, occasion.mono_s),
+        "engine": asdict(controller.engine),
+        "mode": str(controller.settings.mode),
         **_verdict(decision),
         "config_hash": occasion.config_hash,
     }

@@ -1,20 +1,42 @@
 """One JSON line per decision and one per end, without any text of the request; off by default."""
 
 import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from admission.controller import Controller
 from admission.decision import Decision
 from admission.exchange import Offer, Quote
 from admission.log import Ending, Occasion, decision_record, end_record
-from serve.observability.json_lines import JsonLines
 from serve.visit import Visit
 
 
-class DecisionLog:
-    """Writes the records of `admission/log.py`; with no file it does nothing."""
+class Lines(Protocol):
+    """Where records go: a file behind a queue, or a list."""
 
-    def __init__(self, lines: JsonLines | None = None) -> None:
+    def write(self, line: Mapping[str, Any]) -> None:
+        """Keeps one record."""
+        ...
+
+    def close(self) -> None:
+        """Keeps what is still on its way."""
+        ...
+
+
+class DecisionLog:
+    """Writes the records of `admission/log.py`; with no lines to write to it does nothing.
+
+    Each names its `replica`, that is this start of one engine: clocks, leases and learned lengths
+    are its own. `wall_s` is the time of day.
+    """
+
+    def __init__(
+        self, lines: Lines | None = None, *, wall_s: Callable[[], float] = time.time
+    ) -> None:
         self._lines = lines
+        self._wall_s = wall_s
+        self._replica = uuid.uuid4().hex[:8]
 
     def decided(  # noqa: PLR0913 - a record is of all these
         self,
@@ -30,9 +52,9 @@ class DecisionLog:
         """A decision was taken: at once, or when a waiting request's turn came."""
         if self._lines is None:
             return
-        occasion = Occasion(time.time(), mono_s, visit.request_id, visit.route, config_hash)
+        occasion = Occasion(self._wall_s(), mono_s, visit.request_id, visit.route, config_hash)
         record = decision_record(occasion, offer, quote, decision, controller)
-        self._lines.write(record | {"run": visit.run})
+        self._lines.write(record | {"run": visit.run, "replica": self._replica})
 
     def ended(self, visit: Visit) -> None:
         """A request that held a lease is over."""
@@ -47,7 +69,7 @@ class DecisionLog:
             finish=visit.finish,
             preemptions=visit.preemptions,
         )
-        self._lines.write(end_record(ending))
+        self._lines.write(end_record(ending) | {"replica": self._replica})
 
     def close(self) -> None:
         """Write what is queued."""

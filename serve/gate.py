@@ -18,12 +18,15 @@ from admission.controller import Controller
 from admission.decision import Accepted, Decision, Limit, Outcome, Queued, Reason, Rejected
 from admission.exchange import Offer, Quote, Turn
 from admission.footprint import EngineShape, RequestShape
+from admission.steady_clock import SteadyClock
+from serve.alarms import Alarms
 from serve.decision_log import DecisionLog
 from serve.in_flight import InFlight
 from serve.observability.telemetry import Metrics
 from serve.observability.tracing import Tracing
 from serve.profile.admission_section import AdmissionSection
 from serve.sequences import EngineStep
+from serve.shadow_watch import ShadowWatch
 from serve.views import explanation, state
 from serve.visit import Tenant, Visit
 
@@ -85,18 +88,21 @@ class Gate:
         self._metrics = metrics
         self._tracing = tracing or Tracing()
         self._decisions = decisions or DecisionLog()
+        self._shadow = ShadowWatch(metrics)
         self._renderings = asyncio.Semaphore(max_concurrent_renderings)
         self.time_scale = time_scale
         self._loop = asyncio.get_running_loop()
         self._turns: dict[int, _Waiting] = {}  # by ticket
         self._tickets: dict[Visit, int] = {}
+        self._alarms = Alarms(self.controller, metrics)
+        self._clock = SteadyClock()
         self._ticker = self._loop.create_task(self._tick_on())
 
     # -- the clock -------------------------------------------------------------------------
 
     def now_s(self) -> float:
-        """Monotonic, in modelled seconds."""
-        return self._loop.time() * self.time_scale
+        """Monotonic, in modelled seconds; stands still while this process does."""
+        return self._clock.at(self._loop.time()) * self.time_scale
 
     async def _tick_on(self) -> None:
         count = 0
@@ -118,6 +124,8 @@ class Gate:
 
     def _set_levels(self) -> None:
         ledger, shape = self.controller.ledger, self._engine.shape
+        hits = self.controller.prefixes.hits
+        self._metrics.cached(foreseen_tokens=hits.foreseen_tokens, found_tokens=hits.found_tokens)
         self._metrics.levels(
             capacity_tokens=shape.capacity_tokens,
             held_tokens=ledger.held_blocks * shape.block_tokens,
@@ -126,6 +134,7 @@ class Gate:
             leases=len(ledger.leases),
             first_token_error_s=self.controller.timing.first_tokens.error_s,
         )
+        self._alarms.look()
 
     async def close(self) -> None:
         """Stop the ticker; the engine is the caller's to end."""
@@ -185,6 +194,7 @@ class Gate:
             offer = self._offer(visit.tenant, shape, visit.arrived_at_s, visit.deadline_s)
             answer = self.controller.offer(offer, self.now_s())
             self._note(visit, offer, answer.quote, answer.would)
+            self._shadow.decided(visit, answer, self.controller.settings)
             if isinstance(answer.decision, Accepted):
                 self._begin(visit, answer.decision, answer.quote)
             elif isinstance(answer.decision, Rejected):
@@ -298,6 +308,7 @@ class Gate:
         for lease_id in (visit.lease_id, *visit.more_lease_ids):
             self._give_back(visit, lease_id)
         self._decisions.ended(visit)
+        self._shadow.ended(visit)
 
     def _give_back(self, visit: Visit, lease_id: int) -> None:
         self._in_flight.end(visit, lease_id)
@@ -329,6 +340,7 @@ class Gate:
         """New settings, already validated, from now on."""
         self._settings_hash = section.hash()
         self.controller.reconfigure(section.settings())
+        self._shadow.begin_anew()
         self._settle(self.controller.tick(self.now_s()))
 
     def state(self) -> dict[str, Any]:
@@ -339,6 +351,11 @@ class Gate:
             "ledger_check": self._in_flight.agreement.as_json(),
             "config": {"hash": self.settings_hash()},
         }
+
+    def shadow(self) -> dict[str, Any]:
+        """What mode shadow would have refused, and how it ended, since these settings hold."""
+        told = {"mode": self.controller.settings.mode, "config_hash": self.settings_hash()}
+        return told | self._shadow.report.as_json()
 
     async def explain(self, route: str, body: dict[str, Any], tenant: Tenant) -> dict[str, Any]:
         """What a body would cost and be answered, without running it."""

@@ -86,6 +86,9 @@ class FakeGate:
     def steps(self) -> dict[str, Any]:
         return {"columns": [], "rows": []}
 
+    def shadow(self) -> dict[str, Any]:
+        return {"requests": 0}
+
     def state(self) -> dict[str, Any]:
         return {"leases": len(self.held)}
 

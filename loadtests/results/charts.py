@@ -64,8 +64,7 @@ def latency(found: Findings, words: Words) -> Drawing:
 
 def offered(found: Findings, words: Words) -> Drawing:
     """Goodput over what was asked for; on the diagonal everything asked for was good."""
-    valid = [each for each in found.stretches if each.seen != "invalid"]
-    points = sorted((each.offered_per_s, each.goodput_per_s) for each in valid)
+    points = sorted((each.offered_per_s, each.goodput_per_s) for each in _valid(found))
     most = max(x for x, _ in points) * 1.05 or 1.0
     lines = [
         Line(words("all_good"), [(0, 0), (most, most)], 5, "--"),
@@ -92,8 +91,12 @@ CHARTS = (
     ReportChart("throughput", throughput, lambda found: bool(found.stretches)),
     ReportChart("latency", latency, lambda found: bool(found.stretches)),
     ReportChart("timeline", timeline, lambda found: bool(found.run.records or found.run.samples)),
-    ReportChart("offered", offered, lambda found: bool(found.stretches)),
+    ReportChart("offered", offered, lambda found: bool(_valid(found))),
 )
+
+
+def _valid(found: Findings) -> list[Stretch]:
+    return [each for each in found.stretches if each.seen != "invalid"]
 
 
 def _over_users(

@@ -49,6 +49,7 @@ ROUTES: tuple[Route, ...] = (
     # State names other tenants; drain takes the service away.
     Route("GET", "/v1/admission/state", Kind.OURS, Access.ADMIN),
     Route("GET", "/v1/admission/steps", Kind.OURS, Access.ADMIN),
+    Route("GET", "/v1/admission/shadow", Kind.OURS, Access.ADMIN),
     Route("POST", "/v1/admission/drain", Kind.OURS, Access.ADMIN),
 )
 

@@ -56,6 +56,10 @@ class GateLike(Protocol):
         """The engine's last steps and what they took; JSON."""
         ...
 
+    def shadow(self) -> dict[str, Any]:
+        """What mode shadow would have refused, and how it ended, bounded in size; JSON."""
+        ...
+
     async def explain(self, route: str, body: dict[str, Any], tenant: Tenant) -> dict[str, Any]:
         """Price, budgets and decision of a body that is not run; ValueError when it is invalid."""
         ...

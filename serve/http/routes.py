@@ -62,6 +62,7 @@ class Routes:
             ("GET", "/metrics"): self._metrics,
             ("GET", "/v1/admission/state"): self._state,
             ("GET", "/v1/admission/steps"): self._steps,
+            ("GET", "/v1/admission/shadow"): self._shadow,
             ("POST", "/v1/admission/explain"): self._explain,
             ("POST", "/v1/admission/drain"): self._drain,
         }
@@ -91,6 +92,9 @@ class Routes:
 
     async def _steps(self, _: Question) -> Page:
         return _json(self._gate.steps())
+
+    async def _shadow(self, _: Question) -> Page:
+        return _json(self._gate.shadow())
 
     async def _explain(self, question: Question) -> Page | Problem:
         route = _route_to_explain(question)

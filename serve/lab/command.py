@@ -12,8 +12,10 @@ from serve.lab.capacity import one_x
 from serve.lab.catalogue import Variant, named, variants_of
 from serve.lab.comparison import Comparison, compare
 from serve.lab.door import Bounds
+from serve.lab.flags import WARM_UP
 from serve.lab.grid.command import main as grid
 from serve.lab.jobs import Cell, RunAll, at_once, busy_scale, runs
+from serve.lab.log import command as log_command
 from serve.lab.page.page import page_of
 from serve.lab.playable import context_tokens
 from serve.lab.progress import progress
@@ -25,9 +27,16 @@ _GOOD, _BAD_ARGUMENTS = 0, 2
 
 
 def main(args: argparse.Namespace) -> int:
-    """Play, print; returns the exit code."""
-    if args.grid is not None:
-        return _grid(args)
+    """A log, a grid or traces; returns the exit code."""
+    if args.log is not None:
+        return log_command.main(args)
+    return _traces(args) if args.grid is None else _grid(args)
+
+
+def _traces(args: argparse.Namespace) -> int:
+    """Play, print."""
+    if args.warm_up is None:
+        args.warm_up = WARM_UP
     try:
         cells, variants = _cells(args), _variants(args)
         for cell in cells:
@@ -50,8 +59,8 @@ def main(args: argparse.Namespace) -> int:
 def _grid(args: argparse.Namespace) -> int:
     if args.out is None:
         return _failed("--grid: give it a folder, with --out")
-    if args.trace or args.config:
-        return _failed("--grid: its file names the traces and the profile")
+    if args.config is not None:
+        return _failed("--grid: its file names the profile")
     return grid(args)
 
 
@@ -74,8 +83,8 @@ def _variants(args: argparse.Namespace) -> dict[str, tuple[Variant, ...]]:
 
 
 def _cells(args: argparse.Namespace) -> list[Cell]:
-    if not (args.trace and args.config):
-        raise ValueError("give it --trace and --config, or --grid and --out")
+    if args.config is None:
+        raise ValueError("--trace needs --config: which engine it is played on")
     settings = None if args.admission is None else load_admission(args.admission).settings()
     bounds = Bounds(args.ttft, args.tpot)
     cells = []

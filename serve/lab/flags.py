@@ -4,6 +4,7 @@ import argparse
 import math
 from pathlib import Path
 
+WARM_UP = 200  # requests: until the classes of a trace are known
 DEFAULT_POLICIES = "footprint,off,static,worst_case,queued_tokens,kv_threshold,aimd,gradient2,ema"
 
 
@@ -13,10 +14,22 @@ def add_lab(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "lab", help="play a trace through admission policies and vLLM's scheduler, in virtual time"
     )
     lab.set_defaults(module="serve.lab.command")
-    lab.add_argument("--trace", type=Path, nargs="+", metavar="FILE", help="CSV, plain or .gz")
-    lab.add_argument("--config", type=Path, metavar="FILE", help="simulated profile")
-    lab.add_argument(
+    played = lab.add_mutually_exclusive_group(required=True)
+    played.add_argument(
+        "--trace", type=Path, nargs="+", metavar="FILE", help="CSV, plain or .gz; needs --config"
+    )
+    played.add_argument(
+        "--log",
+        type=Path,
+        metavar="FILE",
+        help="a decision log in place of a trace; with --config it is played again, with "
+        "--admission also under those settings",
+    )
+    played.add_argument(
         "--grid", type=Path, metavar="FILE", help="cells from a file, in place of --trace, --config"
+    )
+    lab.add_argument(
+        "--config", type=Path, metavar="FILE", help="profile; simulated, or --log and step_time"
     )
     lab.add_argument(
         "--out", type=Path, metavar="FOLDER", help="of a grid: finished cells are not played again"
@@ -48,9 +61,8 @@ def add_lab(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     lab.add_argument(
         "--warm-up",
         type=_natural,
-        default=200,
         metavar="N",
-        help="requests not counted; default: 200",
+        help=f"requests not counted; default: {WARM_UP}, of a log 0",
     )
     lab.add_argument(
         "--limit-requests", type=_count, metavar="N", help="requests counted; default: all"
@@ -82,6 +94,7 @@ def add_lab(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     lab.add_argument("--html", type=Path, metavar="FILE", help="also a page with charts")
     lab.add_argument("--json", action="store_true", help="everything, with stable keys")
+    lab.set_defaults(default_of=lab.get_default)
 
 
 def _count(text: str) -> int:

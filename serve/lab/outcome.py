@@ -19,6 +19,7 @@ class Outcome:
     accepted_at_s: float | None = None
     first_at_s: float | None = None
     ended_at_s: float | None = None
+    unfinished: int = 0  # sequences in the engine
     output_tokens: int = 0
     preemptions: int = 0
 

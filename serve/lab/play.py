@@ -10,7 +10,7 @@ from typing import Protocol
 
 from serve.lab.door import Bounds, Door
 from serve.lab.outcome import Outcome
-from serve.lab.workload import TraceRequest, Workload
+from serve.lab.workload import TraceRequest, Workload, number_of
 from serve.sequences import EngineStep
 from serve.simulated.requests import EngineRequest
 
@@ -138,12 +138,16 @@ class Play:
         step = self._engine.finish_step()
         self._readings.note(step, now_s)
         for key in self._engine.begun:
-            self._outcomes[int(key)].first_at_s = now_s
+            outcome = self._outcomes[number_of(key)]
+            if outcome.first_at_s is None:
+                outcome.first_at_s = now_s
         for finished in step.finished:
-            outcome = self._outcomes[int(finished.engine_id)]
-            outcome.ended_at_s = now_s
-            outcome.output_tokens = finished.output_tokens
-            outcome.preemptions = finished.preemptions
+            outcome = self._outcomes[number_of(finished.engine_id)]
+            outcome.unfinished -= 1
+            if not outcome.unfinished:
+                outcome.ended_at_s = now_s
+            outcome.output_tokens += finished.output_tokens
+            outcome.preemptions += finished.preemptions
         self._hear(self._door.stepped(step, now_s), now_s)
 
     def _hear(self, verdicts: Iterable[tuple[int, str | None]], now_s: float) -> None:
@@ -153,12 +157,14 @@ class Play:
                 outcome.refusal = reason
                 continue
             outcome.accepted_at_s = now_s
-            self._engine.add(_engine_request(outcome.request), now_s)
+            outcome.unfinished = len(outcome.request.engine_ids)
+            for engine_id in outcome.request.engine_ids:
+                self._engine.add(_engine_request(engine_id, outcome.request), now_s)
 
 
-def _engine_request(request: TraceRequest) -> EngineRequest:
+def _engine_request(engine_id: str, request: TraceRequest) -> EngineRequest:
     return EngineRequest(
-        str(request.number),
+        engine_id,
         request.prompt_tokens,
         request.output_tokens,
         request.max_tokens,

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from admission.decision import Priority
+from admission.footprint import RequestShape
 from loadtests.asking.trace_file import BLOCK_TOKENS, Row, read_rows
 
 _USUAL_REQUESTS = 1200
@@ -12,7 +14,12 @@ ALONE = "all"  # the tenant of a trace that names no clients
 
 @dataclass(frozen=True, slots=True)
 class TraceRequest:
-    """One request. It produces `output_tokens`, which no policy is told, at most `max_tokens`."""
+    """One request. It produces `output_tokens`, which no policy is told, at most `max_tokens`.
+
+    A trace knows one prompt and one answer each; a log (`serve/lab/log/`) also says who asked, how
+    long the first token may take and, as `shape`, all that the gateway sees of the body. Every
+    sequence of it then has these lengths.
+    """
 
     number: int  # place in order of arrival, from 0
     arrived_at_s: float
@@ -21,6 +28,22 @@ class TraceRequest:
     output_tokens: int
     max_tokens: int
     prefix: tuple[str, ...] = ()  # names of its first blocks of 512 tokens
+    priority: Priority = Priority.NORMAL
+    deadline_s: float | None = None  # from its arrival; None: what the run promises everybody
+    shape: RequestShape | None = None
+
+    @property
+    def engine_ids(self) -> tuple[str, ...]:
+        """Of its sequences: `7` alone, else `7.0`, `7.1`, ..."""
+        sequences = self.shape.total_sequences if self.shape else 1
+        if sequences == 1:
+            return (str(self.number),)
+        return tuple(f"{self.number}.{place}" for place in range(sequences))
+
+
+def number_of(engine_id: str) -> int:
+    """The request whose sequence it is."""
+    return int(engine_id.partition(".")[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from admission.controller import Controller
+from admission.footprint import EngineShape
 from admission.log import Ending, Occasion, decision_record, end_record
 from admission.settings import Settings
 from tests.admission.examples import ENGINE, EXACT, offer, shape
@@ -13,9 +14,9 @@ OCCASION = Occasion(
     at_s=1.5e9, mono_s=7.25, request_id="r1", route="/v1/completions", config_hash="0123456789ab"
 )
 FIELDS = (
-    "v at mono_s id tenant priority route prompt_tokens cached_tokens sequences max_tokens "
-    "known_length deadline_s class predicted price_blocks state account outcome reason limit "
-    "config_hash"
+    "v at mono_s id tenant priority route prompt_tokens cached_tokens prompts sequences max_tokens "
+    "known_length deadline_s tpot_target_s class predicted price_blocks state account engine mode "
+    "outcome reason limit config_hash"
 )
 
 
@@ -29,6 +30,9 @@ def test_a_decision_is_recorded_with_its_price_and_what_it_met() -> None:
     assert written["v"] == 1
     assert (written["at"], written["mono_s"], written["id"]) == (1.5e9, 7.25, "r1")
     assert (written["prompt_tokens"], written["sequences"], written["max_tokens"]) == (100, 2, 60)
+    assert (written["prompts"], written["tpot_target_s"]) == (1, None)
+    assert EngineShape(**written["engine"]) == ENGINE
+    assert written["mode"] == "enforce"
     assert (written["known_length"], written["deadline_s"]) == (True, 30.0)
     assert written["class"] == "tenant/a/7/6"
     assert written["predicted"] == {"q50": 60, "q90": 60}

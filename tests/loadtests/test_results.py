@@ -140,6 +140,13 @@ def said(run: Run) -> str:
     return verdict(find(run), ENGLISH)
 
 
+def test_a_search_of_which_no_round_was_valid_has_a_page(searched: Run) -> None:
+    assert searched.limit
+    rounds = [each | {"seen": "invalid"} for each in searched.limit["rounds"]]
+    page = report_page(find(replace(searched, limit=searched.limit | {"rounds": rounds})))
+    assert page.count("<svg") == 2 * (len(CHARTS) - 1)
+
+
 def test_the_verdict_of_a_search_says_what_fails_first(searched: Run) -> None:
     assert "At 34, TPOT p95 33.4 ms (promised <= 33 ms) fails first; decode binds." in said(
         searched

@@ -175,12 +175,17 @@ def test_too_few_steps_are_no_calibration(
 
 
 def with_gateway(state: dict[str, Any] | None, then: Callable[[str], Any]) -> tuple[Any, list[Any]]:
-    """Runs `then(url)` in a thread beside a small gateway; returns its value and what was asked."""
+    """Runs `then(url)` in a thread beside a small gateway; returns its value and what was asked.
+
+    It refuses every fourth request, and is an error to whoever would not wait for minutes.
+    """
     bodies: list[Any] = []
 
     async def completions(request: web.Request) -> web.Response:
         bodies.append(await request.json())
-        return web.json_response({"choices": []})
+        if float(request.headers.get("x-slo-ttft-ms", 0)) < 120_000:
+            return web.json_response({}, status=400)
+        return web.json_response({}, status=200 if len(bodies) % 4 else 429)
 
     def tells(document: Any) -> Any:
         async def tell(_: web.Request) -> web.Response:
@@ -228,7 +233,7 @@ def measured(url: str) -> Measured:
     return measure_gateway(url, None, seconds=1e9, say=lambda _: None)
 
 
-def test_a_gateway_is_loaded_and_its_steps_are_read() -> None:
+def test_a_gateway_is_loaded_and_its_steps_are_read_even_if_it_refuses_some() -> None:
     got, bodies = with_gateway(IDLE, measured)
     assert got.model == "tiny"
     assert fit(got.steps).coefficients.fixed_s == pytest.approx(0.02, rel=0.02)

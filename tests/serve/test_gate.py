@@ -2,16 +2,18 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 
 from admission.decision import Priority, Reason
 from admission.footprint import PromptShape, RequestShape
+from admission.settings import Mode, Policy
 from serve.decision_log import DecisionLog
 from serve.gate import Gate
 from serve.observability.json_lines import JsonLines
 from serve.observability.telemetry import Metrics
-from serve.profile.admission_section import AdmissionSection
+from serve.profile.admission_section import AdmissionSection, StaticSection
 from serve.sequences import EngineStep, Finished
 from serve.visit import Family, Tenant, Visit
 from tests.serve.fake_engine import FakeEngine
@@ -19,10 +21,10 @@ from tests.serve.fake_engine import FakeEngine
 ASKED = RequestShape((PromptShape(40, 20),))
 
 
-def a_gate(decisions: DecisionLog | None = None) -> tuple[Gate, FakeEngine]:
+def a_gate(decisions: DecisionLog | None = None, **settings: Any) -> tuple[Gate, FakeEngine]:
     engine = FakeEngine()
     metrics = Metrics(CollectorRegistry())
-    gate = Gate(engine, AdmissionSection(), metrics=metrics, decisions=decisions)
+    gate = Gate(engine, AdmissionSection(**settings), metrics=metrics, decisions=decisions)
     engine.gate = gate
     return gate, engine
 
@@ -69,9 +71,41 @@ async def test_the_decision_log_has_one_line_per_decision_and_one_per_end(tmp_pa
     assert (decided["v"], decided["id"], decided["outcome"]) == (1, "r1", "accepted")
     assert decided["config_hash"] == AdmissionSection().hash()
     assert decided["price_blocks"]["peak"] >= decided["price_blocks"]["now"]
+    assert decided["replica"] == ended["replica"] != ""
     assert (ended["id"], ended["output_tokens"], ended["finish"]) == ("r1", 20, "length")
     assert ended["tpot_s"] == 0.1
     assert ended["ttft_s"] >= 0.5
+
+
+async def test_mode_shadow_counts_what_it_would_have_refused_and_how_that_ended() -> None:
+    gate, _ = a_gate(mode=Mode.SHADOW, policy=Policy.STATIC, static=StaticSection(limit=1))
+    visits = [a_visit(gate, name) for name in ("r1", "r2", "r3")]
+    for visit in visits:
+        assert await gate.admit(visit, ASKED)
+        visit.engine_ids.append(visit.request_id)
+        gate.starting(visit, visit.request_id, ASKED)
+    done = (Finished("r1", 20, "stop", 0, 0.5, 0.1, 0), Finished("r2", 20, "stop", 0, 9.0, 0.1, 0))
+    gate.stepped(EngineStep({}, finished=done))
+    for visit in visits:
+        await gate.leave(visit)
+    told = gate.shadow()
+    assert (told["mode"], told["config_hash"]) == (Mode.SHADOW, gate.settings_hash())
+    assert (told["requests"], told["unjudged"]) == (3, 1), "the third one's client left"
+    assert told["would_refuse"] + told["would_queue"] == 2
+    assert told["missed_refusals"] == 0, "who would be accepted was in time"
+    assert json.loads(json.dumps(told))["classes"]["tenant/team/6/5"]["requests"] == 3
+    gate.reconfigure(AdmissionSection())
+    assert gate.shadow()["requests"] == 0, "other settings are judged anew"
+    await gate.close()
+
+
+async def test_mode_enforce_leaves_nothing_for_shadow_to_count() -> None:
+    gate, _ = a_gate()
+    visit = a_visit(gate)
+    await gate.admit(visit, ASKED)
+    await gate.leave(visit)
+    assert gate.shadow()["requests"] == 0
+    await gate.close()
 
 
 async def test_explain_prices_without_holding_anything() -> None:

@@ -47,6 +47,11 @@ async def test_state_is_the_gate_s() -> None:
     assert done.answer_json == {"leases": 0}
 
 
+async def test_shadow_is_the_gate_s() -> None:
+    done = await house().ask("/v1/admission/shadow", method="GET")
+    assert done.answer_json == {"requests": 0}
+
+
 async def test_drain_takes_no_body_and_says_so_at_once() -> None:
     at = house()
     done = await at.ask("/v1/admission/drain", raw=b"")

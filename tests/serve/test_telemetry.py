@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from starlette.types import Send
 
 from admission.decision import Limit, Outcome, Reason, Rejected
+from admission.shadow import Seen
 from serve.observability.json_lines import JsonLines
 from serve.observability.telemetry import Metrics, Telemetry
 from serve.observability.tracing import Tracing, start_tracing
@@ -69,6 +70,18 @@ def test_levels_and_the_binding_limit_are_gauges() -> None:
     assert value("sluice_binding_limit", {"limit": "slots"}) == 0
 
 
+def test_what_the_prefix_cache_was_foreseen_to_hold_is_counted_beside_what_it_held() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    metrics.cached(foreseen_tokens=256, found_tokens=128)
+    metrics.cached(foreseen_tokens=384, found_tokens=512)
+
+    def counted(what: str) -> float | None:
+        return registry.get_sample_value("sluice_prefix_cached_tokens_total", {"what": what})
+
+    assert (counted("foreseen"), counted("found")) == (384, 512)
+
+
 def test_predicted_is_held_against_real_output_length() -> None:
     registry = CollectorRegistry()
     metrics = Metrics(registry)
@@ -94,6 +107,19 @@ def test_what_should_never_happen_is_counted() -> None:
     assert value("sluice_config_refused_total") == 1
     assert value("sluice_step_record_failures_total") == 1
     assert value("sluice_queue_wait_seconds_count") == 1
+
+
+def test_what_mode_shadow_would_have_done_is_counted() -> None:
+    registry = CollectorRegistry()
+    metrics, value = Metrics(registry), registry.get_sample_value
+    metrics.shadow(Seen("c", Outcome.REJECTED, "slots", True))
+    metrics.shadow(Seen("c", Outcome.ACCEPTED, None, False))
+    assert value("sluice_shadow_requests_total", {"would": "rejected"}) == 1
+    assert value("sluice_shadow_requests_total", {"would": "queued"}) == 0
+    assert value("sluice_shadow_would_refuse_total", {"reason": "slots"}) == 1
+    assert value("sluice_shadow_would_refuse_total", {"reason": "kv_capacity"}) == 0
+    assert value("sluice_shadow_false_refusals_total") == 1
+    assert value("sluice_shadow_missed_refusals_total") == 1
 
 
 class Spans:

@@ -6,14 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from admission.footprint import EngineShape
-from admission.settings import Settings
-from admission.step_line import StepCoefficients
-from serve.lab.door import Bounds, Door, Verdict
+from serve.lab.door import Door, Verdict
 from serve.lab.gateway import Gateway
 from serve.lab.line import TIMED_OUT
 from serve.lab.workload import TraceRequest
 from serve.sequences import EngineStep
+from serve.visit import Visit
 
 _NEVER_S = 1e6
 _SEED = 5  # of the mistakes
@@ -21,17 +19,6 @@ _SEED = 5  # of the mistakes
 
 class Patient(Gateway):
     """Without early refusal: who waits is turned away when its first token is due."""
-
-    def __init__(
-        self,
-        shape: EngineShape,
-        settings: Settings,
-        bounds: Bounds,
-        *,
-        line: StepCoefficients | None = None,
-    ) -> None:
-        super().__init__(shape, settings, replace(bounds, ttft_s=_NEVER_S), line=line)
-        self._patience_s = bounds.ttft_s
 
     def offer(self, request: TraceRequest, now_s: float) -> Sequence[Verdict]:
         """Those whose time is up leave before anybody is judged."""
@@ -45,11 +32,14 @@ class Patient(Gateway):
         """The same."""
         return [*self._timed_out(now_s), *super().tick(now_s)]
 
+    def _due_s(self, visit: Visit) -> float:
+        return visit.arrived_at_s + _NEVER_S
+
     def _timed_out(self, now_s: float) -> list[Verdict]:
         late = {
-            ticket: waiting[1].number
+            ticket: waiting.request.number
             for ticket, waiting in self._line.items()
-            if now_s >= waiting[1].arrived_at_s + self._patience_s
+            if now_s >= waiting.visit.arrived_at_s + waiting.visit.deadline_s
         }
         for ticket in late:
             self.controller.leave_line(ticket)

@@ -1,0 +1,85 @@
+"""A log played again: the same arrivals through the gateway's admission and a fresh engine."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from admission.decision import Outcome as Answer
+from admission.footprint import EngineShape
+from admission.settings import Settings
+from admission.step_line import StepCoefficients
+from serve.decision_log import DecisionLog
+from serve.lab.door import Bounds
+from serve.lab.gateway import Gateway
+from serve.lab.log.entry import Fate
+from serve.lab.log.read import entries_of
+from serve.lab.log.traffic import Part
+from serve.lab.outcome import Outcome
+from serve.lab.play import EngineLike, Play
+
+TO_THE_END = Bounds(math.inf, math.inf)  # each is judged by its own promise, after all have ended
+
+
+class Closing(EngineLike, Protocol):
+    """An engine of one run."""
+
+    def close(self) -> None:
+        """Give its memory back."""
+        ...
+
+
+class EnginesLike(Protocol):
+    """Fresh engines of one kind, and what admission is told of them."""
+
+    @property
+    def shape(self) -> EngineShape:
+        """What each of them can hold."""
+        ...
+
+    @property
+    def line(self) -> StepCoefficients:
+        """Their step times as a linear form."""
+        ...
+
+    def fresh(self) -> Closing:
+        """An idle one with an empty cache."""
+        ...
+
+
+class _Records(list[Mapping[str, Any]]):
+    """A decision log that is not written anywhere."""
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        self.append(line)
+
+    def close(self) -> None:
+        """Nothing is on its way."""
+
+
+def replay(parts: Sequence[Part], engines: EnginesLike, settings: Settings) -> dict[int, Fate]:
+    """What becomes of every request under `settings`, by its place in the log."""
+    fates: dict[int, Fate] = {}
+    for part in parts:
+        fates |= _played(part, engines, settings)
+    return fates
+
+
+def _played(part: Part, engines: EnginesLike, settings: Settings) -> dict[int, Fate]:
+    records = _Records()
+    decisions = DecisionLog(records, wall_s=lambda: 0.0)
+    door = Gateway(engines.shape, settings, None, line=engines.line, decisions=decisions)
+    engine = engines.fresh()
+    try:
+        played = Play(part.workload, engine, door, TO_THE_END).run()
+    finally:
+        engine.close()
+    told = {int(entry.asked.request_id): entry.fate for entry in entries_of(records)}
+    return {
+        part.places[number]: told.get(number) or _before_a_price(outcome)
+        for number, outcome in enumerate(played.outcomes)
+    }
+
+
+def _before_a_price(outcome: Outcome) -> Fate:
+    """Refused before it was priced, which no log has a line for."""
+    return Fate(Answer.REJECTED, outcome.refusal)
