@@ -48,7 +48,7 @@ class Glide:
     @property
     def kv_used_ratio(self) -> float:
         """As vLLM tells it with the record of the step that runs."""
-        return 1.0 - float(self._free_blocks / self._blocks)
+        return 1.0 - (self._free_blocks / self._blocks)
 
     def order(self) -> StepContents | None:
         """The next order; None where the scheduler is to decide."""
