@@ -27,13 +27,18 @@ from serve.visit import Family, Tenant, Visit
 
 def blind(request: TraceRequest) -> RequestShape:
     """What the gateway sees of a request: its limit, not its length."""
-    return request.shape or RequestShape((PromptShape(request.prompt_tokens, request.max_tokens),))
+    return _shape(request, request.max_tokens, known=request.known_length)
 
 
 def clairvoyant(request: TraceRequest) -> RequestShape:
     """The same with its true length, as if the client had fixed it."""
     length = min(request.output_tokens, request.max_tokens)
-    return RequestShape((PromptShape(request.prompt_tokens, length),), ignore_eos=True)
+    return _shape(request, length, known=True)
+
+
+def _shape(request: TraceRequest, max_tokens: int, *, known: bool) -> RequestShape:
+    prompt = PromptShape(request.prompt_tokens, max_tokens)
+    return RequestShape((prompt,) * request.prompts, sequences=request.answers, ignore_eos=known)
 
 
 class _Waiting(NamedTuple):
