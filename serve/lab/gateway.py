@@ -69,6 +69,7 @@ class Gateway:
         if line is not None:
             self.controller.know_step_times(line)
         self._in_flight = InFlight(self.controller, Metrics(CollectorRegistry()))
+        self._deadline_s = settings.ttft_deadline_s
         self._decisions = decisions or DecisionLog()
         self._shape_of = clairvoyant if knows_lengths else blind
         self._line: dict[int, _Waiting] = {}  # by ticket
@@ -81,13 +82,13 @@ class Gateway:
 
     def offer(self, request: TraceRequest, now_s: float) -> Sequence[Verdict]:
         """As `Gate.precheck` and `Gate.admit`."""
-        visit = _visit(request, self.controller.settings.ttft_deadline_s)
+        visit = _visit(request, self._deadline_s)
         tenant, shape = visit.tenant, self._shape_of(request)
         refusal = self.controller.precheck(tenant.name, 0, tenant.priority, now_s=now_s)
         refusal = refusal or self.controller.hopeless(shape)
         if refusal:
             return [Verdict(request.number, refusal.reason)]
-        due_s = request.arrived_at_s + visit.deadline_s
+        due_s = self._due_s(request)
         offer = Offer(tenant.name, tenant.priority, shape, request.arrived_at_s, due_s)
         answer = self.controller.offer(offer, now_s)
         self._note(visit, offer, answer.quote, answer.would, now_s)
@@ -118,6 +119,10 @@ class Gateway:
     def tick(self, now_s: float) -> Sequence[Verdict]:
         """As the gate's ticker."""
         return self._settle(self.controller.tick(now_s), now_s)
+
+    def _due_s(self, request: TraceRequest) -> float:
+        own_s = request.deadline_s
+        return request.arrived_at_s + (self._deadline_s if own_s is None else own_s)
 
     def _settle(self, turns: Sequence[Turn], now_s: float) -> list[Verdict]:
         told = []
