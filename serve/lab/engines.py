@@ -44,23 +44,15 @@ class Engines:
 
     def facts(self, bounds: Bounds, settings: Settings | None) -> Facts:
         """What policies are made from, by default with the profile's own settings."""
-        shape = self.shape
+        shape, step_time = self.shape, self._options.step_time
         tokens = shape.max_batched_tokens
         step_s = self.seconds(StepContents(prefill_tokens=tokens))
         return Facts(
             shape,
             settings or self._profile.admission.settings(),
             bounds,
-            line=self.line,
+            line=_line(step_time, shape),
             prefill_tokens_per_s=tokens / step_s,
-        )
-
-    @property
-    def line(self) -> StepCoefficients:
-        """The step times as a linear form: what admission goes by."""
-        shape = self.shape
-        return self._options.line(
-            batched_tokens=shape.max_batched_tokens, most_sequences=shape.max_sequences
         )
 
     @property
