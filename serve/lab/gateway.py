@@ -87,7 +87,7 @@ class Gateway:
 
     def offer(self, request: TraceRequest, now_s: float) -> Sequence[Verdict]:
         """As `Gate.precheck` and `Gate.admit`."""
-        visit = _visit(request, self._deadline_s)
+        visit = _visit(request, self.controller.settings.ttft_deadline_s)
         tenant, shape = visit.tenant, self._shape_of(request)
         refusal = self.controller.precheck(tenant.name, 0, tenant.priority, now_s=now_s)
         refusal = refusal or self.controller.hopeless(shape)
