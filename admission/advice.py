@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
+from admission.even_steps import EvenStep, even_step
 from admission.no_effect import no_effect
 from admission.plan import Plan, make_plan, steps_of
 from admission.settings import Settings
@@ -19,26 +20,32 @@ _ADVISED = ("kv_headroom_ratio", "prefill_backlog_max_tokens")
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What to write into a profile; `idle` are those of the settings that would decide nothing."""
+    """What to write into a profile; `idle` are those of the settings that would decide nothing.
+
+    `even_step` is None without a bound on TPOT or where the card's speed is not known.
+    """
 
     plan: Plan  # with the advised step
     max_num_seqs: int
     settings: Settings
     idle: tuple[str, ...]
+    even_step: EvenStep | None
 
 
 def advise(plan: Plan) -> Advice:
     """The step that carries most within the SLO, slots a quarter above that, the backlog of TTFT.
 
+    Where steps in which no token comes late carry as much, it is those (`even_steps`).
     Backlog = prompt tokens a second x TTFT bound: what stands before a request that is still in
     time; at least one step.
     """
     chosen = _best_step(plan)
+    even = even_step(chosen, slots=_slots(chosen))
+    if even and even.needed and _as_good(even, chosen):
+        chosen, even = even.plan, replace(even, asked=even.plan, asked_step_s=even.step_s)
     engine, workload, slo = chosen.memory.engine, chosen.question.workload, chosen.question.slo
     replicas = chosen.question.replicas
-    each = chosen.load.sustained.high / replicas
-    slots = -(-int(each * _SPARE_SLOTS_RATIO) // _SLOTS_GRAIN) * _SLOTS_GRAIN
-    slots = min(max(_SLOTS_GRAIN, slots), engine.max_batched_tokens)
+    slots = _slots(chosen)
     deadline_s = min(slo.ttft_s, _DEFAULT.ttft_deadline_s)
     backlog = _DEFAULT.prefill_backlog_max_tokens
     model = steps_of(chosen.question, chosen.memory)
@@ -52,7 +59,20 @@ def advise(plan: Plan) -> Advice:
         tpot_target_s=slo.tpot_s if slo.tpot_s < math.inf else None,
         prefill_backlog_max_tokens=max(engine.max_batched_tokens, backlog),
     )
-    return Advice(chosen, slots, settings, _idle(chosen, slots, settings))
+    return Advice(chosen, slots, settings, _idle(chosen, slots, settings), even)
+
+
+def _slots(plan: Plan) -> int:
+    each = plan.load.sustained.high / plan.question.replicas
+    slots = -(-int(each * _SPARE_SLOTS_RATIO) // _SLOTS_GRAIN) * _SLOTS_GRAIN
+    return min(max(_SLOTS_GRAIN, slots), plan.memory.engine.max_batched_tokens)
+
+
+def _as_good(even: EvenStep, chosen: Plan) -> bool:
+    """Whether these steps are what they are meant to be, and carry no clearly lower rate."""
+    in_time = even.step_s <= chosen.question.slo.tpot_s
+    rate, other = even.plan.load.rate_per_s or 0.0, chosen.load.rate_per_s or 0.0
+    return in_time and not even.plan.misfit and rate * _WORTH_RATIO >= other
 
 
 def _idle(plan: Plan, slots: int, settings: Settings) -> tuple[str, ...]:

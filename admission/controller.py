@@ -1,9 +1,11 @@
 """The only judge: offer, progress, release, tick. Told the facts and the time, it answers."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from admission import refusals
 from admission.accounts import Accounts
+from admission.coverage import Coverage
 from admission.curve import Trace
 from admission.decision import Accepted, Decision, Limit, Priority, Queued, Rejected
 from admission.exchange import Answer, Offer, Quote, StepRecord, Turn
@@ -14,10 +16,14 @@ from admission.footprint import (
     never_fits,
     too_many_sequences,
 )
+from admission.freshness import Freshness
 from admission.headroom import Headroom
+from admission.kv_margin import KvMargin
 from admission.ledger import Ledger
 from admission.lengths import OutputLengths
+from admission.live_steps import LiveSteps
 from admission.pace import Pace
+from admission.prefixes import Prefixes
 from admission.pricing import quote
 from admission.running import Running
 from admission.settings import Mode, Settings
@@ -40,20 +46,26 @@ class Controller:
         self.settings = settings
         self.ledger = Ledger(engine)
         self.lengths = OutputLengths()
+        self.prefixes = Prefixes(engine)
         self.pace = Pace()
+        self.step_times = LiveSteps()
+        self.margin = KvMargin(settings.kv_headroom_ratio)
+        self.freshness = Freshness()
         slack = Slack()
         self.timing = Timing(self.ledger, self.pace, slack, settings)
-        self.headroom = Headroom(self.ledger, self.pace, self.timing, settings)
+        self.headroom = Headroom(self.ledger, self.pace, self.timing, self.margin, settings)
         self.line = WaitingLine(settings)
         self.accounts = Accounts(engine, self.line, self.pace, settings)
         self.draining = False
         self.engine_down = False
-        self._running = Running(self.ledger, self.lengths, slack, self.timing.first_tokens)
+        self._running = Running(
+            self.ledger, self.lengths, self.prefixes, slack, self.timing.first_tokens
+        )
         self._way_in = WayIn(
             self.line,
             self.headroom,
             self.accounts,
-            self.lengths,
+            lessons=lambda: (self.lengths.version, self.prefixes.version),
             quote=self.quote,
             grant=self._grant,
         )
@@ -98,7 +110,9 @@ class Controller:
 
     def quote(self, offer: Offer) -> Quote:
         """Price an offer under the policy in force."""
-        return quote(offer, self.engine, self.lengths, self.settings)
+        shape = self.prefixes.look_up(offer.shape, self.ledger.trunks.known)
+        found = offer if shape is offer.shape else replace(offer, shape=shape)
+        return quote(found, self.engine, self.lengths, self.settings)
 
     def offer(self, offer: Offer, now_s: float) -> Answer:
         """Decide on a newcomer: a lease, a place in line, or a refusal."""
@@ -188,6 +202,7 @@ class Controller:
     def tick(self, now_s: float) -> list[Turn]:
         """Let the line move: turn away whose time is up, accept heads while they fit."""
         self._running.free_due(now_s)
+        self._heed_engine(now_s)
         closed = self._closed()
         return self._way_in.close(closed) if closed else self._way_in.move(self.settings, now_s)
 
@@ -232,7 +247,38 @@ class Controller:
             prefill_tokens=record.prefill_tokens,
             decode_tokens=record.decode_tokens,
         )
+        self._compare(record, now_s)
         return self.tick(now_s)
+
+    def _compare(self, record: StepRecord, now_s: float) -> None:
+        """Hold what is believed of the engine against what it did."""
+        ledger, held_blocks = self.ledger, self.ledger.held_blocks
+        learned = self.step_times.observe(
+            elapsed_s=record.elapsed_s,
+            prefill_tokens=record.prefill_tokens,
+            decode_sequences=record.decode_tokens,
+            context_tokens=held_blocks * self.engine.block_tokens,
+        )
+        if learned and self.step_times.coefficients:
+            self._use_step_times(self.step_times.coefficients)
+            if self.step_times.surprised:
+                self.timing.first_tokens.start_over()
+        self.margin.preempted(record.preempted)
+        usage_known = record.kv_used_ratio is not None
+        if record.kv_used_ratio is not None:
+            self.margin.compare(
+                held=held_blocks,
+                ordered=ledger.ordered_blocks,
+                sequences=ledger.sequences,
+                used=round(record.kv_used_ratio * self.engine.usable_blocks),
+            )
+        self.freshness.hear(elapsed_s=record.elapsed_s, usage_known=usage_known, now_s=now_s)
+
+    def _heed_engine(self, now_s: float) -> None:
+        self.freshness.look(running=self.ledger.sequences > 0, now_s=now_s)
+        self.margin.stale = self.freshness.stale
+        self.margin.pass_time(now_s)
+        self.headroom.heed_margin()
 
     def learn(self, lease_id: int, row: int, output_tokens: int, *, cut: bool = False) -> None:
         """An answer ended, by itself or (`cut`) at its limit: teach its class its length."""
@@ -251,21 +297,32 @@ class Controller:
         self.accounts.settle(lease_id, used)
         return self.tick(now_s)
 
+    @property
+    def coverage(self) -> Coverage:
+        """How often answers were no longer than predicted."""
+        return self._running.coverage
+
     # -- changing course -------------------------------------------------------------------
 
     def reconfigure(self, settings: Settings) -> None:
         """New settings from now on: nothing running is touched, the line is priced anew."""
         self.settings = settings
         self.timing.reconfigure(settings)
+        self.margin.reconfigure(settings.kv_headroom_ratio)
         self.headroom.reconfigure(settings)
         self.accounts.reconfigure(settings)
         self.lengths.version += 1  # every waiting price is stale
 
     def know_step_times(self, coefficients: StepCoefficients) -> None:
-        """What a step of the engine takes: tenants are charged, prompts paced by it from now on."""
+        """What a step of the engine takes, to start with: what its steps take corrects it."""
+        self.step_times.begin_with(coefficients)
+        self._use_step_times(coefficients)
+
+    def _use_step_times(self, coefficients: StepCoefficients) -> None:
+        """Tenants are charged, prompts paced by these from now on."""
         self.accounts.cost.learn(coefficients)
         self.pace.learn(coefficients)
 
     def outgrown(self) -> list[int]:
-        """Leases not yet released of which some answer became longer than its price."""
+        """Leases not yet released of which some answer runs on beyond its price."""
         return self._running.outgrown()

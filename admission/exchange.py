@@ -55,7 +55,8 @@ class StepRecord:
     `rows` are the ledger rows of the running sequences and `generated` their tokens so far.
     `prefill_tokens` were computed in the step, `cached_tokens` found in the prefix cache by the
     requests it started. `ended` are rows the engine has freed; `ending` those whose end it hears
-    of only with the next message (stop strings, aborts). `elapsed_s` is 0 where not reported.
+    of only with the next message (stop strings, aborts). `elapsed_s` is 0 where not reported,
+    `kv_used_ratio`, what the engine says it holds of its cache (0-1), None.
     """
 
     rows: Rows
@@ -64,5 +65,7 @@ class StepRecord:
     cached_tokens: int = 0
     decode_tokens: int = 0
     elapsed_s: float = 0.0
+    kv_used_ratio: float | None = None
+    preempted: int = 0
     ended: tuple[int, ...] = ()
     ending: tuple[int, ...] = ()

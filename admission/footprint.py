@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from admission.decision import Limit, Reason, Rejected
+from admission.outlook import Outlook
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +30,29 @@ class EngineShape:
         return self.usable_blocks * self.block_tokens
 
 
+class Found(NamedTuple):
+    """Tokens at the beginning of a prompt that leases hold, and that are held or still cached."""
+
+    held_tokens: int = 0
+    cached_tokens: int = 0
+
+
+NOTHING_FOUND = Found()
+
+
 @dataclass(frozen=True, slots=True)
 class PromptShape:
     """One prompt of a request body, as the engine will run it.
 
     `max_tokens` is vLLM's effective limit (after its own defaults and the model's length), so
-    prompt_tokens + max_tokens <= max_model_len. `cached_tokens` are prefix tokens known to be
-    held already by others (0 until an index of shared prefixes exists: the seam for it).
+    prompt_tokens + max_tokens <= max_model_len. `chain` names its stretches (`admission.prefixes`);
+    empty where nothing may be shared. `found` is what the engine has of it when it is priced.
     """
 
     prompt_tokens: int
     max_tokens: int
-    cached_tokens: int = 0
+    chain: tuple[int, ...] = ()
+    found: Found = NOTHING_FOUND
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +91,29 @@ def blocks_for(tokens: int, *, block_tokens: int) -> int:
 class Strand(NamedTuple):
     """A run of KV blocks that lives and grows as one: a sequence, or the prompt several share.
 
-    Holds `prompt_tokens` when computed and one token more per generated one, `output_tokens` at
-    its end. A trunk (`sequences` 0) is the shared prompt of n > 1 answers: it neither grows nor
-    takes a slot and lives as long as its branches. `reserved` promises the end from the start.
+    Holds `prompt_tokens` when computed and one token more per generated one, as many as its
+    `outlook` says. A trunk (`sequences` 0) is the shared prompt of `copies` answers: it neither
+    grows nor takes a slot and lives as long as its branches. `reserved` promises the end from the
+    start.
+
+    The first strand of a prompt has its whole `chain`: `held_tokens` at its beginning, which others
+    count, stand before its own; `cached_tokens` of its own need not be computed, as is foreseen.
     """
 
     prompt_tokens: int
-    output_tokens: int
+    outlook: Outlook
     sequences: int = 1
+    copies: int = 1
     reserved: bool = False
     prompt_index: int = 0
+    cached_tokens: int = 0
+    chain: tuple[int, ...] = ()
+    held_tokens: int = 0
 
     @property
     def grow_tokens(self) -> int:
-        """Tokens it gains while it lives."""
-        return self.output_tokens if self.sequences else 0
+        """The most tokens it may gain while it lives."""
+        return self.outlook.most_tokens if self.sequences else 0
 
 
 class Work(NamedTuple):
@@ -110,8 +130,10 @@ class Work(NamedTuple):
 class Price(NamedTuple):
     """What admitting a request promises it, in whole blocks of the engine.
 
-    The last two are what it is expected to take of the engine's time, not what it is promised:
-    blocks x decode steps, and sequences x decode steps.
+    Blocks now, at the peak and expected at the end are all it will hold; `held_blocks` of them are
+    held by others already and not promised anew. `expected_*` and the two after them are what is
+    expected of it, not what it is promised: steps until its end, and what it takes of the engine's
+    time: blocks x decode steps, sequences x decode steps.
     """
 
     strands: tuple[Strand, ...]
@@ -121,8 +143,12 @@ class Price(NamedTuple):
     output_tokens: int
     blocks_now: int
     blocks_peak: int
+    expected_blocks: int
+    expected_steps: int
     area_block_steps: int
     sequence_steps: int
+    cached_tokens: int = 0
+    held_blocks: int = 0
 
     @property
     def line_tokens(self) -> int:
@@ -150,29 +176,36 @@ def price(
     outputs: Sequence[int],
     *,
     expected: Sequence[int] | None = None,
+    outlooks: Sequence[Outlook] | None = None,
     reserve: bool = False,
 ) -> Price:
     """Price of a body whose prompts will produce `outputs` tokens each (one entry per prompt).
 
-    `expected` are their means, where these differ. With `reserve` every sequence holds its end
-    from the start: the worst-case policy.
+    Where these are not known, `expected` are their means and `outlooks` what is promised. With
+    `reserve` every sequence holds its end from the start: the worst-case policy.
     """
     n, size = shape.sequences, engine.block_tokens
     shares = shape.shares_prompts(engine)
     strands: list[Strand] = []
-    prefill = output = now = peak = area = steps = 0
-    for index, (prompt, tokens, life) in enumerate(
-        zip(shape.prompts, outputs, expected or outputs, strict=True)
+    prefill = output = now = peak = mean_peak = area = steps = held = 0
+    means = expected or outputs
+    outlooks = outlooks or [Outlook(tokens) for tokens in outputs]
+    for index, (prompt, tokens, life, outlook) in enumerate(
+        zip(shape.prompts, outputs, means, outlooks, strict=True)
     ):
-        trunk = shared_blocks(prompt.prompt_tokens, block_tokens=size) if shares else 0
-        own = prompt.prompt_tokens - trunk * size
-        branch = Strand(own, tokens, reserved=reserve, prompt_index=index)
-        strands += _strands(trunk * size, branch, n)
+        common = shared_blocks(prompt.prompt_tokens, block_tokens=size) if shares else 0
+        others = prompt.found.held_tokens // size
+        trunk = max(0, common - others)
+        own = prompt.prompt_tokens - (others + trunk) * size
+        branch = Strand(own, outlook, reserved=reserve, prompt_index=index)
+        strands += _strands(prompt, branch, n, trunk_tokens=trunk * size)
         last = trunk + n * blocks_for(own + tokens, block_tokens=size)
         first = last if reserve else trunk + n * blocks_for(own, block_tokens=size)
-        now, peak = now + first, peak + last
+        end = last if reserve else trunk + n * blocks_for(own + life, block_tokens=size)
+        held, now, peak = held + others, now + others + first, peak + others + last
+        mean_peak += others + end
         area += (first + last) * life // 2
-        prefill += prompt.prompt_tokens - prompt.cached_tokens
+        prefill += prompt.prompt_tokens - prompt.found.cached_tokens
         prefill += (n - 1) * (own if shares else prompt.prompt_tokens)
         output, steps = output + n * tokens, steps + n * life
     return Price(
@@ -183,19 +216,23 @@ def price(
         output_tokens=output,
         blocks_now=now,
         blocks_peak=peak,
+        expected_blocks=mean_peak,
+        expected_steps=max(means),
         area_block_steps=area,
         sequence_steps=steps,
+        cached_tokens=sum(prompt.found.cached_tokens for prompt in shape.prompts),
+        held_blocks=held,
     )
 
 
-def _strands(trunk_tokens: int, branch: Strand, n: int) -> list[Strand]:
-    branches = [branch] * n
+def _strands(prompt: PromptShape, branch: Strand, n: int, *, trunk_tokens: int) -> list[Strand]:
+    """The first computes the prompt: a trunk where the answers share one, else a branch."""
+    held, cached = prompt.found
+    first = branch._replace(chain=prompt.chain, held_tokens=held, cached_tokens=cached - held)
     if not trunk_tokens:
-        return branches
-    trunk = Strand(
-        trunk_tokens, branch.output_tokens, sequences=0, prompt_index=branch.prompt_index
-    )
-    return [trunk, *branches]
+        return [first, *[branch] * (n - 1)]
+    trunk = first._replace(prompt_tokens=trunk_tokens, sequences=0, copies=n)
+    return [trunk, *[branch] * n]
 
 
 def too_many_sequences(sequences: int, engine: EngineShape) -> Rejected | None:

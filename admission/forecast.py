@@ -2,12 +2,12 @@
 
 from collections import deque
 from collections.abc import Sequence
-
-import numpy as np
+from statistics import fmean, quantiles
 
 _REMEMBERED = 100  # first tokens; a few minutes of traffic
+_REMEMBERED_S = 120.0  # a margin that keeps everybody out would otherwise never be proved wrong
 _ENOUGH = 10  # fewer say nothing
-_LATE_SHARE = 0.1  # of the remembered, that may come later than the margin allows
+_ONE_LATE_IN = 10  # of the remembered: that one may come later than the margin allows
 
 
 class FirstTokens:
@@ -15,7 +15,7 @@ class FirstTokens:
 
     def __init__(self) -> None:
         self._due: dict[int, float] = {}
-        self._errors: deque[float] = deque(maxlen=_REMEMBERED)  # seconds later than foreseen
+        self._errors: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED)  # when, by how much
         self.margin_s = 0.0  # what to add so that few come later
         self.error_s: float | None = None  # mean size of the error; None while too few are known
 
@@ -27,11 +27,26 @@ class FirstTokens:
         """The sequence is over, whether it had begun or not."""
         self._due.pop(row, None)
 
+    def start_over(self) -> None:
+        """What forecasts are made by has changed: those made before say nothing of later ones."""
+        self._due.clear()
+        self._errors.clear()
+        self.margin_s = 0.0
+
     def see(self, rows: Sequence[int], now_s: float) -> None:
         """These have their first token; rows not expected are passed over."""
         late_s = [now_s - self._due.pop(row) for row in rows if row in self._due]
-        self._errors.extend(late_s)
-        if late_s and len(self._errors) >= _ENOUGH:
-            errors = np.array(self._errors)
-            self.error_s = float(np.abs(errors).mean())
-            self.margin_s = max(0.0, float(np.quantile(errors, 1.0 - _LATE_SHARE)))
+        if not late_s:
+            return
+        self._errors.extend((now_s, late) for late in late_s)
+        while self._errors[0][0] < now_s - _REMEMBERED_S:
+            self._errors.popleft()
+        self._judge()
+
+    def _judge(self) -> None:
+        if len(self._errors) < _ENOUGH:
+            self.margin_s = 0.0
+            return
+        errors = [late for _, late in self._errors]
+        self.error_s = fmean(map(abs, errors))
+        self.margin_s = max(0.0, quantiles(errors, n=_ONE_LATE_IN, method="inclusive")[-1])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from admission.curve import Trace
 from admission.decision import Limit, Priority
 from admission.footprint import Price
+from admission.kv_margin import KvMargin
 from admission.ledger import Ledger
 from admission.pace import Pace
 from admission.settings import Policy, Settings
@@ -31,7 +32,7 @@ class Budget:
 
 
 class Headroom:
-    """Reads one ledger; holds no state of its own but the limits in force.
+    """Reads one ledger and one margin; holds no state of its own but the limits in force.
 
     `block_limit` blocks may be promised at any one step, `slot_limit` sequences may run at once.
     """
@@ -39,8 +40,11 @@ class Headroom:
     block_limit: int
     slot_limit: int
 
-    def __init__(self, ledger: Ledger, pace: Pace, timing: Timing, settings: Settings) -> None:
+    def __init__(
+        self, ledger: Ledger, pace: Pace, timing: Timing, margin: KvMargin, settings: Settings
+    ) -> None:
         self._ledger = ledger
+        self._margin = margin
         self._timing = timing
         self._pace = pace
         self.reconfigure(settings)
@@ -50,14 +54,25 @@ class Headroom:
         engine = self._ledger.engine
         self._settings = settings
         self._static = settings.policy is Policy.STATIC
-        self.block_limit = int(engine.usable_blocks * (1 - settings.kv_headroom_ratio))
-        reserve = int(engine.usable_blocks * settings.priority_reserve_ratio)
+        self._ledger.curve.keep(sigmas=settings.kv_overflow_sigmas)
+        self._limit_blocks()
+        static_limit = settings.static_limit if self._static else engine.max_sequences
+        self.slot_limit = min(static_limit, engine.max_sequences)
+
+    def heed_margin(self) -> None:
+        """What may be promised may have changed."""
+        if self._promised_ratio != self._margin.promised_ratio:
+            self._limit_blocks()
+
+    def _limit_blocks(self) -> None:
+        usable_blocks = self._ledger.engine.usable_blocks
+        self._promised_ratio = self._margin.promised_ratio
+        self.block_limit = int(usable_blocks * self._promised_ratio)
+        reserve = int(usable_blocks * self._settings.priority_reserve_ratio)
         self._block_limits = {
             priority: max(0, self.block_limit - rank * reserve)
             for rank, priority in enumerate(Priority)
         }
-        static_limit = settings.static_limit if self._static else engine.max_sequences
-        self.slot_limit = min(static_limit, engine.max_sequences)
 
     def block_limit_of(self, priority: Priority) -> int:
         """Blocks that may be promised when a request of this class comes in.
@@ -162,9 +177,11 @@ class Headroom:
         return self._pace.steps_s(self._kv_steps(priced, priority))
 
     def _kv_steps(self, priced: Price, priority: Priority) -> int:
-        room = max(0, self._block_limits[priority] - priced.blocks_peak)
-        life = max(strand.output_tokens for strand in priced.strands)
-        return self._ledger.curve.steps_until_blocks(room, for_steps=life)
+        """By what is expected to be held, with as much beside it for surprises as now."""
+        curve = self._ledger.curve
+        needed = priced.expected_blocks - priced.held_blocks
+        room = self._block_limits[priority] - curve.surprise() - needed
+        return curve.steps_until_blocks(max(0, room), for_steps=priced.expected_steps)
 
     def _slots_s(self, priced: Price) -> float:
         room = max(0, self.slot_limit - priced.sequences)
@@ -195,7 +212,7 @@ class Headroom:
                 unit="blocks",
                 capacity=blocks,
                 promised=ledger.curve.peak(),
-                needed=priced.blocks_peak,
+                needed=priced.blocks_peak - priced.held_blocks,
                 fits=self._kv_fits(priced, priority),
                 free_in_s=self._kv_s(priced, priority),
             ),

@@ -1,14 +1,17 @@
 """Who holds what now, and what all will hold at the projected peak; counts, never judges."""
 
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import floor
 
 from admission.curve import BUCKET_STEPS, DemandCurve, Trace
 from admission.footprint import EngineShape, Price, Strand
 from admission.lateness import Lateness
+from admission.outlook import Fate, Outlook
+from admission.prefill_queue import PrefillQueue
+from admission.prefixes import Chain, stretch_tokens
 from admission.rows import Rows, RowTable
+from admission.trunks import Trunks
 from admission.used import Used, used
 
 _TOLERANCE_STEPS = BUCKET_STEPS // 2  # a row further off its trace than this is traced anew
@@ -24,10 +27,10 @@ class Lease:
     price: Price
     rows: tuple[int, ...] = ()  # every sequence in the engine's order: prompt by prompt, then n
     live: dict[int, int] = field(default_factory=dict)  # those not ended -> prompt index
-    trunks: dict[int, int] = field(default_factory=dict)  # prompt index -> row of its shared part
+    trunks: dict[int, int] = field(default_factory=dict)  # prompt index -> row its answers share
     prompt_of: dict[int, int] = field(default_factory=dict)  # every row -> prompt index
+    chains: dict[int, Chain] = field(default_factory=dict)  # prompt index -> names of its stretches
     reserved: bool = False  # holds its end from the start
-    outgrew: bool = False  # some answer became longer than its price
     prefilled_tokens: int = 0  # of prompts, by rows that are gone
     produced: dict[int, int] = field(default_factory=dict)  # rows that ended -> their tokens
 
@@ -53,20 +56,20 @@ class Ledger:
         self.leases: dict[int, Lease] = {}
         self.clock = 0.0  # decode steps done
         self.step = 0  # the same in whole steps
-        self.backlog_tokens = 0  # prompt tokens of leases not yet computed by the engine
         self.sequences = 0
         self._next_id = 1
         self._held: int | None = 0  # None: to be counted anew
+        self._again: int | None = 0
         self._table = RowTable(
             block_tokens=engine.block_tokens, lookahead_tokens=engine.lookahead_tokens
         )
         self._traces: dict[int, Trace] = {}
+        self._outlooks: dict[int, Outlook] = {}
         self._owner: dict[int, Lease] = {}
         self._lateness = Lateness()
-        # rows the engine has still to compute, in its order -> tokens it will report for them
-        # that a trunk holds already
-        self._to_prefill: OrderedDict[int, int] = OrderedDict()
-        self._aborted: OrderedDict[int, int] = OrderedDict()  # the same of leases about to end
+        self.trunks = Trunks()
+        self._stretch_tokens = stretch_tokens(engine.block_tokens)
+        self._to_prefill = PrefillQueue(self._table, self.trunks)
 
     @property
     def held_blocks(self) -> int:
@@ -83,14 +86,20 @@ class Ledger:
         """
         if not self.engine.lookahead_tokens:
             return 0
-        left, blocks = self.engine.max_batched_tokens, 0
-        for row in self._to_prefill:
-            taken = min(left, self._table.missing(row))
-            blocks += self._table.blocks(row, computing=taken) - self._table.blocks(row)
-            left -= taken
-            if not left:
-                break
-        return blocks
+        return self._to_prefill.blocks_within(self.engine.max_batched_tokens)
+
+    @property
+    def backlog_tokens(self) -> int:
+        """Prompt tokens of leases that the engine has still to compute."""
+        return self._to_prefill.backlog_tokens
+
+    @property
+    def read_again_tokens(self) -> int:
+        """Tokens of trunks, for each sequence that reads them in a step beyond the first."""
+        if self._again is None:
+            tokens = self._table.prompt_tokens
+            self._again = sum((on - 1) * tokens(row) for row, on in self.trunks.crowds())
+        return self._again
 
     @property
     def free_blocks(self) -> int:
@@ -101,14 +110,35 @@ class Ledger:
 
     def traces_of(self, price: Price) -> list[Trace]:
         """What granting `price` now would add to the curve; equal strands share one trace."""
-        until = self._delayed(price.prefill_tokens)
-        if len(price.strands) == 1:
-            return [self._first_trace(price.strands[0], until)]
+        begin, count = self._delayed(price.prefill_tokens), len(price.strands)
         made: dict[Strand, Trace] = {}
         for strand in price.strands:
             if strand not in made:
-                made[strand] = self._first_trace(strand, until)
-        return [made[strand] for strand in price.strands]
+                made[strand] = self._first_trace(strand, begin, entwined=count)
+        traces = [made[strand] for strand in price.strands]
+        for strand, trace in zip(price.strands, tuple(traces), strict=True):
+            if strand.held_tokens:
+                traces += self._longer(strand, trace.end_step)
+        return traces
+
+    def _longer(self, strand: Strand, until: int) -> list[Trace]:
+        """What is held by others will be held until this step at least.
+
+        A trunk is promised until then; what a sequence still counts alone is checked as if it were
+        needed twice, and taken from it when it becomes a trunk.
+        """
+        traces = []
+        for row, count in self.trunks.parts(self._held_part(strand)):
+            promised = self._traces[row].end if self._is_common(row) else 0
+            tokens = count * self._stretch_tokens
+            end = max(until, self._traces[row].end_step)
+            trace = self.curve.trace(tokens, tokens, end_step=end, sequences=0)
+            trace.sums[:, : max(0, promised - trace.first)] = 0
+            traces.append(trace)
+        return traces
+
+    def _held_part(self, strand: Strand) -> Chain:
+        return strand.chain[: strand.held_tokens // self._stretch_tokens]
 
     def _delayed(self, prefill_tokens: int) -> int:
         """The step at which a prompt that comes now has its first token at the latest.
@@ -127,15 +157,23 @@ class Ledger:
         """Prompt tokens that decoding leaves room for in a step, with so many sequences more."""
         return max(1, self.engine.max_batched_tokens - self.sequences - more_sequences)
 
-    def _first_trace(self, strand: Strand, begin_step: int) -> Trace:
+    def _first_trace(self, strand: Strand, begin_step: int, *, entwined: int) -> Trace:
         """Grows as if it began now and ends as if it began at `begin_step`: above either."""
         last = strand.prompt_tokens + strand.grow_tokens
         now = last if strand.reserved else self._seen_ahead(strand.prompt_tokens, strand.sequences)
+        fate = Fate(strand.outlook, begin_step, copies=strand.copies)
+        return self._trace(now, last, fate, sequences=strand.sequences, entwined=entwined)
+
+    def _trace(
+        self, tokens: int, last_tokens: int, fate: Fate, *, sequences: int, entwined: int
+    ) -> Trace:
         return self.curve.trace(
-            now,
-            last,
-            end_step=begin_step + strand.output_tokens + _TOLERANCE_STEPS,
-            sequences=strand.sequences,
+            tokens,
+            last_tokens,
+            end_step=fate.end_step + _TOLERANCE_STEPS,
+            sequences=sequences,
+            fate=None if fate.outlook.survival is None else fate,
+            entwined=entwined,
         )
 
     def _seen_ahead(self, tokens: int, sequences: int) -> int:
@@ -146,35 +184,45 @@ class Ledger:
         lease = Lease(self._next_id, price, reserved=price.strands[0].reserved)
         self._next_id += 1
         self.leases[lease.lease_id] = lease
-        step = self.step
-        for strand, trace in zip(price.strands, traces or self.traces_of(price), strict=True):
-            row = self._open(strand, lease)
-            self._table.note_trace(row, anchor=step, until=trace.end_step)
+        step, begin = self.step, self._delayed(price.prefill_tokens)
+        stands: dict[int, list[int]] = {}  # prompt index -> trunks
+        for strand, trace in zip(price.strands, traces or self.traces_of(price), strict=False):
+            under = stands.get(strand.prompt_index)
+            if under is None:
+                under = stands[strand.prompt_index] = self._trunks_for(strand)
+            row = self._open(strand, lease, under)
+            self._table.note_trace(row, anchor=step, begin=begin)
             self._traces[row] = trace
             self.curve.add(trace)
+            self._prolong(under, trace.end_step)
+        self._again = None
         lease.rows = tuple(lease.live)
         self.sequences += price.sequences
         self._lateness.expect(lease.rows, step + self.computing_steps(0))
         return lease
 
-    def _open(self, strand: Strand, lease: Lease) -> int:
+    def _open(self, strand: Strand, lease: Lease, under: list[int]) -> int:
         index = strand.prompt_index
+        begins = index not in lease.prompt_of.values()
         row = self._table.add(
             prompt_tokens=strand.prompt_tokens,
-            predicted_tokens=strand.output_tokens,
+            predicted_tokens=strand.outlook.good_until(0),
             is_branch=strand.sequences > 0,
         )
         self._owner[row] = lease
+        self._outlooks[row] = strand.outlook
         lease.prompt_of[row] = index
-        echoed = 0
-        if not strand.sequences:
-            lease.trunks[index] = row
-        else:
-            if index in lease.trunks and index in lease.live.values():
-                echoed = self._table.prompt_tokens(lease.trunks[index])
+        echoes = begins or index in lease.live.values()
+        echoed = sum(map(self._table.prompt_tokens, under)) if echoes else 0
+        self._to_prefill.add(row, under, echoed_tokens=echoed, cached_tokens=strand.cached_tokens)
+        if strand.sequences:
+            self.trunks.stand(row, under)
             lease.live[row] = index
-        self._to_prefill[row] = echoed
-        self.backlog_tokens += strand.prompt_tokens
+        else:
+            self.trunks.plant(row)
+            lease.trunks[index] = row
+            under.append(row)
+        self.trunks.name(row, strand.chain[strand.held_tokens // self._stretch_tokens :])
         return row
 
     # -- ending ----------------------------------------------------------------------------
@@ -187,12 +235,20 @@ class Ledger:
         lease = self._owner.get(row)
         if lease is None:
             return None
-        index = lease.live.pop(row)
+        index, until = lease.live.pop(row), self._traces[row].end_step
         lease.note_produced(row, self._table.generated(row))
+        self._again = None
+        self._to_prefill.pass_on((row,))
         self._free(row)
         self.sequences -= 1
-        if index in lease.trunks and index not in lease.live.values():
-            self._free(lease.trunks.pop(index))
+        stay, left = self.trunks.leave(row)
+        for trunk in left:
+            if lease.trunks.get(index) == trunk:
+                del lease.trunks[index]
+            self._free(trunk)
+        for trunk in stay:
+            if self._is_common(trunk) and self._traces[trunk].end_step <= until:
+                self._draw(trunk, max(self._traces[on].end_step for on in self.trunks.on(trunk)))
         return lease
 
     def close(self, lease_id: int) -> None:
@@ -203,14 +259,13 @@ class Ledger:
 
     def _free(self, row: int) -> None:
         self.curve.remove(self._traces.pop(row))
-        missing = self._table.missing(row)
-        self.backlog_tokens -= missing
-        self._owner[row].prefilled_tokens += self._table.prompt_tokens(row) - missing
+        if row in self._owner:
+            self._owner.pop(row).prefilled_tokens += self._table.computed_tokens(row)
+            del self._outlooks[row]
         self._held = None
-        self._to_prefill.pop(row, None)
-        self._aborted.pop(row, None)
+        self.trunks.forget(row)
+        self._to_prefill.drop(row)
         self._lateness.forget(row)
-        del self._owner[row]
         self._table.remove(row)
 
     def stop_prefill(self, lease: Lease) -> None:
@@ -218,39 +273,67 @@ class Ledger:
 
         What is counted here goes when the lease goes, and must not have been another's.
         """
-        for row in (*lease.trunks.values(), *lease.live):
-            if row in self._to_prefill:
-                self._aborted[row] = self._to_prefill.pop(row)
+        self._to_prefill.stop(lease.live)
+
+    # -- sharing ---------------------------------------------------------------------------
+
+    def _trunks_for(self, strand: Strand) -> list[int]:
+        """The trunks that what others hold of a prompt stands in, made where there are none."""
+        trunks = []
+        for row, count in self.trunks.parts(self._held_part(strand)):
+            whole = self._table.prompt_tokens(row) == count * self._stretch_tokens
+            if not (whole and self.trunks.is_trunk(row)):
+                trunks.append(self._split(row, count))
+                continue
+            if not self._is_common(row):
+                self._draw(row, self._traces[row].end_step)
+            trunks.append(row)
+        return trunks
+
+    def _is_common(self, row: int) -> bool:
+        """Whether it is a trunk of no lease in particular: promised for certain while it stands."""
+        return self.trunks.is_trunk(row) and row not in self._owner
+
+    def _split(self, row: int, count: int) -> int:
+        """So many stretches at the beginning of a row become a trunk; the row stands on it."""
+        tokens, until = count * self._stretch_tokens, self._traces[row].end_step
+        trunk = self._table.split(row, tokens)
+        self._to_prefill.split(row, trunk)
+        if row in self._owner:
+            self._owner[row].prefilled_tokens += tokens  # it is computed for this lease, or will be
+        self.trunks.split(row, count, trunk)
+        self._draw(trunk, until)
+        if self.trunks.is_trunk(row):
+            self._draw(row, until)
+        else:
+            self._retrace(row)
+        return trunk
+
+    def _draw(self, trunk: int, until: int) -> None:
+        """A trunk is promised until the last of those on it may end."""
+        if trunk in self._traces:
+            self.curve.remove(self._traces[trunk])
+        tokens = self._table.prompt_tokens(trunk)
+        self._traces[trunk] = self.curve.trace(tokens, tokens, end_step=until, sequences=0)
+        self.curve.add(self._traces[trunk])
+
+    def _prolong(self, trunks: Iterable[int], until: int) -> None:
+        for trunk in trunks:
+            if self._traces[trunk].end_step < until:
+                self._draw(trunk, until)
 
     # -- what the engine reports -----------------------------------------------------------
 
-    def prefilled(self, tokens: int) -> None:
+    def prefilled(self, tokens: int) -> list[int]:
         """Attribute prompt tokens that the engine computed or found cached.
 
-        It takes prompts in order of arrival, so the oldest incomplete rows got them.
+        Returns the rows that it started on.
         """
-        tokens = self._attribute(tokens, self._to_prefill)
-        self._attribute(tokens, self._aborted)
-
-    def _attribute(self, tokens: int, queue: OrderedDict[int, int]) -> int:
-        while tokens > 0 and queue:
-            row, echoed = next(iter(queue.items()))
-            known = min(tokens, echoed)
-            taken = min(tokens - known, self._table.missing(row))
-            self._compute(row, taken)
-            tokens -= known + taken
-            queue[row] = echoed - known
-            if not self._table.missing(row):
-                del queue[row]
-        return tokens
-
-    def _compute(self, row: int, tokens: int) -> None:
-        self._table.compute(row, tokens)
         self._held = None
-        self.backlog_tokens -= tokens
+        return self._to_prefill.attribute(tokens)
 
     def progress(self, rows: Rows, generated: Rows) -> list[int]:
-        """Set the tokens each running sequence has produced; returns those at their prediction.
+        """Set the tokens each running sequence has produced; returns whom to predict anew.
 
         Moves the clock by the mean gain of those that gained: an engine that only computes
         prompts brings no running sequence closer to its end.
@@ -259,7 +342,7 @@ class Ledger:
         self.clock += gain
         self.step = floor(self.clock)
         self.curve.advance_to(self.step)
-        if self._to_prefill or self._aborted:
+        if self._to_prefill:
             for row in self._table.begun_incomplete():
                 self._fully_computed(row)
         self._held = None
@@ -268,49 +351,59 @@ class Ledger:
         return outlived
 
     def _fully_computed(self, row: int) -> None:
-        lease = self._owner[row]
-        trunk = lease.trunks.get(lease.prompt_of[row])
-        for each in (row,) if trunk is None else (trunk, row):
-            self._compute(each, self._table.missing(each))
-            self._to_prefill.pop(each, None)
-            self._aborted.pop(each, None)
+        for each in (*self.trunks.under(row), row):
+            self._to_prefill.complete(each)
 
     def _retrace(self, row: int) -> None:
         """Draw the rest of a sequence anew from where it stands."""
         table, lease, step = self._table, self._owner[row], self.step
-        generated, predicted = table.generated(row), table.predicted(row)
+        generated, outlook = table.generated(row), self._outlooks[row]
         begin = step
         if not generated:
-            promised = table.until(row) - predicted - _TOLERANCE_STEPS
-            begin = promised if promised >= step else self._overdue(row)
-        until = begin + max(0, predicted - generated) + _TOLERANCE_STEPS
-        last = table.prompt_tokens(row) + max(generated, predicted)
+            begin = table.begin(row) if table.begin(row) >= step else self._overdue(row)
+        last = table.prompt_tokens(row) + max(generated, outlook.most_tokens)
         now = table.prompt_tokens(row) + generated + self.engine.lookahead_tokens
-        self._replace(row, last if lease.reserved else now, last, until)
-        table.note_trace(row, anchor=step - generated, until=until)
-        trunk = lease.trunks.get(lease.prompt_of[row])
-        if trunk is not None and table.until(trunk) < until:
-            tokens = table.prompt_tokens(trunk)
-            self._replace(trunk, tokens, tokens, until)
-            table.note_trace(trunk, anchor=step, until=until)
+        self._replace(row, last if lease.reserved else now, last, Fate(outlook, begin, generated))
+        table.note_trace(row, anchor=step - generated, begin=begin)
+        for trunk in self.trunks.under(row):
+            on, until = self.trunks.on(trunk), self._traces[row].end_step
+            if any(self._owner.get(each) is not lease for each in (trunk, *on)):
+                self._prolong((trunk,), until)
+            elif self._traces[trunk].end_step <= until:
+                tokens = table.prompt_tokens(trunk)
+                self._replace(trunk, tokens, tokens, Fate(outlook, begin, generated, len(on)))
 
     def _overdue(self, row: int) -> int:
         more = self.computing_steps(0) + self._lateness.overdue(row, self.step)
         return self.step + min(more, _DELAY_MAX_STEPS)
 
-    def _replace(self, row: int, tokens: int, last_tokens: int, until: int) -> None:
-        old = self._traces[row]
+    def _replace(self, row: int, tokens: int, last_tokens: int, fate: Fate) -> None:
+        old, entwined = self._traces[row], len(self._owner[row].price.strands)
         self.curve.remove(old)
-        trace = self.curve.trace(tokens, last_tokens, end_step=until, sequences=old.sequences)
+        trace = self._trace(tokens, last_tokens, fate, sequences=old.sequences, entwined=entwined)
         self.curve.add(trace)
         self._traces[row] = trace
 
-    def repredict(self, row: int, output_tokens: int) -> None:
-        """The row will now produce `output_tokens` in all."""
-        self._table.repredict(row, output_tokens)
+    def repredict(self, row: int, outlook: Outlook) -> None:
+        """Expect something else of a row from now on."""
+        self._outlooks[row] = outlook
+        self._table.repredict(row, outlook.good_until(self._table.generated(row)))
         self._retrace(row)
 
     # -- readings --------------------------------------------------------------------------
+
+    def computed_tokens(self, row: int) -> int:
+        """Prompt tokens that are computed of a sequence that has not ended, the shared included."""
+        return sum(map(self._table.computed_tokens, (*self.trunks.under(row), row)))
+
+    def full_blocks(self, row: int) -> int:
+        """Blocks that a sequence that has not ended has filled, the shared included."""
+        tokens = self.computed_tokens(row) + self._table.generated(row)
+        return tokens // self.engine.block_tokens
+
+    def echoed_tokens(self, row: int) -> int:
+        """Tokens of a prompt that the engine is to report for this row and a trunk of it counts."""
+        return self._to_prefill.echoed_tokens(row)
 
     def lease_of(self, row: int) -> Lease | None:
         """The lease of a sequence that has not ended."""
@@ -321,7 +414,10 @@ class Ledger:
         return self._table.generated(row) if row in self._owner else 0
 
     def predicted_tokens(self, row: int) -> int:
-        """Tokens a sequence is now predicted to produce in all; 0 once it has ended."""
+        """Tokens until which the prediction of a sequence holds; 0 once it has ended.
+
+        Where it is known, this is its length.
+        """
         return self._table.predicted(row) if row in self._owner else 0
 
     def used_by(self, lease: Lease) -> Used:
@@ -341,5 +437,6 @@ class Ledger:
         )
 
     def lease_blocks(self, lease: Lease) -> int:
-        """Blocks a lease holds now."""
-        return sum(self._table.blocks(row) for row in (*lease.trunks.values(), *lease.live))
+        """Blocks a lease holds now, those that others hold too included."""
+        rows = {*lease.live, *(trunk for row in lease.live for trunk in self.trunks.under(row))}
+        return sum(self._table.blocks(row) for row in rows)

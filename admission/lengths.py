@@ -8,6 +8,7 @@ max_tokens alone, then to everything.
 from collections import OrderedDict
 from typing import NamedTuple
 
+from admission.outlook import Outlook
 from admission.settings import Settings
 from admission.survival import RECENT, RecentLengths
 
@@ -21,9 +22,10 @@ _EVERYTHING: ClassKey = ("all",)
 
 
 class Prediction(NamedTuple):
-    """Predicted output: `tokens` is the quantile it is priced by, `expected_tokens` its mean.
+    """Predicted output: `tokens` is the quantile that is shown, `expected_tokens` the mean.
 
-    `known` when the request fixes it; `samples` lengths are behind it (0: cold).
+    The KV cache is promised by its `outlook`. `known` when the request fixes it; `samples` lengths
+    are behind it (0: cold).
     """
 
     tokens: int
@@ -32,6 +34,7 @@ class Prediction(NamedTuple):
     known: bool
     samples: int
     class_key: ClassKey
+    outlook: Outlook
 
 
 def class_keys(tenant: str, prompt_tokens: int, max_tokens: int) -> tuple[ClassKey, ...]:
@@ -73,12 +76,13 @@ class OutputLengths:
     ) -> Prediction:
         """Output of a request not yet started, at the quantile of `settings`."""
         if ignore_eos or min_tokens >= max_tokens:
-            return Prediction(max_tokens, max_tokens, max_tokens, True, 0, keys[0])
+            exactly = Outlook(max_tokens)
+            return Prediction(max_tokens, max_tokens, max_tokens, True, 0, keys[0], exactly)
         key, samples = self._known(keys, settings)
         if samples is None:
             guess = _within(settings.cold_start_output_tokens, min_tokens, max_tokens)
             expected = self._first_guess(guess)
-            return Prediction(guess, expected, expected, False, 0, key)
+            return Prediction(guess, expected, expected, False, 0, key, Outlook(guess))
         # min_tokens cuts the distribution from below, it does not shift it
         high = samples.quantile(settings.output_quantile, limit=max_tokens)
         middle = samples.quantile(0.5, limit=max_tokens)
@@ -89,6 +93,7 @@ class OutputLengths:
             False,
             len(samples),
             key,
+            _learned(samples, min_tokens, max_tokens),
         )
 
     def _first_guess(self, limit: int) -> int:
@@ -98,14 +103,20 @@ class OutputLengths:
             return limit
         return everything.mean(limit=limit)
 
-    def extend(
-        self, keys: tuple[ClassKey, ...], settings: Settings, *, produced: int, max_tokens: int
-    ) -> int:
-        """New total for an answer that has all it was predicted to, at most `max_tokens`."""
+    def outlook(
+        self,
+        keys: tuple[ClassKey, ...],
+        settings: Settings,
+        *,
+        produced: int,
+        max_tokens: int,
+        min_tokens: int = 0,
+    ) -> Outlook:
+        """What to expect of an answer that has produced so much and goes on."""
         _, samples = self._known(keys, settings)
         if samples and samples.longer_than(produced) >= _MIN_SURVIVORS:
-            return samples.quantile(settings.output_quantile, limit=max_tokens, above=produced)
-        return min(max_tokens, produced + max(_MIN_EXTENSION_TOKENS, produced // 2))
+            return _learned(samples, min_tokens, max_tokens)
+        return Outlook(min(max_tokens, produced + max(_MIN_EXTENSION_TOKENS, produced // 2)))
 
     def likely(
         self,
@@ -133,6 +144,12 @@ class OutputLengths:
             if samples and len(samples) >= enough:
                 return key, samples
         return keys[0], None
+
+
+def _learned(samples: RecentLengths, min_tokens: int, max_tokens: int) -> Outlook:
+    survival = samples.survival
+    longest = _within(survival.longest(max_tokens), min_tokens, max_tokens)
+    return Outlook(longest, survival, min_tokens)
 
 
 def _within(tokens: int, low: int, high: int) -> int:

@@ -55,7 +55,7 @@ def decision_record(
         "priority": str(offer.priority),
         "route": occasion.route,
         "prompt_tokens": shape.prompt_tokens,
-        "cached_tokens": sum(prompt.cached_tokens for prompt in shape.prompts),
+        "cached_tokens": quote.price.cached_tokens,
         "prompts": len(shape.prompts),
         "sequences": shape.total_sequences,
         "max_tokens": sum(prompt.max_tokens for prompt in shape.prompts),

@@ -84,14 +84,15 @@ def _policy(plan: Plan, settings: Settings) -> Iterator[Idle]:
     if settings.mode is not Mode.ENFORCE:
         yield _idle("mode", "idle_mode", mode=settings.mode)
     if policy is Policy.STATIC:
-        for name in ("kv_headroom_ratio", "prefill_backlog_max_tokens"):
+        for name in ("kv_headroom_ratio", "kv_overflow_sigmas", "prefill_backlog_max_tokens"):
             yield _idle(name, "idle_under_static", setting=name)
         if limit >= slots:
             yield _idle("static.limit", "idle_static_high", limit=limit, slots=slots)
         return
     yield _idle("static.limit", "idle_static_unused", limit=limit, policy=policy)
     if policy is Policy.WORST_CASE:
-        yield _idle("output_quantile", "idle_worst_case", setting="output_quantile")
+        for name in ("output_quantile", "kv_overflow_sigmas"):
+            yield _idle(name, "idle_worst_case", setting=name)
 
 
 def _cache(plan: Plan, settings: Settings, slots: int) -> Iterator[Idle]:

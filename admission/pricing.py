@@ -3,13 +3,19 @@
 from admission.exchange import Offer, Quote
 from admission.footprint import EngineShape, price
 from admission.lengths import OutputLengths, class_keys
+from admission.outlook import Outlook
 from admission.settings import Policy, Settings
 
 
-def quote(offer: Offer, engine: EngineShape, lengths: OutputLengths, settings: Settings) -> Quote:
+def quote(
+    offer: Offer,
+    engine: EngineShape,
+    lengths: OutputLengths,
+    settings: Settings,
+) -> Quote:
     """Price of an offer now; it changes with what `lengths` learns and with the policy."""
     shape = offer.shape
-    keys, predictions, outputs, expected = [], [], [], []
+    keys, predictions, outlooks, outputs, expected = [], [], [], [], []
     worst = settings.policy is Policy.WORST_CASE
     for prompt in shape.prompts:
         key = class_keys(offer.tenant, prompt.prompt_tokens, prompt.max_tokens)
@@ -23,6 +29,7 @@ def quote(offer: Offer, engine: EngineShape, lengths: OutputLengths, settings: S
         keys.append(key)
         predictions.append(predicted)
         outputs.append(prompt.max_tokens if worst else predicted.tokens)
+        outlooks.append(Outlook(prompt.max_tokens) if worst else predicted.outlook)
         expected.append(predicted.expected_tokens)
-    priced = price(shape, engine, outputs, expected=expected, reserve=worst)
+    priced = price(shape, engine, outputs, expected=expected, outlooks=outlooks, reserve=worst)
     return Quote(priced, tuple(predictions), tuple(keys))

@@ -45,9 +45,9 @@ class RowTable:
             self._prompt,  # tokens of its prompt that this row holds
             self._computed,  # of those, already computed
             self._generated,
-            self._predicted,  # tokens it will have generated at its end
+            self._predicted,  # tokens until which its prediction holds; its length where known
             self._anchor,  # step at which its trace has it start to generate
-            self._until,  # step at which its trace ends
+            self._begin,  # step at which it starts at the latest, by its trace
         ) = columns
 
     def add(self, *, prompt_tokens: int, predicted_tokens: int, is_branch: bool) -> int:
@@ -65,6 +65,15 @@ class RowTable:
         self._prompt[place] = prompt_tokens
         self._predicted[place] = predicted_tokens
         return row
+
+    def split(self, row: int, tokens: int) -> int:
+        """A new row takes so many tokens from the beginning of a prompt; returns its number."""
+        new = self.add(prompt_tokens=tokens, predicted_tokens=0, is_branch=False)
+        computed = min(tokens, int(self._computed.item(row & _PLACE)))
+        self._computed[new & _PLACE] = computed
+        self._prompt[row & _PLACE] -= tokens
+        self._computed[row & _PLACE] -= computed
+        return new
 
     def remove(self, row: int) -> None:
         """Free the place of a row."""
@@ -89,6 +98,10 @@ class RowTable:
         place = row & _PLACE
         return int(self._prompt.item(place) - self._computed.item(place))
 
+    def computed_tokens(self, row: int) -> int:
+        """Prompt tokens computed."""
+        return int(self._computed.item(row & _PLACE))
+
     def compute(self, row: int, tokens: int) -> None:
         """So many prompt tokens were computed."""
         self._computed[row & _PLACE] += tokens
@@ -102,22 +115,22 @@ class RowTable:
         return int(self._generated.item(row & _PLACE))
 
     def predicted(self, row: int) -> int:
-        """Tokens it will have generated at its end."""
+        """Tokens until which its prediction holds."""
         return int(self._predicted.item(row & _PLACE))
 
     def repredict(self, row: int, tokens: int) -> None:
-        """It will generate `tokens` in all."""
+        """Its prediction holds until it has generated `tokens`."""
         self._predicted[row & _PLACE] = tokens
 
-    def note_trace(self, row: int, *, anchor: int, until: int) -> None:
-        """The step its trace has it begin to generate at, and the step its trace ends at."""
+    def note_trace(self, row: int, *, anchor: int, begin: int) -> None:
+        """The steps at which its trace has it begin to generate: by its growth, and by its end."""
         place = row & _PLACE
         self._anchor[place] = anchor
-        self._until[place] = until
+        self._begin[place] = begin
 
-    def until(self, row: int) -> int:
-        """Step at which its trace ends."""
-        return int(self._until.item(row & _PLACE))
+    def begin(self, row: int) -> int:
+        """Step at which it begins to generate at the latest, by its trace."""
+        return int(self._begin.item(row & _PLACE))
 
     # -- all of them -----------------------------------------------------------------------
 
@@ -135,8 +148,8 @@ class RowTable:
     def advance(self, rows: Rows, generated: Rows) -> tuple[float, list[int]]:
         """Set what running rows have generated; rows that are gone are passed over.
 
-        Returns the mean gain of those that gained, and the rows that have generated all they were
-        predicted to and go on.
+        Returns the mean gain of those that gained, and the rows whose prediction holds no more,
+        those first that are furthest beyond it.
         """
         places = rows & _PLACE
         alive = self._number.take(places) == rows
@@ -146,7 +159,10 @@ class RowTable:
         self._generated[places] = generated
         some = int(np.count_nonzero(gained))
         over = generated >= self._predicted.take(places)
-        outlived: list[int] = rows[over].tolist() if over.any() else []
+        outlived: list[int] = []
+        if over.any():
+            beyond = generated[over] - self._predicted.take(places[over])
+            outlived = rows[over][np.argsort(-beyond, kind="stable")].tolist()
         return (float(gained.sum()) / some if some else 0.0), outlived
 
     def begun_incomplete(self) -> list[int]:

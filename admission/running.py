@@ -3,18 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from admission.coverage import Coverage
 from admission.curve import Trace
 from admission.exchange import Offer, Quote, StepRecord
 from admission.forecast import FirstTokens
 from admission.ledger import Lease, Ledger
 from admission.lengths import OutputLengths
 from admission.linger import Lingering
+from admission.prefixes import Prefixes
 from admission.settings import Settings
 from admission.slack import PARTS, Slack
 from admission.used import Used
 
 _RECORDS_UNTIL_ABORTED = 3  # two may be on their way already, the next knows of the abort
-_REPRICED_PER_RECORD = 64  # bounds the cost of one step record; the rest follow in the next
+_REPRICED_PER_RECORD = 16  # bounds the cost of one step record; the rest follow in the next
 
 
 @dataclass(slots=True, eq=False)
@@ -22,6 +24,12 @@ class _Granted:
     lease: Lease
     offer: Offer
     quote: Quote
+
+    def outgrew(self, row: int, produced: int) -> bool:
+        """Whether an answer that goes on has all it was predicted to. Not where all is held."""
+        prediction = self.quote.predictions[self.lease.prompt_of[row]]
+        fixed = prediction.known or self.lease.reserved
+        return not fixed and produced >= prediction.tokens
 
 
 class Running:
@@ -31,12 +39,19 @@ class Running:
     """
 
     def __init__(
-        self, ledger: Ledger, lengths: OutputLengths, slack: Slack, first_tokens: FirstTokens
+        self,
+        ledger: Ledger,
+        lengths: OutputLengths,
+        prefixes: Prefixes,
+        slack: Slack,
+        first_tokens: FirstTokens,
     ) -> None:
         self._ledger = ledger
         self._lengths = lengths
+        self._prefixes = prefixes
         self._granted: dict[int, _Granted] = {}
         self._lingering = Lingering()
+        self.coverage = Coverage()
         self._slack = slack
         self._first_tokens = first_tokens
 
@@ -45,11 +60,23 @@ class Running:
     ) -> Lease:
         """Open a lease; `traces` as in `Ledger.grant`."""
         lease = self._ledger.grant(quote.price, traces)
+        self._share(lease, offer)
         self._slack.let_in(quote.price.prefill_tokens)
         for row, prompt in lease.live.items():
             self._slack.begin(row, self._likely(offer, quote, prompt, settings))
         self._granted[lease.lease_id] = _Granted(lease, offer, quote)
         return lease
+
+    def _share(self, lease: Lease, offer: Offer) -> None:
+        """Note what prompts leave in the cache, and what will be found of them there."""
+        prefixes, ledger = self._prefixes, self._ledger
+        for row in (*lease.trunks.values(), *lease.live):
+            prompt, tokens = lease.prompt_of[row], ledger.echoed_tokens(row)
+            if prompt not in lease.chains:
+                chain = lease.chains[prompt] = offer.shape.prompts[prompt].chain
+                tokens = max(tokens, prefixes.find(chain).cached_tokens)
+                prefixes.hold(chain)
+            prefixes.hits.expect(row, tokens)
 
     def _likely(
         self, offer: Offer, quote: Quote, prompt: int, settings: Settings, produced: int = 0
@@ -70,11 +97,13 @@ class Running:
     def advance(self, record: StepRecord, settings: Settings, now_s: float) -> float:
         """Take in one step; returns by how much the step clock moved."""
         ledger = self._ledger
-        ledger.prefilled(record.prefill_tokens + record.cached_tokens)
+        begun = ledger.prefilled(record.prefill_tokens + record.cached_tokens)
+        self._prefixes.hits.see(begun, record.cached_tokens)
         self._lingering.count_record()
         self._note_ends(record, now_s)
         before = ledger.clock
         outlived = ledger.progress(record.rows, record.generated)
+        self._prefixes.keep(max(0, ledger.free_blocks))
         begun = self._slack.progress(record.rows, record.generated, now_s)
         self._first_tokens.see(begun, now_s)
         for row in outlived[:_REPRICED_PER_RECORD]:
@@ -89,24 +118,27 @@ class Running:
             self._lingering.add(row, now_s, records=_RECORDS_UNTIL_ABORTED + ahead)
 
     def _reprice(self, row: int, settings: Settings) -> None:
-        """Predict anew for a sequence that has produced all it was predicted to."""
+        """Predict anew for a sequence of which too few others would run as long."""
         lease = self._ledger.lease_of(row)
         granted = self._granted.get(lease.lease_id) if lease else None
         if lease is None or granted is None:
             return
-        prompt = lease.prompt_of[row]
-        limit = granted.offer.shape.prompts[prompt].max_tokens
-        if self._ledger.predicted_tokens(row) >= limit:
+        prompt, shape = lease.prompt_of[row], granted.offer.shape
+        limit, produced = shape.prompts[prompt].max_tokens, self._ledger.generated_tokens(row)
+        if produced >= limit:
             return
-        lease.outgrew = True
-        produced = self._ledger.generated_tokens(row)
-        total = self._lengths.extend(
-            granted.quote.keys[prompt], settings, produced=produced, max_tokens=limit
+        outlook = self._lengths.outlook(
+            granted.quote.keys[prompt],
+            settings,
+            produced=produced,
+            max_tokens=limit,
+            min_tokens=shape.min_tokens,
         )
-        self._ledger.repredict(row, total)
-        self._slack.expect(
-            row, self._likely(granted.offer, granted.quote, prompt, settings, produced)
-        )
+        self._ledger.repredict(row, outlook)
+        if granted.outgrew(row, produced):
+            self._slack.expect(
+                row, self._likely(granted.offer, granted.quote, prompt, settings, produced)
+            )
 
     def learn(self, lease_id: int, row: int, output_tokens: int, *, cut: bool) -> None:
         """Teach the class of an answer its length. Lengths the client fixed teach nothing."""
@@ -117,6 +149,8 @@ class Running:
         if granted.offer.shape.ignore_eos or granted.offer.shape.min_tokens:
             return
         prompt = granted.lease.prompt_of[row]
+        limit = granted.offer.shape.prompts[prompt].max_tokens
+        self.coverage.note(granted.quote.predictions[prompt], output_tokens, limit=limit)
         self._lengths.learn(granted.quote.keys[prompt], output_tokens, cut=cut)
 
     # -- endings ---------------------------------------------------------------------------
@@ -137,9 +171,8 @@ class Running:
             for row in lease.live:
                 self._lingering.add(row, now_s, records=records)
         else:
-            for row in lease.live:
-                self._slack.end(row)
-                self._first_tokens.forget(row)
+            for row in list(lease.live):
+                self._drop(lease, row)
             self._ledger.close(lease_id)
         return taken
 
@@ -149,12 +182,35 @@ class Running:
             self._end(row)
 
     def _end(self, row: int) -> None:
-        lease = self._ledger.end_sequence(row)
-        self._slack.end(row)
-        self._first_tokens.forget(row)
-        if lease and not lease.live and lease.lease_id not in self._granted:
+        lease = self._ledger.lease_of(row)
+        if lease is None:
+            return
+        self._drop(lease, row)
+        if not lease.live and lease.lease_id not in self._granted:
             self._ledger.close(lease.lease_id)
 
+    def _drop(self, lease: Lease, row: int) -> None:
+        self._leave_cached(lease, row)
+        self._ledger.end_sequence(row)
+        self._slack.end(row)
+        self._first_tokens.forget(row)
+
+    def _leave_cached(self, lease: Lease, row: int) -> None:
+        """Its blocks stay in the cache until they are taken again; the last leaves the prompt."""
+        ledger, prefixes, prompt = self._ledger, self._prefixes, lease.prompt_of[row]
+        chain, computed_tokens = lease.chains[prompt], ledger.computed_tokens(row)
+        named_blocks = prefixes.blocks_of(chain, computed_tokens=computed_tokens)
+        prefixes.pass_over(ledger.full_blocks(row) - named_blocks)
+        for each in (row, lease.trunks.get(prompt, row)):
+            prefixes.hits.forget(each)
+        if [*lease.live.values()].count(prompt) == 1:
+            prefixes.let_go(chain, computed_tokens=computed_tokens)
+
     def outgrown(self) -> list[int]:
-        """Leases not yet released of which some answer became longer than its price."""
-        return [lease_id for lease_id, each in self._granted.items() if each.lease.outgrew]
+        """Leases not yet released of which some answer runs on beyond its price."""
+        generated = self._ledger.generated_tokens
+        return [
+            lease_id
+            for lease_id, each in self._granted.items()
+            if any(each.outgrew(row, generated(row)) for row in each.lease.live)
+        ]

@@ -63,6 +63,12 @@ ENGLISH = {
     " they would be refused and are left out here",
     "offered_more": "the trace offers {offered:.2f} requests/s, more than the"
     " {sustained:.2f} that are sustained",
+    # how long a step may get
+    "step_even": "a full step of {step} tokens takes {step_ms:.0f} ms: beside a long prompt, too,"
+    " every token comes within the TPOT bound",
+    "step_uneven": "a full step of {step} tokens takes {step_ms:.0f} ms, for which every token"
+    " beside a long prompt waits; max_num_batched_tokens {even} makes it {even_ms:.0f} ms and"
+    " carries {even_rate:.2f} requests/s in place of {rate:.2f}",
     # settings that can never take effect
     "idle_headroom": "kv_headroom_ratio decides nothing: {slots} slots x {tokens:,} tokens are"
     " {share:.0%} of the cache",

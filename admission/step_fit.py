@@ -5,11 +5,12 @@ seconds = fixed + per decode x sequences + per prefill x tokens + per context x 
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
-from itertools import combinations, product
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
+from admission.non_negative import solve
 from admission.step_line import StepCoefficients
 from admission.step_time import StepContents, StepModel
 
@@ -122,7 +123,8 @@ def _robust(terms: _Floats, elapsed: _Floats, known_s: _Floats) -> _Floats:
     least = 0.1 * float(np.median(elapsed))  # a step modelled near zero must not outweigh the rest
     for turn in range(2 * ROUNDS):
         weights = np.sqrt(trust) / np.maximum(modelled, least)
-        found = _non_negative(terms * weights[:, None], (elapsed - known_s) * weights)
+        weighed = terms * weights[:, None]
+        found = solve(weighed.T @ weighed, weighed.T @ ((elapsed - known_s) * weights))
         modelled = terms @ found + known_s
         trust = _trust(_errors(modelled, elapsed, least), turn)
     return found
@@ -143,27 +145,6 @@ def _trust(errors: _Floats, turn: int) -> _Floats:
     else:
         trust = np.maximum(0.0, 1 - (distance / TUKEY) ** 2) ** 2
     return trust
-
-
-def _non_negative(terms: _Floats, seconds: _Floats) -> _Floats:
-    """Exact non-negative least squares: of all subsets of at most four terms the best feasible."""
-    sizes = np.linalg.norm(terms, axis=0)
-    sizes[sizes == 0] = 1.0
-    scaled = terms / sizes
-    gram, projected = scaled.T @ scaled, scaled.T @ seconds
-    best: _Floats = np.zeros(terms.shape[1])
-    least = 0.0
-    for count in range(terms.shape[1], 0, -1):
-        for chosen in map(list, combinations(range(terms.shape[1]), count)):
-            part = np.linalg.lstsq(gram[np.ix_(chosen, chosen)], projected[chosen], rcond=None)[0]
-            gain = -float(part @ projected[chosen])  # residual less that of all zeros
-            if part.min() >= 0 and gain < least:
-                best, least = np.zeros(terms.shape[1]), gain
-                best[chosen] = part
-        if count == terms.shape[1] and best.any():
-            break  # nothing had to be cut off: no subset is better
-    best /= sizes
-    return best
 
 
 def _result(

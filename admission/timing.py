@@ -4,12 +4,13 @@ The engine starts every prompt that it is given at once, in chunks that fill its
 paced by when it is let in.
 """
 
+from admission.at_stake import Steps
 from admission.footprint import Price
 from admission.forecast import FirstTokens
 from admission.ledger import Ledger
 from admission.pace import Pace
 from admission.settings import Settings
-from admission.slack import Slack, Steps
+from admission.slack import Slack
 
 _PLANNED_RATIO = 0.9  # of the TPOT bound: the rest is for steps that take longer than modelled
 _LOSS_MAX = 0.1  # answers that one prompt may be expected to cost: it brings one
@@ -35,8 +36,9 @@ class Timing:
     def decode_step_s(self, sequences: int = 0, prompt_tokens: int = 0) -> float:
         """Seconds of a step that only decodes, with these in addition; 0 while unknown."""
         ledger = self._ledger
-        held_tokens = ledger.curve.blocks_now() * ledger.engine.block_tokens
-        step_s = self._pace.decode_step_s(ledger.sequences + sequences, held_tokens + prompt_tokens)
+        read_tokens = ledger.curve.blocks_now() * ledger.engine.block_tokens
+        read_tokens += ledger.read_again_tokens + prompt_tokens
+        step_s = self._pace.decode_step_s(ledger.sequences + sequences, read_tokens)
         return step_s or 0.0
 
     def first_token_s(self, prefill_tokens: int) -> float:

@@ -10,20 +10,20 @@ from admission.decision import Accepted, Limit, Rejected
 from admission.exchange import Offer, Quote, Turn
 from admission.footprint import Price
 from admission.headroom import Headroom
-from admission.lengths import OutputLengths
 from admission.settings import Mode, Policy, Settings
 from admission.waiting import RISES_AT_RATIO, Load, Ticket, WaitingLine, risen
 
 _TURNS_PER_PASS = 64  # bounds one pass over the line; the next event continues
 
 Grant = Callable[[Offer, Quote, Sequence[Trace] | None, Price, float], int]
+Lessons = tuple[int, int]  # what was learned of lengths so far, and what happened in the cache
 
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
     offer: Offer
     quote: Quote
-    lessons: int  # what the length predictions had learned when it was priced
+    lessons: Lessons  # by which it was priced
     limit: Limit
 
 
@@ -35,15 +35,15 @@ class WayIn:
         line: WaitingLine,
         headroom: Headroom,
         accounts: Accounts,
-        lengths: OutputLengths,
         *,
+        lessons: Callable[[], Lessons],
         quote: Callable[[Offer], Quote],
         grant: Grant,
     ) -> None:
         self._line = line
         self._headroom = headroom
         self._accounts = accounts
-        self._lengths = lengths
+        self._lessons = lessons
         self._quote = quote
         self._grant = grant
         self._waiting: dict[int, _Waiting] = {}  # by ticket
@@ -64,7 +64,7 @@ class WayIn:
                 offer.arrived_at_s,
             )
         )
-        self._waiting[ticket_id] = _Waiting(offer, quote, self._lengths.version, limit)
+        self._waiting[ticket_id] = _Waiting(offer, quote, self._lessons(), limit)
         self.binding = limit
         return ticket_id
 
@@ -144,10 +144,10 @@ class WayIn:
         return turns
 
     def _priced_now(self, ticket: Ticket) -> _Waiting:
-        """By what the lengths have learned meanwhile."""
-        waiting = self._waiting[ticket.ticket_id]
-        if waiting.lessons != self._lengths.version:
-            waiting.quote, waiting.lessons = self._quote(waiting.offer), self._lengths.version
+        """By what was learned meanwhile, and by what is cached now."""
+        waiting, lessons = self._waiting[ticket.ticket_id], self._lessons()
+        if waiting.lessons != lessons:
+            waiting.quote, waiting.lessons = self._quote(waiting.offer), lessons
         return waiting
 
     def _let_in(self, ticket: Ticket, traces: Sequence[Trace] | None, now_s: float) -> Turn:

@@ -18,6 +18,8 @@ from admission.controller import Controller
 from admission.decision import Accepted, Decision, Limit, Outcome, Queued, Reason, Rejected
 from admission.exchange import Offer, Quote, Turn
 from admission.footprint import EngineShape, RequestShape
+from admission.steady_clock import SteadyClock
+from serve.alarms import Alarms
 from serve.decision_log import DecisionLog
 from serve.in_flight import InFlight
 from serve.observability.telemetry import Metrics
@@ -92,13 +94,15 @@ class Gate:
         self._loop = asyncio.get_running_loop()
         self._turns: dict[int, _Waiting] = {}  # by ticket
         self._tickets: dict[Visit, int] = {}
+        self._alarms = Alarms(self.controller, metrics)
+        self._clock = SteadyClock()
         self._ticker = self._loop.create_task(self._tick_on())
 
     # -- the clock -------------------------------------------------------------------------
 
     def now_s(self) -> float:
-        """Monotonic, in modelled seconds."""
-        return self._loop.time() * self.time_scale
+        """Monotonic, in modelled seconds; stands still while this process does."""
+        return self._clock.at(self._loop.time()) * self.time_scale
 
     async def _tick_on(self) -> None:
         count = 0
@@ -120,6 +124,8 @@ class Gate:
 
     def _set_levels(self) -> None:
         ledger, shape = self.controller.ledger, self._engine.shape
+        hits = self.controller.prefixes.hits
+        self._metrics.cached(foreseen_tokens=hits.foreseen_tokens, found_tokens=hits.found_tokens)
         self._metrics.levels(
             capacity_tokens=shape.capacity_tokens,
             held_tokens=ledger.held_blocks * shape.block_tokens,
@@ -128,6 +134,7 @@ class Gate:
             leases=len(ledger.leases),
             first_token_error_s=self.controller.timing.first_tokens.error_s,
         )
+        self._alarms.look()
 
     async def close(self) -> None:
         """Stop the ticker; the engine is the caller's to end."""

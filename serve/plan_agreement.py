@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from admission.gpus import find_gpu
@@ -24,6 +24,7 @@ class EngineFacts:
     gpu: str | None  # as its driver names it; None on a CPU
     kv_bytes: int | None
     blocks: int
+    additional: Mapping[str, Any] = field(default_factory=dict)  # what a simulation is told
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+from dataclasses import asdict
 from typing import Any
 
+from admission.step_line import StepCoefficients
 from serve.gate import EngineLike, Gate
 from serve.plan_agreement import PlanAgreement
 from serve.profile.in_force import InForce
@@ -12,13 +14,12 @@ from serve.simulated.watch import Watch
 from serve.step_times import StepTimes
 
 _LOOK_S = 1.0  # real seconds between two looks at a simulation's time
-_CORRECT_EVERY = 30  # looks between two fits of the step times
 
 _log = logging.getLogger("sluice.gate")
 
 
 class ReportingGate(Gate):
-    """Nothing here decides; `step_times` says what tenants are charged by.
+    """Nothing here decides. `step_prior` is what a step is believed to take before any was timed.
 
     `watch` is there with a simulated engine only.
     """
@@ -28,48 +29,42 @@ class ReportingGate(Gate):
         engine: EngineLike,
         in_force: InForce,
         *,
-        step_times: StepTimes,
+        step_prior: StepCoefficients | None,
         plan: PlanAgreement | None,
         watch: Watch | None,
         **parts: Any,
     ) -> None:
         super().__init__(engine, in_force.section, **parts)
         self.in_force = in_force
-        self._step_times = step_times
-        if step_times.prior is not None:
-            self.controller.know_step_times(step_times.prior)
+        self._step_times = StepTimes(engine.shape.capacity_tokens)
+        self._step_prior = step_prior
+        if step_prior is not None:
+            self.controller.know_step_times(step_prior)
         self._plan = plan
         self._watch = watch
         if plan is not None:
             self._metrics.plan_error(plan.error_ratio)
-        self._looker = self._loop.create_task(self._look_on())
+        self._looker = self._loop.create_task(self._look_on(watch)) if watch else None
 
     def stepped(self, step: EngineStep) -> None:
         """As the gate's; the step's time is kept."""
         super().stepped(step)
         self._step_times.note(step)
 
-    async def _look_on(self) -> None:
-        looks = 0
+    async def _look_on(self, watch: Watch) -> None:
         while True:
             await asyncio.sleep(_LOOK_S)
-            looks += 1
             try:
-                if self._watch is not None:
-                    report = await self._watch.look()
-                    self._metrics.late_steps(report["late_steps_ratio"])
-                if looks % _CORRECT_EVERY == 0:
-                    found = await asyncio.to_thread(self._step_times.correct)
-                    if found.enough:
-                        self.controller.know_step_times(found.coefficients)
-                    self._metrics.step_time_error(found.error_median_ratio)
+                report = await watch.look()
+                self._metrics.late_steps(report["late_steps_ratio"])
             except Exception:  # noqa: BLE001 - what is told may be old, what is decided goes on
-                _log.exception("step times or the simulation's report could not be read")
+                _log.exception("the simulation's report could not be read")
 
     async def close(self) -> None:
         """As the gate's."""
-        self._looker.cancel()
-        await asyncio.gather(self._looker, return_exceptions=True)
+        if self._looker is not None:
+            self._looker.cancel()
+            await asyncio.gather(self._looker, return_exceptions=True)
         await super().close()
 
     def steps(self) -> dict[str, Any]:
@@ -80,7 +75,17 @@ class ReportingGate(Gate):
         """As the gate's, with `config`, `step_time`, `plan` and, if simulated, `simulation`."""
         told = super().state() | {
             "config": self.in_force.as_json(),
-            "step_time": self._step_times.as_json(),
+            "step_time": self._step_time(),
             "plan": None if self._plan is None else self._plan.as_json(),
         }
         return told | ({"simulation": self._watch.report} if self._watch else {})
+
+    def _step_time(self) -> dict[str, Any]:
+        prior, live = self._step_prior, self.controller.step_times
+        now = live.coefficients
+        return {
+            "prior": None if prior is None else asdict(prior),
+            "coefficients": None if now is None else asdict(now),
+            "records": live.records,
+            "error_ratio": live.error_ratio,
+        }

@@ -128,6 +128,8 @@ class Sequences:
             cached_tokens=step.cached_tokens,
             decode_tokens=step.decode_tokens,
             elapsed_s=step.elapsed_s,
+            kv_used_ratio=step.kv_used_ratio,
+            preempted=step.preempted,
             ended=ended,
             ending=ending,
         )

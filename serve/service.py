@@ -26,9 +26,9 @@ from serve.profile.in_force import InForce
 from serve.profile.settings import Profile
 from serve.reporting_gate import ReportingGate
 from serve.simulated import planned
+from serve.simulated.options import KEY, from_json
 from serve.simulated.timekeeper import REPORT
 from serve.simulated.watch import Watch
-from serve.step_times import StepTimes
 
 _log = logging.getLogger("sluice.service")
 
@@ -77,7 +77,7 @@ async def open_service(profile: Profile, keys: Keys, in_force: InForce) -> Servi
         gate = ReportingGate(
             engine,
             in_force,
-            step_times=StepTimes(engine.shape.capacity_tokens, _prior(profile, engine, plan)),
+            step_prior=_prior(profile, engine, plan),
             plan=plan,
             watch=Watch(partial(engine.ask_executor, REPORT)) if profile.engine.simulated else None,
             metrics=telemetry.metrics,
@@ -124,17 +124,19 @@ def engine_args(profile: Profile) -> dict[str, Any]:
 
 
 def _prior(profile: Profile, engine: Engine, plan: PlanAgreement | None) -> StepCoefficients | None:
-    """What is known of the step times: calibrated, or the roofline of a GPU that is there."""
+    """What is known of the step times: calibrated, or the roofline of the GPU, real or modelled."""
+    shape = engine.shape
+    tokens, sequences = shape.max_batched_tokens, shape.max_sequences
+    if profile.engine.simulated:
+        options = from_json(engine.facts.additional[KEY])
+        return options.line(batched_tokens=tokens, most_sequences=sequences)
     calibrated = profile.step_time.coefficients
     if calibrated is not None or plan is None or engine.facts.gpu is None:
         return calibrated
-    model, shape = step_model(plan.memory), engine.shape
+    model = step_model(plan.memory)
     if model is None:
         return None
-    found = linear_form(
-        model, batched_tokens=shape.max_batched_tokens, most_sequences=shape.max_sequences
-    )
-    return found.coefficients
+    return linear_form(model, batched_tokens=tokens, most_sequences=sequences).coefficients
 
 
 def _lines(destination: str | None) -> JsonLines | None:

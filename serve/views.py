@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from admission.controller import Controller
 from admission.decision import Accepted, Decision, Limit, Queued
 from admission.exchange import Offer, Quote
+from admission.footprint import RequestShape
 from serve.visit import Visit
 
 _TENANTS_SHOWN = 100  # bounds the answer; the rest is summed up under "others"
@@ -31,9 +32,17 @@ def state(controller: Controller, visits: Iterable[Visit], *, now_s: float) -> d
             "projected_peak_blocks": ledger.curve.peak(),
             "held_tokens": ledger.held_blocks * engine.block_tokens,
             "promised_limit_blocks": controller.headroom.block_limit,
+            "promised_ratio": controller.margin.promised_ratio,
+            "lost_to_preemptions_ratio": controller.margin.lost_ratio,
+            "bias_ratio": controller.margin.bias_ratio,
         },
         "sequences": {"held": ledger.sequences, "limit": controller.headroom.slot_limit},
         "prefill_backlog_tokens": ledger.backlog_tokens,
+        "prefix_cache": {
+            "foreseen_tokens": controller.prefixes.hits.foreseen_tokens,
+            "found_tokens": controller.prefixes.hits.found_tokens,
+            "believed_ratio": controller.prefixes.hits.ratio,
+        },
         "leases": len(ledger.leases),
         "line": {"requests": load.requests, "tokens": load.tokens},
         "tenants": _by_tenant(controller, visits, now_s),
@@ -44,7 +53,21 @@ def state(controller: Controller, visits: Iterable[Visit], *, now_s: float) -> d
             "first_token_error_s": controller.timing.first_tokens.error_s,
             "first_token_margin_s": controller.timing.first_tokens.margin_s,
         },
+        "output_coverage": _coverage(controller),
+        "engine_statistics": {
+            "silent": controller.freshness.silent,
+            "usage_missing": controller.freshness.usage_missing,
+        },
         "settings": asdict(settings),
+    }
+
+
+def _coverage(controller: Controller) -> dict[str, Any]:
+    coverage, quantile = controller.coverage, controller.settings.output_quantile
+    return {
+        "median": {"should_be": 0.5, "is": coverage.median.ratio},
+        "price": {"should_be": quantile, "is": coverage.price.ratio},
+        "alarm": coverage.alarm(quantile),
     }
 
 
@@ -87,7 +110,7 @@ def explanation(controller: Controller, offer: Offer, now_s: float) -> dict[str,
         "line": {"requests": len(controller.line)},
         "tenant": _tenant(controller, offer, now_s),
         "priority": _priority(controller, offer, quote, now_s),
-        "shape": asdict(offer.shape),
+        "shape": _shape(offer.shape),
         "mode": controller.settings.mode,
         "policy": controller.settings.policy,
     }
@@ -120,12 +143,22 @@ def _decision(decision: Decision) -> dict[str, Any]:
     return {"outcome": "rejected"} | asdict(decision)
 
 
+def _shape(shape: RequestShape) -> dict[str, Any]:
+    """Without the names of the prompts: they say nothing, and there are many."""
+    prompts = [
+        {"prompt_tokens": each.prompt_tokens, "max_tokens": each.max_tokens}
+        for each in shape.prompts
+    ]
+    return asdict(replace(shape, prompts=())) | {"prompts": prompts}
+
+
 def _price(quote: Quote) -> dict[str, Any]:
     price = quote.price
     return {
         "blocks_now": price.blocks_now,
         "blocks_peak": price.blocks_peak,
         "prompt_tokens": price.prompt_tokens,
+        "cached_tokens": price.cached_tokens,
         "prefill_tokens": price.prefill_tokens,
         "predicted_output_tokens": price.output_tokens,
         "sequences": price.sequences,

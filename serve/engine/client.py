@@ -8,6 +8,7 @@ from vllm.sampling_params import SamplingParams
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from admission.footprint import PromptShape, RequestShape
+from serve.engine.chains import Chains
 from serve.visit import VISIT, Visit
 
 _log = logging.getLogger("sluice.engine")
@@ -28,11 +29,15 @@ class UnleasedCallError(RuntimeError):
 
 
 class LeasedClient:
-    """Delegates to AsyncLLM; `generate` notes its request id on the visit or refuses."""
+    """Delegates to AsyncLLM; `generate` notes its request id on the visit or refuses.
 
-    def __init__(self, client: AsyncLLM, keeper: LeaseKeeper) -> None:
+    `chains` name prompts for the hooks; None where nothing is found in a cache.
+    """
+
+    def __init__(self, client: AsyncLLM, keeper: LeaseKeeper, chains: Chains | None = None) -> None:
         self._client = client
         self._keeper = keeper
+        self.chains = chains
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)

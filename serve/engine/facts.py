@@ -33,4 +33,5 @@ def facts_of(config: Any) -> EngineFacts:
         gpu=None if current_platform.is_cpu() else current_platform.get_device_name(),
         kv_bytes=cache.kv_cache_memory_bytes,
         blocks=cache.num_gpu_blocks,
+        additional=config.additional_config,
     )

@@ -15,6 +15,7 @@ from vllm.platforms import current_platform
 
 from admission.decision import Reason, Rejected
 from admission.footprint import PromptShape, RequestShape
+from admission.prefixes import Chain
 from serve.visit import VISIT, Visit
 
 
@@ -123,10 +124,10 @@ def shape_of(serving: Any, request: Any, prompts: list[Any]) -> RequestShape:
     sizes = [serving._extract_prompt_len(prompt) for prompt in prompts]  # noqa: SLF001 - no other
     limits = [_answer_limit(serving, request, prompt_tokens) for prompt_tokens in sizes]
     params = request.to_sampling_params(max(limits), serving.default_sampling_params)
-    _check(serving, params, prompts)
+    chains = [_chain(serving, request, checked) for checked in _checked(serving, params, prompts)]
     return RequestShape(
         # an echo without an answer still computes one token
-        prompts=tuple(map(PromptShape, sizes, (max(1, limit) for limit in limits))),
+        prompts=tuple(map(PromptShape, sizes, (max(1, limit) for limit in limits), chains)),
         sequences=params.n,
         min_tokens=params.min_tokens,
         ignore_eos=params.ignore_eos,
@@ -135,13 +136,27 @@ def shape_of(serving: Any, request: Any, prompts: list[Any]) -> RequestShape:
     )
 
 
-def _check(serving: Any, params: Any, prompts: list[Any]) -> None:
-    """Lets the engine's front end find fault before anybody waits in line.
+def _checked(serving: Any, params: Any, prompts: list[Any]) -> list[Any]:
+    """What the engine would be sent; its front end finds fault before anybody waits in line.
 
     vLLM itself looks when generation starts: for a stream that is after its 200.
     """
-    for prompt in prompts:
-        serving.engine_client.input_processor.process_inputs("", prompt, params, ("generate",))
+    process = serving.engine_client.input_processor.process_inputs
+    return [process("", prompt, params, ("generate",)) for prompt in prompts]
+
+
+def _chain(serving: Any, request: Any, checked: Any) -> Chain:
+    """By what vLLM tells blocks apart; pictures and embeddings are left out.
+
+    Prompt logprobs need the whole prompt computed: such a request reads nothing from the cache.
+    """
+    chains = serving.engine_client.chains
+    apart = checked.mm_features or checked.prompt_embeds is not None
+    if chains is None or apart or checked.sampling_params.skip_reading_prefix_cache:
+        return ()
+    salt, model = checked.cache_salt, str(request.model or "")
+    named: Chain = chains.of(checked.prompt_token_ids, model=model, salt=salt)
+    return named
 
 
 def _answer_limit(serving: Any, request: Any, prompt_tokens: int) -> int:

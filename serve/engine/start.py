@@ -20,6 +20,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 
 from admission.footprint import EngineShape, RequestShape
 from serve.engine import explain, hooks, reasoning
+from serve.engine.chains import Chains
 from serve.engine.client import LeasedClient, LeaseKeeper
 from serve.engine.facts import facts_of
 from serve.engine.steps import Listener, StepFeed
@@ -55,7 +56,7 @@ class Engine:
         """Build vLLM's app around a client that knows leases, and let steps flow to the gate."""
         tasks = await self._client.get_supported_tasks()
         app = build_app(self._args, tasks, self._client.model_config)
-        leased = LeasedClient(self._client, keeper)
+        leased = LeasedClient(self._client, keeper, _chains(self._client.vllm_config, self.shape))
         await init_app_state(leased, app.state, self._args, tasks)
         app.state.server = SimpleNamespace()  # vLLM's engine-error handler writes to it
         hooks.install(app.state, keeper)
@@ -195,6 +196,18 @@ def shape_of(config: Any) -> EngineShape:
         prefix_caching=bool(cache.enable_prefix_caching),
         lookahead_tokens=ahead + int(bool(scheduler.async_scheduling)),
     )
+
+
+def _chains(config: Any, shape: EngineShape) -> Chains | None:
+    """What names prompts; None where the engine shares less of them than it could.
+
+    Without its cache nothing; with speculation a block less; and where several long prompts are
+    computed at once each may compute what they have in common.
+    """
+    at_once = config.scheduler_config.long_prefill_token_threshold > 0
+    if not shape.prefix_caching or config.speculative_config is not None or at_once:
+        return None
+    return Chains(shape)
 
 
 def _served_model(args: Namespace) -> str:

@@ -39,7 +39,7 @@ def highest(served: Callable[[float], float], *, most: float) -> float:
 
 
 def one_x(cell: Cell, run_all: RunAll, *, most: float) -> float:
-    """The scale of the trace's rate that is 1.0 x for this cell's engine and bounds.
+    """The scale of the trace's rate that is 1.0 x for this cell's requests, engine and bounds.
 
     A prompt that takes longer alone than the bound on the first token counts as never offered:
     no rate is low enough for it.

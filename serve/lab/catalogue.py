@@ -10,12 +10,17 @@ from serve.lab.door import Bounds, Door
 from serve.lab.gateway import Gateway
 from serve.lab.line import Limiter, Line
 from serve.lab.policies.adaptive import Aimd, Gradient2
+from serve.lab.policies.altered import Mistaken, Patient
 from serve.lab.policies.ema import Ema
 from serve.lab.policies.kv_threshold import KvThreshold
+from serve.lab.policies.no_limit import NoLimit
 from serve.lab.policies.queued_tokens import QueuedTokens
 
-STATIC_LIMITS = (16, 32, 48, 64, 96, 128, 192)
+STATIC_LIMITS = (4, 8, 16, 32, 48, 64, 96, 128, 192)
 QUEUED_TOKENS = (2048, 4096, 8192)
+NOISE = (0.25, 0.5, 1.0)  # sigma of the log-normal factor by which lengths are mistaken
+_ENDLESS = 1000  # times the cache
+_NO_BOUND_S = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,14 @@ class Facts:
     prefill_tokens_per_s: float  # of an engine that only computes prompts
 
 
+def named(policies: str) -> list[str]:
+    """The names in a list with commas. ValueError where there are none."""
+    names = [name.strip() for name in policies.split(",") if name.strip()]
+    if not names:
+        raise ValueError("policies: none is named")
+    return names
+
+
 def variants_of(policy: str, *, static_n: int) -> tuple[Variant, ...]:
     """What is played for one row; of several the best counts. ValueError for an unknown name."""
     if policy == "static":
@@ -59,18 +72,42 @@ def door_of(variant: Variant, facts: Facts) -> Door:
 
 
 def _controller(**changes: object) -> Callable[[Variant, Facts], Door]:
+    """The gateway's own policies."""
+
     def make(variant: Variant, facts: Facts) -> Door:
         limit = facts.settings.static_limit if variant.n is None else variant.n
-        settings = replace(facts.settings, mode=Mode.ENFORCE, static_limit=limit)
-        settings = replace(settings, **changes)  # type: ignore[arg-type]
+        settings = _ours(facts, static_limit=limit, **changes)
         return Gateway(facts.shape, settings, facts.bounds, line=facts.line)
 
     return make
 
 
+def _ours(facts: Facts, **changes: object) -> Settings:
+    changes = {"mode": Mode.ENFORCE, "policy": Policy.FOOTPRINT} | changes
+    return replace(facts.settings, **changes)  # type: ignore[arg-type]
+
+
 def _knowing(_: Variant, facts: Facts) -> Door:
-    settings = replace(facts.settings, mode=Mode.ENFORCE, policy=Policy.FOOTPRINT)
-    return Gateway(facts.shape, settings, facts.bounds, line=facts.line, knows_lengths=True)
+    return Gateway(facts.shape, _ours(facts), facts.bounds, line=facts.line, knows_lengths=True)
+
+
+def _mistaken(sigma: float) -> Callable[[Variant, Facts], Door]:
+    return lambda variant, facts: Mistaken(_knowing(variant, facts), sigma)
+
+
+def _no_kv_gate(_: Variant, facts: Facts) -> Door:
+    """A cache so large that it binds nobody, for the ledger; the engine's is as it is."""
+    shape = replace(facts.shape, usable_blocks=facts.shape.usable_blocks * _ENDLESS)
+    return Gateway(shape, _ours(facts), facts.bounds, line=facts.line)
+
+
+def _no_ttft_gate(_: Variant, facts: Facts) -> Door:
+    return Patient(facts.shape, _ours(facts), facts.bounds, line=facts.line)
+
+
+def _no_tpot_gate(_: Variant, facts: Facts) -> Door:
+    bounds = replace(facts.bounds, tpot_s=_NO_BOUND_S)
+    return Gateway(facts.shape, _ours(facts), bounds, line=facts.line)
 
 
 def _queued_tokens(variant: Variant, facts: Facts) -> Door:
@@ -96,7 +133,7 @@ def _ema(facts: Facts) -> Limiter:
 
 _MAKERS: Mapping[str, Callable[[Variant, Facts], Door]] = {
     "footprint": _controller(policy=Policy.FOOTPRINT),
-    "off": _controller(mode=Mode.OFF),
+    "off": lambda *_: Line(NoLimit(), patience_s=0.0),
     "static": _controller(policy=Policy.STATIC),
     "static_one": _controller(policy=Policy.STATIC),
     "worst_case": _controller(policy=Policy.WORST_CASE),
@@ -105,6 +142,13 @@ _MAKERS: Mapping[str, Callable[[Variant, Facts], Door]] = {
     "aimd": _line(lambda facts: Aimd(facts.bounds)),
     "gradient2": _line(lambda _: Gradient2()),
     "ema": _line(_ema),
+    "no_kv_gate": _no_kv_gate,
+    "no_ttft_gate": _no_ttft_gate,
+    "no_tpot_gate": _no_tpot_gate,
+    "no_look_past": _controller(policy=Policy.FOOTPRINT, line_look_past_requests=0),
     "oracle_a": _knowing,  # the same policy with true lengths: the price of predicting
+    **{f"oracle_a_noise_{sigma:g}": _mistaken(sigma) for sigma in NOISE},
 }
 POLICIES = tuple(_MAKERS)
+ABLATIONS = ("no_kv_gate", "no_ttft_gate", "no_tpot_gate", "no_look_past")
+NOISY = tuple(f"oracle_a_noise_{sigma:g}" for sigma in NOISE)

@@ -9,39 +9,59 @@ from itertools import product
 from pathlib import Path
 
 from serve.lab.capacity import one_x
-from serve.lab.catalogue import Variant, variants_of
+from serve.lab.catalogue import Variant, named, variants_of
 from serve.lab.comparison import Comparison, compare
 from serve.lab.door import Bounds
 from serve.lab.flags import WARM_UP
-from serve.lab.jobs import Cell, RunAll, busy_scale, runs
+from serve.lab.grid.command import main as grid
+from serve.lab.jobs import Cell, RunAll, at_once, busy_scale, runs
 from serve.lab.log import command as log_command
+from serve.lab.page.page import page_of
+from serve.lab.playable import context_tokens
+from serve.lab.progress import progress
 from serve.lab.table import table
 from serve.lab.workload import Cut, read_workload
-from serve.profile.settings import Profile, ProfileError, load_admission, load_profile
+from serve.profile.settings import ProfileError, load_admission
 
 _GOOD, _BAD_ARGUMENTS = 0, 2
 
 
 def main(args: argparse.Namespace) -> int:
-    """Play, print; returns the exit code."""
+    """A log, a grid or traces; returns the exit code."""
     if args.log is not None:
         return log_command.main(args)
+    return _traces(args) if args.grid is None else _grid(args)
+
+
+def _traces(args: argparse.Namespace) -> int:
+    """Play, print."""
     if args.warm_up is None:
         args.warm_up = WARM_UP
     try:
         cells, variants = _cells(args), _variants(args)
         for cell in cells:
             read_workload(cell.trace, cell.cut)  # before anything that takes long
-        if args.records is not None:
-            _begin(args.records)
-        with runs(args.jobs) as run_all:
+        for written in (args.records, args.html):
+            if written is not None:
+                _begin(written)
+        with progress() as shown, runs(args.jobs, shown) as run_all:
             if args.load:
                 cells = [each for cell in cells for each in _loaded(cell, args.load, run_all)]
-            comparisons = compare(cells, variants, run_all, seed=args.seed)
+            comparisons = at_once(
+                args.jobs, lambda cell: compare(cell, variants, run_all, seed=args.seed), cells
+            )
     except (ProfileError, ValueError) as problem:
         return _failed(problem)
     _show(args, comparisons)
     return _GOOD
+
+
+def _grid(args: argparse.Namespace) -> int:
+    if args.out is None:
+        return _failed("--grid: give it a folder, with --out")
+    if args.config is not None:
+        return _failed("--grid: its file names the profile")
+    return grid(args)
 
 
 def _failed(problem: object) -> int:
@@ -49,34 +69,27 @@ def _failed(problem: object) -> int:
     return _BAD_ARGUMENTS
 
 
-def _begin(records: Path) -> None:
+def _begin(file: Path) -> None:
     """Empty the file now: what cannot be written is better known before the runs."""
     try:
-        records.write_text("", encoding="utf-8")
+        file.write_text("", encoding="utf-8")
     except OSError as problem:
-        raise ValueError(f"{records}: {problem.strerror}") from problem
+        raise ValueError(f"{file}: {problem.strerror}") from problem
 
 
 def _variants(args: argparse.Namespace) -> dict[str, tuple[Variant, ...]]:
-    names = [name.strip() for name in args.policies.split(",") if name.strip()]
-    if not names:
-        raise ValueError("--policies names none")
+    names = named(args.policies)
     return {name: variants_of(name, static_n=args.static_n) for name in names}
 
 
 def _cells(args: argparse.Namespace) -> list[Cell]:
     if args.config is None:
         raise ValueError("--trace needs --config: which engine it is played on")
-    profile = load_profile(args.config)
     settings = None if args.admission is None else load_admission(args.admission).settings()
     bounds = Bounds(args.ttft, args.tpot)
-    if not profile.engine.simulated:
-        raise ValueError(f"{args.config}: engine.kind: the lab runs simulated engines")
-    context = _context_tokens(profile)
     cells = []
     for trace, kv_tokens, scale in product(args.trace, args.kv_tokens or [None], args.rate_scale):
-        if kv_tokens is not None and kv_tokens < context:
-            raise ValueError(f"--kv-tokens {kv_tokens}: vLLM asks for max_model_len, {context}")
+        context = context_tokens(args.config, kv_tokens)
         cut = Cut(args.skip, args.warm_up, args.limit_requests, scale, args.max_tokens, context)
         cells.append(Cell(args.config, trace, cut, bounds, kv_tokens, settings))
     return cells
@@ -91,20 +104,16 @@ def _loaded(cell: Cell, loads: Sequence[float], run_all: RunAll) -> list[Cell]:
     ]
 
 
-def _context_tokens(profile: Profile) -> int:
-    given = profile.engine_args.get("max_model_len")
-    if not isinstance(given, int):
-        raise ValueError("engine_args.max_model_len: the lab needs it, as a number")
-    return given
-
-
 def _show(args: argparse.Namespace, comparisons: Sequence[Comparison]) -> None:
     if args.records is not None:
         lines = (json.dumps(record) + "\n" for each in comparisons for record in each.records())
         with args.records.open("w", encoding="utf-8") as file:
             file.writelines(lines)
+    if args.html is not None:
+        told = [comparison.as_json() for comparison in comparisons]
+        args.html.write_text(page_of(told), encoding="utf-8")
     if args.json:
-        told = {"cells": [comparison.as_json() for comparison in comparisons]}
-        sys.stdout.write(json.dumps(told, indent=2) + "\n")
+        cells = {"cells": [comparison.as_json() for comparison in comparisons]}
+        sys.stdout.write(json.dumps(cells, indent=2) + "\n")
         return
     sys.stdout.write("\n".join(table(comparison) for comparison in comparisons))

@@ -8,9 +8,9 @@ from typing import Any
 from serve.lab.catalogue import Variant
 from serve.lab.difference import Difference, difference
 from serve.lab.jobs import ORACLE, Cell, Job, Result, RunAll, best, engines_of, workload_of
-from serve.lab.oracle.clairvoyant import PORTFOLIO
 from serve.lab.oracle.replay import schedule_of
 from serve.lab.outcome import Outcome
+from serve.lab.search import Trial, Tried, finalists, plans
 from serve.lab.summary import Row, counted
 
 _REPLAYED = 3  # of the best schedules; the others are behind by more than a replay gains
@@ -32,6 +32,7 @@ class Comparison:
     most: float | None = None
     against: Mapping[str, Difference] = field(default_factory=dict)
     outcomes: Mapping[str, Sequence[Outcome]] = field(default_factory=dict)  # by policy, counted
+    sweep: tuple[Row, ...] = ()  # of the policies all of whose settings were played in full
 
     def fraction(self, row: Row) -> float | None:
         """Goodput over the oracle's; None where nobody was served."""
@@ -65,6 +66,7 @@ class Comparison:
                 row.as_json() | {"fraction_of_oracle": self.fraction(row)}
                 for row in (*self.rows, self.oracle)
             ],
+            "sweep": [row.as_json() for row in self.sweep],
             f"{self.rows[0].policy}_served_more_than": {
                 policy: each._asdict() for policy, each in self.against.items()
             },
@@ -72,28 +74,22 @@ class Comparison:
 
 
 def compare(
-    cells: Sequence[Cell],
-    variants: Mapping[str, Sequence[Variant]],
-    run_all: RunAll,
-    *,
-    seed: int,
-) -> list[Comparison]:
-    """All policies on all cells, the oracle's schedules, and then the best of both again."""
-    tried = [each for several in variants.values() for each in several]
-    tried += [Variant(ORACLE, number) for number in range(len(PORTFOLIO))]
-    results = run_all([Job(cell, each) for cell in cells for each in tried])
+    cell: Cell, tried: Tried, run_all: RunAll, *, seed: int, trial: Trial | None = None
+) -> Comparison:
+    """All policies and the oracle's schedules on one cell, and then the best of both again."""
+    played = finalists(cell, {**tried, **plans()}, run_all, trial)
+    results = run_all([Job(cell, each) for several in played.values() for each in several])
     for _ in range(_REPLAYS):
-        again = [job for cell in cells for job in _again(of_cell(results, cell))]
-        results += run_all(again)
-    return [
-        comparison(cell, variants, of_cell(results, cell), seed=seed, most=_most(cell))
-        for cell in cells
-    ]
+        results += run_all(_again(results))
+    asked = {policy: played[policy] for policy in tried}
+    found = comparison(cell, asked, results, seed=seed, most=_most(cell))
+    return replace(found, sweep=_sweep(results, tried, trial))
 
 
-def of_cell(results: Sequence[Result], cell: Cell) -> list[Result]:
-    """Those of one cell."""
-    return [result for result in results if result.job.cell == cell]
+def _sweep(results: Sequence[Result], tried: Tried, trial: Trial | None) -> tuple[Row, ...]:
+    """A row for every setting of the policies that were to be swept."""
+    swept = {each for name in (trial.sweeps if trial else ()) for each in tried.get(name, ())}
+    return tuple(result.row for result in results if result.job.variant in swept)
 
 
 def _again(results: Sequence[Result]) -> list[Job]:
@@ -113,7 +109,7 @@ def _again(results: Sequence[Result]) -> list[Job]:
 
 def comparison(
     cell: Cell,
-    variants: Mapping[str, Sequence[Variant]],
+    tried: Tried,
     results: Sequence[Result],
     *,
     seed: int,
@@ -122,8 +118,8 @@ def comparison(
     """The runs of one cell, the best of each policy, beside what was possible."""
     workload = workload_of(cell.trace, cell.cut)
     chosen = [
-        best(result for result in results if result.job.variant in tried)
-        for tried in variants.values()
+        best(result for result in results if result.job.variant in theirs)
+        for theirs in tried.values()
     ]
     outcomes = {result.row.policy: counted(workload, result.played) for result in chosen}
     good = {

@@ -5,9 +5,7 @@ from collections.abc import Callable
 
 from admission.footprint import EngineShape
 from admission.settings import Settings
-from admission.step_fit import linear_form
-from admission.step_line import StepCoefficients
-from admission.step_time import Deployment, StepContents, StepModel
+from admission.step_time import StepContents
 from serve.engine.arguments import parse_arguments
 from serve.engine.start import config_of, shape_of
 from serve.lab.catalogue import Facts
@@ -45,14 +43,14 @@ class Engines:
 
     def facts(self, bounds: Bounds, settings: Settings | None) -> Facts:
         """What policies are made from, by default with the profile's own settings."""
-        shape, step_time = self.shape, self._options.step_time
+        shape = self.shape
         tokens = shape.max_batched_tokens
         step_s = self.seconds(StepContents(prefill_tokens=tokens))
         return Facts(
             shape,
             settings or self._profile.admission.settings(),
             bounds,
-            line=_line(step_time, shape),
+            line=self._options.line(batched_tokens=tokens, most_sequences=shape.max_sequences),
             prefill_tokens_per_s=tokens / step_s,
         )
 
@@ -60,14 +58,6 @@ class Engines:
     def seconds(self) -> Callable[[StepContents], float]:
         """Modelled seconds of a step."""
         return seconds_of(self._options.step_time)
-
-
-def _line(step_time: StepCoefficients | Deployment, shape: EngineShape) -> StepCoefficients:
-    if isinstance(step_time, StepCoefficients):
-        return step_time
-    tokens, sequences = shape.max_batched_tokens, shape.max_sequences
-    model = StepModel(step_time)
-    return linear_form(model, batched_tokens=tokens, most_sequences=sequences).coefficients
 
 
 def _quiet() -> None:

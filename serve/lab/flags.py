@@ -25,9 +25,16 @@ def add_lab(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="a decision log in place of a trace; with --config it is played again, with "
         "--admission also under those settings",
     )
+    played.add_argument(
+        "--grid", type=Path, metavar="FILE", help="cells from a file, in place of --trace, --config"
+    )
     lab.add_argument(
         "--config", type=Path, metavar="FILE", help="profile; simulated, or --log and step_time"
     )
+    lab.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="of a grid: finished cells are not played again"
+    )
+    lab.add_argument("--only", nargs="+", metavar="CELL", help="of a grid: these cells alone")
     lab.add_argument(
         "--admission", type=Path, metavar="FILE", help="admission section, for the profile's own"
     )
@@ -85,6 +92,7 @@ def add_lab(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     lab.add_argument(
         "--records", type=Path, metavar="FILE", help="also every request, a JSON object a line"
     )
+    lab.add_argument("--html", type=Path, metavar="FILE", help="also a page with charts")
     lab.add_argument("--json", action="store_true", help="everything, with stable keys")
     lab.set_defaults(default_of=lab.get_default)
 

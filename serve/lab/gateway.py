@@ -14,10 +14,12 @@ from admission.controller import Controller
 from admission.decision import Accepted, Decision, Rejected
 from admission.exchange import Offer, Quote, Turn
 from admission.footprint import EngineShape, PromptShape, RequestShape
+from admission.prefixes import Chain
 from admission.settings import Settings
 from admission.step_line import StepCoefficients
 from serve.decision_log import DecisionLog
 from serve.in_flight import InFlight
+from serve.lab.chains import Chains
 from serve.lab.door import Bounds, Verdict
 from serve.lab.workload import TraceRequest
 from serve.observability.telemetry import Metrics
@@ -25,19 +27,19 @@ from serve.sequences import EngineStep
 from serve.visit import Family, Tenant, Visit
 
 
-def blind(request: TraceRequest) -> RequestShape:
+def blind(request: TraceRequest, chain: Chain) -> RequestShape:
     """What the gateway sees of a request: its limit, not its length."""
-    return _shape(request, request.max_tokens, known=request.known_length)
+    return _shape(request, request.max_tokens, chain, known=request.known_length)
 
 
-def clairvoyant(request: TraceRequest) -> RequestShape:
+def clairvoyant(request: TraceRequest, chain: Chain) -> RequestShape:
     """The same with its true length, as if the client had fixed it."""
     length = min(request.output_tokens, request.max_tokens)
-    return _shape(request, length, known=True)
+    return _shape(request, length, chain, known=True)
 
 
-def _shape(request: TraceRequest, max_tokens: int, *, known: bool) -> RequestShape:
-    prompt = PromptShape(request.prompt_tokens, max_tokens)
+def _shape(request: TraceRequest, max_tokens: int, chain: Chain, *, known: bool) -> RequestShape:
+    prompt = PromptShape(request.prompt_tokens, max_tokens, chain)
     return RequestShape((prompt,) * request.prompts, sequences=request.answers, ignore_eos=known)
 
 
@@ -69,11 +71,14 @@ class Gateway:
         if line is not None:
             self.controller.know_step_times(line)
         self._in_flight = InFlight(self.controller, Metrics(CollectorRegistry()))
-        self._deadline_s = settings.ttft_deadline_s
         self._decisions = decisions or DecisionLog()
-        self._shape_of = clairvoyant if knows_lengths else blind
+        self._chains = Chains(shape.block_tokens)
+        self._read = clairvoyant if knows_lengths else blind
         self._line: dict[int, _Waiting] = {}  # by ticket
         self._running: dict[str, Visit] = {}  # by engine id
+
+    def _shape_of(self, request: TraceRequest) -> RequestShape:
+        return self._read(request, self._chains.of(request))
 
     @property
     def waiting(self) -> int:
@@ -82,13 +87,13 @@ class Gateway:
 
     def offer(self, request: TraceRequest, now_s: float) -> Sequence[Verdict]:
         """As `Gate.precheck` and `Gate.admit`."""
-        visit = _visit(request, self._deadline_s)
+        visit = _visit(request, self.controller.settings.ttft_deadline_s)
         tenant, shape = visit.tenant, self._shape_of(request)
         refusal = self.controller.precheck(tenant.name, 0, tenant.priority, now_s=now_s)
         refusal = refusal or self.controller.hopeless(shape)
         if refusal:
             return [Verdict(request.number, refusal.reason)]
-        due_s = self._due_s(request)
+        due_s = self._due_s(visit)
         offer = Offer(tenant.name, tenant.priority, shape, request.arrived_at_s, due_s)
         answer = self.controller.offer(offer, now_s)
         self._note(visit, offer, answer.quote, answer.would, now_s)
@@ -120,9 +125,8 @@ class Gateway:
         """As the gate's ticker."""
         return self._settle(self.controller.tick(now_s), now_s)
 
-    def _due_s(self, request: TraceRequest) -> float:
-        own_s = request.deadline_s
-        return request.arrived_at_s + (self._deadline_s if own_s is None else own_s)
+    def _due_s(self, visit: Visit) -> float:
+        return visit.arrived_at_s + visit.deadline_s
 
     def _settle(self, turns: Sequence[Turn], now_s: float) -> list[Verdict]:
         told = []

@@ -3,17 +3,16 @@
 import math
 import multiprocessing
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from tqdm import tqdm
 
 from admission.settings import Settings
 from serve.lab.catalogue import Facts, Variant, door_of
@@ -21,6 +20,7 @@ from serve.lab.door import Bounds, Door
 from serve.lab.oracle.clairvoyant import PORTFOLIO, Clairvoyant, cost_s
 from serve.lab.oracle.replay import Replay
 from serve.lab.play import Play, Played
+from serve.lab.progress import Progress
 from serve.lab.summary import Row, row
 from serve.lab.workload import Cut, Workload, read_workload
 from serve.profile.settings import load_profile
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from serve.lab.engines import Engines
 
 ORACLE = "oracle_b"
+_MAKING = Lock()
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,12 @@ class Cell:
     kv_tokens: int | None = None
     settings: Settings | None = None
     load: float | None = None  # times 1.0 x, where that was asked for
+    named: str | None = None  # in a grid
+
+    @property
+    def name(self) -> str:
+        """What it is called while it is played."""
+        return self.named or f"{self.trace.name} x {self.cut.rate_scale:.3g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +77,21 @@ class Result:
 RunAll = Callable[[Sequence[Job]], list[Result]]
 
 
-@cache
 def engines_of(profile: Path, kv_tokens: int | None) -> "Engines":
-    """One per process: what costs seconds to make."""
+    """One per process: what costs seconds to make. Of several threads one makes it."""
+    with _MAKING:
+        return _engines(profile, kv_tokens)
+
+
+@cache
+def _engines(profile: Path, kv_tokens: int | None) -> "Engines":
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # its start is no news here
     # here, not above: vLLM takes ten seconds, and what is wrong with the arguments none
     from serve.lab.engines import Engines  # noqa: PLC0415
 
-    return Engines(load_profile(profile), kv_tokens)
+    engines = Engines(load_profile(profile), kv_tokens)
+    engines.shape  # noqa: B018 - looked at here: it makes an engine
+    return engines
 
 
 @cache
@@ -122,29 +138,38 @@ def _door(job: Job, facts: Facts, workload: Workload) -> Door:
 
 
 @contextmanager
-def runs(processes: int) -> Iterator[RunAll]:
-    """What runs jobs, in this process or in several that live as long as the block."""
+def runs(processes: int, shown: Progress) -> Iterator[RunAll]:
+    """What runs jobs, in this process or in several that live as long as the block.
+
+    May be called from several threads at once.
+    """
     if processes == 1:
-        yield lambda jobs: _told(len(jobs), map(run, jobs))
+        yield lambda jobs: _told(jobs, map(run, jobs), shown)
         return
     # spawned, not forked: torch has threads by the time vLLM is imported
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        yield lambda jobs: _told(len(jobs), pool.map(run, jobs))
+        yield lambda jobs: _told(jobs, pool.map(run, jobs), shown)
 
 
-def _told(count: int, coming: Iterable[Result]) -> list[Result]:
-    """All of them in their order; a bar on stderr, or lines where that is no terminal."""
+def _told(jobs: Sequence[Job], coming: Iterable[Result], shown: Progress) -> list[Result]:
+    """All of them in their order."""
+    shown.begin(sum(job.cell.cut.requests for job in jobs))
     results = []
-    with tqdm(total=count, unit="run", file=sys.stderr, disable=None) as bar:
-        for result in coming:
-            results.append(result)
-            told = f"{result.row.policy} {100 * result.row.share_of_offered:.1f} %"
-            bar.set_postfix_str(told)
-            bar.update()
-            if bar.disable:
-                sys.stderr.write(f"{len(results)} of {count} runs: {told} served in time\n")
+    for result in coming:
+        results.append(result)
+        cell, row = result.job.cell, result.row
+        told = f"{cell.name} {row.policy} {100 * row.share_of_offered:.1f} %"
+        shown.done(cell.cut.requests, told)
     return results
+
+
+def at_once(count: int, work: Callable[[_Given], _Made], given: Sequence[_Given]) -> list[_Made]:
+    """So many in hand at a time, so that processes have work while one waits for its last run."""
+    if count == 1:
+        return [work(each) for each in given]
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(work, given))
 
 
 def best(results: Iterable[Result]) -> Result:

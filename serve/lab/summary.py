@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from loadtests.judging.percentiles import percentile
 from serve.lab.door import Bounds
 from serve.lab.outcome import Outcome
 from serve.lab.play import Played
@@ -79,7 +80,7 @@ def row(policy: str, n: int | None, workload: Workload, played: Played, bounds: 
 
 def _p95(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return float(np.quantile(known, 0.95)) if known else None
+    return percentile(known, 0.95) if known else None
 
 
 def _by_size(outcomes: Sequence[Outcome], bounds: Bounds) -> tuple[tuple[int, float, float], ...]:

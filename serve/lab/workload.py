@@ -7,6 +7,7 @@ from pathlib import Path
 from admission.decision import Priority
 from loadtests.asking.trace_file import BLOCK_TOKENS, Row, read_rows
 
+_USUAL_REQUESTS = 1200
 ALONE = "all"  # the tenant of a trace that names no clients
 
 
@@ -59,6 +60,11 @@ class Cut:
     rate_scale: float = 1.0
     max_tokens: int = 2048  # of requests that name none themselves
     context_tokens: int = 32_768  # what the model takes, prompt and answer
+
+    @property
+    def requests(self) -> int:
+        """To warm up and counted, about: of a cut without a limit the usual number."""
+        return self.warm_up + (self.limit or _USUAL_REQUESTS)
 
 
 @dataclass(frozen=True, slots=True)

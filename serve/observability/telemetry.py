@@ -70,6 +70,12 @@ class Metrics:
         self._preemptions = counter(
             "sluice_engine_preemptions", "Preemptions seen in the engine; the aim is none"
         )
+        self._cached = counter(
+            "sluice_prefix_cached_tokens",
+            "Prompt tokens of started requests: foreseen in the prefix cache, and found there",
+            "what",
+        )
+        self._cached_so_far = {"foreseen": 0, "found": 0}
         self._unleased = counter(
             "sluice_unleased_engine_calls", "Engine calls refused because they held no lease"
         )
@@ -84,7 +90,7 @@ class Metrics:
         )
         self._step_error = gauge(
             "sluice_step_time_error_ratio",
-            "Median error of the step-time fit over the last steps; NaN before there is one",
+            "Typical error of late of what a step was believed to take; NaN while nothing is known",
         )
         self._late_steps = gauge(
             "sluice_simulation_late_steps_ratio",
@@ -93,6 +99,22 @@ class Metrics:
         self._first_token_error = gauge(
             "sluice_first_token_error_seconds",
             "Mean size of the error of the last forecasts of first tokens; NaN before ten",
+        )
+        self._promised = gauge(
+            "sluice_kv_promised_ratio",
+            "Share of the KV blocks that may be promised now; preemptions lower it for a while",
+        )
+        self._bias = gauge(
+            "sluice_kv_bias_ratio",
+            "KV blocks that the engine holds / blocks of the ledger, of late",
+        )
+        self._covered = gauge(
+            "sluice_output_coverage_ratio",
+            "Share of the last answers not longer than predicted; NaN before a hundred",
+            "predicted",
+        )
+        self._stale = gauge(
+            "sluice_engine_stale", "1 while the engine's step records or its KV use are missing"
         )
         self._shadow = counter(
             "sluice_shadow_requests",
@@ -148,6 +170,12 @@ class Metrics:
         self._real.observe(real_tokens)
         self._ratio.observe(real_tokens / max(predicted_tokens, 1))
 
+    def cached(self, *, foreseen_tokens: int, found_tokens: int) -> None:
+        """Counts up to these sums over all requests that the engine started."""
+        for what, tokens in (("foreseen", foreseen_tokens), ("found", found_tokens)):
+            self._cached.labels(what).inc(tokens - self._cached_so_far[what])
+            self._cached_so_far[what] = tokens
+
     def preempted(self, times: int = 1) -> None:
         """Counts preemptions that the engine reports."""
         self._preemptions.inc(times)
@@ -168,9 +196,24 @@ class Metrics:
         """Notes planned / real KV blocks - 1."""
         self._plan_error.set(ratio)
 
-    def step_time_error(self, ratio: float) -> None:
-        """Notes how far the fitted step times are off, the median of the last steps."""
-        self._step_error.set(ratio)
+    def beliefs(
+        self,
+        *,
+        step_error_ratio: float | None,
+        promised_ratio: float,
+        bias_ratio: float,
+        covered_median_ratio: float | None,
+        covered_price_ratio: float | None,
+        stale: bool,
+    ) -> None:
+        """Sets what admission has learned of the engine and of the answers; None = not known."""
+        self._step_error.set(math.nan if step_error_ratio is None else step_error_ratio)
+        self._promised.set(promised_ratio)
+        self._bias.set(bias_ratio)
+        covered = (("median", covered_median_ratio), ("price", covered_price_ratio))
+        for predicted, ratio in covered:
+            self._covered.labels(predicted).set(math.nan if ratio is None else ratio)
+        self._stale.set(stale)
 
     def late_steps(self, ratio: float) -> None:
         """Notes the share of a simulated engine's steps that ended late."""
@@ -188,6 +231,8 @@ class Metrics:
         """A series that appears with its first event has no rate for it."""
         for unknown in (self._plan_error, self._step_error, self._first_token_error):
             unknown.set(math.nan)
+        for what in self._cached_so_far:
+            self._cached.labels(what)
         for outcome in (Outcome.ACCEPTED, Outcome.QUEUED, Outcome.ABANDONED):
             self._decisions.labels(outcome, "")
         for would in (Outcome.ACCEPTED, Outcome.QUEUED, Outcome.REJECTED):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from admission.advice import Advice
 from admission.layouts import Layout, reason, weights_name
 from admission.memory.budget import MemoryPlan
 from admission.memory.estimate import GIB, Estimate
@@ -188,7 +189,20 @@ def _recommended(found: Findings) -> dict[str, Any] | None:
         },
         "sustained_concurrency": _range(advice.plan.load.sustained),
         "sustained_rate_per_s": _rounded(advice.plan.load.rate_per_s),
+        "even_step": _even_step(advice),
         "no_effect": list(advice.idle),
+    }
+
+
+def _even_step(advice: Advice) -> dict[str, Any] | None:
+    even = advice.even_step
+    if even is None:
+        return None
+    return {
+        "max_num_batched_tokens": even.plan.memory.engine.max_batched_tokens,
+        "step_s": _rounded(even.step_s),
+        "sustained_rate_per_s": _rounded(even.plan.load.rate_per_s),
+        "recommended_step_s": _rounded(even.asked_step_s),
     }
 
 

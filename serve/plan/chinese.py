@@ -49,6 +49,11 @@ SENTENCES = {
     "bits_guessed": "{name} 没有说明位数，按 8 位计算；请用 --weight-bits 指明",
     "too_long": "trace 中 {share:.1%} 的请求超过 max_model_len {length}：它们会被拒绝，这里不计入",
     "offered_more": "trace 的到达率为每秒 {offered:.2f} 个请求，高于可持续的 {sustained:.2f} 个",
+    "step_even": "满载的一步（{step} token）耗时 {step_ms:.0f} ms：即使旁边在计算长提示词，"
+    "每个 token 也都在 TPOT 上限之内",
+    "step_uneven": "满载的一步（{step} token）耗时 {step_ms:.0f} ms，旁边有长提示词时每个 token"
+    " 都要等这么久；max_num_batched_tokens 设为 {even} 时为 {even_ms:.0f} ms，"
+    "每秒可承载 {even_rate:.2f} 个请求，而不是 {rate:.2f} 个",
     "idle_headroom": "kv_headroom_ratio 不起作用：{slots} 个槽位 x {tokens:,} token 只占缓存的"
     " {share:.0%}",
     "idle_slots_kv": "max_num_seqs {slots} 永远达不到：缓存只能容纳 {held:,} 个 {tokens:,} token"

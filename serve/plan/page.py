@@ -13,6 +13,7 @@ from serve.plan.told import (
     asked,
     layout_sentence,
     other_link,
+    remarks,
     rule_number,
     rule_summary,
     settings,
@@ -179,8 +180,8 @@ def _advice(found: Findings, words: Words) -> list[Section]:
     rows = [[name, value] for name, value in settings(found.advice)]
     table = Table([words("setting"), words("value")], "lr", rows)
     told = Lines([advised(found, words)])
-    idle = [Bullets([words.say(x) for x in found.advice.idle])] if found.advice.idle else []
-    return [Section(words("title_advice"), [told, table, *idle])]
+    said = [words.say(remark) for remark in remarks(found.advice)]
+    return [Section(words("title_advice"), [told, table, *([Bullets(said)] if said else [])])]
 
 
 def _idle(found: Findings, words: Words) -> Section:

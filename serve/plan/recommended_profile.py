@@ -181,8 +181,9 @@ def _sizes(wanted: Recommended) -> Iterator[Entry]:
     yield Entry(
         "max_num_batched_tokens",
         engine.max_batched_tokens,
-        "tokens per step: of the sizes tried the one that carries most within the SLO, or as it"
-        f" was given; at the decode limit {plan.load.limits['decode'].note}, derived",
+        "tokens per step: the most of which a full step keeps the TPOT bound, or, where that"
+        " carries less, what carries most within the SLO; at the decode limit"
+        f" {plan.load.limits['decode'].note}, derived",
     )
 
 

@@ -13,6 +13,7 @@ from serve.plan.told import (
     asked,
     layout_sentence,
     other_link,
+    remarks,
     rule_number,
     rule_summary,
     settings,
@@ -173,7 +174,7 @@ def _advice(found: Findings, words: Words) -> list[str]:
             first="",
         ),
         *(f"  {name}: {value}" for name, value in settings(found.advice)),
-        *_bullets(found.advice.idle, words),
+        *_bullets(remarks(found.advice), words),
     ]
 
 

@@ -135,6 +135,11 @@ def advised(found: Findings, words: Words) -> str:
     return words("advice", layout=found.chosen.name, weights=found.chosen.weights, load=load)
 
 
+def remarks(advice: Advice) -> list[str]:
+    """What to know of these settings: how long a full step gets, and which decide nothing."""
+    return [*([advice.even_step.told] if advice.even_step else []), *advice.idle]
+
+
 def settings(advice: Advice) -> list[tuple[str, str]]:
     """Recommended settings by the names of a profile."""
     engine, tpot_s = advice.plan.memory.engine, advice.settings.tpot_target_s

@@ -150,14 +150,25 @@ class AdmissionSection(Section):
         why="absorbs errors of the length forecast",
         zero="0: every block is promised; a forecast that is short preempts",
     )
+    kv_overflow_sigmas: float = key(
+        _DEFAULT.kv_overflow_sigmas,
+        ge=0,
+        le=10,
+        what="Standard deviations of the KV blocks held at a later step that are promised beyond "
+        "what is expected there, up to all that may still run",
+        unit="sigmas",
+        why="at 3 a sum of many answers is above in one of 700 cases, of few in one of 10",
+        zero="0: what is expected is promised; half the time more is held",
+    )
     output_quantile: float = key(
         _DEFAULT.output_quantile,
         ge=0.5,
         le=0.999,
         what="Coverage of the predicted output length: this share of answers is no longer than "
-        "its price",
+        "its price, which counts in the line and in budgets; KV is promised by the whole "
+        "distribution",
         unit="ratio",
-        why="higher admits fewer; errors of many requests cancel, so 0.9 each seldom fails",
+        why="what nine of ten answers keep to is what a client can be told",
     )
     cold_start_output_tokens: int = key(
         _DEFAULT.cold_start_output_tokens,

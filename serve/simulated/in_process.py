@@ -1,12 +1,14 @@
 """vLLM's engine core in this process, stepped by hand: its scheduler and cache on a virtual clock.
 
 The core runs its own loop, `step_fn`, unmodified: asynchronous scheduling, chunked prefill, prefix
-cache, preemption. Ours are the executor, whose steps take modelled seconds and no time, and the
-requests, whose prompts have lengths and block names but no text. Requests that come while a step
-runs are heard when it ends, as the core hears them; those accepted because of a step's record are
-heard one step later, as a front end's are, which reads the record while the next step is ordered.
+cache, preemption; steps in which it has nothing to decide are entered at once (`gliding`). Ours are
+the executor, whose steps take modelled seconds and no time, and the requests, whose prompts have
+lengths and block names but no text. Requests that come while a step runs are heard when it ends, as
+the core hears them; those accepted because of a step's record are heard one step later, as a front
+end's are, which reads the record while the next step is ordered.
 """
 
+import gc
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -14,70 +16,21 @@ from typing import Any, NamedTuple
 
 from vllm.sampling_params import SamplingParams
 from vllm.v1.core.sched.output import GrammarOutput, SchedulerOutput
-from vllm.v1.engine import EngineCoreEventType, EngineCoreOutput
+from vllm.v1.engine import EngineCoreEventType, EngineCoreOutputs
 from vllm.v1.engine.core import EngineCore
-from vllm.v1.metrics.stats import SchedulerStats
 from vllm.v1.outputs import EMPTY_MODEL_RUNNER_OUTPUT, ModelRunnerOutput
 from vllm.v1.request import Request
 
 from admission.step_time import StepContents
 from serve.sequences import EngineStep, Finished
+from serve.simulated.gliding import Glide, glide_from
 from serve.simulated.no_weights import NoWeights
 from serve.simulated.options import KEY, from_json, seconds_of
 from serve.simulated.requests import BlockNames, EngineRequest, RequestBlocks
+from serve.simulated.sequence import END, WORD, Sequence
 from serve.simulated.steps import StepReader
 
-_WORD, _END = 0, 1  # the only tokens there are
 _EMPTY_ORDERS_MAX = 8  # in a row with nothing running; vLLM itself would go on for ever
-
-
-class Sequence:
-    """One unfinished request, as `serve.sequences.RunningState` reads it; instants are virtual."""
-
-    __slots__ = (
-        "added_at_s",
-        "begun_at_s",
-        "external_req_id",
-        "first_at_s",
-        "last_at_s",
-        "length_tokens",
-        "max_tokens",
-        "num_generation_tokens",
-        "num_preemptions",
-        "ordered_tokens",
-        "request_index",
-        "stats",
-    )
-
-    def __init__(self, request: EngineRequest, now_s: float) -> None:
-        self.external_req_id = request.engine_id
-        self.request_index = 0
-        self.stats = self
-        self.length_tokens = max(1, request.output_tokens)
-        self.max_tokens = request.max_tokens
-        self.added_at_s = now_s
-        self.begun_at_s = self.first_at_s = self.last_at_s = -1.0  # until it is
-        self.ordered_tokens = 0  # of steps that have begun
-        self.num_generation_tokens = 0  # of steps that have ended
-        self.num_preemptions = 0
-
-    def next_token(self) -> int:
-        """The token of a step that begins now."""
-        self.ordered_tokens += 1
-        return _END if self.ordered_tokens == self.length_tokens else _WORD
-
-    def finished(self, reason: str) -> Finished:
-        """As the front end reports it."""
-        tokens = self.num_generation_tokens
-        return Finished(
-            engine_id=self.external_req_id,
-            output_tokens=tokens,
-            reason=reason,
-            queued_s=self.begun_at_s - self.added_at_s,
-            prefill_s=self.first_at_s - self.begun_at_s,
-            tpot_s=(self.last_at_s - self.first_at_s) / max(1, tokens - 1),
-            preemptions=self.num_preemptions,
-        )
 
 
 class _Timed(NamedTuple):
@@ -100,30 +53,37 @@ class VirtualExecutor(NoWeights):
         self._free_at_s = 0.0
         self._reader = StepReader(self._produced)
         self._output: ModelRunnerOutput | None = None
+        self.on_its_way: StepContents | None = None  # the order that the next one follows
 
     def _produced(self, key: str) -> int:
         return self.sequences[key].ordered_tokens
 
     def execute_model(self, scheduler_output: SchedulerOutput, non_block: bool = False) -> Any:
-        """Begins a step when the one before it is over."""
+        """Reads the order and begins its step."""
         order = scheduler_output
         self._reader.end(order)
         for key in order.finished_req_ids:
             self.sequences.pop(key, None)
         if not order.total_num_scheduled_tokens:
+            self.on_its_way = None
             self.steps.append(_Timed(True, self.now_s, self.now_s))
             return _done(EMPTY_MODEL_RUNNER_OUTPUT, non_block)
         self._reader.begin(order)
         reading = self._reader.read(order)
-        start_s = max(self.now_s, self._free_at_s)
-        self._free_at_s = start_s + self.seconds(reading.contents)
-        self.steps.append(_Timed(False, start_s, self._free_at_s))
+        self.begin(reading.contents)
         for new in order.scheduled_new_reqs:
             sequence = self.sequences[new.req_id]
             if sequence.begun_at_s < 0:
                 sequence.begun_at_s = self.now_s
         self._output = self._answered(order, reading.sampled)
         return _done(None, non_block)
+
+    def begin(self, contents: StepContents) -> None:
+        """A step of that begins when the one before it is over."""
+        self.on_its_way = contents
+        start_s = max(self.now_s, self._free_at_s)
+        self._free_at_s = start_s + self.seconds(contents)
+        self.steps.append(_Timed(False, start_s, self._free_at_s))
 
     def _answered(self, order: SchedulerOutput, sampled: list[str]) -> ModelRunnerOutput:
         sequences = self.sequences
@@ -157,10 +117,13 @@ class VirtualEngine:
     """One engine. `ends_at_s` is when the step that runs is over; None while nothing runs.
 
     `config` is a VllmConfig with the simulation's options (`serve.simulated.planned`); it is
-    changed. `usable_blocks` replaces the planned KV cache.
+    changed. `usable_blocks` replaces the planned KV cache. Without `glides` vLLM's scheduler is
+    asked at every step, also where nothing is to be decided (`serve.simulated.gliding`).
     """
 
-    def __init__(self, config: Any, *, usable_blocks: int | None = None) -> None:
+    def __init__(
+        self, config: Any, *, usable_blocks: int | None = None, glides: bool = True
+    ) -> None:
         if usable_blocks is not None:
             config.cache_config.num_gpu_blocks_override = usable_blocks + 1  # one is vLLM's own
         self._core = EngineCore(config, VirtualExecutor, log_stats=True)
@@ -172,14 +135,17 @@ class VirtualEngine:
         self._sampling: dict[int, SamplingParams] = {}  # by max_tokens; requests only read it
         self._inbox: list[Request] = []
         self._added = 0
-        self._over: tuple[_Timed, list[EngineCoreOutput], SchedulerStats] | None = None
+        self._over: _Timed | None = None  # the step that runs
+        self._told: EngineCoreOutputs | None = None  # what the core says of it; None in a glide
+        self._glides = glides
+        self._glide: Glide | None = None
         self.running: dict[str, Sequence] = {}  # as a front end knows them
         self.begun: list[str] = []  # engine ids: first tokens of the step that was finished last
 
     @property
     def ends_at_s(self) -> float | None:
         """When the step that runs is over; None while the engine is idle."""
-        return None if self._over is None else self._over[0].end_s
+        return None if self._over is None else self._over.end_s
 
     def add(self, request: EngineRequest, now_s: float) -> None:
         """Hand a request over; an idle engine begins with it at once."""
@@ -190,7 +156,7 @@ class VirtualEngine:
         self._inbox.append(
             Request(
                 request_id=key,
-                prompt_token_ids=[_WORD] * request.prompt_tokens,
+                prompt_token_ids=[WORD] * request.prompt_tokens,
                 sampling_params=self._sampling_of(request.max_tokens),
                 pooling_params=None,
                 arrival_time=now_s,
@@ -203,7 +169,7 @@ class VirtualEngine:
     def _sampling_of(self, max_tokens: int) -> SamplingParams:
         if max_tokens not in self._sampling:
             self._sampling[max_tokens] = SamplingParams(
-                max_tokens=max_tokens, temperature=0.0, detokenize=False, stop_token_ids=[_END]
+                max_tokens=max_tokens, temperature=0.0, detokenize=False, stop_token_ids=[END]
             )
         return self._sampling[max_tokens]
 
@@ -216,16 +182,36 @@ class VirtualEngine:
         """The step that ran is over, as its record tells it; the core goes on with the next."""
         if self._over is None:
             raise RuntimeError("no step runs")
-        timed, outputs, stats = self._over
-        self._over = None
-        step = self._read(timed, outputs, stats)
+        timed, told, glide = self._over, self._told, self._glide
+        self._over = self._told = None
+        step = self._read_glide(timed, glide) if glide else self._read(timed, told)
         self._go_on(timed.end_s)
         return step
 
     def _go_on(self, now_s: float) -> None:
-        """Let the core order and finish until a step is over that computed something."""
+        """Order and finish until a step is over that computed something."""
+        self._executor.now_s = now_s
+        if not self._went_on_gliding():
+            self._let_core_go_on()
+
+    def _went_on_gliding(self) -> bool:
+        """Whether the step on its way is over with nothing for the scheduler to decide."""
+        executor = self._executor
+        if self._glides and self._glide is None and not self._inbox and len(executor.steps) == 1:
+            self._glide = glide_from(self._core.scheduler, self.running, executor.on_its_way)
+        if self._glide is None:
+            return False
+        contents = None if self._inbox else self._glide.order()
+        if contents is None:
+            self._glide.land()
+            self._glide = None
+            return False
+        executor.begin(contents)
+        self._over = executor.steps.popleft()
+        return True
+
+    def _let_core_go_on(self) -> None:
         core, executor = self._core, self._executor
-        executor.now_s = now_s
         for _ in range(_EMPTY_ORDERS_MAX):
             for request in self._inbox:
                 core.add_request(request)
@@ -237,8 +223,7 @@ class VirtualEngine:
                 continue
             timed = executor.steps.popleft()
             if not timed.empty:
-                told = outputs[0]
-                self._over = timed, told.outputs, told.scheduler_stats
+                self._over, self._told = timed, outputs[0]
                 return
         if core.scheduler.has_unfinished_requests():
             waiting, blocks = len(self.running), self._usable_blocks
@@ -246,14 +231,12 @@ class VirtualEngine:
 
     # -- what a front end makes of it ------------------------------------------------------
 
-    def _read(
-        self, timed: _Timed, outputs: list[EngineCoreOutput], stats: SchedulerStats
-    ) -> EngineStep:
+    def _read(self, timed: _Timed, told: EngineCoreOutputs) -> EngineStep:
         """The record that `serve.engine.steps` makes of vLLM's statistics, in virtual seconds."""
         now_s, latest_s, preempted = timed.end_s, -1.0, 0
         finished: list[Finished] = []
         self.begun = []
-        for output in outputs:
+        for output in told.outputs:
             key = output.request_id
             sequence = self.running[key]
             if output.events:
@@ -269,6 +252,7 @@ class VirtualEngine:
             if output.finish_reason is not None:
                 del self.running[key]
                 finished.append(sequence.finished(str(output.finish_reason)))
+        stats = told.scheduler_stats
         details = stats.iteration_details
         return EngineStep(
             running=self.running,
@@ -281,9 +265,29 @@ class VirtualEngine:
             preempted=preempted,
         )
 
+    def _read_glide(self, timed: _Timed, glide: Glide) -> EngineStep:
+        """The same of a step in which everybody got a token and nobody ended."""
+        sequences = glide.sequences.values()
+        latest_s = max(sequence.last_at_s for sequence in sequences)
+        for sequence in sequences:
+            sequence.num_generation_tokens += 1
+            sequence.last_at_s = timed.end_s
+        self.begun = []
+        return EngineStep(
+            running=self.running,
+            decode_tokens=len(sequences),
+            elapsed_s=timed.end_s - latest_s,
+            kv_used_ratio=glide.kv_used_ratio,
+        )
+
     def close(self) -> None:
-        """Give its memory back."""
-        self._core.shutdown()
+        """Let it go.
+
+        There is no worker, device memory or process group that vLLM's own shutdown would look for,
+        and its searches of the whole heap take longer than a short run.
+        """
+        self._core.scheduler.shutdown()
+        gc.unfreeze()  # vLLM froze the heap when the core was made: it would outlive the engine
 
 
 class _Hasher:

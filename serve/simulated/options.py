@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from admission.gpus import Link, Speeds
+from admission.step_fit import linear_form
 from admission.step_line import MeasuredSteps, StepCoefficients
 from admission.step_time import (
     ComputeShape,
@@ -27,6 +28,14 @@ class Options:
     seed: int
     lengths: Lengths
     step_time: StepCoefficients | Deployment
+
+    def line(self, *, batched_tokens: int, most_sequences: int) -> StepCoefficients:
+        """The step times as a linear form: measured, or nearest to the modelled ones."""
+        if isinstance(self.step_time, StepCoefficients):
+            return self.step_time
+        model = StepModel(self.step_time)
+        fit = linear_form(model, batched_tokens=batched_tokens, most_sequences=most_sequences)
+        return fit.coefficients
 
     def as_json(self) -> dict[str, Any]:
         """Plain values: vLLM hashes them and hands them to another process."""

@@ -37,8 +37,9 @@ class Seen:
 class Crowd(Traffic):
     """Traffic by the clock in place of steps; knows when first tokens came."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, deadline_s: float) -> None:
         super().__init__(SHAPE, settings)
+        self._deadline_s = deadline_s
         self.begun_in_time: set[int] = set()  # leases
 
     def play(self, jobs: Iterable[Timed]) -> None:
@@ -50,7 +51,7 @@ class Crowd(Traffic):
             running = [(each, self._by_row[each.row]) for each in self.engine.running]
             self.advance()
             for sequence, visit in running:
-                in_time = self.now_s <= visit.offered_at_s + DEADLINE_S
+                in_time = self.now_s <= visit.offered_at_s + self._deadline_s
                 if sequence.generated and in_time and visit.lease_id is not None:
                     self.begun_in_time.add(visit.lease_id)
 
@@ -64,7 +65,7 @@ class Crowd(Traffic):
         return found
 
 
-def asked(times_share: float, *, seed: int) -> list[Timed]:
+def asked(times_share: float, *, seed: int, deadline_s: float) -> list[Timed]:
     """Poisson arrivals; GREEDY asks `times_share` times as often as each other.
 
     What the others ask does not depend on it. Lengths are as of short chats, unknown beforehand.
@@ -77,16 +78,22 @@ def asked(times_share: float, *, seed: int) -> list[Timed]:
         while at_s < OFFERED_S:
             output = min(400, 1 + int(rng.lognormvariate(4.5, 0.8)))
             prompts = (rng.randint(40, 600),)
-            job = Job(0, prompts, output, max_tokens=400, tenant=tenant, patience_s=DEADLINE_S)
+            job = Job(0, prompts, output, max_tokens=400, tenant=tenant, patience_s=deadline_s)
             found.append((at_s, job))
             at_s += rng.expovariate(rate)
     return found
 
 
-def play(times_share: float, settings: Settings | None = None, *, seed: int = 1) -> Crowd:
+def play(
+    times_share: float,
+    settings: Settings | None = None,
+    *,
+    seed: int = 1,
+    deadline_s: float = DEADLINE_S,
+) -> Crowd:
     """One run, to its end."""
-    crowd = Crowd(settings or Settings())
-    crowd.play(asked(times_share, seed=seed))
+    crowd = Crowd(settings or Settings(), deadline_s=deadline_s)
+    crowd.play(asked(times_share, seed=seed, deadline_s=deadline_s))
     return crowd
 
 

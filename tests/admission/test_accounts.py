@@ -61,12 +61,13 @@ def test_coefficients_by_which_prompts_are_free_are_not_believed() -> None:
 
 def test_what_is_cached_is_not_charged() -> None:
     gate = controller()
-    shared = RequestShape((PromptShape(100, 16, cached_tokens=80),), ignore_eos=True)
-    alone = RequestShape((PromptShape(100, 16),), ignore_eos=True)
+    gate.prefixes.hold((7,))
+    shared = RequestShape((PromptShape(200, 16, chain=(7,)),), ignore_eos=True)
+    alone = RequestShape((PromptShape(200, 16),), ignore_eos=True)
     costs = [
         gate.accounts.cost.seconds(gate.quote(offer(each)).price.work) for each in (alone, shared)
     ]
-    assert costs[0] - costs[1] == pytest.approx(80e-3)
+    assert costs[0] - costs[1] == pytest.approx(128e-3)
 
 
 # -- from charge to settlement -------------------------------------------------------------

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from hypothesis import given
 from hypothesis import strategies as st
 
 from admission.curve import BUCKET_STEPS, DemandCurve, Trace
 from admission.footprint import blocks_for
+from admission.outlook import SHARES
 
 LONGEST = 160
 BLOCK_TOKENS = 16
@@ -16,6 +18,14 @@ BLOCK_TOKENS = 16
 def curve(horizon_steps: int = LONGEST, block_tokens: int = BLOCK_TOKENS) -> DemandCurve:
     """An empty curve."""
     return DemandCurve(horizon_steps=horizon_steps, max_tokens=LONGEST, block_tokens=block_tokens)
+
+
+def blocks(trace: Trace) -> npt.NDArray[np.int64]:
+    """What a trace of known length promises, in blocks by bucket."""
+    expected, variance, most, _ = trace.sums
+    assert (expected == most).all()
+    assert not variance.any()
+    return most // SHARES
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,7 @@ def test_the_curve_is_never_below_any_future_step_and_at_most_a_bucket_above(
     assert on.peak() >= max(truth)
     for step, true in enumerate(truth, start=now):
         bucket = step // BUCKET_STEPS - on._origin
-        promised = int(on._blocks[bucket])
+        promised = int(on._sums[2, bucket]) // SHARES
         end = (step // BUCKET_STEPS + 1) * BUCKET_STEPS
         alive = [each for each in held if each.end > step // BUCKET_STEPS * BUCKET_STEPS]
         most = sum(
@@ -88,7 +98,7 @@ def test_taking_everything_back_leaves_nothing_however_far_the_window_moved(
     assert (
         on.steps_until_blocks(0, for_steps=1000) == on.steps_until_sequences(0, for_steps=1000) == 0
     )
-    assert not on._blocks[on._now - on._origin :].any()
+    assert not on._sums[:, on._now - on._origin :].any()
 
 
 @given(st.data())
@@ -117,7 +127,7 @@ def test_what_ends_soon_makes_room_for_what_grows_later() -> None:
 def test_a_trace_counts_what_is_held_at_the_end_of_each_bucket() -> None:
     on = curve()
     trace = on.trace(1, 40, end_step=39, sequences=1)
-    assert trace.blocks.tolist() == [2, 3, 3]
+    assert blocks(trace).tolist() == [2, 3, 3]
 
 
 def test_steps_until_room_counts_from_this_step() -> None:
@@ -166,7 +176,7 @@ def test_a_trace_beyond_the_horizon_is_promised_up_to_it() -> None:
 def test_nothing_holds_more_than_the_longest_sequence() -> None:
     on = curve()
     trace = on.trace(150, 10_000, end_step=64, sequences=1)
-    assert trace.blocks.max() == LONGEST // BLOCK_TOKENS
+    assert blocks(trace).max() == LONGEST // BLOCK_TOKENS
 
 
 def test_blocks_of_any_size() -> None:
@@ -174,4 +184,4 @@ def test_blocks_of_any_size() -> None:
         on = curve(block_tokens=size)
         trace = on.trace(5, 55, end_step=50, sequences=1)
         ends = np.minimum(np.arange(1, 5) * BUCKET_STEPS + 5, 55)
-        assert trace.blocks.tolist() == (-(-ends // size)).tolist()
+        assert blocks(trace).tolist() == (-(-ends // size)).tolist()

@@ -4,6 +4,7 @@ import pytest
 
 from admission.decision import Limit, Reason
 from admission.footprint import (
+    Found,
     PromptShape,
     RequestShape,
     blocks_for,
@@ -38,7 +39,7 @@ def test_several_answers_share_the_full_blocks_of_their_prompt() -> None:
     priced = price(shape(100, 60, sequences=3), ENGINE, [60])
     trunk, *branches = priced.strands
     assert (trunk.prompt_tokens, trunk.sequences) == (96, 0)
-    assert [(b.prompt_tokens, b.output_tokens) for b in branches] == [(4, 60)] * 3
+    assert [(b.prompt_tokens, b.grow_tokens) for b in branches] == [(4, 60)] * 3
     assert priced.blocks_now == 6 + 3 * 1
     assert priced.blocks_peak == 6 + 3 * 4
     assert priced.prefill_tokens == 100 + 2 * 4
@@ -82,8 +83,10 @@ def test_the_worst_case_holds_its_end_from_the_start() -> None:
 
 
 def test_tokens_held_by_others_need_no_prefill() -> None:
-    body = RequestShape((PromptShape(100, 60, cached_tokens=64),))
-    assert price(body, ENGINE, [60]).prefill_tokens == 36
+    body = RequestShape((PromptShape(100, 60, found=Found(0, 64)),))
+    priced = price(body, ENGINE, [60])
+    assert (priced.prefill_tokens, priced.cached_tokens) == (36, 64)
+    assert priced.blocks_now == 7
 
 
 def test_the_time_a_request_takes_follows_its_expected_length() -> None:

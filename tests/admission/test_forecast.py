@@ -42,6 +42,23 @@ def test_only_the_last_hundred_count() -> None:
     assert seen(*[9.0] * 100, *[0.0] * 100).margin_s == 0.0
 
 
+def test_an_error_is_forgotten_after_two_minutes() -> None:
+    first_tokens = seen(*[9.0] * 50)
+    for row in range(100, 111):
+        first_tokens.expect(row, 200.0)
+        first_tokens.see([row], 200.0)
+    assert first_tokens.margin_s == 0.0
+
+
+def test_what_was_foreseen_by_other_step_times_says_nothing() -> None:
+    first_tokens = seen(*[9.0] * 50)
+    first_tokens.expect(99, 10.0)
+    first_tokens.start_over()
+    assert first_tokens.margin_s == 0.0
+    first_tokens.see([99], 500.0)
+    assert first_tokens.margin_s == 0.0
+
+
 def test_one_that_left_before_its_first_token_is_no_error() -> None:
     first_tokens = seen(*[0.0] * 20)
     first_tokens.expect(99, 10.0)

@@ -5,6 +5,7 @@ import pytest
 from admission.decision import Limit
 from admission.footprint import EngineShape, Price, RequestShape, price
 from admission.headroom import Headroom
+from admission.kv_margin import KvMargin
 from admission.ledger import Ledger
 from admission.pace import Pace
 from admission.settings import Policy, Settings
@@ -23,7 +24,8 @@ def room(settings: Settings | None = None, of: EngineShape = ENGINE) -> tuple[He
     for _ in range(1000):
         pace.observe(elapsed_s=0.1, steps=1, prefill_tokens=0, decode_tokens=1)
     settings = settings or Settings(kv_headroom_ratio=0.0)
-    return Headroom(ledger, pace, Timing(ledger, pace, Slack(), settings), settings), ledger
+    margin, timing = KvMargin(settings.kv_headroom_ratio), Timing(ledger, pace, Slack(), settings)
+    return Headroom(ledger, pace, timing, margin, settings), ledger
 
 
 def priced(request: RequestShape) -> Price:
@@ -121,7 +123,8 @@ def test_those_ahead_pass_at_the_rate_of_what_binds() -> None:
 def test_without_evidence_a_wait_is_unknown_and_the_limit_is_what_blocks() -> None:
     ledger = Ledger(ENGINE)
     pace, settings = Pace(), Settings()
-    headroom = Headroom(ledger, pace, Timing(ledger, pace, Slack(), settings), settings)
+    margin, timing = KvMargin(settings.kv_headroom_ratio), Timing(ledger, pace, Slack(), settings)
+    headroom = Headroom(ledger, pace, timing, margin, settings)
     hold(ledger, shape(1440, 96))
     assert headroom.wait(priced(shape()), Load(), Limit.KV) == (0.0, Limit.KV)
 

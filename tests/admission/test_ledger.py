@@ -5,6 +5,7 @@ import pytest
 
 from admission.footprint import EngineShape, PromptShape, RequestShape, price
 from admission.ledger import Lease, Ledger
+from admission.outlook import SHARES, Outlook
 from tests.admission.examples import ENGINE, engine, shape
 
 
@@ -39,8 +40,8 @@ def is_empty(ledger: Ledger) -> bool:
         and ledger.curve.steps_until_sequences(0, for_steps=1000) == 0
         and not ledger._owner
         and not ledger._traces
+        and not ledger._outlooks
         and not ledger._to_prefill
-        and not ledger._aborted
     )
 
 
@@ -189,7 +190,9 @@ def test_a_late_start_is_promised_from_the_beginning() -> None:
     lease = grant(ledger, shape(160, 32))
     until = ledger.curve.steps_until_sequences(0, for_steps=1000)
     assert until >= (800 + 160) // 16 + 32
-    assert ledger.traces_of(lease.price)[0].blocks[0] == 11  # and may begin to grow at once
+    assert (
+        ledger.traces_of(lease.price)[0].sums[0, 0] == 11 * SHARES
+    )  # and may begin to grow at once
 
 
 def test_a_sequence_later_than_promised_is_promised_anew() -> None:
@@ -212,7 +215,7 @@ def test_a_shared_prompt_is_promised_as_long_as_its_latest_sequence() -> None:
     for tokens in range(33, 80):
         progress(ledger, {late: 0, other.rows[0]: tokens})
     trunk = lease.trunks[0]
-    assert ledger._table.until(trunk) >= ledger.step + 32
+    assert ledger._traces[trunk].end_step >= ledger.step + 32
     assert ledger.curve.blocks_now() >= ledger.held_blocks
 
 
@@ -220,7 +223,7 @@ def test_a_new_prediction_is_promised_to_its_end() -> None:
     ledger, lease = running(shape(160, 32))
     (row,) = lease.rows
     assert progress(ledger, {row: 32}) == [row]
-    ledger.repredict(row, 320)
+    ledger.repredict(row, Outlook(320))
     assert ledger.predicted_tokens(row) == 320
     assert ledger.curve.peak() == 30
     assert ledger.curve.steps_until_blocks(0, for_steps=1000) >= 320 - 32
@@ -232,7 +235,7 @@ def test_the_worst_case_stays_promised_when_it_is_traced_anew() -> None:
     (row,) = lease.rows
     assert ledger.curve.blocks_now() == 20
     progress(ledger, {row: 20})
-    ledger.repredict(row, 160)
+    ledger.repredict(row, Outlook(160))
     assert ledger.curve.blocks_now() == 20
 
 

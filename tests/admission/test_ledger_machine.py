@@ -15,6 +15,7 @@ from hypothesis.stateful import (
 
 from admission.footprint import EngineShape, PromptShape, RequestShape, price
 from admission.ledger import Lease, Ledger
+from admission.outlook import Outlook
 from tests.admission.test_ledger import is_empty
 
 prompts = st.lists(
@@ -66,7 +67,7 @@ class LedgerBooks(RuleBasedStateMachine):
             np.array(chosen + gone, dtype=np.int64),
             np.array(tokens + [7] * len(gone), dtype=np.int64),
         ):
-            self.ledger.repredict(row, self.ledger.generated_tokens(row) + 64)
+            self.ledger.repredict(row, Outlook(self.ledger.generated_tokens(row) + 64))
 
     @rule(lease=leases, which=st.integers(0, 5))
     def end_one(self, lease: Lease, which: int) -> None:
@@ -93,22 +94,21 @@ class LedgerBooks(RuleBasedStateMachine):
     @invariant()
     def the_curve_is_the_sum_of_the_traces(self) -> None:
         curve = self.ledger.curve
-        blocks, sequences = np.zeros_like(curve._blocks), np.zeros_like(curve._sequences)
+        sums = np.zeros_like(curve._sums)
         for trace in self.ledger._traces.values():
             start = max(curve._now, trace.first)
             place = slice(start - curve._origin, max(start, trace.end) - curve._origin)
-            blocks[place] += trace.blocks[start - trace.first :]
-            sequences[place] += trace.sequences
+            sums[:, place] += trace.sums[:, start - trace.first :]
         now = curve._now - curve._origin
-        assert (curve._blocks[now:] == blocks[now:]).all()
-        assert (curve._sequences[now:] == sequences[now:]).all()
+        assert (curve._sums[:, now:] == sums[:, now:]).all()
 
     @invariant()
     def only_what_the_engine_has_not_computed_waits_for_it(self) -> None:
         ledger = self.ledger
-        for row in (*ledger._to_prefill, *ledger._aborted):
+        queue = ledger._to_prefill
+        for row in (*queue._coming, *queue._aborted):
             assert ledger._table.missing(row) > 0
-        assert not set(ledger._to_prefill) & set(ledger._aborted)
+        assert not set(queue._coming) & set(queue._aborted)
 
     def teardown(self) -> None:
         if hasattr(self, "ledger"):

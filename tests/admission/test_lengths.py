@@ -96,18 +96,18 @@ def test_old_answers_are_forgotten() -> None:
     assert known.predict(KEYS, SETTINGS, max_tokens=500).tokens == 10
 
 
-def test_a_new_price_is_conditional_on_what_was_produced() -> None:
+def test_what_is_expected_of_a_running_answer_is_its_class_up_to_its_limit() -> None:
     known = learned([10] * 90 + [200] * 8 + [300] * 2)
-    assert known.predict(KEYS, SETTINGS, max_tokens=500).tokens == 200
-    assert known.extend(KEYS, SETTINGS, produced=10, max_tokens=500) == 300
-    assert known.extend(KEYS, SETTINGS, produced=10, max_tokens=250) == 250
+    outlook = known.outlook(KEYS, SETTINGS, produced=10, max_tokens=500)
+    assert (outlook.most_tokens, outlook.survival is None) == (300, False)
+    assert known.outlook(KEYS, SETTINGS, produced=10, max_tokens=250).most_tokens == 250
 
 
 def test_who_outlives_the_whole_class_is_given_half_as_much_again() -> None:
     known = learned([10] * 50)
-    assert known.extend(KEYS, SETTINGS, produced=10, max_tokens=500) == 10 + 64
-    assert known.extend(KEYS, SETTINGS, produced=200, max_tokens=500) == 300
-    assert OutputLengths().extend(KEYS, SETTINGS, produced=480, max_tokens=500) == 500
+    for knows, produced, most in ((known, 10, 74), (known, 200, 300), (OutputLengths(), 480, 500)):
+        outlook = knows.outlook(KEYS, SETTINGS, produced=produced, max_tokens=500)
+        assert (outlook.most_tokens, outlook.survival) == (most, None)
 
 
 def test_classes_are_bounded_and_the_unused_are_forgotten() -> None:

@@ -82,6 +82,7 @@ def test_a_backlog_that_all_slots_together_never_reach_is_named() -> None:
         (Settings(), "static.limit"),
         (Settings(mode=Mode.SHADOW), "mode"),
         (Settings(policy=Policy.WORST_CASE), "output_quantile"),
+        (Settings(policy=Policy.WORST_CASE), "kv_overflow_sigmas"),
         (Settings(policy=Policy.STATIC), "kv_headroom_ratio"),
         (Settings(policy=Policy.STATIC), "prefill_backlog_max_tokens"),
         (Settings(policy=Policy.STATIC), "max_num_seqs"),

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from admission.at_stake import Steps
 from admission.controller import Controller
 from admission.decision import Limit, Reason
 from admission.settings import Policy, Settings
-from admission.slack import PARTS, Slack, Steps
+from admission.slack import PARTS, Slack
 from admission.step_line import StepCoefficients
 from tests.admission.examples import accepted, engine, offer, queued, record, refused, shape
 

@@ -2,28 +2,34 @@
 
 What it keeps of vLLM: running sequences first, in order of arrival; prompts in chunks, whole
 prompt must fit before the first; blocks on demand; the last arrived is preempted when none is
-left; sequences with the same prompt share its full blocks; a token when everything is computed;
-messages reach the engine after a step or two; an asynchronous scheduler is one step ahead.
+left; sequences whose prompts begin alike share full blocks, which stay cached when they are free
+until they are taken again; a token when everything is computed; messages reach the engine after a
+step or two; an asynchronous scheduler is one step ahead.
 """
 
-from collections import Counter, deque
-from collections.abc import Iterable
+from collections import Counter, OrderedDict, deque
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from admission.exchange import StepRecord
 from admission.footprint import EngineShape, blocks_for
+from admission.prefixes import stretch_blocks
 
 
 @dataclass(eq=False)
 class Sequence:
-    """One sequence in the engine; `family` names those that share a prompt."""
+    """One sequence in the engine.
+
+    `family` names those that share a prompt, `chain` the beginning it shares with other families.
+    """
 
     row: int
     prompt_tokens: int
     output_tokens: int
     family: int | None = None
+    chain: tuple[int, ...] = ()
     computed: int = 0
     sampled: int = 0  # tokens scheduled to be generated, seen or not
     generated: int = 0  # tokens seen
@@ -35,11 +41,13 @@ class TinyEngine:
 
     def __init__(self, shape: EngineShape, *, message_steps: int = 1) -> None:
         self.shape = shape
-        self.preemptions = 0
+        self.preemptions = self._told_preemptions = 0
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self._references: Counter[int] = Counter()
-        self._free = list(range(shape.usable_blocks))
+        self._free = OrderedDict.fromkeys(range(shape.usable_blocks))  # the first is taken first
+        self._block: dict[Hashable, int] = {}  # name -> block that has its text
+        self._name: dict[int, Hashable] = {}
         self._messages: deque[list[tuple[str, Sequence]]] = deque(
             [[] for _ in range(message_steps)]
         )
@@ -80,10 +88,11 @@ class TinyEngine:
             hits = self._hits(sequence)
             tokens = sequence.prompt_tokens + sequence.sampled
             whole = blocks_for(tokens, block_tokens=self.shape.block_tokens)
-            if whole - len(hits) > len(self._free):
+            if whole - sum(block not in self._free for block in hits) > len(self._free):
                 break
             self.running.append(self.waiting.popleft())
             for block in hits:
+                self._free.pop(block, None)
                 self._references[block] += 1
             sequence.blocks = list(hits)
             sequence.computed = len(hits) * self.shape.block_tokens
@@ -109,11 +118,22 @@ class TinyEngine:
                 self._release(sequence)
 
     def _hits(self, sequence: Sequence) -> list[int]:
-        if not self.shape.prefix_caching or sequence.family is None:
-            return []
-        shared = (sequence.prompt_tokens - 1) // self.shape.block_tokens
-        kin = [each.blocks for each in self.running if each.family == sequence.family]
-        return max((blocks[:shared] for blocks in kin), key=len, default=[])
+        hits: list[int] = []
+        for place in range((sequence.prompt_tokens - 1) // self.shape.block_tokens):
+            block = self._block.get(self._name_at(sequence, place))
+            if block is None:
+                break
+            hits.append(block)
+        return hits
+
+    def _name_at(self, sequence: Sequence, place: int) -> Hashable:
+        """The name of a full block of a prompt; None where it is like no other."""
+        if not self.shape.prefix_caching:
+            return None
+        stretch, part = divmod(place, stretch_blocks(self.shape.block_tokens))
+        if stretch < len(sequence.chain):
+            return sequence.chain[stretch], part
+        return None if sequence.family is None else ("family", sequence.family, place)
 
     def _allocate(self, sequence: Sequence, tokens: int) -> bool:
         missing = blocks_for(tokens, block_tokens=self.shape.block_tokens) - len(sequence.blocks)
@@ -127,10 +147,20 @@ class TinyEngine:
             if victim is sequence:
                 return False
         for _ in range(missing):
-            block = self._free.pop()
+            block, _ = self._free.popitem(last=False)
+            self._block.pop(self._name.pop(block, None), None)
             self._references[block] = 1
             sequence.blocks.append(block)
+        self._cache(sequence, tokens)
         return True
+
+    def _cache(self, sequence: Sequence, tokens: int) -> None:
+        """Name the blocks that are full; of several with the same text the first is found."""
+        for place in range(min(tokens, sequence.prompt_tokens) // self.shape.block_tokens):
+            block, name = sequence.blocks[place], self._name_at(sequence, place)
+            if name is not None and name not in self._block and block not in self._name:
+                self._block[name] = block
+                self._name[block] = name
 
     @staticmethod
     def _count(sequence: Sequence, new: int, prefill: int, decode: int) -> tuple[int, int]:
@@ -158,14 +188,19 @@ class TinyEngine:
         return ended
 
     def _release(self, sequence: Sequence) -> None:
-        for block in sequence.blocks:
+        for block in reversed(sequence.blocks):
             self._references[block] -= 1
             if not self._references[block]:
-                self._free.append(block)
+                self._free[block] = None
+                self._free.move_to_end(block, last=block in self._name)
         sequence.blocks = []
 
     def _record(self, ended: list[int], prefill: int, cached: int, decode: int) -> StepRecord:
         unfinished = [*self.running, *self.waiting]
+        preempted, self._told_preemptions = (
+            self.preemptions - self._told_preemptions,
+            self.preemptions,
+        )
         return StepRecord(
             rows=np.array([each.row for each in unfinished], dtype=np.int64),
             generated=np.array([each.generated for each in unfinished], dtype=np.int64),
@@ -173,5 +208,7 @@ class TinyEngine:
             cached_tokens=cached,
             decode_tokens=decode,
             elapsed_s=0.02 + 0.0004 * prefill + 0.0003 * decode,
+            kv_used_ratio=self.used_blocks / self.shape.usable_blocks,
+            preempted=preempted,
             ended=tuple(ended),
         )

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from admission.controller import Controller
 from admission.decision import Accepted, Priority, Queued, Rejected
@@ -25,12 +26,16 @@ class Job:
     priority: Priority = Priority.NORMAL
     patience_s: float = 1e9
     leaves_after_steps: int | None = None
+    chains: tuple[tuple[int, ...], ...] = ()  # of the prompts, where they have names
 
     @property
     def shape(self) -> RequestShape:
         limit = self.max_tokens or self.output_tokens
         return RequestShape(
-            tuple(PromptShape(tokens, limit) for tokens in self.prompts),
+            tuple(
+                PromptShape(tokens, limit, chain)
+                for tokens, chain in zip_longest(self.prompts, self.chains, fillvalue=())
+            ),
             sequences=self.sequences,
             ignore_eos=self.max_tokens is None,
         )
@@ -112,7 +117,8 @@ class Traffic:
         for index, row in enumerate(rows):
             prompt = index // job.sequences
             family = decision.lease_id * 1000 + prompt if job.sequences > 1 else None
-            sequence = Sequence(row, job.prompts[prompt], job.output_tokens, family)
+            chain = job.chains[prompt] if job.chains else ()
+            sequence = Sequence(row, job.prompts[prompt], job.output_tokens, family, chain)
             visit.sequences.append(sequence)
             self._by_row[row] = visit
         self.engine.add(visit.sequences)

@@ -1,35 +1,48 @@
-"""How long admission takes: `offer` + `release`, and a step record that advances 1,000 leases.
+"""How long admission takes: `offer`, `release`, and a step record that advances 1,000 leases.
 
-Both with 10,000 requests in line and the garbage collector on. `wall` is what a caller waits,
-`own` the thread's CPU time: on a busy machine they differ by what other processes took.
+`first look` is the first offer after a step record, for which is worked out who is at stake.
 
-    .venv/bin/python -m tests.bench.admission --rounds 100000
+All with 10,000 requests in line, answers of unknown length and the garbage collector on, without
+and with a bound on the time per token, in turns of some rounds each, so that all see the machine
+alike. `own` is the thread's CPU time, `wall` what a caller waits: on a busy machine they differ by
+what other processes took. The last line is what the machine made of a fixed piece of work.
+
+    .venv/bin/python -m tests.bench.admission --rounds 20000
 """
 
 import argparse
 import os
 import random
 import time
-import timeit
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 
 from admission.controller import Controller
 from admission.decision import Accepted, Decision, Priority, Queued
-from admission.exchange import Offer, StepRecord, Turn
+from admission.exchange import Answer, Offer, StepRecord, Turn
 from admission.footprint import EngineShape, PromptShape, RequestShape
+from admission.lengths import class_keys
 from admission.settings import Settings
 from admission.step_line import StepCoefficients
 
 LEASES = 1_000
 QUEUED = 10_000
 TENANTS = 50
+LESSONS = 4_000  # answers that ended before
+WARM_UP_STEPS = 500  # as long as an answer
 FOREVER_S = 1e9
+STEP_S = 0.1
+MANY = 64  # sequences; so many places are never free at once
+ROUNDS_IN_TURN = 50
 
-# Qwen3-32B on eight A10s, with slots for the leases of the goal
+# Qwen3-32B on eight A10s, with slots and blocks for the leases of the goal
 ENGINE = EngineShape(
-    usable_blocks=34_815,
+    usable_blocks=60_000,
     block_tokens=16,
     max_sequences=LEASES,
     max_model_len=32_768,
@@ -42,35 +55,67 @@ SETTINGS = Settings(
     line_max_requests_per_tenant=2 * QUEUED,
     line_max_tokens=10**9,
     prefill_backlog_max_tokens=10**9,  # all leases are granted before the engine's first step
-    tpot_target_s=10.0,  # worked out for every offer, never in the way
 )
-STEP = StepCoefficients(0.02, 1e-6, 1e-4, 1e-9)
+# a step of 1,000 sequences takes 0.09 s, and 10 ms more for a thousand prompt tokens
+STEP = StepCoefficients(0.02, 1e-5, 7e-5, 1e-10)
+# just what steps of `STEP_S` keep: answers about to end bear a few prompts and no more
+TARGET_S = STEP_S / 0.9
+TARGETS = {"without a TPOT target": None, "with one": TARGET_S}
 
-Measured = tuple[list[int], list[int]]  # wall and own, nanoseconds
+T = TypeVar("T")
+Times = tuple[int, int]  # own and wall, nanoseconds
+Rounds = Iterator[tuple[str, Times]]
 
 
 class Load:
-    """A full engine with a full line behind it, kept full."""
+    """A full engine in the middle of its work, with a full line behind it, kept full."""
 
-    def __init__(self, *, leases: int, sequences_in_line: int = 1) -> None:
+    def __init__(
+        self, tpot_target_s: float | None, *, leases: int = LEASES, sequences_in_line: int = 1
+    ) -> None:
         self.random = random.Random(1)
         self.sequences_in_line = sequences_in_line
         self.controller = Controller(ENGINE, SETTINGS)
-        self.controller.know_step_times(STEP)
         self.now_s = 0.0
         self.lease_of: dict[int, int] = {}
         self.rows, self.tokens, self.limits = (np.empty(0, dtype=np.int64) for _ in range(3))
-        while len(self.rows) < leases:
-            self.start([self.controller.offer(self.request(), self.now_s).decision])
-        self.controller.ledger.prefilled(10**9)
+        self._teach()
+        self._warm_up(leases)
+        self.controller.know_step_times(STEP)
+        self.controller.reconfigure(replace(SETTINGS, tpot_target_s=tpot_target_s))
         self.fill()
 
+    def _teach(self) -> None:
+        for _ in range(LESSONS):
+            offer = self.request()
+            (prompt,) = offer.shape.prompts
+            keys = class_keys(offer.tenant, prompt.prompt_tokens, prompt.max_tokens)
+            self.controller.lengths.learn(keys, self.length())
+
+    def _warm_up(self, leases: int) -> None:
+        """Until answers stand at every point of their way."""
+        for _ in range(WARM_UP_STEPS):
+            self._start_until(leases)
+            ended = self.grow()
+            self.controller.progress(self.record(ended), self.now_s)
+            for row in ended:
+                self.finish(row)
+        self._start_until(leases)
+
+    def _start_until(self, leases: int) -> None:
+        while len(self.rows) < leases:
+            self.start([self.controller.offer(self.request(), self.now_s).decision])
+
     def request(self, priority: Priority = Priority.NORMAL, sequences: int = 1) -> Offer:
-        """Prompts of 30-300 tokens, answers of 100-500."""
-        prompt = PromptShape(self.random.randint(30, 300), self.random.randint(100, 500))
+        """Prompts of 30-300 tokens, answers of nobody knows how many."""
+        prompt = PromptShape(self.random.randint(30, 300), 1_000)
         tenant = f"tenant-{self.random.randrange(TENANTS)}"
-        shape = RequestShape((prompt,), sequences=sequences, ignore_eos=True)
+        shape = RequestShape((prompt,), sequences=sequences)
         return Offer(tenant, priority, shape, self.now_s, self.now_s + FOREVER_S)
+
+    def length(self) -> int:
+        """Of an answer: 100-500 tokens."""
+        return self.random.randint(100, 500)
 
     def start(self, decisions: Sequence[Decision]) -> None:
         """Rows of granted leases begin to run."""
@@ -80,14 +125,13 @@ class Load:
             (row,) = self.controller.rows_of(decision.lease_id)
             self.lease_of[row] = decision.lease_id
             rows.append(row)
-        limits = [self.controller.ledger.predicted_tokens(row) for row in rows]
         self.rows = np.append(self.rows, rows).astype(np.int64)
         self.tokens = np.append(self.tokens, [0] * len(rows)).astype(np.int64)
-        self.limits = np.append(self.limits, limits).astype(np.int64)
+        self.limits = np.append(self.limits, [self.length() for _ in rows]).astype(np.int64)
 
-    def step(self) -> tuple[int, ...]:
+    def grow(self) -> tuple[int, ...]:
         """Everybody gains a token; returns the rows that ended."""
-        self.now_s += 0.1
+        self.now_s += STEP_S
         self.tokens = self.tokens + 1
         runs = self.tokens < self.limits
         ended = tuple(self.rows[~runs].tolist())
@@ -95,6 +139,23 @@ class Load:
             column[runs] for column in (self.rows, self.tokens, self.limits)
         )
         return ended
+
+    def record(self, ended: tuple[int, ...]) -> StepRecord:
+        """What the engine says of that step; it computes whatever prompts it has."""
+        return StepRecord(
+            self.rows,
+            self.tokens,
+            prefill_tokens=self.controller.ledger.backlog_tokens,
+            decode_tokens=len(self.rows),
+            elapsed_s=STEP_S,
+            ended=ended,
+        )
+
+    def finish(self, row: int) -> list[Turn]:
+        """An answer that ended is given back."""
+        lease_id = self.lease_of.pop(row)
+        self.controller.learn(lease_id, row, self.length())
+        return self.controller.release(lease_id, self.now_s, in_engine=True)
 
     def fill(self) -> None:
         """Refill the line."""
@@ -105,100 +166,104 @@ class Load:
                 self.start([decision])
 
 
-def measure(call: Callable[[], object]) -> tuple[int, int]:
-    """Wall and own nanoseconds of one call."""
+def measured(call: Callable[[], T]) -> tuple[T, Times]:
+    """What a call returns, and what it took."""
     own, wall = time.thread_time_ns(), time.perf_counter_ns()
-    call()
-    return time.perf_counter_ns() - wall, time.thread_time_ns() - own
+    result = call()
+    return result, (time.thread_time_ns() - own, time.perf_counter_ns() - wall)
 
 
-def offers_queued(rounds: int) -> Measured:
+def offers_queued(tpot_target_s: float | None) -> Rounds:
     """Everything is taken: the newcomer joins the line and leaves it again."""
-    load, times = Load(leases=LEASES), []
-    controller = load.controller
-    for _ in range(rounds):
-        offer = load.request()
-
-        def round_trip(offer: Offer = offer) -> None:
-            answer = controller.offer(offer, load.now_s)
-            assert isinstance(answer.decision, Queued)
-            assert answer.ticket_id is not None
-            controller.leave_line(answer.ticket_id)
-
-        times.append(measure(round_trip))
-    return _columns(times)
+    load = Load(tpot_target_s)
+    while True:
+        answer, taken = _offered(load, Priority.NORMAL)
+        assert isinstance(answer.decision, Queued)
+        yield "offer, queued", taken
+        yield "leave_line", _left(load, answer)
 
 
-def offers_accepted(rounds: int) -> Measured:
-    """A higher class takes the last slot; the line, which waits for two, is looked at again."""
-    load, times = Load(leases=LEASES - 1, sequences_in_line=2), []
-    controller = load.controller
-    for _ in range(rounds):
-        offer = load.request(Priority.HIGH)
-
-        def round_trip(offer: Offer = offer) -> None:
-            decision = controller.offer(offer, load.now_s).decision
-            assert isinstance(decision, Accepted)
-            controller.release(decision.lease_id, load.now_s, in_engine=False)
-
-        times.append(measure(round_trip))
-    return _columns(times)
-
-
-def step_records(rounds: int) -> Measured:
-    """Every lease gains a token; about three end, and the line moves up."""
-    load, times = Load(leases=LEASES), []
-    controller = load.controller
-    for _ in range(rounds):
-        ended = load.step()
-        record = StepRecord(
-            load.rows,
-            load.tokens,
-            prefill_tokens=1_000,
-            decode_tokens=LEASES,
-            elapsed_s=0.1,
-            ended=ended,
-        )
-        turns: list[Turn] = []
-
-        def advance(record: StepRecord = record, turns: list[Turn] = turns) -> None:
-            turns += controller.progress(record, load.now_s)
-
-        times.append(measure(advance))
+def offers_accepted(tpot_target_s: float | None) -> Rounds:
+    """A higher class takes the places of those who end; the line waits for many at once."""
+    load = Load(tpot_target_s, sequences_in_line=MANY)
+    while True:
+        ended = load.grow()
+        load.controller.progress(load.record(ended), load.now_s)
         for row in ended:
-            turns += controller.release(load.lease_of.pop(row), load.now_s, in_engine=True)
+            _, taken = measured(lambda: load.finish(row))  # noqa: B023
+            yield "release", taken
+        name = "offer, first look"
+        while len(load.rows) < LEASES:
+            answer, taken = _offered(load, Priority.HIGH)
+            yield name, taken
+            if isinstance(answer.decision, Queued):
+                _left(load, answer)
+                break
+            load.start([answer.decision])
+            name = "offer, next ones"
+
+
+def _offered(load: Load, priority: Priority) -> tuple[Answer, Times]:
+    offer = load.request(priority)
+    return measured(lambda: load.controller.offer(offer, load.now_s))
+
+
+def _left(load: Load, answer: Answer) -> Times:
+    ticket_id = answer.ticket_id
+    assert ticket_id is not None
+    return measured(lambda: load.controller.leave_line(ticket_id))[1]
+
+
+def step_records(tpot_target_s: float | None) -> Rounds:
+    """Every lease gains a token; about three end, and the line moves up."""
+    load = Load(tpot_target_s)
+    while True:
+        ended = load.grow()
+        record = load.record(ended)
+        turns, taken = measured(lambda: load.controller.progress(record, load.now_s))  # noqa: B023
+        for row in ended:
+            turns += load.finish(row)
         load.start([turn.decision for turn in turns])
         load.fill()
-    return _columns(times)
+        yield "step record", taken
 
 
-def _columns(times: list[tuple[int, int]]) -> Measured:
-    return [wall for wall, _ in times], [own for _, own in times]
-
-
-def busyness() -> str:
-    """What the machine makes of a fixed piece of work now."""
-    took_us = min(timeit.repeat("sum(range(1000))", number=100, repeat=20)) * 1e4
-    return f"sum(range(1000)) takes {took_us:.0f} us, load {os.getloadavg()[0]:.1f}"
+def the_machine() -> Rounds:
+    """A fixed piece of work."""
+    while True:
+        yield "sum(range(1000))", measured(lambda: sum(range(1000)))[1]
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=20_000)
     rounds = parser.parse_args().rounds
-    print(f"{rounds} rounds, {QUEUED} in line, {LEASES} leases, garbage collector on, us")
-    print(busyness())
-    print(f"{'':34}{'p50':>8}{'p99':>8}{'p99.9':>8}{'worst':>9}")
-    for name, run in (
-        ("offer + leave_line (queued)", offers_queued),
-        ("offer + release (accepted)", offers_accepted),
-        ("step record, 1,000 leases", step_records),
-    ):
-        for clock, values in zip(("wall", "own"), run(rounds), strict=True):
-            shown = np.percentile(np.array(values) / 1e3, [50, 99, 99.9, 100])
-            print(f"{name:28}{clock:6}" + "".join(f"{x:8.0f}" for x in shown))
-    print(busyness())
+    cells = [
+        (column, run(target_s))
+        for run in (offers_accepted, offers_queued, step_records)
+        for column, target_s in TARGETS.items()
+    ]
+    cells += [(column, the_machine()) for column in TARGETS]
+    taken: dict[tuple[str, str], list[Times]] = defaultdict(list)
+    for _ in range(rounds // ROUNDS_IN_TURN):
+        for column, run in cells:
+            for name, times in islice(run, ROUNDS_IN_TURN):
+                taken[name, column].append(times)
+    print(f"{rounds} rounds, {QUEUED} in line, {LEASES} leases, load {os.getloadavg()[0]:.1f}, us")
+    for clock, title in enumerate(("own", "wall")):
+        _print(title, {cell: [times[clock] for times in all_] for cell, all_ in taken.items()})
+
+
+def _print(title: str, taken: dict[tuple[str, str], list[int]]) -> None:
+    print("\n" + " " * 20 + "".join(f"{column:>27}" for column in TARGETS))
+    print(f"{title:20}" + f"{'p50':>11}{'p99':>8}{'p99.9':>8}" * len(TARGETS))
+    for name in dict.fromkeys(name for name, _ in taken):
+        print(f"{name:20}", end="")
+        for column in TARGETS:
+            p50, p99, p999 = np.percentile(np.array(taken[name, column]) / 1e3, [50, 99, 99.9])
+            print(f"{p50:11.0f}{p99:8.0f}{p999:8.0f}", end="")
+        print()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +29,21 @@ def explained(gateway: Gateway, route: str, body: Mapping[str, Any]) -> dict[str
 def prompt_tokens_of(usage: dict[str, int]) -> int:
     """Under whichever name the API has for it."""
     return usage.get("prompt_tokens") or usage["input_tokens"]
+
+
+def test_a_prompt_that_was_seen_is_foreseen_in_the_cache_and_found_there(gateway: Gateway) -> None:
+    fields = {"messages": [{"role": "user", "content": f"Once, {time.time_ns()}: {LONG}"}]}
+    body = {**GOOD[CHAT], **fields}
+    first = explained(gateway, CHAT, body)["price"]
+    send(gateway, "POST", CHAT, body)
+    told = explained(gateway, CHAT, body)["price"]
+    assert told["cached_tokens"] >= first["cached_tokens"] + 128
+    assert told["prefill_tokens"] == told["prompt_tokens"] - told["cached_tokens"]
+    usage = send(gateway, "POST", CHAT, body).document["usage"]
+    assert usage["prompt_tokens_details"]["cached_tokens"] == told["cached_tokens"]
+    seen = state_of(gateway)["prefix_cache"]
+    assert seen["foreseen_tokens"] >= told["cached_tokens"]
+    assert seen["found_tokens"] >= told["cached_tokens"]
 
 
 # -- explain -------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import inspect
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,10 @@ def test_the_core_takes_what_it_is_given() -> None:
     given = inspect.signature(EngineCore.__init__).parameters
     assert {"vllm_config", "executor_class", "log_stats"} <= set(given)
     assert {"block_hasher", "arrival_time"} <= set(inspect.signature(Request).parameters)
-    for name in ("add_request", "step_with_batch_queue", "step", "shutdown"):
+    from vllm.v1.core.sched.scheduler import Scheduler  # noqa: PLC0415
+
+    assert hasattr(Scheduler, "shutdown")
+    for name in ("add_request", "step_with_batch_queue", "step"):
         assert hasattr(EngineCore, name), f"VirtualEngine uses EngineCore.{name}"
 
 
@@ -124,6 +128,44 @@ def test_a_full_cache_preempts_and_everybody_still_ends(engine: Any) -> None:
     assert {each.output_tokens for each in ended} == {700}
     assert sum(step.preempted for step in steps) > 0
     assert sum(each.preemptions for each in ended) == sum(step.preempted for step in steps)
+
+
+@pytest.mark.parametrize("kv_tokens", [None, KV_TOKENS])
+def test_gliding_gives_the_records_of_every_step_alike(engines: Any, kv_tokens: int | None) -> None:
+    """Answers that end together, prefixes that are evicted, a cache that runs full."""
+    told = [records(engines, kv_tokens, seed=3, glides=glides) for glides in (True, False)]
+    assert len(told[0]) > 1000
+    assert told[0] == told[1]
+
+
+def records(engines: Any, kv_tokens: int | None, *, seed: int, glides: bool) -> list[Any]:
+    """All steps of random requests that come at random, each with what its running ones have."""
+    from serve.simulated.in_process import VirtualEngine  # noqa: PLC0415 - imports vLLM
+
+    rng = random.Random(seed)
+    blocks = kv_tokens and kv_tokens // 16
+    engine = VirtualEngine(engines._config, usable_blocks=blocks, glides=glides)
+    told = []
+    for number in range(90):
+        prompt, output = rng.randrange(1, 4000), rng.choice([1, 2, 40, rng.randrange(1, 900)])
+        prefix = tuple(str(rng.randrange(3)) for _ in range((prompt - 1) // 512))
+        now_s = told[-1][0] if told else 0.0
+        limit = rng.choice([16, 4096])
+        engine.add(request(number, prompt, output, max_tokens=limit, prefix=prefix), now_s)
+        for _ in range(rng.choice([0, 3, 60])):
+            told += [noted(engine)] if engine.ends_at_s is not None else []
+    while engine.ends_at_s is not None:
+        assert len(told) < 20_000
+        told.append(noted(engine))
+    engine.close()
+    return told
+
+
+def noted(engine: Any) -> tuple[Any, ...]:
+    ends_at_s = engine.ends_at_s
+    step = engine.finish_step()
+    running = [(each.external_req_id, each.num_generation_tokens) for each in step.running.values()]
+    return ends_at_s, replace(step, running={}), tuple(running), tuple(engine.begun)
 
 
 def test_the_gateways_ledger_is_never_below_the_engine(engines: Any, engine: Any) -> None:

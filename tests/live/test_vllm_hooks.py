@@ -154,7 +154,41 @@ def test_a_request_can_be_checked_without_being_started() -> None:
         "prompt",
         "params",
         "supported_tasks",
-    ], "hooks._check passes these four by position"
+    ], "hooks._checked passes these four by position"
+
+
+def test_prompts_are_told_apart_by_what_vllm_tells_blocks_apart_by() -> None:
+    from vllm.sampling_params import SamplingParams  # noqa: PLC0415
+    from vllm.v1.core import kv_cache_utils  # noqa: PLC0415
+    from vllm.v1.engine import EngineCoreRequest  # noqa: PLC0415
+
+    read = {"prompt_token_ids", "mm_features", "prompt_embeds", "cache_salt", "sampling_params"}
+    missing = read - set(EngineCoreRequest.__struct_fields__)
+    assert not missing, f"hooks._chain reads EngineCoreRequest.{missing}: gone"
+    keys = inspect.getsource(kv_cache_utils.generate_block_hash_extra_keys)
+    assert "lora_extra_keys + mm_extra_keys + cache_salt_keys + prompt_embeds_keys" in keys, (
+        "vLLM tells blocks apart by other things: hooks._chain must know them all"
+    )
+    assert parameters_of(kv_cache_utils.hash_block_tokens)[1:] == [
+        "parent_block_hash",
+        "curr_block_token_ids",
+        "extra_keys",
+    ], "a block's hash covers all tokens before it: admission.prefixes stands on that"
+    assert SamplingParams(prompt_logprobs=1).skip_reading_prefix_cache
+    assert not SamplingParams().skip_reading_prefix_cache
+
+
+def test_freed_blocks_are_taken_again_in_the_order_that_admission_follows() -> None:
+    from vllm.v1.core.block_pool import BlockPool  # noqa: PLC0415
+    from vllm.v1.core.single_type_kv_cache_manager import (  # noqa: PLC0415
+        SingleTypeKVCacheManager,
+    )
+
+    freed = inspect.getsource(BlockPool.free_blocks)
+    where = "admission.prefixes.Prefixes follows"
+    assert "append_n(blocks_to_evict_last)" in freed, f"{where} cached blocks to the queue's end"
+    assert "reversed(" in inspect.getsource(SingleTypeKVCacheManager.free), f"{where} tails first"
+    assert "popleft_n" in inspect.getsource(BlockPool.get_new_blocks), f"{where} the oldest first"
 
 
 # -- serve/engine/start.py, client.py ------------------------------------------------------
@@ -203,7 +237,7 @@ def test_the_engine_s_limits_are_read_from_fields_that_exist() -> None:
     expected = {
         CacheConfig: "num_gpu_blocks block_size kv_cache_size_tokens enable_prefix_caching",
         SchedulerConfig: "max_num_active_seqs max_num_seqs max_num_batched_tokens "
-        "async_scheduling enable_chunked_prefill",
+        "async_scheduling enable_chunked_prefill long_prefill_token_threshold",
         ParallelConfig: "data_parallel_size decode_context_parallel_size "
         "prefill_context_parallel_size",
         VllmConfig: "cache_config scheduler_config parallel_config speculative_config "

@@ -214,6 +214,24 @@ def test_all_prompts_and_answers_of_a_body_are_asked_for_together(running: Runni
     assert running.keeper.running == wanted, "sequences.py knows them by our id and their index"
 
 
+def test_prompts_are_named_so_that_those_the_engine_caches_are_known_again(
+    running: Running,
+) -> None:
+    text = "word " * 300
+    for prompt, fields in (
+        (text + "one", {}),
+        (text + "two", {}),
+        (text + "one", {"cache_salt": "other"}),
+        (text + "one", {"prompt_logprobs": 1}),
+    ):
+        running.post(COMPLETIONS, prompt=prompt, max_tokens=1, **fields)
+    first, second, salted, logprobs = (shape.prompts[0].chain for shape in running.keeper.shapes)
+    assert len(first) == 2
+    assert first == second
+    assert not set(first) & set(salted)
+    assert logprobs == ()
+
+
 def test_what_the_engine_would_find_wrong_is_found_before_anybody_is_asked(
     running: Running,
 ) -> None:

@@ -103,3 +103,9 @@ def test_a_second_engine_request_of_a_lease_takes_the_rows_after_the_first() -> 
     sequences.start(1, "a-1", (7, 8), stops=False)
     assert sequences.started_rows(1) == 4
     assert sequences.lease_of("a-1") == (1, 7)
+
+
+def test_what_the_engine_says_of_its_cache_goes_with_the_record() -> None:
+    record = Sequences().read(EngineStep({}, kv_used_ratio=0.4, preempted=2))
+    assert (record.kv_used_ratio, record.preempted) == (0.4, 2)
+    assert Sequences().read(EngineStep({})).kv_used_ratio is None

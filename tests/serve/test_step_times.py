@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from admission.step_line import StepCoefficients
+from admission.step_fit import fit
 from serve.sequences import EngineStep
 from serve.step_times import COLUMNS, KEPT, StepTimes
 
@@ -38,18 +38,14 @@ def test_only_the_last_steps_are_kept() -> None:
     assert (len(rows), rows[0][0]) == (KEPT, 6)
 
 
-def test_the_fit_finds_what_the_steps_were_made_of() -> None:
-    times = StepTimes(100_000, prior=StepCoefficients(0.5, 0.0, 0.0, 0.0))
+def test_what_is_kept_can_be_fitted() -> None:
+    times = StepTimes(100_000)
     for number in range(200):
         decode, used, prefill = 1 + number % 40, (number * 37 % 100) / 100, 100 * (number % 3)
         seconds = 0.02 + 1e-4 * prefill + 1e-3 * decode + 1e-6 * used * 100_000
         times.note(step(prefill, decode, used, seconds))
-    assert times.as_json()["fit"] is None
-    found = times.correct()
+    found = fit(times.timed())
     assert found.coefficients.fixed_s == pytest.approx(0.02, rel=0.01)
     assert found.coefficients.prefill_token_s == pytest.approx(1e-4, rel=0.01)
     assert found.coefficients.decode_sequence_s == pytest.approx(1e-3, rel=0.01)
     assert found.coefficients.context_token_s == pytest.approx(1e-6, rel=0.01)
-    told = times.as_json()
-    assert told["fit"]["error_median_ratio"] < 0.01
-    assert told["prior"]["fixed_s"] == 0.5

@@ -70,6 +70,18 @@ def test_levels_and_the_binding_limit_are_gauges() -> None:
     assert value("sluice_binding_limit", {"limit": "slots"}) == 0
 
 
+def test_what_the_prefix_cache_was_foreseen_to_hold_is_counted_beside_what_it_held() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    metrics.cached(foreseen_tokens=256, found_tokens=128)
+    metrics.cached(foreseen_tokens=384, found_tokens=512)
+
+    def counted(what: str) -> float | None:
+        return registry.get_sample_value("sluice_prefix_cached_tokens_total", {"what": what})
+
+    assert (counted("foreseen"), counted("found")) == (384, 512)
+
+
 def test_predicted_is_held_against_real_output_length() -> None:
     registry = CollectorRegistry()
     metrics = Metrics(registry)

@@ -1,0 +1,100 @@
+"""`sluice lab --grid FILE --out FOLDER`: the cells not finished yet, then table and page."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+
+from serve.lab.capacity import one_x
+from serve.lab.comparison import compare
+from serve.lab.grid.file import Planned, read_grid
+from serve.lab.grid.folder import Folder
+from serve.lab.grid.inputs import inputs_of, one_x_inputs_of
+from serve.lab.grid.markdown import markdown
+from serve.lab.jobs import RunAll, at_once, busy_scale, runs
+from serve.lab.page.page import page_of
+from serve.lab.progress import progress
+from serve.lab.search import requests_of
+from serve.lab.workload import read_workload
+from serve.profile.settings import ProfileError
+
+_GOOD, _BAD_ARGUMENTS = 0, 2
+_REPLAYS = 6  # at most, of the best schedules of a cell
+_ONE_X_RUNS = 12  # six rates, two plans
+
+
+def main(args: argparse.Namespace) -> int:
+    """Play what is missing, write and print what there is; returns the exit code."""
+    try:
+        planned = _asked_for(read_grid(args.grid), args.only)
+        folder = Folder(args.out)
+        for each in planned:
+            read_workload(each.cell.trace, each.cell.cut)  # before anything that takes long
+        _play(planned, folder, jobs=args.jobs, seed=args.seed)
+    except (ProfileError, ValueError) as problem:
+        sys.stderr.write(f"sluice lab: {problem}\n")
+        return _BAD_ARGUMENTS
+    finished = [folder.cell(each.name, inputs_of(each, seed=args.seed)) for each in planned]
+    told = [each for each in finished if each is not None]
+    text = markdown(told)
+    (folder.path / "table.md").write_text(text, encoding="utf-8")
+    (folder.path / "report.html").write_text(page_of(told), encoding="utf-8")
+    sys.stdout.write(text)
+    return _GOOD
+
+
+def _asked_for(planned: Sequence[Planned], only: Sequence[str] | None) -> list[Planned]:
+    if not only:
+        return list(planned)
+    unknown = set(only) - {each.name for each in planned}
+    if unknown:
+        names = ", ".join(each.name for each in planned)
+        raise ValueError(f"--only: no cell {', '.join(sorted(unknown))}; there are {names}")
+    return [each for each in planned if each.name in only]
+
+
+def _play(planned: Sequence[Planned], folder: Folder, *, jobs: int, seed: int) -> None:
+    missing = [
+        each for each in planned if folder.cell(each.name, inputs_of(each, seed=seed)) is None
+    ]
+    if len(missing) < len(planned):
+        sys.stderr.write(f"{len(planned) - len(missing)} of {len(planned)} cells are finished\n")
+    if not missing:
+        return
+    with progress() as shown, runs(jobs, shown) as run_all:
+        pools = {one_x_inputs_of(each): each for each in missing}
+        unknown = [each for inputs, each in pools.items() if folder.one_x(each, inputs) is None]
+        shown.expect(sum(map(_cell_requests, missing)) + sum(map(_one_x_requests, unknown)))
+        at_once(jobs, lambda each: _find_one_x(each, folder, run_all), unknown)
+        at_once(jobs, lambda each: _play_cell(each, folder, run_all, seed), missing)
+
+
+def _cell_requests(planned: Planned) -> int:
+    cell = planned.cell
+    return requests_of(cell, planned.tried, planned.trial) + _REPLAYS * cell.cut.requests
+
+
+def _one_x_requests(planned: Planned) -> int:
+    return _ONE_X_RUNS * (planned.trial.warm_up + planned.trial.requests)
+
+
+def _find_one_x(planned: Planned, folder: Folder, run_all: RunAll) -> None:
+    part = planned.trial.of(planned.cell)
+    try:
+        scale = one_x(part, run_all, most=busy_scale(part))
+    except ValueError as problem:
+        raise ValueError(f"{planned.name}: {problem}") from problem
+    sys.stderr.write(f"{part.trace.name}: 1.0 x is {scale:.4g} x its own rate\n")
+    folder.keep_one_x(planned, one_x_inputs_of(planned), scale)
+
+
+def _play_cell(planned: Planned, folder: Folder, run_all: RunAll, seed: int) -> None:
+    scale = folder.one_x(planned, one_x_inputs_of(planned))
+    if scale is None or planned.cell.load is None:
+        raise ValueError(f"{planned.name}: its 1.0 x is not known")
+    cut = replace(planned.cell.cut, rate_scale=scale * planned.cell.load)
+    cell = replace(planned.cell, cut=cut)
+    found = compare(cell, planned.tried, run_all, seed=seed, trial=planned.trial)
+    folder.keep_cell(
+        planned.name, inputs_of(planned, seed=seed), found.as_json() | {"one_x": scale}
+    )

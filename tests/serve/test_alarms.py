@@ -1,0 +1,66 @@
+"""What admission believes, as metrics; what goes wrong, in the log once."""
+
+import logging
+import math
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from admission.controller import Controller
+from admission.settings import Settings
+from admission.step_line import StepCoefficients
+from serve.alarms import Alarms
+from serve.observability.telemetry import Metrics
+from tests.admission.examples import ENGINE, accepted, offer, record
+
+
+def made() -> tuple[Controller, Alarms, CollectorRegistry]:
+    registry = CollectorRegistry()
+    controller = Controller(ENGINE, Settings(kv_headroom_ratio=0.0))
+    return controller, Alarms(controller, Metrics(registry)), registry
+
+
+def value(registry: CollectorRegistry, name: str, **labels: str) -> float:
+    found = registry.get_sample_value(name, labels)
+    assert found is not None, name
+    return found
+
+
+def test_before_anything_is_known_the_metrics_say_so() -> None:
+    _, alarms, registry = made()
+    alarms.look()
+    assert math.isnan(value(registry, "sluice_step_time_error_ratio"))
+    assert math.isnan(value(registry, "sluice_output_coverage_ratio", predicted="price"))
+    assert value(registry, "sluice_kv_promised_ratio") == 1.0
+    assert value(registry, "sluice_kv_bias_ratio") == 1.0
+    assert value(registry, "sluice_engine_stale") == 0
+
+
+def test_a_silent_engine_is_told_once_and_once_when_it_is_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    controller, alarms, registry = made()
+    (row,) = controller.rows_of(accepted(controller.offer(offer(), 0.0)))
+    controller.tick(0.0)
+    with caplog.at_level(logging.INFO, "sluice.gate"):
+        for tenth in range(25, 35):
+            controller.tick(tenth / 10)
+            alarms.look()
+        assert value(registry, "sluice_engine_stale") == 1
+        assert value(registry, "sluice_kv_promised_ratio") == 0.95
+        controller.progress(record({row: 1}, elapsed_s=0.1, kv_used_ratio=0.1), 3.5)
+        alarms.look()
+    assert value(registry, "sluice_engine_stale") == 0
+    assert [each.levelname for each in caplog.records] == ["WARNING", "INFO"]
+    assert "no step of the engine is reported" in caplog.messages[0]
+    assert caplog.messages[1].endswith("over")
+
+
+def test_how_far_step_times_were_off_is_a_metric() -> None:
+    controller, alarms, registry = made()
+    controller.know_step_times(StepCoefficients(0.2, 1e-4, 1e-3, 0.0))
+    (row,) = controller.rows_of(accepted(controller.offer(offer(), 0.0)))
+    for tokens in range(1, 40):
+        controller.progress(record({row: tokens}, decode_tokens=1, elapsed_s=0.1), tokens / 10)
+    alarms.look()
+    assert 0 < value(registry, "sluice_step_time_error_ratio") < 1
