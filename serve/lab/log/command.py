@@ -129,5 +129,5 @@ def _engines(profile: Profile, kv_tokens: int | None) -> EnginesLike:
 def _run(name: str, report: Report, engines: EnginesLike, now: Settings, then: Settings) -> Run:
     entries, deadlines_s = report.log.entries, (now.ttft_deadline_s, then.ttft_deadline_s)
     parts = parts_of(entries, report.lengths, deadline_s=deadlines_s)
-    sys.stderr.write(f"{name}: {len(entries)} requests of {len(parts)} engine starts\n")
+    sys.stderr.write(f"{name}: {len(entries)} requests, engine starts: {len(parts)}\n")
     return Run(name, replay(parts, engines, then))
