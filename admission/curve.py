@@ -10,8 +10,9 @@ blocks and b^2 s (1 - s) to their variance. What is promised at a step is
 
     min(all that may run, expected + sigmas x sqrt(variance))
 
-which is the plain sum where lengths are known. More is held with probability 1 / (1 + sigmas^2) at
-most (Cantelli), however few they are; of many, with that of a normal distribution's tail.
+which is the plain sum where lengths are known. If requests are independent, more is held with
+probability 1 / (1 + sigmas^2) at most (Cantelli), however few they are; of many, with about that of
+a normal distribution's tail.
 """
 
 import math
