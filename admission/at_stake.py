@@ -70,7 +70,10 @@ class AtStake:
     def __init__(self, asked: Question, answers: Answers) -> None:
         steps = asked.steps
         self._asked = asked
-        self._slower_s = steps.decode_s * (1 + _DRIFT_RATIO)
+        drift_s = _DRIFT_RATIO * steps.decode_s
+        self._faster_s = steps.decode_s - drift_s
+        # not to the bound, or near it nobody could bear anything
+        self._slower_s = steps.decode_s + min(drift_s, (asked.bound_s - steps.decode_s) / 2)
         self._spare_tokens = steps.room_tokens + _STEPS * steps.decode_s / steps.prefill_token_s
         self._reach_tokens = asked.prefill_tokens + self._spare_tokens
         near = np.flatnonzero(self._near(answers))
@@ -98,7 +101,7 @@ class AtStake:
             lengths: Numbers = (spent_s - decode_s * out + more_s) / (bound_s - decode_s)
             return lengths
 
-        shortest = bearing(-self._spare_tokens, steps.decode_s * (1 - _DRIFT_RATIO))
+        shortest = bearing(-self._spare_tokens, self._faster_s)
         near: npt.NDArray[np.bool_] = answers.lengths > np.maximum(out, shortest)
         if self._slower_s < bound_s:
             near &= answers.lengths < bearing(self._reach_tokens, self._slower_s)
@@ -111,7 +114,7 @@ class AtStake:
             question.bound_s == asked.bound_s
             and question.now_s >= asked.now_s
             and now.prefill_token_s == then.prefill_token_s
-            and abs(now.decode_s - then.decode_s) <= _DRIFT_RATIO * then.decode_s
+            and self._faster_s <= now.decode_s <= self._slower_s
             and now.backlog_tokens > then.backlog_tokens - self._spare_tokens
             and self._needed_tokens(question) <= self._reach_tokens
         )

@@ -107,7 +107,7 @@ class Beside:
     def ask(self) -> None:
         """Mostly alike, so that what was found for one question serves the next."""
         steps = Steps(
-            decode_s=self.random.choice([0.05, 0.05, 0.0505, 0.0495, 0.06, 0.2]),
+            decode_s=self.random.choice([0.05, 0.05, 0.0505, 0.0495, 0.06, 0.198, 0.199, 0.2]),
             prefill_token_s=self.random.choice([0.001, 0.001, 0.001, 0.0004]),
             room_tokens=self.random.choice([500, 500, 1]),
             backlog_tokens=self.random.choice([0, 100, 300, 900]),

@@ -36,7 +36,6 @@ TENANTS = 50
 LESSONS = 4_000  # answers that ended before
 WARM_UP_STEPS = 500  # as long as an answer
 FOREVER_S = 1e9
-STEP_S = 0.1
 MANY = 64  # sequences; so many places are never free at once
 ROUNDS_IN_TURN = 50
 
@@ -57,9 +56,9 @@ SETTINGS = Settings(
     prefill_backlog_max_tokens=10**9,  # all leases are granted before the engine's first step
 )
 # a step of 1,000 sequences takes 0.09 s, and 10 ms more for a thousand prompt tokens
-STEP = StepCoefficients(0.02, 1e-5, 7e-5, 1e-10)
-# just what steps of `STEP_S` keep: answers about to end bear a few prompts and no more
-TARGET_S = STEP_S / 0.9
+STEP = StepCoefficients(0.02, 1e-5, 7e-5, 0.0)
+# what steps with three prompts just keep: answers about to end bear a few more and no more
+TARGET_S = 0.096 / 0.9
 TARGETS = {"without a TPOT target": None, "with one": TARGET_S}
 
 T = TypeVar("T")
@@ -130,8 +129,12 @@ class Load:
         self.limits = np.append(self.limits, [self.length() for _ in rows]).astype(np.int64)
 
     def grow(self) -> tuple[int, ...]:
-        """Everybody gains a token; returns the rows that ended."""
-        self.now_s += STEP_S
+        """Everybody gains a token, all prompts are computed; returns the rows that ended."""
+        self.prompt_tokens = self.controller.ledger.backlog_tokens
+        self.step_s = STEP.seconds(
+            prefill_tokens=self.prompt_tokens, decode_sequences=len(self.rows), context_tokens=0
+        )
+        self.now_s += self.step_s
         self.tokens = self.tokens + 1
         runs = self.tokens < self.limits
         ended = tuple(self.rows[~runs].tolist())
@@ -141,13 +144,13 @@ class Load:
         return ended
 
     def record(self, ended: tuple[int, ...]) -> StepRecord:
-        """What the engine says of that step; it computes whatever prompts it has."""
+        """What the engine says of that step."""
         return StepRecord(
             self.rows,
             self.tokens,
-            prefill_tokens=self.controller.ledger.backlog_tokens,
+            prefill_tokens=self.prompt_tokens,
             decode_tokens=len(self.rows),
-            elapsed_s=STEP_S,
+            elapsed_s=self.step_s,
             ended=ended,
         )
 
