@@ -168,11 +168,9 @@ class AtStake:
         each = len(lengths[0])
         lacking = np.array(lengths, dtype=np.float64).ravel() - 1
         pairs = np.zeros((len(self._pairs), lacking.size))
-        pairs[0], pairs[1], pairs[3] = (
-            lacking,
-            self._asked.bound_s * lacking,
-            np.repeat(marks, each),
-        )
+        pairs[0] = lacking
+        pairs[1] = self._asked.bound_s * lacking
+        pairs[3] = np.repeat(marks, each)
         self._pairs = np.concatenate((self._pairs, pairs), axis=1)
         self._rows = np.concatenate((self._rows, np.repeat(rows, each)))
         self._newcomers = []
