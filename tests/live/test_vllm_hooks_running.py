@@ -217,7 +217,7 @@ def test_all_prompts_and_answers_of_a_body_are_asked_for_together(running: Runni
 def test_prompts_are_named_so_that_those_the_engine_caches_are_known_again(
     running: Running,
 ) -> None:
-    text = "word " * 300
+    text = "name " * 300  # of no other test: they share one engine and its cache
     for prompt, fields in (
         (text + "one", {}),
         (text + "two", {}),
