@@ -194,23 +194,18 @@ def price(
         zip(shape.prompts, outputs, means, outlooks, strict=True)
     ):
         common = shared_blocks(prompt.prompt_tokens, block_tokens=size) if shares else 0
-        found, others = prompt.found, prompt.found.held_tokens // size
+        others = prompt.found.held_tokens // size
         trunk = max(0, common - others)
         own = prompt.prompt_tokens - (others + trunk) * size
         branch = Strand(own, outlook, reserved=reserve, prompt_index=index)
-        first = branch._replace(
-            cached_tokens=found.cached_tokens - found.held_tokens,
-            chain=prompt.chain,
-            held_tokens=found.held_tokens,
-        )
-        strands += _strands(trunk * size, branch, first, n)
+        strands += _strands(prompt, branch, n, trunk_tokens=trunk * size)
         last = trunk + n * blocks_for(own + tokens, block_tokens=size)
-        begin = last if reserve else trunk + n * blocks_for(own, block_tokens=size)
-        now, peak, held = now + begin + others, peak + last + others, held + others
+        first = last if reserve else trunk + n * blocks_for(own, block_tokens=size)
         end = last if reserve else trunk + n * blocks_for(own + life, block_tokens=size)
+        held, now, peak = held + others, now + others + first, peak + others + last
         mean_peak += others + end
-        area += (begin + last) * life // 2
-        prefill += prompt.prompt_tokens - found.cached_tokens
+        area += (first + last) * life // 2
+        prefill += prompt.prompt_tokens - prompt.found.cached_tokens
         prefill += (n - 1) * (own if shares else prompt.prompt_tokens)
         output, steps = output + n * tokens, steps + n * life
     return Price(
@@ -230,8 +225,10 @@ def price(
     )
 
 
-def _strands(trunk_tokens: int, branch: Strand, first: Strand, n: int) -> list[Strand]:
-    """The one that computes the prompt is `first`: a trunk where there is one, else a branch."""
+def _strands(prompt: PromptShape, branch: Strand, n: int, *, trunk_tokens: int) -> list[Strand]:
+    """The first computes the prompt: a trunk where the answers share one, else a branch."""
+    held, cached = prompt.found
+    first = branch._replace(chain=prompt.chain, held_tokens=held, cached_tokens=cached - held)
     if not trunk_tokens:
         return [first, *[branch] * (n - 1)]
     trunk = first._replace(prompt_tokens=trunk_tokens, sequences=0, copies=n)

@@ -9,10 +9,11 @@ from loadtests.report.ink import FAINT, GROUND, INK, PALETTE, QUIET, Drawing, st
 
 _ROW_INCHES = 0.3
 _WIDTH_INCHES = 8.4
-_MARGINS = (2.05, 1.55, 0.1, 0.6)  # names to the left, what the marks mean to the right
-_LEAST_INCHES = 2.6  # the marks' names need so much
+_RIGHT, _TOP, _BOTTOM = 1.55, 0.1, 0.6  # to the right stands what the marks mean
+_BESIDE_NAMES, _CHARACTER_INCHES = 0.35, 0.075  # no text is measured
+_LEAST_INCHES = 2.9  # the marks' names need so much
 _MARKERS = "osD^vPX*"
-_FULL = 100.0
+_FROM, _FULL = -2.0, 100.0  # a mark at zero does not stand on its name
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def marks(names: Sequence[str], shown: Sequence[Marks], *, axis: str) -> Drawing
     drawing = _drawing(names)
     axes, others = drawing.axes, 0
     for row in range(len(names)):
-        values = [value for each in shown if (value := each.values[row]) is not None]
+        values = [x for each in shown if (x := each.values[row]) is not None]
         if values:
             axes.plot([min(values), max(values)], [row, row], color=FAINT, lw=1, zorder=1)
     for each in shown:
@@ -90,14 +91,15 @@ def parts(names: Sequence[str], shown: Sequence[Parts], *, axis: str) -> Drawing
 
 def _drawing(names: Sequence[str]) -> Drawing:
     height = max(_LEAST_INCHES, len(names) * _ROW_INCHES + 0.7)
-    return Drawing(inches=(_WIDTH_INCHES, height), margins=_MARGINS)
+    left = _BESIDE_NAMES + _CHARACTER_INCHES * max(map(len, names), default=0)
+    return Drawing(inches=(_WIDTH_INCHES, height), margins=(left, _RIGHT, _TOP, _BOTTOM))
 
 
 def _finished(drawing: Drawing, names: Sequence[str], axis: str) -> Drawing:
     axes = drawing.axes
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.set_xlim(0, _FULL)
+    axes.set_xlim(_FROM, _FULL)
     axes.grid(axis="x")
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(axis)

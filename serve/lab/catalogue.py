@@ -16,7 +16,7 @@ from serve.lab.policies.kv_threshold import KvThreshold
 from serve.lab.policies.no_limit import NoLimit
 from serve.lab.policies.queued_tokens import QueuedTokens
 
-STATIC_LIMITS = (16, 32, 48, 64, 96, 128, 192)
+STATIC_LIMITS = (4, 8, 16, 32, 48, 64, 96, 128, 192)
 QUEUED_TOKENS = (2048, 4096, 8192)
 NOISE = (0.25, 0.5, 1.0)  # sigma of the log-normal factor by which lengths are mistaken
 _ENDLESS = 1000  # times the cache

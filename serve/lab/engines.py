@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 from admission.footprint import EngineShape
 from admission.settings import Settings
-from admission.step_line import StepCoefficients
 from admission.step_time import StepContents
 from serve.engine.arguments import parse_arguments
 from serve.engine.start import config_of, shape_of
@@ -51,16 +50,8 @@ class Engines:
             shape,
             settings or self._profile.admission.settings(),
             bounds,
-            line=self.line,
+            line=self._options.line(batched_tokens=tokens, most_sequences=shape.max_sequences),
             prefill_tokens_per_s=tokens / step_s,
-        )
-
-    @property
-    def line(self) -> StepCoefficients:
-        """The step times as a linear form: what admission goes by."""
-        shape = self.shape
-        return self._options.line(
-            batched_tokens=shape.max_batched_tokens, most_sequences=shape.max_sequences
         )
 
     @property

@@ -29,14 +29,18 @@ from serve.visit import Family, Tenant, Visit
 
 def blind(request: TraceRequest, chain: Chain) -> RequestShape:
     """What the gateway sees of a request: its limit, not its length."""
-    shape = request.shape or RequestShape((PromptShape(request.prompt_tokens, request.max_tokens),))
-    return replace(shape, prompts=tuple(replace(each, chain=chain) for each in shape.prompts))
+    return _shape(request, request.max_tokens, chain, known=request.known_length)
 
 
 def clairvoyant(request: TraceRequest, chain: Chain) -> RequestShape:
     """The same with its true length, as if the client had fixed it."""
     length = min(request.output_tokens, request.max_tokens)
-    return RequestShape((PromptShape(request.prompt_tokens, length, chain),), ignore_eos=True)
+    return _shape(request, length, chain, known=True)
+
+
+def _shape(request: TraceRequest, max_tokens: int, chain: Chain, *, known: bool) -> RequestShape:
+    prompt = PromptShape(request.prompt_tokens, max_tokens, chain)
+    return RequestShape((prompt,) * request.prompts, sequences=request.answers, ignore_eos=known)
 
 
 class _Waiting(NamedTuple):

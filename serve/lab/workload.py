@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from admission.decision import Priority
-from admission.footprint import RequestShape
 from loadtests.asking.trace_file import BLOCK_TOKENS, Row, read_rows
 
 _USUAL_REQUESTS = 1200
@@ -16,9 +15,8 @@ ALONE = "all"  # the tenant of a trace that names no clients
 class TraceRequest:
     """One request. It produces `output_tokens`, which no policy is told, at most `max_tokens`.
 
-    A trace knows one prompt and one answer each; a log (`serve/lab/log/`) also says who asked, how
-    long the first token may take and, as `shape`, all that the gateway sees of the body. Every
-    sequence of it then has these lengths.
+    A trace knows one prompt and one answer each. A log (`serve/lab/log/`) may have several of both,
+    then all of these lengths, and answers whose length the client fixed.
     """
 
     number: int  # place in order of arrival, from 0
@@ -30,12 +28,14 @@ class TraceRequest:
     prefix: tuple[str, ...] = ()  # names of its first blocks of 512 tokens
     priority: Priority = Priority.NORMAL
     deadline_s: float | None = None  # from its arrival; None: what the run promises everybody
-    shape: RequestShape | None = None
+    prompts: int = 1
+    answers: int = 1  # to each prompt
+    known_length: bool = False
 
     @property
     def engine_ids(self) -> tuple[str, ...]:
         """Of its sequences: `7` alone, else `7.0`, `7.1`, ..."""
-        sequences = self.shape.total_sequences if self.shape else 1
+        sequences = self.prompts * self.answers
         if sequences == 1:
             return (str(self.number),)
         return tuple(f"{self.number}.{place}" for place in range(sequences))

@@ -339,7 +339,7 @@ class TelemetrySection(Section):
         what="One JSON line per admission decision and per end of a request, for replay and "
         "comparison; a path is relative to the profile's folder",
         unit="path",
-        why="grows by about 1 KB per request",
+        why="grows by 1 to 2 KB per request",
         zero="null: no decision log",
         allowed="a path",
         min_length=1,

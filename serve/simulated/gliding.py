@@ -29,7 +29,8 @@ class Glide:
         self._steps = 0
         self._steps_left = min(each.words_to_order for each in sequences.values())
         pool = scheduler.kv_cache_manager.block_pool
-        self._blocks, self._free_blocks = pool.num_gpu_blocks - 1, pool.get_num_free_blocks()
+        self._blocks: int = pool.num_gpu_blocks - 1
+        self._free_blocks: int = pool.get_num_free_blocks()
         self._block_tokens: int = scheduler.block_size
         room = scheduler.max_model_len - 2  # with the order on its way and one behind it
         for request in scheduler.running:
@@ -47,7 +48,7 @@ class Glide:
     @property
     def kv_used_ratio(self) -> float:
         """As vLLM tells it with the record of the step that runs."""
-        return 1.0 - float(self._free_blocks / self._blocks)
+        return 1.0 - (self._free_blocks / self._blocks)
 
     def order(self) -> StepContents | None:
         """The next order; None where the scheduler is to decide."""

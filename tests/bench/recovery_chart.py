@@ -9,19 +9,20 @@ _TITLES = {
     "steps": "Told that steps take half or double of what they take",
     "lengths": "Answers become twice as long half way",
 }
+_COLOURS = {1.0: 0, 0.5: 1, 2.0: 2}  # by what of the truth was told
 
 
 def drawn(case: str, told: Sequence[Curves]) -> str:
     """Panels of one case over virtual seconds."""
-    goodput = Panel(f"in time, 1/s\nby {WINDOW_S:.0f} s", _lines(told, "goodput_per_s"))
+    goodput = Panel("in time, 1/s", _lines(told, "goodput_per_s"))
     if case == "steps":
-        first = Panel("believed /\nreal step", _lines(told, "step_ratio"), [Level("true", 1.0)])
+        first = Panel("believed / real", _lines(told, "step_ratio"), [Level("true", 1.0)])
         shown = [first, goodput]
     else:
-        covered = Panel("answers within\ntheir price", _lines(told[:1], "covered"))
-        promised = Panel("promised share\nof the KV", _lines(told, "promised"))
+        covered = Panel("within price", _lines(told[:1], "covered"))
+        promised = Panel("of KV promised", _lines(told, "promised"))
         shown = [covered, promised, goodput]
-    drawing = panels(shown, x_axis="virtual seconds")
+    drawing = panels(shown, x_axis=f"virtual seconds; arrivals by {WINDOW_S:.0f} s")
     return drawing.in_file(f"recovery-{case}", _TITLES[case])
 
 
@@ -30,9 +31,8 @@ def _lines(told: Sequence[Curves], curve: str) -> list[Line]:
         Line(
             each.arm.name,
             getattr(each, curve),
-            colour=place,
-            style="-" if each.arm.learns else "--",
-            faint=not each.arm.learns,
+            colour=3 if each.arm.knows else _COLOURS[each.arm.told],
+            style="-" if each.arm.learns else ":",
         )
-        for place, each in enumerate(told)
+        for each in told
     ]

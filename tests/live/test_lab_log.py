@@ -44,7 +44,8 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     decisions = DecisionLog(kept)
     settings: Settings = profile.admission.settings()
     engine = engines.fresh()
-    door = Gateway(engines.shape, settings, None, line=engines.line, decisions=decisions)
+    line = engines.facts(TO_THE_END, settings).line
+    door = Gateway(engines.shape, settings, None, line=line, decisions=decisions)
     Play(workload_of(*requests), engine, door, TO_THE_END).run()
     engine.close()
     return write(tmp_path_factory.mktemp("log") / "decisions.jsonl", kept)

@@ -9,6 +9,8 @@ from typing import Any
 from admission.settings import Mode, Settings
 from admission.step_line import StepCoefficients
 from serve.decision_log import DecisionLog
+from serve.lab.catalogue import Facts
+from serve.lab.door import Bounds
 from serve.lab.gateway import Gateway
 from serve.lab.log.replay import TO_THE_END
 from serve.lab.play import Play
@@ -16,6 +18,7 @@ from serve.lab.workload import Workload
 from tests.serve.fake_virtual_engine import SHAPE, FakeVirtualEngine
 from tests.serve.lab_cases import asked, workload_of
 
+LINE = StepCoefficients(0.1, 0, 0, 0)
 TIGHT = Settings(
     ttft_deadline_s=2.0,
     tpot_target_s=0.2,
@@ -43,7 +46,9 @@ class Engines:
     """Small engines on a virtual clock."""
 
     shape = SHAPE
-    line = StepCoefficients(0.1, 0, 0, 0)
+
+    def facts(self, bounds: Bounds, settings: Settings | None) -> Facts:
+        return Facts(SHAPE, settings or TIGHT, bounds, LINE, 1000.0)
 
     def fresh(self) -> Engine:
         return Engine()
@@ -65,7 +70,7 @@ def logged(workload: Workload, settings: Settings = TIGHT) -> list[Mapping[str, 
     """What a gateway under `settings` writes while the workload passes."""
     kept = Kept()
     decisions = DecisionLog(kept, wall_s=lambda: 1.7e9)
-    door = Gateway(SHAPE, settings, None, line=Engines.line, decisions=decisions)
+    door = Gateway(SHAPE, settings, None, line=LINE, decisions=decisions)
     Play(workload, FakeVirtualEngine(), door, TO_THE_END).run()
     return kept
 

@@ -40,7 +40,7 @@ def test_the_published_grid_has_twelve_cells_and_looks_at_four_closely() -> None
     ("old", "new", "told"),
     [
         ("static_n: 48", "static_n: 48\nstatic_m: 1", "static_m: Extra inputs"),
-        ("azure_conv-1.5x-restricted]", "elsewhere]", "closely: no cell elsewhere"),
+        ("points:", "closely: [elsewhere]\npoints:", "closely: no cell elsewhere"),
         ("requests: 60", "requests: 1", "requests: Input should be greater"),
         ("footprint,off", "footprint,best", "no policy 'best'"),
         (", restricted_kv_tokens: 40000", "", "names no restricted_kv_tokens"),
@@ -152,7 +152,7 @@ def test_the_tables_name_every_cell_and_policy(told: list[dict[str, Any]]) -> No
     text = markdown(told)
     for name in ("azure_conv-0.8x", "azure_conv-1.5x-restricted", "(16) 50.0", "no_kv_gate"):
         assert name in text
-    assert "+30.0 [+20.0, +40.0]" in text
+    assert "+30.0 [20.0, 40.0]" in text
 
 
 def test_the_page_says_the_verdict_in_both_languages(told: list[dict[str, Any]]) -> None:

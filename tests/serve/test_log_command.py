@@ -62,7 +62,7 @@ def test_new_settings_need_an_engine(log: Path, capsys: pytest.CaptureFixture[st
 def test_flags_of_traces_are_refused(
     log: Path, flag: str, value: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert f"{flag} is for --trace" in refused(capsys, "--log", log, flag, value)
+    assert f"{flag} is not for --log" in refused(capsys, "--log", log, flag, value)
 
 
 def test_a_trace_needs_a_profile(capsys: pytest.CaptureFixture[str]) -> None:

@@ -139,8 +139,7 @@ def test_requests_come_as_they_came_with_what_was_known_of_them() -> None:
     first, second = part.workload.requests
     assert (first.arrived_at_s, first.priority, first.deadline_s) == (0.0, "high", 9.0)
     assert first.prefix == ("a:0", "a:1"), "cached are two blocks of 512, the tenant's own"
-    assert first.shape is not None
     assert (second.arrived_at_s, second.deadline_s) == (1.5, 0.7), "its own deadline stays"
-    assert second.shape is not None
-    assert (second.shape.total_sequences, second.shape.sequences) == (6, 3)
+    assert (second.prompts, second.answers) == (2, 3)
+    assert (second.prompt_tokens, second.max_tokens) == (16, 40)
     assert second.engine_ids == tuple(f"1.{n}" for n in range(6))

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from admission.footprint import PromptShape, RequestShape
 from admission.settings import Mode, Policy, Settings
 from serve.lab.log.entry import Entry, Fate
 from serve.lab.log.read import Log, entries_of
@@ -71,8 +70,8 @@ def test_another_default_deadline_is_another_deadline_for_who_had_the_default() 
 
 
 def test_a_request_of_many_answers_ends_with_its_last() -> None:
-    shape = RequestShape((PromptShape(32, 64),) * 2, sequences=2)
-    both = workload_of(replace(asked(0, 0.0, output=6), shape=shape), asked(1, 0.1))
+    many = replace(asked(0, 0.0, output=6), prompts=2, answers=2)
+    both = workload_of(many, asked(1, 0.1))
     records = logged(both)
     entries, fates = again(records)
     assert [entry.fate.output_tokens for entry in entries] == [24, 4]

@@ -10,7 +10,14 @@ from serve.lab.grid.file import Planned
 
 _ROOT = Path(__file__).parents[3]
 _CODE = ("admission", "serve/lab", "serve/simulated", "serve/in_flight.py", "serve/sequences.py")
-_TELLS_ONLY = ("serve/lab/grid", "serve/lab/page", "serve/lab/command.py", "serve/lab/table.py")
+_TELLS_ONLY = (
+    "serve/lab/command.py",
+    "serve/lab/flags.py",
+    "serve/lab/grid",
+    "serve/lab/log",
+    "serve/lab/page",
+    "serve/lab/table.py",
+)
 
 
 def inputs_of(planned: Planned, *, seed: int) -> str:

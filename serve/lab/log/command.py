@@ -20,17 +20,17 @@ from serve.lab.log.true_lengths import lengths_of
 from serve.profile.settings import Profile, ProfileError, load_admission, load_profile
 
 _GOOD, _BAD_ARGUMENTS = 0, 2
-_OF_TRACES = (
-    "rate_scale",
-    "load",
-    "max_tokens",
-    "ttft",
-    "tpot",
-    "policies",
-    "static_n",
-    "jobs",
-    "records",
-)
+_OF_LOGS = [
+    "log",
+    "config",
+    "admission",
+    "kv_tokens",
+    "skip",
+    "warm_up",
+    "limit_requests",
+    "seed",
+    "json",
+]
 
 
 def main(args: argparse.Namespace) -> int:
@@ -78,9 +78,9 @@ def _played(report: Report, args: argparse.Namespace) -> Report:
 
 
 def _refuse_flags(args: argparse.Namespace) -> None:
-    for name in _OF_TRACES:
-        if getattr(args, name) != args.default_of(name):
-            raise ValueError(f"--{name.replace('_', '-')} is for --trace: a log says it itself")
+    for name, value in vars(args).items():
+        if name not in _OF_LOGS and value != args.default_of(name):
+            raise ValueError(f"--{name.replace('_', '-')} is not for --log: a log says it itself")
     if args.kv_tokens and len(args.kv_tokens) > 1:
         raise ValueError("--kv-tokens: one size for a log")
     if args.admission is not None and args.config is None:

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 from admission.decision import Outcome as Answer
 from admission.footprint import EngineShape
 from admission.settings import Settings
-from admission.step_line import StepCoefficients
 from serve.decision_log import DecisionLog
+from serve.lab.catalogue import Facts
 from serve.lab.door import Bounds
 from serve.lab.gateway import Gateway
 from serve.lab.log.entry import Fate
@@ -29,16 +29,15 @@ class Closing(EngineLike, Protocol):
 
 
 class EnginesLike(Protocol):
-    """Fresh engines of one kind, and what admission is told of them."""
+    """Fresh engines of one kind."""
 
     @property
     def shape(self) -> EngineShape:
         """What each of them can hold."""
         ...
 
-    @property
-    def line(self) -> StepCoefficients:
-        """Their step times as a linear form."""
+    def facts(self, bounds: Bounds, settings: Settings | None) -> Facts:
+        """What admission is told of them."""
         ...
 
     def fresh(self) -> Closing:
@@ -67,7 +66,8 @@ def replay(parts: Sequence[Part], engines: EnginesLike, settings: Settings) -> d
 def _played(part: Part, engines: EnginesLike, settings: Settings) -> dict[int, Fate]:
     records = _Records()
     decisions = DecisionLog(records, wall_s=lambda: 0.0)
-    door = Gateway(engines.shape, settings, None, line=engines.line, decisions=decisions)
+    line = engines.facts(TO_THE_END, settings).line
+    door = Gateway(engines.shape, settings, None, line=line, decisions=decisions)
     engine = engines.fresh()
     try:
         played = Play(part.workload, engine, door, TO_THE_END).run()

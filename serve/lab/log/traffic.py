@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from admission.footprint import PromptShape, RequestShape
 from serve.lab.log.entry import Asked, Entry
 from serve.lab.log.true_lengths import Length, Lengths
 from serve.lab.workload import TraceRequest, Workload
@@ -54,37 +53,29 @@ def _part(
 def _request(
     number: int, asked: Asked, length: Length, at_s: float, deadline_s: tuple[float, float]
 ) -> TraceRequest:
-    shape = _shape(asked)
-    prompt = shape.prompts[0]
+    """The prompts of one body as if they were equally long."""
     before_s, after_s = deadline_s
     return TraceRequest(
         number=number,
         arrived_at_s=at_s,
         tenant=asked.tenant,
-        prompt_tokens=prompt.prompt_tokens,
+        prompt_tokens=max(1, asked.prompt_tokens // asked.prompts),
         output_tokens=length.tokens + length.cut,  # one more, so that the limit ends it again
-        max_tokens=prompt.max_tokens,
-        prefix=_prefix(number, asked, shape),
+        max_tokens=max(1, asked.max_tokens // asked.prompts),
+        prefix=_prefix(number, asked),
         priority=asked.priority,
         deadline_s=after_s if asked.deadline_s == before_s else asked.deadline_s,
-        shape=shape,
+        prompts=asked.prompts,
+        answers=max(1, asked.sequences // asked.prompts),
+        known_length=asked.known_length,
     )
 
 
-def _shape(asked: Asked) -> RequestShape:
-    """What the gateway saw; the prompts of one body as if they were equally long."""
-    each = asked.prompts
-    prompt = PromptShape(max(1, asked.prompt_tokens // each), max(1, asked.max_tokens // each))
-    answers = max(1, asked.sequences // each)
-    return RequestShape((prompt,) * each, sequences=answers, ignore_eos=asked.known_length)
-
-
-def _prefix(number: int, asked: Asked, shape: RequestShape) -> tuple[str, ...]:
+def _prefix(number: int, asked: Asked) -> tuple[str, ...]:
     """Names of blocks: what was cached is its tenant's, and answers to one prompt share it."""
-    prompt = shape.prompts[0]
     shared = asked.cached_tokens // asked.prompts // SHARED_TOKENS
     names = [f"{asked.tenant}:{place}" for place in range(shared)]
-    if shape.total_sequences > 1:
-        blocks = (prompt.prompt_tokens - 1) // SHARED_TOKENS
+    if asked.sequences > asked.prompts:
+        blocks = (asked.prompt_tokens // asked.prompts - 1) // SHARED_TOKENS
         names += [f"={number}:{place}" for place in range(shared, blocks)]
     return tuple(names)

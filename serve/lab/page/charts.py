@@ -1,10 +1,10 @@
 """The charts of the lab's page."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from loadtests.report.ink import Drawing
-from loadtests.report.panels import Level, Line, Panel, panels
+from loadtests.report.ink import PALETTE, Drawing
+from loadtests.report.panels import Level, Line, Panel, Points, panels
 from loadtests.report.rows import Marks, Parts, marks, parts
 from serve.lab.page.cells import ORACLE_A, ORACLE_B, FoundCell, policies_of
 from serve.lab.page.words import Words
@@ -59,12 +59,16 @@ def _by_size(cells: Sequence[FoundCell], words: Words) -> Drawing:
 
 def _gap(cells: Sequence[FoundCell], words: Words) -> Drawing:
     split = [gap(cell) for cell in cells]
+    regained = [min(0.0, each.lengths) for each in split]  # of order: lengths were no help
     return parts(
         [cell.name for cell in cells],
         [
             Parts(cells[0].first, [each.ours for each in split]),
             Parts(words("gap_lengths"), [each.lengths for each in split]),
-            Parts(words("gap_order"), [each.order for each in split]),
+            Parts(
+                words("gap_order"),
+                [e.order + less for e, less in zip(split, regained, strict=True)],
+            ),
             Parts(words("gap_bound"), [each.beyond or 0.0 for each in split]),
         ],
         axis=words("axis_share"),
@@ -90,29 +94,25 @@ def gap(cell: FoundCell) -> Gap:
 
 
 def _noise(cells: Sequence[FoundCell], words: Words) -> Drawing:
-    shown = [
-        Panel(
-            words("axis_share_short"),
-            [Line(cell.name, cell.noise, dots=True, colour=place % 6)],
-            levels=[Level(cell.first, cell.share(cell.first) or 0.0)],
-            most=_FULL,
-        )
-        for place, cell in enumerate(each for each in cells if each.noise)
-    ]
+    shown = [_curve(cell, cell.noise, place, words) for place, cell in _with("noise", cells)]
     return panels(shown, x_axis=words("axis_sigma"), inches=_PANEL_INCHES)
 
 
 def _sweep(cells: Sequence[FoundCell], words: Words) -> Drawing:
-    shown = [
-        Panel(
-            words("axis_share_short"),
-            [Line(cell.name, cell.sweep, dots=True, colour=place % 6)],
-            levels=[Level(cell.first, cell.share(cell.first) or 0.0)],
-            most=_FULL,
-        )
-        for place, cell in enumerate(each for each in cells if each.sweep)
-    ]
+    shown = [_curve(cell, cell.sweep, place, words) for place, cell in _with("sweep", cells)]
     return panels(shown, x_axis=words("axis_n"), inches=_PANEL_INCHES)
+
+
+def _with(curve: str, cells: Sequence[FoundCell]) -> Iterable[tuple[int, FoundCell]]:
+    return enumerate(cell for cell in cells if getattr(cell, curve))
+
+
+def _curve(cell: FoundCell, points: Points, place: int, words: Words) -> Panel:
+    """One cell's curve, and what ours serves there."""
+    name = cell.name.replace("-", "\n", 1)  # too long for a line of the legend
+    line = Line(name, points, dots=True, colour=place % len(PALETTE))
+    level = Level(cell.first, cell.share(cell.first) or 0.0)
+    return Panel(words("axis_share_short"), [line], levels=[level], most=_FULL)
 
 
 CHARTS = {

@@ -26,7 +26,7 @@ LABELS = {
     "title_ours": "{first} 与可能达到的水平",
     "of_oracle": "相对 oracle_b",
     "of_bound": "相对上界",
-    "of_accepted": "接纳后达标",
+    "of_accepted": "占接纳",
     "refused": "拒绝",
     "preemptions": "抢占",
     "kv_used": "KV 使用率",

@@ -26,7 +26,7 @@ LABELS = {
     "title_ours": "{first} beside what was possible",
     "of_oracle": "of oracle_b",
     "of_bound": "of the bound",
-    "of_accepted": "in time, of accepted",
+    "of_accepted": "of accepted",
     "refused": "Refused",
     "preemptions": "Preemptions",
     "kv_used": "KV used",
@@ -41,7 +41,8 @@ LABELS = {
     "up_to": "{cell}  to {tokens:,}",
     "title_gap": "Where the rest is lost",
     "gap_caption": "Lengths: what the same policy gains by knowing them (oracle_a). Order: what "
-    "the best known schedule gains beyond that. Step times are exact in the lab and cost nothing.",
+    "the best known schedule gains beyond that, or beyond ours where lengths were no help. Step "
+    "times are exact in the lab and cost nothing.",
     "gap_lengths": "lengths",
     "gap_order": "order",
     "gap_bound": "to the bound",

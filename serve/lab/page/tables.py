@@ -71,7 +71,7 @@ def against(cells: Sequence[FoundCell], names: Sequence[str], words: Words) -> T
 def _difference(found: Mapping[str, float] | None) -> str:
     if found is None:
         return "-"
-    return f"{found['share']:+.1f} [{found['low']:+.1f}, {found['high']:+.1f}]"
+    return f"{found['share']:+.1f} [{found['low']:.1f}, {found['high']:.1f}]"
 
 
 def gaps(cells: Sequence[FoundCell], words: Words) -> Table:
