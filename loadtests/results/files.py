@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from loadtests.record import Run, Sample
+from loadtests.report.words import Language
 from loadtests.results.charts import CHARTS
 from loadtests.results.findings import Findings, find
 from loadtests.results.page import report_page
 from loadtests.results.stretch import Stretch
-from loadtests.results.words import Language, Words
+from loadtests.results.words import Words
 
 PAGE = "report.html"
 

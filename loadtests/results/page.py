@@ -4,13 +4,14 @@ from collections.abc import Iterator, Sequence
 
 from loadtests.judging.summary import summarize
 from loadtests.report.page import Block, Chart, Edition, Lines, Section, Table, Tiles, page
+from loadtests.report.words import Language
 from loadtests.results.charts import CHARTS
 from loadtests.results.conditions import conditions, settings
 from loadtests.results.findings import Findings
 from loadtests.results.numbers import rate, seconds_text, share
 from loadtests.results.stretch import Stretch
 from loadtests.results.verdict import verdict
-from loadtests.results.words import Language, Words
+from loadtests.results.words import Words
 
 FIVE = ("answered", "held", "refused", "timed_out", "cancelled")
 _MEASURES = ("ttft_s", "tpot_s", "itl_p95_s", "e2e_s", "queued_s")

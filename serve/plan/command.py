@@ -4,12 +4,13 @@ import argparse
 import json
 import sys
 
+from loadtests.report.words import Language
 from serve.plan.answer import answer
 from serve.plan.findings import Findings, find
 from serve.plan.from_profile import FromProfile, read_profile
 from serve.plan.question import ASSUMED_GPU, question
 from serve.plan.text import text
-from serve.plan.words import Language, Words
+from serve.plan.words import Words
 
 _FITS, _MISFIT, _BAD_ARGUMENTS = 0, 1, 2
 

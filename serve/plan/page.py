@@ -5,6 +5,7 @@ from pathlib import Path
 from admission.memory.estimate import Estimate
 from admission.plan import LIMITS
 from loadtests.report.page import Bullets, Chart, Edition, Lines, Section, Table, page
+from loadtests.report.words import Language
 from serve.plan.charts import CHARTS
 from serve.plan.findings import Findings
 from serve.plan.numbers import error, rate, whole
@@ -20,7 +21,7 @@ from serve.plan.told import (
     sustained_line,
     verdict,
 )
-from serve.plan.words import Language, Words
+from serve.plan.words import Words
 
 
 def plan_page(found: Findings, model: str, shown: Language) -> str:

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from loadtests.record import Outcome, Record, RecordFile, Run, Sample
+from loadtests.report.words import Language
 from loadtests.results import __main__ as command
 from loadtests.results import timeline
 from loadtests.results.charts import CHARTS
@@ -19,7 +20,7 @@ from loadtests.results.findings import find, knee
 from loadtests.results.page import report_page
 from loadtests.results.stretch import Stretch, slices
 from loadtests.results.verdict import verdict
-from loadtests.results.words import TABLES, Language, Words
+from loadtests.results.words import Words
 from tests.html_tags import Tags
 from tests.loadtests.made import CLIENT, LIMIT, overload, search
 
@@ -88,7 +89,7 @@ def test_ids_are_unique_and_no_stand_in_colour_is_left(page: str) -> None:
 
 
 def test_both_languages_have_the_same_words() -> None:
-    english, chinese = TABLES[Language.EN], TABLES[Language.ZH]
+    english, chinese = Words.tables[Language.EN], Words.tables[Language.ZH]
     assert english.keys() == chinese.keys()
     for key, template in english.items():
         wanted, given = (

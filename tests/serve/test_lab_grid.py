@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from loadtests.report.words import Language
 from serve import cli
 from serve.lab.catalogue import ABLATIONS, NOISE, NOISY
 from serve.lab.comparison import Comparison
@@ -17,7 +18,7 @@ from serve.lab.grid.markdown import markdown
 from serve.lab.page.cells import FoundCell
 from serve.lab.page.charts import gap
 from serve.lab.page.page import page_of
-from serve.lab.page.words import TABLES, Language
+from serve.lab.page.words import Words
 from serve.lab.summary import Row
 from tests.html_tags import Tags
 
@@ -173,4 +174,4 @@ def test_a_page_of_one_plain_cell_has_no_charts_of_what_was_not_played() -> None
 
 
 def test_both_languages_have_the_same_labels() -> None:
-    assert TABLES[Language.EN].keys() == TABLES[Language.ZH].keys()
+    assert Words.tables[Language.EN].keys() == Words.tables[Language.ZH].keys()

@@ -6,11 +6,12 @@ from string import Formatter
 import pytest
 
 from admission.sentences import ENGLISH, Sentence
+from loadtests.report.words import Language
 from serve.plan.columns import COLUMNS, cut, left, right, width, wrapped
 from serve.plan.findings import find
 from serve.plan.from_profile import FromProfile
 from serve.plan.text import text
-from serve.plan.words import TABLES, Language, Words
+from serve.plan.words import Words
 from tests.admission.plan_cases import eight_a10
 
 
@@ -21,12 +22,12 @@ def placeholders(template: str) -> set[tuple[str, str]]:
 
 
 def test_both_languages_have_the_same_keys() -> None:
-    assert TABLES[Language.EN].keys() == TABLES[Language.ZH].keys()
+    assert Words.tables[Language.EN].keys() == Words.tables[Language.ZH].keys()
 
 
-@pytest.mark.parametrize("key", sorted(TABLES[Language.EN]))
+@pytest.mark.parametrize("key", sorted(Words.tables[Language.EN]))
 def test_both_languages_take_in_the_same_values(key: str) -> None:
-    english, chinese = TABLES[Language.EN][key], TABLES[Language.ZH][key]
+    english, chinese = Words.tables[Language.EN][key], Words.tables[Language.ZH][key]
     assert placeholders(english) == placeholders(chinese)
 
 
@@ -47,7 +48,7 @@ def test_a_sentence_inside_a_sentence_is_said_in_the_same_language() -> None:
 def test_every_sentence_has_a_template() -> None:
     with pytest.raises(KeyError):
         Sentence("no such key")
-    assert ENGLISH.keys() <= TABLES[Language.ZH].keys()
+    assert ENGLISH.keys() <= Words.tables[Language.ZH].keys()
 
 
 def test_a_chinese_character_takes_two_columns() -> None:

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loadtests.report.page import Table
+from loadtests.report.words import Language
 from serve.lab.page.cells import FoundCell, policies_of
 from serve.lab.page.tables import ablations, against, asked, gaps, ours, shares
-from serve.lab.page.words import Language, Words
+from serve.lab.page.words import Words
 
 
 def markdown(told: Sequence[Mapping[str, Any]]) -> str:

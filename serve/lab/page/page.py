@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loadtests.report.page import Chart, Edition, Lines, Section, Table, page
+from loadtests.report.words import Language
 from serve.lab.page.cells import FoundCell, policies_of
 from serve.lab.page.charts import CHARTS
 from serve.lab.page.tables import ablations, against, asked, gaps, ours, shares
 from serve.lab.page.verdict import verdict
-from serve.lab.page.words import Language, Words
+from serve.lab.page.words import Words
 
 
 def page_of(told: Sequence[Mapping[str, Any]]) -> str:
