@@ -103,7 +103,7 @@ class Gateway:
         if isinstance(answer.decision, Rejected):
             return [Verdict(request.number, answer.decision.reason)]
         if isinstance(answer.decision, Accepted):
-            self._begin(visit, request, answer.decision, answer.quote, now_s)
+            self._begin(visit, request, offer, answer.decision, answer.quote, now_s)
         return [Verdict(request.number)]
 
     def stepped(self, step: EngineStep, now_s: float) -> Sequence[Verdict]:
@@ -137,17 +137,23 @@ class Gateway:
             if isinstance(turn.decision, Rejected):
                 told.append(Verdict(request.number, turn.decision.reason))
             else:
-                self._begin(visit, request, turn.decision, turn.quote, now_s)
+                self._begin(visit, request, offer, turn.decision, turn.quote, now_s)
                 told.append(Verdict(request.number))
         return told
 
     def _begin(
-        self, visit: Visit, request: TraceRequest, accepted: Accepted, quote: Quote, now_s: float
+        self,
+        visit: Visit,
+        request: TraceRequest,
+        offer: Offer,
+        accepted: Accepted,
+        quote: Quote,
+        now_s: float,
     ) -> None:
         visit.predicted_tokens = tuple(predicted.tokens for predicted in quote.predictions)
         visit.lease_id, visit.accepted_at_s = accepted.lease_id, now_s
         self._in_flight.begin(visit, accepted.lease_id)
-        alone = RequestShape(self._shape_of(request).prompts[:1])
+        alone = RequestShape(offer.shape.prompts[:1])
         for engine_id in request.engine_ids:
             visit.engine_ids.append(engine_id)
             self._in_flight.starting(visit, engine_id, alone, now_s)

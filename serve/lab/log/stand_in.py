@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from admission.footprint import EngineShape
+from serve.lab.playable import check_cache, named_context_tokens
 from serve.profile.settings import Profile
 
 _MODEL = "qwen3-32b"  # embedded, without weights
@@ -29,8 +30,7 @@ def playable(profile: Profile, logged: EngineShape | None, kv_tokens: int | None
     if kv_tokens is None and logged is not None:
         kv_tokens = logged.capacity_tokens
     context = _context_tokens(profile, logged)
-    if kv_tokens is not None and kv_tokens < context:
-        raise ValueError(f"--kv-tokens {kv_tokens}: vLLM asks for max_model_len, {context}")
+    check_cache(kv_tokens, context)
     if profile.engine.simulated:
         return Playable(profile, kv_tokens)
     if profile.step_time.coefficients is None:
@@ -47,10 +47,7 @@ def playable(profile: Profile, logged: EngineShape | None, kv_tokens: int | None
 def _context_tokens(profile: Profile, logged: EngineShape | None) -> int:
     if logged is not None and not profile.engine.simulated:
         return logged.max_model_len
-    given = profile.engine_args.get("max_model_len")
-    if not isinstance(given, int):
-        raise ValueError("engine_args.max_model_len: the lab needs it, as a number")
-    return given
+    return named_context_tokens(profile)
 
 
 def _of_log(logged: EngineShape) -> dict[str, Any]:
