@@ -12,7 +12,10 @@ from admission.pace import Pace
 from admission.settings import Settings
 from admission.slack import Slack
 
-_PLANNED_RATIO = 0.9  # of the TPOT bound: the rest is for steps that take longer than modelled
+_KEPT_RATIO = 0.1  # of the time that decoding leaves under the TPOT bound: steps may take longer
+_GRAIN = (
+    10  # parts of the bound: seldom another one to plan with, so that who is at stake stays known
+)
 _LOSS_MAX = 0.1  # answers that one prompt may be expected to cost: it brings one
 _PREFILL_LEAST = 0.1  # of the time: what a full engine is foreseen to leave for prompts
 _STEPS_ON_THE_WAY = 1  # the step that runs when a request arrives is without it
@@ -30,8 +33,7 @@ class Timing:
 
     def reconfigure(self, settings: Settings) -> None:
         """Another bound from now on."""
-        target_s = settings.tpot_target_s
-        self._bound_s = None if target_s is None else target_s * _PLANNED_RATIO
+        self._bound_s = settings.tpot_target_s
 
     def decode_step_s(self, sequences: int = 0, prompt_tokens: int = 0) -> float:
         """Seconds of a step that only decodes, with these in addition; 0 while unknown."""
@@ -56,7 +58,9 @@ class Timing:
         """Seconds in which so many prompt tokens can be computed with all inside at their bound."""
         if self._bound_s is None:
             return self._pace.prefill_s(prefill_tokens)
-        left_ratio = max(_PREFILL_LEAST, 1.0 - self.decode_step_s() / self._bound_s)
+        decode_step_s = self.decode_step_s()
+        planned_s = _planned_s(self._bound_s, decode_step_s)
+        left_ratio = max(_PREFILL_LEAST, 1.0 - decode_step_s / planned_s)
         return self._pace.prefill_s(prefill_tokens) / left_ratio
 
     def slows_nobody(self, priced: Price, now_s: float) -> bool:
@@ -66,7 +70,8 @@ class Timing:
         if bound_s is None or not prefill_token_s:
             return True
         decode_step_s = self.decode_step_s(priced.sequences, priced.prompt_tokens)
-        if decode_step_s > bound_s:
+        planned_s = _planned_s(bound_s, decode_step_s)
+        if decode_step_s > planned_s:
             return False
         steps = Steps(
             decode_step_s,
@@ -74,5 +79,15 @@ class Timing:
             room_tokens=ledger.room_tokens(priced.sequences),
             backlog_tokens=ledger.backlog_tokens,
         )
-        lost = self._slack.lost_by(priced.prefill_tokens, steps, bound_s=bound_s, now_s=now_s)
+        lost = self._slack.lost_by(priced.prefill_tokens, steps, bound_s=planned_s, now_s=now_s)
         return lost <= _LOSS_MAX
+
+
+def _planned_s(bound_s: float, decode_step_s: float) -> float:
+    """Seconds a token that are planned with, so that the bound is kept.
+
+    What is kept back is of the time that decoding leaves: an engine that decodes at nine tenths of
+    the bound has room for newcomers still.
+    """
+    decoding = min(_GRAIN - 1, int(_GRAIN * decode_step_s / bound_s)) / _GRAIN
+    return bound_s * (1.0 - _KEPT_RATIO * (1.0 - decoding))

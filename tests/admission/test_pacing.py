@@ -26,9 +26,11 @@ class Timed(Traffic):
         self.controller.know_step_times(TINY_STEPS)
         self.first_at_s: dict[Sequence, float] = {}
         self.last_at_s: dict[Sequence, float] = {}
+        self.most_at_once = 0
 
     def advance(self) -> None:
         super().advance()
+        self.most_at_once = max(self.most_at_once, self.controller.ledger.sequences)
         for visit in self.visits:
             for sequence in visit.sequences:
                 if sequence.generated:
@@ -74,6 +76,15 @@ def test_with_known_lengths_and_step_times_hardly_anybody_is_slowed(seed: int) -
 @pytest.mark.parametrize("seed", range(2))
 def test_with_learned_lengths_few_are_slowed(seed: int) -> None:
     assert slowed(mixed(seed, known=False), Settings(tpot_target_s=BOUND_S)) < 0.1
+
+
+def test_newcomers_come_in_while_a_step_takes_nearly_what_is_allowed() -> None:
+    alike = [Job(step, (20,), 400) for step in range(0, 40, 5)]
+    traffic = Timed(Settings(tpot_target_s=0.0225))  # a step of seven takes 0.0221 s
+    traffic.run(alike)
+    assert traffic.outcomes["served"] == len(alike)
+    assert traffic.most_at_once == 7
+    assert traffic.slowed_ratio() == 0.0
 
 
 def test_memory_without_end_changes_nothing_where_memory_does_not_bind() -> None:
