@@ -1,5 +1,6 @@
 """One round of the search: so many users, a warm-up, a window, a verdict."""
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -119,13 +120,33 @@ class Rounds:
         leave out the long ones.
         """
         began_s = self._clock.now_s()
+        self._since_s = math.inf
         self._ended.clear()
-        self._since_s = began_s + crowd.resize(probe.users, self._mean_s / probe.users)
+        all_there_s = crowd.resize(probe.users, self._mean_s / probe.users)
+        if not all_there_s:
+            self._let_line_empty(crowd, probe, began_s)
+        self._since_s = self._clock.now_s() + all_there_s
         while self._served() < probe.users and self._clock.now_s() - began_s < WARM_UP_MOST_S:
             crowd.check()
             self._look(probe, "warm-up", began_s)
         self._mean_s = self._mean()
         return self._clock.now_s() - began_s
+
+    def _let_line_empty(self, crowd: Crowd, probe: Probe, began_s: float) -> None:
+        """Nobody came in addition; who has waited since there were more says nothing of so few.
+
+        A line that has not emptied after one mean request says that they are too many: they are
+        judged all the same. An endpoint that does not tell its line is not waited for.
+        """
+        most_s = min(self._mean_s, WARM_UP_MOST_S)
+        while self._waiting() and self._clock.now_s() - began_s < most_s:
+            crowd.check()
+            self._look(probe, "line empties", began_s)
+
+    def _waiting(self) -> int:
+        """Requests in the endpoint's line."""
+        line = read_state(self._api).get("line") or {}
+        return int(line.get("requests", 0))
 
     def _mean(self) -> float:
         """Seconds of a request that was served, as far as known."""

@@ -109,6 +109,22 @@ def test_the_limit_is_found_and_told(
     assert {record.stage for record in records} >= {"3", "4"}
 
 
+def test_who_has_waited_since_there_were_more_users_is_not_judged(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    state: dict[str, Any] = STATE | {"line": {"requests": 0}}
+
+    def congested(seen: Seen) -> Script:
+        """Too many users leave a line that takes three slow answers to empty."""
+        line = state["line"]
+        line["requests"] = 3 if seen.running > EDGE else max(0, line["requests"] - 1)
+        return Script(first_s=0.4 if line["requests"] else 0.01, gap_s=0.001, tokens=4)
+
+    with serving(congested, state=state) as endpoint:
+        assert limit(endpoint.url, "--start", "6", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["sustained_concurrency"] == EDGE
+
+
 def test_one_number_of_users_that_holds_is_exit_code_0(
     mock: MockEndpoint, capsys: pytest.CaptureFixture[str]
 ) -> None:
