@@ -3,13 +3,14 @@
 import math
 import multiprocessing
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from serve.lab.engines import Engines
 
 ORACLE = "oracle_b"
+_LOOK_S = 1.0  # between a pool's looks at whether its maker lives
 _MAKING = Lock()
 _Given = TypeVar("_Given")
 _Made = TypeVar("_Made")
@@ -147,9 +149,26 @@ def runs(processes: int, shown: Progress) -> Iterator[RunAll]:
         yield lambda jobs: _told(jobs, map(run, jobs), shown)
         return
     # spawned, not forked: torch has threads by the time vLLM is imported
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+    with pool_of(processes) as pool:
         yield lambda jobs: _told(jobs, pool.map(run, jobs), shown)
+
+
+def pool_of(processes: int) -> ProcessPoolExecutor:
+    """Processes that end with this one, also where it is killed: else they would wait for ever."""
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(
+        processes, mp_context=context, initializer=_end_with, initargs=(os.getpid(),)
+    )
+
+
+def _end_with(parent: int) -> None:
+    Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK_S)
+    os._exit(1)
 
 
 def _told(jobs: Sequence[Job], coming: Iterable[Result], shown: Progress) -> list[Result]:
