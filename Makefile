@@ -31,8 +31,8 @@ serve: setup ## start the gateway (CONFIG=configs/smollm2-cpu.yaml PORT=8000); C
 test: setup ## every test: the fast ones, then the live ones on a real engine
 	@$(BIN)/pytest $(PYTEST_ARGS)
 
-check: lint ## format, lint, types, import contracts, fast tests: seconds, no engine
-	@$(BIN)/pytest -q $(FAST)
+check: lint ## format, lint, types, import contracts, fast tests on all cores: no engine
+	@$(BIN)/pytest -q -n auto --maxprocesses 8 --dist loadfile $(FAST)
 
 lint: environment
 	@$(BIN)/ruff format --check $(CODE)
