@@ -28,11 +28,11 @@ setup: environment ## create .venv from the lock (DEVICE=cpu or gpu) and prepare
 serve: setup ## start the gateway (CONFIG=configs/smollm2-cpu.yaml PORT=8000); Ctrl-C stops it
 	@exec $(WITH_MAKE) $(BIN)/sluice serve --config $(CONFIG) $(if $(PORT),--port $(PORT))
 
-test: setup ## every test: the fast ones, then the live ones on a real engine
-	@$(BIN)/pytest $(PYTEST_ARGS)
+test: setup ## every test: those with a gateway on a real engine, the others beside them
+	@$(if $(PYTEST_ARGS),$(BIN)/pytest $(PYTEST_ARGS),tests/run.sh)
 
-check: lint ## format, lint, types, import contracts, fast tests: seconds, no engine
-	@$(BIN)/pytest -q $(FAST)
+check: lint ## format, lint, types, import contracts, fast tests on all cores: no engine
+	@$(BIN)/pytest -q -n auto --maxprocesses 8 --dist loadfile $(FAST)
 
 lint: environment
 	@$(BIN)/ruff format --check $(CODE)

@@ -45,7 +45,9 @@ class TinyEngine:
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self._references: Counter[int] = Counter()
-        self._free = OrderedDict.fromkeys(range(shape.usable_blocks))  # the first is taken first
+        self._bare: list[int] = []  # free and without text; the last is taken first, then
+        self._fresh = range(shape.usable_blocks)  # never used, in order, and at last
+        self._cached: OrderedDict[int, None] = OrderedDict()  # free with text, the oldest first
         self._block: dict[Hashable, int] = {}  # name -> block that has its text
         self._name: dict[int, Hashable] = {}
         self._messages: deque[list[tuple[str, Sequence]]] = deque(
@@ -55,8 +57,12 @@ class TinyEngine:
         self._in_flight: deque[list[Sequence]] = deque([[] for _ in range(shape.lookahead_tokens)])
 
     @property
+    def _free_blocks(self) -> int:
+        return len(self._bare) + len(self._fresh) + len(self._cached)
+
+    @property
     def used_blocks(self) -> int:
-        return self.shape.usable_blocks - len(self._free)
+        return self.shape.usable_blocks - self._free_blocks
 
     @property
     def unfinished(self) -> int:
@@ -88,11 +94,11 @@ class TinyEngine:
             hits = self._hits(sequence)
             tokens = sequence.prompt_tokens + sequence.sampled
             whole = blocks_for(tokens, block_tokens=self.shape.block_tokens)
-            if whole - sum(block not in self._free for block in hits) > len(self._free):
+            if whole - sum(block not in self._cached for block in hits) > self._free_blocks:
                 break
             self.running.append(self.waiting.popleft())
             for block in hits:
-                self._free.pop(block, None)
+                self._cached.pop(block, None)
                 self._references[block] += 1
             sequence.blocks = list(hits)
             sequence.computed = len(hits) * self.shape.block_tokens
@@ -137,7 +143,7 @@ class TinyEngine:
 
     def _allocate(self, sequence: Sequence, tokens: int) -> bool:
         missing = blocks_for(tokens, block_tokens=self.shape.block_tokens) - len(sequence.blocks)
-        while missing > len(self._free):
+        while missing > self._free_blocks:
             self.preemptions += 1
             victim = self.running.pop()
             self._release(victim)
@@ -147,15 +153,25 @@ class TinyEngine:
             if victim is sequence:
                 return False
         for _ in range(missing):
-            block, _ = self._free.popitem(last=False)
+            block = self._take()
             self._block.pop(self._name.pop(block, None), None)
             self._references[block] = 1
             sequence.blocks.append(block)
         self._cache(sequence, tokens)
         return True
 
+    def _take(self) -> int:
+        if self._bare:
+            return self._bare.pop()
+        if self._fresh:
+            block, self._fresh = self._fresh[0], self._fresh[1:]
+            return block
+        return self._cached.popitem(last=False)[0]
+
     def _cache(self, sequence: Sequence, tokens: int) -> None:
         """Name the blocks that are full; of several with the same text the first is found."""
+        if sequence.family is None and not sequence.chain:
+            return  # like no other: none of its blocks has a name
         for place in range(min(tokens, sequence.prompt_tokens) // self.shape.block_tokens):
             block, name = sequence.blocks[place], self._name_at(sequence, place)
             if name is not None and name not in self._block and block not in self._name:
@@ -190,9 +206,12 @@ class TinyEngine:
     def _release(self, sequence: Sequence) -> None:
         for block in reversed(sequence.blocks):
             self._references[block] -= 1
-            if not self._references[block]:
-                self._free[block] = None
-                self._free.move_to_end(block, last=block in self._name)
+            if self._references[block]:
+                continue
+            if block in self._name:
+                self._cached[block] = None
+            else:
+                self._bare.append(block)
         sequence.blocks = []
 
     def _record(self, ended: list[int], prefill: int, cached: int, decode: int) -> StepRecord:

@@ -73,6 +73,7 @@ class Traffic:
         self.most_below = 0  # blocks the ledger counted too few
         self.most_above: list[float] = []  # (held - one per sequence) / used
         self.dead = False
+        self._leaving: list[Visit] = []  # those whose clients will not wait for ever
         self._by_ticket: dict[int, Visit] = {}
         self._by_row: dict[int, Visit] = {}
 
@@ -93,6 +94,8 @@ class Traffic:
         """One request at the door."""
         visit = Visit(job, self.now_s)
         self.visits.append(visit)
+        if job.leaves_after_steps is not None:
+            self._leaving.append(visit)
         deadline = self.now_s + job.patience_s
         offer = Offer(job.tenant, job.priority, job.shape, self.now_s, deadline)
         answer = self.controller.offer(offer, self.now_s)
@@ -130,7 +133,7 @@ class Traffic:
 
     def leave(self) -> None:
         """Clients whose patience is over hang up."""
-        for visit in self.visits:
+        for visit in self._leaving:
             steps = visit.job.leaves_after_steps
             due = steps is not None and self.step >= visit.job.arrives_step + steps
             if due and not visit.outcome:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -104,3 +105,35 @@ def tokens_in(gateway: Gateway, text: str) -> int:
     """How many tokens the model's tokenizer makes of `text`."""
     counted = send(gateway, "POST", "/tokenize", {"model": MODEL, "prompt": text})
     return int(counted.document["count"])
+
+
+class Stream:
+    """A chat stream that is read by a thread of its own until it ends or breaks."""
+
+    def __init__(self, gateway: Gateway, *, model: str = MODEL, max_tokens: int) -> None:
+        self.chunks = 0
+        self._done = False
+        fields = {"max_tokens": max_tokens, "stream": True, "ignore_eos": True}
+        self._body = json.dumps({**GOOD["/v1/chat/completions"], "model": model, **fields})
+        self._thread = threading.Thread(target=self._read, args=(gateway.port,), daemon=True)
+        self._thread.start()
+
+    def finished(self) -> bool:
+        """Waits for its end; whether that was `[DONE]`."""
+        self._thread.join(30.0)
+        return self._done
+
+    def _read(self, port: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
+        try:
+            connection.request("POST", "/v1/chat/completions", self._body, _JSON)
+            for line in connection.getresponse():
+                self.chunks += 1
+                self._done = self._done or line.startswith(b"data: [DONE]")
+        except (OSError, http.client.HTTPException):
+            pass  # cut: that is what some tests are about
+        finally:
+            connection.close()
+
+
+_JSON = {"Content-Type": "application/json"}

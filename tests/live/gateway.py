@@ -1,9 +1,12 @@
 """A real gateway for a test: started as a user starts it, and gone afterwards whatever happens."""
 
+import contextlib
 import copy
 import http.client
+import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -21,7 +24,12 @@ from serve.process import orphans
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 420.0  # two cores that others use as well; half a minute on an idle machine
+SERVE = Path(sys.executable).with_name("serve")  # Ray Serve's own command
 _TEST = "SLUICE_TEST"  # on everything that a test started, the guard included
+# Above those that a gateway takes for itself, below those that Linux hands to clients: a port that
+# is free now is free when the gateway comes to listen, however much Ray connects until then.
+_PORTS = range(32_000, 32_768)
+_next_ports = itertools.cycle(random.sample(_PORTS, len(_PORTS)))
 
 
 class NotStartedError(AssertionError):
@@ -136,10 +144,12 @@ def write_profile(folder: Path, *, base: str = "smollm2-cpu", **changes: Mapping
 
 
 def free_port() -> int:
-    """A TCP port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port that nobody uses now; the next call gives another."""
+    for port in itertools.islice(_next_ports, len(_PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError(f"no port of {_PORTS} is free")
 
 
 def wait_until(

@@ -1,11 +1,12 @@
-"""From nothing to a gateway that answers, and back to nothing, whoever ends it and however."""
+"""From nothing to a gateway that answers, and back to nothing, whoever ends it and however.
+
+Two more ends stand where another module has no more use for its gateway: SIGTERM in
+`test_simulated.py`, Ctrl-C in `test_storms.py`; `serve run` of the builder in
+`test_tensor_parallel.py`.
+"""
 
 import http.client
-import json
 import signal
-import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -13,9 +14,11 @@ import pytest
 import yaml
 
 from serve.process.cluster import require_free_port
+from tests.live.clients import GOOD, send
 from tests.live.conftest import OneAtATime
 from tests.live.gateway import (
     ROOT,
+    SERVE,
     START_S,
     Gateway,
     NotStartedError,
@@ -26,54 +29,12 @@ from tests.live.gateway import (
     write_profile,
 )
 
-SERVE = Path(sys.executable).with_name("serve")  # Ray Serve's own command
+CHAT = "/v1/chat/completions"
 GONE_S = 20.0  # the promise is "seconds"; the machine may be busy
 DEATH_S = 400.0  # three failed health checks and a new engine
 
 
-@pytest.fixture(scope="module")
-def port() -> int:
-    """The same for all: each start has to find what the one before it left."""
-    return free_port()
-
-
-@pytest.fixture
-def started(gateway_of: OneAtATime) -> Iterator[list[Gateway]]:
-    """Put what a test starts here: it is gone afterwards, and nothing else runs meanwhile."""
-    gateway_of.end()
-    gateways: list[Gateway] = []
-    yield gateways
-    for gateway in gateways:
-        gateway.end()
-
-
-def test_after_a_kill_nothing_is_left_and_the_same_port_is_free(
-    started: list[Gateway], port: int, tmp_path: Path
-) -> None:
-    gateway = serve(write_profile(tmp_path), port=port, folder=tmp_path)
-    started.append(gateway)
-    gateway.wait_until_ready()
-    assert _answer(gateway)
-    assert _listening_beyond_loopback(gateway) == []
-
-    second = serve(write_profile(tmp_path), port=port, folder=tmp_path)
-    started.append(second)
-    assert second.process.wait(START_S) == 2
-    assert f"cannot listen on 127.0.0.1 port {port}" in second.written()
-    assert "starting Ray" not in second.written()
-
-    gateway.stop(signal.SIGKILL)
-    wait_until(lambda: not gateway.living(), within_s=GONE_S)
-    require_free_port("127.0.0.1", port)
-
-
-def test_a_dead_engine_is_a_503_at_once_until_serve_has_replaced_it_and_sigterm_drains(
-    started: list[Gateway], port: int, tmp_path: Path
-) -> None:
-    gateway = serve(write_profile(tmp_path), port=port, folder=tmp_path)
-    started.append(gateway)
-    gateway.wait_until_ready()
-
+def test_a_dead_engine_is_a_503_at_once_until_serve_has_replaced_it(gateway: Gateway) -> None:
     (engine,) = gateway.find("EngineCore")
     psutil.Process(engine).kill()
     wait_until(lambda: not gateway.healthy(), within_s=5.0)
@@ -89,32 +50,30 @@ def test_a_dead_engine_is_a_503_at_once_until_serve_has_replaced_it_and_sigterm_
     assert len(gateway.find("EngineCore")) == 1
     assert _answer(gateway)
 
-    long = Stream(gateway, max_tokens=150)
-    wait_until(lambda: long.chunks > 0, within_s=30.0)
-    gateway.process.send_signal(signal.SIGTERM)
-    wait_until(lambda: gateway.get("/health") == http.client.SERVICE_UNAVAILABLE, within_s=5.0)
-    assert gateway.process.wait(90.0) == 0
-    assert long.finished()
-    wait_until(lambda: not gateway.living(), within_s=5.0)
 
-
-def test_ctrl_c_ends_everything_though_a_stream_runs(
-    started: list[Gateway], port: int, tmp_path: Path
+def test_after_a_kill_nothing_is_left_and_the_same_port_is_free(
+    gateway: Gateway, tmp_path: Path
 ) -> None:
-    gateway = serve(write_profile(tmp_path), port=port, folder=tmp_path)
-    started.append(gateway)
-    gateway.wait_until_ready()
-    long = Stream(gateway, max_tokens=4000)
-    wait_until(lambda: long.chunks > 0, within_s=30.0)
-    assert gateway.stop(signal.SIGINT, within_s=GONE_S) == 0
-    wait_until(lambda: not gateway.living(), within_s=5.0)  # the guard notices last
-    assert not long.finished()
+    assert _answer(gateway)
+    assert _listening_beyond_loopback(gateway) == []
+
+    second = serve(write_profile(tmp_path), port=gateway.port, folder=tmp_path)
+    try:
+        assert second.process.wait(START_S) == 2
+    finally:
+        second.end()
+    assert f"cannot listen on 127.0.0.1 port {gateway.port}" in second.written()
+    assert "starting Ray" not in second.written()
+
+    gateway.stop(signal.SIGKILL)
+    wait_until(lambda: not gateway.living(), within_s=GONE_S)
+    require_free_port("127.0.0.1", gateway.port)
 
 
 def test_ctrl_c_while_it_starts_leaves_nothing(
-    started: list[Gateway], port: int, tmp_path: Path
+    started: list[Gateway], gateway_of: OneAtATime, tmp_path: Path
 ) -> None:
-    gateway = serve(write_profile(tmp_path), port=port, folder=tmp_path)
+    gateway = serve(write_profile(tmp_path), port=gateway_of.port, folder=tmp_path)
     started.append(gateway)
     wait_until(lambda: bool(gateway.find("raylet")), within_s=START_S)
     assert gateway.stop(signal.SIGINT, within_s=GONE_S) == 0
@@ -122,30 +81,15 @@ def test_ctrl_c_while_it_starts_leaves_nothing(
 
 
 def test_an_engine_that_cannot_start_says_why_and_leaves_nothing(
-    started: list[Gateway], port: int, tmp_path: Path
+    started: list[Gateway], gateway_of: OneAtATime, tmp_path: Path
 ) -> None:
     too_small = write_profile(tmp_path, engine_args={"kv_cache_memory_bytes": 100_000})
-    gateway = serve(too_small, port=port, folder=tmp_path)
+    gateway = serve(too_small, port=gateway_of.port, folder=tmp_path)
     started.append(gateway)
     with pytest.raises(NotStartedError, match="No available memory for the cache blocks"):
         gateway.wait_until_ready()
     assert gateway.process.returncode == 4
     wait_until(lambda: not gateway.living(), within_s=5.0)
-
-
-def test_serve_run_takes_the_builder_and_no_engine_outlives_it(
-    started: list[Gateway], tmp_path: Path
-) -> None:
-    port = 8000  # Serve's default, which this way of starting cannot change
-    require_free_port("127.0.0.1", port)
-    words = ["run", "serve.app:build", f"config={write_profile(tmp_path)}"]
-    gateway = start([str(SERVE), *words], port=port, folder=tmp_path)
-    started.append(gateway)
-    gateway.wait_until_ready()
-    assert _answer(gateway)
-    assert gateway.find("EngineCore")
-    gateway.stop(signal.SIGKILL)
-    wait_until(lambda: not gateway.find("EngineCore"), within_s=60.0)
 
 
 def test_serves_yaml_with_our_environment_runs_behind_haproxy(
@@ -169,49 +113,8 @@ def test_serves_yaml_with_our_environment_runs_behind_haproxy(
     wait_until(lambda: not gateway.living(), within_s=20.0)
 
 
-class Stream:
-    """A chat stream that is read by a thread of its own until it ends or breaks."""
-
-    def __init__(self, gateway: Gateway, *, max_tokens: int) -> None:
-        self.chunks = 0
-        self._done = False
-        self._body = _chat(max_tokens=max_tokens, stream=True, ignore_eos=True)
-        self._thread = threading.Thread(target=self._read, args=(gateway.port,), daemon=True)
-        self._thread.start()
-
-    def finished(self) -> bool:
-        """Waits for its end; whether that was `[DONE]`."""
-        self._thread.join(30.0)
-        return self._done
-
-    def _read(self, port: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-        try:
-            connection.request("POST", "/v1/chat/completions", self._body, _JSON)
-            for line in connection.getresponse():
-                self.chunks += 1
-                self._done = self._done or line.startswith(b"data: [DONE]")
-        except (OSError, http.client.HTTPException):
-            pass  # cut: that is what some tests are about
-        finally:
-            connection.close()
-
-
-_JSON = {"Content-Type": "application/json"}
-
-
-def _chat(**fields: object) -> bytes:
-    messages = [{"role": "user", "content": "Say hello."}]
-    return json.dumps({"model": "smollm2-135m-instruct", "messages": messages, **fields}).encode()
-
-
 def _answer(gateway: Gateway) -> str:
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=120)
-    try:
-        connection.request("POST", "/v1/chat/completions", _chat(max_tokens=8), _JSON)
-        document = json.load(connection.getresponse())
-    finally:
-        connection.close()
+    document = send(gateway, "POST", CHAT, {**GOOD[CHAT], "max_tokens": 8}).document
     return str(document["choices"][0]["message"]["content"])
 
 

@@ -1,7 +1,12 @@
-"""Eight A10s that are not there: vLLM on modelled time, at four times its speed."""
+"""Eight A10s that are not there: vLLM on modelled time, at four times its speed.
+
+In the end the gateway is told to go by SIGTERM.
+"""
 
 import asyncio
+import http.client
 import json
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +18,7 @@ import pytest
 import yaml
 
 from tests.live.ask import body_of, metric, state_of
+from tests.live.clients import Stream
 from tests.live.conftest import OneAtATime
 from tests.live.gateway import ROOT, Gateway, wait_until
 
@@ -150,3 +156,14 @@ def test_a_crowd_shares_the_modelled_engine(simulated: Gateway) -> None:
     state = state_of(simulated)
     assert state["ledger_check"]["below_records"] == 0
     assert metric(simulated, "vllm:num_preemptions_total") == 0
+
+
+def test_sigterm_finishes_what_runs_and_then_nothing_is_left(simulated: Gateway) -> None:
+    long = Stream(simulated, model=MODEL, max_tokens=2000)  # some 15 s
+    wait_until(lambda: long.chunks > 0, within_s=30.0)
+    simulated.process.send_signal(signal.SIGTERM)
+    refuses = http.client.SERVICE_UNAVAILABLE
+    wait_until(lambda: simulated.get("/health") == refuses, within_s=5.0)
+    assert simulated.process.wait(90.0) == 0
+    assert long.finished()
+    wait_until(lambda: not simulated.living(), within_s=5.0)

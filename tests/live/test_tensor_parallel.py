@@ -1,16 +1,17 @@
-"""Two real tensor-parallel ranks on the CPU, behind the same application."""
+"""Two real tensor-parallel ranks on the CPU, behind the same application, run by `serve run`."""
 
 import json
 import shutil
+import signal
 from pathlib import Path
 
-import openai
 import pytest
 
 from serve.embedded import model
+from serve.process.cluster import require_free_port
 from tests.live.ask import nothing_held, state_of
-from tests.live.conftest import OneAtATime
-from tests.live.gateway import Gateway, wait_until
+from tests.live.clients import openai_of
+from tests.live.gateway import SERVE, Gateway, start, wait_until, write_profile
 
 # a Qwen3 of four small layers; its weights are random, so its words are noise
 _SHAPE = {
@@ -49,9 +50,10 @@ def tiny_qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def two_ranks(gateway_of: OneAtATime, tiny_qwen: Path) -> Gateway:
+def profile(tiny_qwen: Path, tmp_path: Path) -> Path:
     """TP 2: each rank holds one of the two KV heads."""
-    return gateway_of(
+    return write_profile(
+        tmp_path,
         engine={
             "embedded_model": None,
             "environment": {"VLLM_CPU_OMP_THREADS_BIND": "0|1"},
@@ -68,11 +70,18 @@ def two_ranks(gateway_of: OneAtATime, tiny_qwen: Path) -> Gateway:
     )
 
 
-def test_two_ranks_answer_through_the_same_gateway_and_hold_twice_the_tokens(
-    two_ranks: Gateway,
+def test_serve_run_takes_the_builder_two_ranks_answer_and_no_engine_outlives_it(
+    started: list[Gateway], profile: Path, tmp_path: Path
 ) -> None:
-    client = openai.OpenAI(base_url=f"{two_ranks.url}/v1", api_key="unused", max_retries=0)
-    answer = client.completions.create(model="tiny", prompt="one two three", max_tokens=8, n=2)
+    port = 8000  # Serve's default, which this way of starting cannot change
+    require_free_port("127.0.0.1", port)
+    words = ["run", "serve.app:build", f"config={profile}"]
+    two_ranks = start([str(SERVE), *words], port=port, folder=tmp_path)
+    started.append(two_ranks)
+    two_ranks.wait_until_ready()
+
+    with openai_of(two_ranks) as client:
+        answer = client.completions.create(model="tiny", prompt="one two three", max_tokens=8, n=2)
     assert len(answer.choices) == 2
     assert answer.usage is not None
     assert answer.usage.completion_tokens > 0
@@ -81,3 +90,7 @@ def test_two_ranks_answer_through_the_same_gateway_and_hold_twice_the_tokens(
     assert state_of(two_ranks)["engine"]["usable_blocks"] == _BLOCKS - 1
     assert len(two_ranks.find("VLLM::Worker")) == 2
     wait_until(lambda: nothing_held(two_ranks), within_s=5.0)
+
+    assert two_ranks.find("EngineCore")
+    two_ranks.stop(signal.SIGKILL)
+    wait_until(lambda: not two_ranks.find("VLLM::"), within_s=60.0)

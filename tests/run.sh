@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Every test, on two cores and in half of the time; `make test` runs it.
+# A gateway takes most of a minute to start, nearly all of it on one core. So the tests without one
+# run beside those with one, in Linux's idle class: on what the others leave, and never in their way.
+# They have ended before the storms begin, which are held to seconds.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+idle=(nice -n 19)
+[[ -z $(command -v chrt) ]] || idle=(chrt --idle 0)
+told=$(mktemp)
+beside=
+status=0
+
+note() { ((status)) || status=$1; } # the first failure's counts
+at_end() {
+  if [[ -n $beside ]]; then # cut off: it ends its engine, and what it had said is shown
+    kill -INT -- "-$beside" 2>/dev/null
+    wait "$beside"
+    cat "$told"
+  fi
+  rm -f "$told"
+}
+trap at_end EXIT
+trap 'exit 130' INT TERM
+
+set -m # a process group of its own: others in the background do not hear SIGINT
+"${idle[@]}" .venv/bin/pytest -m "not gateway" >"$told" 2>&1 &
+beside=$!
+set +m
+.venv/bin/pytest -m "gateway and not alone" || note $?
+wait "$beside" || note $?
+beside=
+cat "$told"
+.venv/bin/pytest -m alone || note $?
+exit "$status"
