@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Every test, on two cores and in half of the time; `make test` runs it.
-# A gateway takes most of a minute to start, nearly all of it on one core. So the tests without one
-# run beside those with one, in Linux's idle class: on what the others leave, and never in their way.
+# Every test; `make test` runs it.
+# A gateway takes most of a minute to start, nearly all of it on one core. So the tests that one core
+# is enough for run beside the others, in Linux's idle class: on what these leave, never in their way.
 # They have ended before the storms begin, which are held to seconds.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -25,10 +25,10 @@ trap at_end EXIT
 trap 'exit 130' INT TERM
 
 set -m # a process group of its own: others in the background do not hear SIGINT
-"${idle[@]}" .venv/bin/pytest -m "not gateway" >"$told" 2>&1 &
+"${idle[@]}" .venv/bin/pytest -m "not both_cores" >"$told" 2>&1 &
 beside=$!
 set +m
-.venv/bin/pytest -m "gateway and not alone" || note $?
+.venv/bin/pytest -m "both_cores and not alone" || note $?
 wait "$beside" || note $?
 beside=
 cat "$told"

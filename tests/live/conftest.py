@@ -11,13 +11,13 @@ from tests.live.gateway import Gateway, free_port, serve, write_profile
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what is here `live`, and `gateway` what needs one; the hook sees all folders."""
+    """Marks what is here `live`, and what needs a gateway `both_cores`; it sees all folders."""
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker("live")
             if "gateway_of" in getattr(item, "fixturenames", ()):
-                item.add_marker("gateway")
+                item.add_marker("both_cores")
 
 
 class OneAtATime:

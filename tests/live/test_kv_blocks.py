@@ -4,7 +4,12 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from tests.live.gateway import ROOT
+
+pytestmark = pytest.mark.both_cores  # two ranks spin until both have come: minutes on half a core
+
 
 # every size, both block sizes, one rank and two; all twelve combinations: tests/live/kv_blocks.py
 ENGINES = ((1, 32, 1), (2, 128, 2), (3, 32, 2))
