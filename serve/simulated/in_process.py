@@ -24,21 +24,28 @@ from vllm.v1.request import Request
 from admission.step_time import StepContents
 from serve.sequences import EngineStep, Finished
 from serve.simulated.gliding import Glide, glide_from
+from serve.simulated.landing import answered
 from serve.simulated.no_weights import NoWeights
 from serve.simulated.options import KEY, from_json, seconds_of
 from serve.simulated.requests import BlockNames, EngineRequest, RequestBlocks
 from serve.simulated.sequence import END, WORD, Sequence
 from serve.simulated.steps import StepReader
 
+_NOTHING = StepContents()
 _EMPTY_ORDERS_MAX = 8  # in a row with nothing running; vLLM itself would go on for ever
 
 
 class _Timed(NamedTuple):
-    """An order on its way; nothing is computed in an empty one."""
+    """An order on its way."""
 
-    empty: bool
+    contents: StepContents
     start_s: float
     end_s: float
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is computed in it."""
+        return self.contents is _NOTHING
 
 
 class VirtualExecutor(NoWeights):
@@ -66,7 +73,7 @@ class VirtualExecutor(NoWeights):
             self.sequences.pop(key, None)
         if not order.total_num_scheduled_tokens:
             self.on_its_way = None
-            self.steps.append(_Timed(True, self.now_s, self.now_s))
+            self.steps.append(_Timed(_NOTHING, self.now_s, self.now_s))
             return _done(EMPTY_MODEL_RUNNER_OUTPUT, non_block)
         self._reader.begin(order)
         reading = self._reader.read(order)
@@ -75,7 +82,8 @@ class VirtualExecutor(NoWeights):
             sequence = self.sequences[new.req_id]
             if sequence.begun_at_s < 0:
                 sequence.begun_at_s = self.now_s
-        self._output = self._answered(order, reading.sampled)
+        said = {key: [self.sequences[key].next_token()] for key in reading.sampled}
+        self._output = answered(order.num_scheduled_tokens, said)
         return _done(None, non_block)
 
     def begin(self, contents: StepContents) -> None:
@@ -83,17 +91,7 @@ class VirtualExecutor(NoWeights):
         self.on_its_way = contents
         start_s = max(self.now_s, self._free_at_s)
         self._free_at_s = start_s + self.seconds(contents)
-        self.steps.append(_Timed(False, start_s, self._free_at_s))
-
-    def _answered(self, order: SchedulerOutput, sampled: list[str]) -> ModelRunnerOutput:
-        sequences = self.sequences
-        said = {key: [sequences[key].next_token()] for key in sampled}
-        ids = list(order.num_scheduled_tokens)
-        return ModelRunnerOutput(
-            req_ids=ids,
-            req_id_to_index={key: place for place, key in enumerate(ids)},
-            sampled_token_ids=[said.get(key, []) for key in ids],
-        )
+        self.steps.append(_Timed(contents, start_s, self._free_at_s))
 
     def sample_tokens(self, grammar_output: GrammarOutput | None, non_block: bool = False) -> Any:  # noqa: ARG002 - vLLM's signature; nobody asks for a grammar
         """The tokens of the step that was begun last."""
@@ -198,17 +196,29 @@ class VirtualEngine:
         """Whether the step on its way is over with nothing for the scheduler to decide."""
         executor = self._executor
         if self._glides and self._glide is None and not self._inbox and len(executor.steps) == 1:
-            self._glide = glide_from(self._core.scheduler, self.running, executor.on_its_way)
+            self._glide = glide_from(self._core.scheduler, executor.sequences, executor.on_its_way)
         if self._glide is None:
             return False
         contents = None if self._inbox else self._glide.order()
         if contents is None:
-            self._glide.land()
+            self._land(self._glide)
             self._glide = None
             return False
         executor.begin(contents)
         self._over = executor.steps.popleft()
         return True
+
+    def _land(self, glide: Glide) -> None:
+        """The core's queue holds what was ordered when the glide began: what was ordered since."""
+        ordered = glide.land()
+        if ordered is not None:
+            ((_, order, _),) = self._core.batch_queue
+            output = answered(ordered.tokens, ordered.said)
+            self._core.batch_queue[0] = (
+                _done(output, non_block=True),
+                ordered.scheduled(like=order),
+                _done(None, non_block=True),
+            )
 
     def _let_core_go_on(self) -> None:
         core, executor = self._core, self._executor
@@ -266,17 +276,24 @@ class VirtualEngine:
         )
 
     def _read_glide(self, timed: _Timed, glide: Glide) -> EngineStep:
-        """The same of a step in which everybody got a token and nobody ended."""
-        sequences = glide.sequences.values()
-        latest_s = max(sequence.last_at_s for sequence in sequences)
-        for sequence in sequences:
-            sequence.num_generation_tokens += 1
-            sequence.last_at_s = timed.end_s
+        """The same of a step that nobody told of."""
+        now_s, latest_s = timed.end_s, -1.0
         self.begun = []
+        for sequence in glide.sampled.values():
+            latest_s = max(latest_s, sequence.last_at_s)
+            sequence.num_generation_tokens += 1
+            sequence.last_at_s = now_s
+            if sequence.first_at_s < 0:
+                sequence.first_at_s = now_s
+                self.begun.append(sequence.external_req_id)
+        for answer in glide.ended:
+            del self.running[answer.request.request_id]
         return EngineStep(
             running=self.running,
-            decode_tokens=len(sequences),
-            elapsed_s=timed.end_s - latest_s,
+            finished=tuple(each.sequence.finished(each.sequence.reason) for each in glide.ended),
+            prefill_tokens=timed.contents.prefill_tokens,
+            decode_tokens=timed.contents.decode_sequences,
+            elapsed_s=now_s - (latest_s if latest_s >= 0 else timed.start_s),
             kv_used_ratio=glide.kv_used_ratio,
         )
 

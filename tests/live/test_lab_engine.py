@@ -130,12 +130,49 @@ def test_a_full_cache_preempts_and_everybody_still_ends(engine: Any) -> None:
     assert sum(each.preemptions for each in ended) == sum(step.preempted for step in steps)
 
 
-@pytest.mark.parametrize("kv_tokens", [None, KV_TOKENS])
-def test_gliding_gives_the_records_of_every_step_alike(engines: Any, kv_tokens: int | None) -> None:
+@pytest.mark.parametrize(("kv_tokens", "seed"), [(None, 3), (KV_TOKENS, 3), (KV_TOKENS, 8)])
+def test_gliding_gives_the_records_of_every_step_alike(
+    engines: Any, kv_tokens: int | None, seed: int
+) -> None:
     """Answers that end together, prefixes that are evicted, a cache that runs full."""
-    told = [records(engines, kv_tokens, seed=3, glides=glides) for glides in (True, False)]
+    told = [records(engines, kv_tokens, seed=seed, glides=glides) for glides in (True, False)]
     assert len(told[0]) > 1000
     assert told[0] == told[1]
+
+
+def test_gliding_gives_them_alike_where_more_wait_than_run(engines: Any) -> None:
+    told = [crowd(engines, glides=glides) for glides in (True, False)]
+    assert max(len(step[2]) for step in told[0]) == 300
+    assert told[0] == told[1]
+
+
+def crowd(engines: Any, *, glides: bool) -> list[Any]:
+    """All steps of 300 requests that come at once, where 256 run at a time."""
+    from serve.simulated.in_process import VirtualEngine  # noqa: PLC0415 - imports vLLM
+
+    engine = VirtualEngine(engines._config, glides=glides)
+    for number in range(300):
+        engine.add(request(number, 40 + number % 900, 20 + 13 * number % 170), 0.0)
+    told = []
+    while engine.ends_at_s is not None:
+        told.append(noted(engine))
+    engine.close()
+    return told
+
+
+def test_the_scheduler_is_asked_when_somebody_comes_and_not_of_every_step(engine: Any) -> None:
+    asked_for = []
+    schedule = engine._core.scheduler.schedule
+    engine._core.scheduler.schedule = lambda *given: asked_for.append(given) or schedule(*given)
+    for number, output in enumerate((300, 40, 90)):
+        engine.add(request(number, 6000, output, max_tokens=90), 0.0)
+        for _ in range(5):
+            engine.finish_step()
+    steps = finish(engine)
+    ended = [each.engine_id for step in steps for each in step.finished]
+    assert sorted(ended) == ["0", "1", "2"]
+    assert len(steps) > 100
+    assert len(asked_for) < 20
 
 
 def records(engines: Any, kv_tokens: int | None, *, seed: int, glides: bool) -> list[Any]:
