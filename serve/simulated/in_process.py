@@ -54,6 +54,10 @@ class VirtualExecutor(NoWeights):
     def _init_executor(self) -> None:
         options = from_json(self.vllm_config.additional_config[KEY])
         self.seconds: Callable[[StepContents], float] = seconds_of(options.step_time)
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Nothing was ordered yet, and it is the beginning of time."""
         self.sequences: dict[str, Sequence] = {}  # ended ones too, until the scheduler drops them
         self.now_s = 0.0
         self.steps: deque[_Timed] = deque()  # ordered and not yet over
@@ -116,15 +120,22 @@ class VirtualEngine:
 
     `config` is a VllmConfig with the simulation's options (`serve.simulated.planned`); it is
     changed. `usable_blocks` replaces the planned KV cache. Without `glides` vLLM's scheduler is
-    asked at every step, also where nothing is to be decided (`serve.simulated.gliding`).
+    asked at every step, also where nothing is to be decided (`serve.simulated.gliding`). It takes
+    the core of the engine `after` which it comes, one of the same config and size that was closed.
     """
 
     def __init__(
-        self, config: Any, *, usable_blocks: int | None = None, glides: bool = True
+        self,
+        config: Any,
+        *,
+        usable_blocks: int | None = None,
+        glides: bool = True,
+        after: "VirtualEngine | None" = None,
     ) -> None:
         if usable_blocks is not None:
             config.cache_config.num_gpu_blocks_override = usable_blocks + 1  # one is vLLM's own
-        self._core = EngineCore(config, VirtualExecutor, log_stats=True)
+        self._core = after.core_anew() if after and after.closed else _core_of(config)
+        self.closed: bool = False
         self._executor: VirtualExecutor = self._core.model_executor
         cache = config.cache_config
         self._usable_blocks = cache.num_gpu_blocks - 1
@@ -304,7 +315,30 @@ class VirtualEngine:
         and its searches of the whole heap take longer than a short run.
         """
         self._core.scheduler.shutdown()
-        gc.unfreeze()  # vLLM froze the heap when the core was made: it would outlive the engine
+        self.closed = True
+
+    def core_anew(self) -> EngineCore:
+        """The core as it was made: what a run leaves behind is in scheduler, queue and executor.
+
+        To make one takes half a second, most of it for vLLM's own look through the whole heap.
+        """
+        core, old = self._core, self._core.scheduler
+        core.scheduler = type(old)(
+            vllm_config=core.vllm_config,
+            kv_cache_config=old.kv_cache_config,
+            structured_output_manager=core.structured_output_manager,
+            log_stats=core.log_stats,
+            block_size=old.block_size,
+            hash_block_size=old.hash_block_size,
+        )
+        core.batch_queue.clear()
+        core.model_executor.start_over()
+        return core
+
+
+def _core_of(config: Any) -> EngineCore:
+    gc.unfreeze()  # vLLM freezes the heap when a core is made: the one before would outlive its use
+    return EngineCore(config, VirtualExecutor, log_stats=True)
 
 
 class _Hasher:

@@ -65,9 +65,33 @@ def test_the_core_takes_what_it_is_given() -> None:
     assert {"block_hasher", "arrival_time"} <= set(inspect.signature(Request).parameters)
     from vllm.v1.core.sched.scheduler import Scheduler  # noqa: PLC0415
 
-    assert hasattr(Scheduler, "shutdown")
+    made = {"vllm_config", "kv_cache_config", "structured_output_manager", "hash_block_size"}
+    assert made <= set(inspect.signature(Scheduler.__init__).parameters)
+    for name in ("shutdown", "finish_requests", "get_request_counts"):
+        assert hasattr(Scheduler, name), f"VirtualEngine uses Scheduler.{name}"
     for name in ("add_request", "step_with_batch_queue", "step"):
         assert hasattr(EngineCore, name), f"VirtualEngine uses EngineCore.{name}"
+
+
+def test_an_engine_after_another_knows_nothing_of_it(engines: Any) -> None:
+    """Prefixes, requests in mid-answer and orders on their way are gone with the one before."""
+    told = []
+    for _ in range(2):
+        engine = engines.fresh()
+        core = engine._core
+        for number in range(12):
+            engine.add(request(number, 1500, 300, prefix=("7", "8")), 0.0)
+        told.append([noted(engine) for _ in range(200)])
+        engine.close()
+    assert told[0] == told[1]
+    assert engines.fresh()._core is core
+
+
+def test_two_engines_at_a_time_have_nothing_in_common(engines: Any) -> None:
+    first, second = engines.fresh(), engines.fresh()
+    first.add(request(1, 100, 5), 0.0)
+    assert second.ends_at_s is None
+    assert first._core is not second._core
 
 
 def test_the_core_runs_as_the_simulated_engine_does(engines: Any, engine: Any) -> None:
