@@ -340,8 +340,9 @@ class VirtualEngine:
 
 
 def _core_of(config: Any) -> EngineCore:
-    gc.unfreeze()  # vLLM freezes the heap when a core is made: the one before would outlive its use
-    return EngineCore(config, VirtualExecutor, log_stats=True)
+    core = EngineCore(config, VirtualExecutor, log_stats=True)
+    gc.unfreeze()  # vLLM froze the heap: the core and all that is imported would never be let go
+    return core
 
 
 class _Hasher:
