@@ -5,16 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from serve.lab.catalogue import Variant
 from serve.lab.difference import Difference, difference
 from serve.lab.jobs import ORACLE, Cell, Job, Result, RunAll, best, engines_of, workload_of
-from serve.lab.oracle.replay import schedule_of
 from serve.lab.outcome import Outcome
 from serve.lab.search import Trial, Tried, finalists, plans
 from serve.lab.summary import Row, counted
-
-_REPLAYED = 3  # of the best schedules; the others are behind by more than a replay gains
-_REPLAYS = 2  # rounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +71,9 @@ class Comparison:
 def compare(
     cell: Cell, tried: Tried, run_all: RunAll, *, seed: int, trial: Trial | None = None
 ) -> Comparison:
-    """All policies and the oracle's schedules on one cell, and then the best of both again."""
+    """All policies and the oracle's schedules on one cell."""
     played = finalists(cell, {**tried, **plans()}, run_all, trial)
     results = run_all([Job(cell, each) for several in played.values() for each in several])
-    for _ in range(_REPLAYS):
-        results += run_all(_again(results))
     asked = {policy: played[policy] for policy in tried}
     found = comparison(cell, asked, results, seed=seed, most=_most(cell))
     return replace(found, sweep=_sweep(results, tried, trial))
@@ -90,21 +83,6 @@ def _sweep(results: Sequence[Result], tried: Tried, trial: Trial | None) -> tupl
     """A row for every setting of the policies that were to be swept."""
     swept = {each for name in (trial.sweeps if trial else ()) for each in tried.get(name, ())}
     return tuple(result.row for result in results if result.job.variant in swept)
-
-
-def _again(results: Sequence[Result]) -> list[Job]:
-    """The best schedules without those they lost; none where nobody was lost."""
-    ordered = sorted(results, key=lambda result: -result.row.share_of_offered)
-    if ordered[0].row.share_of_offered == 1:
-        return []
-    return [
-        Job(
-            result.job.cell,
-            Variant(ORACLE),
-            schedule_of(result.played.outcomes, result.job.cell.bounds),
-        )
-        for result in ordered[:_REPLAYED]
-    ]
 
 
 def comparison(

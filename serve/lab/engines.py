@@ -1,4 +1,4 @@
-"""A profile's engine for the lab: made once per process, a fresh one for every run."""
+"""A profile's engine for the lab: its core is made once per process, a fresh one for every run."""
 
 import logging
 from collections.abc import Callable
@@ -24,6 +24,7 @@ class Engines:
         self._kv_tokens = kv_tokens
         args = parse_arguments(engine_args(profile), profile.server_args)
         self._config = config_of(args, simulated=True)
+        self._last: VirtualEngine | None = None  # its core serves the next one
         self._options = from_json(self._config.additional_config[KEY])
         _quiet()  # the configuration resets the levels of vLLM's loggers
 
@@ -32,7 +33,8 @@ class Engines:
         blocks = None
         if self._kv_tokens is not None:
             blocks = self._kv_tokens // self._config.cache_config.block_size
-        return VirtualEngine(self._config, usable_blocks=blocks)
+        self._last = VirtualEngine(self._config, usable_blocks=blocks, after=self._last)
+        return self._last
 
     @property
     def shape(self) -> EngineShape:

@@ -4,7 +4,7 @@ import math
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +19,6 @@ from admission.settings import Settings
 from serve.lab.catalogue import Facts, Variant, door_of
 from serve.lab.door import Bounds, Door
 from serve.lab.oracle.clairvoyant import PORTFOLIO, Clairvoyant, cost_s
-from serve.lab.oracle.replay import Replay
 from serve.lab.play import Play, Played
 from serve.lab.progress import Progress
 from serve.lab.summary import Row, row
@@ -60,11 +59,10 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run. With a `schedule` the variant is only its name: who goes in when, by number."""
+    """One run."""
 
     cell: Cell
     variant: Variant
-    schedule: Mapping[int, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +127,6 @@ def busy_scale(cell: Cell) -> float:
 
 
 def _door(job: Job, facts: Facts, workload: Workload) -> Door:
-    if job.schedule is not None:
-        return Replay(job.schedule)
     if job.variant.policy != ORACLE:
         return door_of(job.variant, facts)
     plan, line, capacity = PORTFOLIO[job.variant.n or 0], facts.line, facts.shape.capacity_tokens

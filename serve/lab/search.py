@@ -45,7 +45,7 @@ def plans() -> Tried:
 
 
 def requests_of(cell: Cell, tried: Tried, trial: Trial) -> int:
-    """Requests that are played for one comparison, without replays."""
+    """Requests that are played for one comparison."""
     part, full, count = trial.of(cell).cut.requests, cell.cut.requests, 0
     for policy, settings in {**tried, **plans()}.items():
         if trial.takes(policy, len(settings)):

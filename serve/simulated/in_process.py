@@ -24,21 +24,29 @@ from vllm.v1.request import Request
 from admission.step_time import StepContents
 from serve.sequences import EngineStep, Finished
 from serve.simulated.gliding import Glide, glide_from
+from serve.simulated.landing import answered
 from serve.simulated.no_weights import NoWeights
 from serve.simulated.options import KEY, from_json, seconds_of
 from serve.simulated.requests import BlockNames, EngineRequest, RequestBlocks
 from serve.simulated.sequence import END, WORD, Sequence
+from serve.simulated.sparing import spare
 from serve.simulated.steps import StepReader
 
+_NOTHING = StepContents()
 _EMPTY_ORDERS_MAX = 8  # in a row with nothing running; vLLM itself would go on for ever
 
 
 class _Timed(NamedTuple):
-    """An order on its way; nothing is computed in an empty one."""
+    """An order on its way."""
 
-    empty: bool
+    contents: StepContents
     start_s: float
     end_s: float
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is computed in it."""
+        return self.contents is _NOTHING
 
 
 class VirtualExecutor(NoWeights):
@@ -47,6 +55,10 @@ class VirtualExecutor(NoWeights):
     def _init_executor(self) -> None:
         options = from_json(self.vllm_config.additional_config[KEY])
         self.seconds: Callable[[StepContents], float] = seconds_of(options.step_time)
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Nothing was ordered yet, and it is the beginning of time."""
         self.sequences: dict[str, Sequence] = {}  # ended ones too, until the scheduler drops them
         self.now_s = 0.0
         self.steps: deque[_Timed] = deque()  # ordered and not yet over
@@ -66,7 +78,7 @@ class VirtualExecutor(NoWeights):
             self.sequences.pop(key, None)
         if not order.total_num_scheduled_tokens:
             self.on_its_way = None
-            self.steps.append(_Timed(True, self.now_s, self.now_s))
+            self.steps.append(_Timed(_NOTHING, self.now_s, self.now_s))
             return _done(EMPTY_MODEL_RUNNER_OUTPUT, non_block)
         self._reader.begin(order)
         reading = self._reader.read(order)
@@ -75,7 +87,8 @@ class VirtualExecutor(NoWeights):
             sequence = self.sequences[new.req_id]
             if sequence.begun_at_s < 0:
                 sequence.begun_at_s = self.now_s
-        self._output = self._answered(order, reading.sampled)
+        said = {key: [self.sequences[key].next_token()] for key in reading.sampled}
+        self._output = answered(order.num_scheduled_tokens, said)
         return _done(None, non_block)
 
     def begin(self, contents: StepContents) -> None:
@@ -83,17 +96,7 @@ class VirtualExecutor(NoWeights):
         self.on_its_way = contents
         start_s = max(self.now_s, self._free_at_s)
         self._free_at_s = start_s + self.seconds(contents)
-        self.steps.append(_Timed(False, start_s, self._free_at_s))
-
-    def _answered(self, order: SchedulerOutput, sampled: list[str]) -> ModelRunnerOutput:
-        sequences = self.sequences
-        said = {key: [sequences[key].next_token()] for key in sampled}
-        ids = list(order.num_scheduled_tokens)
-        return ModelRunnerOutput(
-            req_ids=ids,
-            req_id_to_index={key: place for place, key in enumerate(ids)},
-            sampled_token_ids=[said.get(key, []) for key in ids],
-        )
+        self.steps.append(_Timed(contents, start_s, self._free_at_s))
 
     def sample_tokens(self, grammar_output: GrammarOutput | None, non_block: bool = False) -> Any:  # noqa: ARG002 - vLLM's signature; nobody asks for a grammar
         """The tokens of the step that was begun last."""
@@ -117,16 +120,23 @@ class VirtualEngine:
     """One engine. `ends_at_s` is when the step that runs is over; None while nothing runs.
 
     `config` is a VllmConfig with the simulation's options (`serve.simulated.planned`); it is
-    changed. `usable_blocks` replaces the planned KV cache. Without `glides` vLLM's scheduler is
-    asked at every step, also where nothing is to be decided (`serve.simulated.gliding`).
+    changed. `usable_blocks` replaces the planned KV cache. Without `glides` vLLM's scheduler and
+    its cache are asked at every step, also where nothing is to be decided (`gliding`, `sparing`).
+    It takes the core of the engine that it comes `after`, of the same config and size and closed.
     """
 
     def __init__(
-        self, config: Any, *, usable_blocks: int | None = None, glides: bool = True
+        self,
+        config: Any,
+        *,
+        usable_blocks: int | None = None,
+        glides: bool = True,
+        after: "VirtualEngine | None" = None,
     ) -> None:
         if usable_blocks is not None:
             config.cache_config.num_gpu_blocks_override = usable_blocks + 1  # one is vLLM's own
-        self._core = EngineCore(config, VirtualExecutor, log_stats=True)
+        self._core = after.core_anew() if after and after.closed else _core_of(config)
+        self.closed: bool = False
         self._executor: VirtualExecutor = self._core.model_executor
         cache = config.cache_config
         self._usable_blocks = cache.num_gpu_blocks - 1
@@ -138,6 +148,8 @@ class VirtualEngine:
         self._over: _Timed | None = None  # the step that runs
         self._told: EngineCoreOutputs | None = None  # what the core says of it; None in a glide
         self._glides = glides
+        if glides:
+            spare(self._core.scheduler)
         self._glide: Glide | None = None
         self.running: dict[str, Sequence] = {}  # as a front end knows them
         self.begun: list[str] = []  # engine ids: first tokens of the step that was finished last
@@ -198,17 +210,29 @@ class VirtualEngine:
         """Whether the step on its way is over with nothing for the scheduler to decide."""
         executor = self._executor
         if self._glides and self._glide is None and not self._inbox and len(executor.steps) == 1:
-            self._glide = glide_from(self._core.scheduler, self.running, executor.on_its_way)
+            self._glide = glide_from(self._core.scheduler, executor.sequences, executor.on_its_way)
         if self._glide is None:
             return False
         contents = None if self._inbox else self._glide.order()
         if contents is None:
-            self._glide.land()
+            self._land(self._glide)
             self._glide = None
             return False
         executor.begin(contents)
         self._over = executor.steps.popleft()
         return True
+
+    def _land(self, glide: Glide) -> None:
+        """The core's queue holds what was ordered when the glide began: what was ordered since."""
+        ordered = glide.land()
+        if ordered is not None:
+            ((_, order, _),) = self._core.batch_queue
+            output = answered(ordered.tokens, ordered.said)
+            self._core.batch_queue[0] = (
+                _done(output, non_block=True),
+                ordered.scheduled(like=order),
+                _done(None, non_block=True),
+            )
 
     def _let_core_go_on(self) -> None:
         core, executor = self._core, self._executor
@@ -266,17 +290,24 @@ class VirtualEngine:
         )
 
     def _read_glide(self, timed: _Timed, glide: Glide) -> EngineStep:
-        """The same of a step in which everybody got a token and nobody ended."""
-        sequences = glide.sequences.values()
-        latest_s = max(sequence.last_at_s for sequence in sequences)
-        for sequence in sequences:
-            sequence.num_generation_tokens += 1
-            sequence.last_at_s = timed.end_s
+        """The same of a step that nobody told of."""
+        now_s, latest_s = timed.end_s, -1.0
         self.begun = []
+        for sequence in glide.sampled.values():
+            latest_s = max(latest_s, sequence.last_at_s)
+            sequence.num_generation_tokens += 1
+            sequence.last_at_s = now_s
+            if sequence.first_at_s < 0:
+                sequence.first_at_s = now_s
+                self.begun.append(sequence.external_req_id)
+        for answer in glide.ended:
+            del self.running[answer.request.request_id]
         return EngineStep(
             running=self.running,
-            decode_tokens=len(sequences),
-            elapsed_s=timed.end_s - latest_s,
+            finished=tuple(each.sequence.finished(each.sequence.reason) for each in glide.ended),
+            prefill_tokens=timed.contents.prefill_tokens,
+            decode_tokens=timed.contents.decode_sequences,
+            elapsed_s=now_s - (latest_s if latest_s >= 0 else timed.start_s),
             kv_used_ratio=glide.kv_used_ratio,
         )
 
@@ -287,7 +318,31 @@ class VirtualEngine:
         and its searches of the whole heap take longer than a short run.
         """
         self._core.scheduler.shutdown()
-        gc.unfreeze()  # vLLM froze the heap when the core was made: it would outlive the engine
+        self.closed = True
+
+    def core_anew(self) -> EngineCore:
+        """The core as it was made: what a run leaves behind is in scheduler, queue and executor.
+
+        To make one takes half a second, most of it for vLLM's own look through the whole heap.
+        """
+        core, old = self._core, self._core.scheduler
+        core.scheduler = type(old)(
+            vllm_config=core.vllm_config,
+            kv_cache_config=old.kv_cache_config,
+            structured_output_manager=core.structured_output_manager,
+            log_stats=core.log_stats,
+            block_size=old.block_size,
+            hash_block_size=old.hash_block_size,
+        )
+        core.batch_queue.clear()
+        core.model_executor.start_over()
+        return core
+
+
+def _core_of(config: Any) -> EngineCore:
+    core = EngineCore(config, VirtualExecutor, log_stats=True)
+    gc.unfreeze()  # vLLM froze the heap: the core and all that is imported would never be let go
+    return core
 
 
 class _Hasher:

@@ -39,12 +39,27 @@ class Sequence:
     def next_token(self) -> int:
         """The token of a step that begins now."""
         self.ordered_tokens += 1
+        return self.newest_token
+
+    @property
+    def newest_token(self) -> int:
+        """The token of the step that was ordered last."""
         return END if self.ordered_tokens == self.length_tokens else WORD
 
     @property
-    def words_to_order(self) -> int:
-        """Tokens still to be ordered before the one that ends it."""
-        return min(self.length_tokens, self.max_tokens) - self.ordered_tokens - 1
+    def tokens_to_order(self) -> int:
+        """Tokens still to be ordered, the last one with them."""
+        return min(self.length_tokens, self.max_tokens) - self.ordered_tokens
+
+    @property
+    def ends_at_limit(self) -> bool:
+        """Whether its end is known beforehand to who orders its steps."""
+        return self.length_tokens >= self.max_tokens
+
+    @property
+    def reason(self) -> str:
+        """Why it ends, as vLLM says it."""
+        return "stop" if self.length_tokens <= self.max_tokens else "length"
 
     def finished(self, reason: str) -> Finished:
         """As the front end reports it."""

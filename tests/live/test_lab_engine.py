@@ -65,9 +65,33 @@ def test_the_core_takes_what_it_is_given() -> None:
     assert {"block_hasher", "arrival_time"} <= set(inspect.signature(Request).parameters)
     from vllm.v1.core.sched.scheduler import Scheduler  # noqa: PLC0415
 
-    assert hasattr(Scheduler, "shutdown")
+    made = {"vllm_config", "kv_cache_config", "structured_output_manager", "hash_block_size"}
+    assert made <= set(inspect.signature(Scheduler.__init__).parameters)
+    for name in ("shutdown", "finish_requests", "get_request_counts"):
+        assert hasattr(Scheduler, name), f"VirtualEngine uses Scheduler.{name}"
     for name in ("add_request", "step_with_batch_queue", "step"):
         assert hasattr(EngineCore, name), f"VirtualEngine uses EngineCore.{name}"
+
+
+def test_an_engine_after_another_knows_nothing_of_it(engines: Any) -> None:
+    """Prefixes, requests in mid-answer and orders on their way are gone with the one before."""
+    told = []
+    for _ in range(2):
+        engine = engines.fresh()
+        core = engine._core
+        for number in range(12):
+            engine.add(request(number, 1500, 300, prefix=("7", "8")), 0.0)
+        told.append([noted(engine) for _ in range(200)])
+        engine.close()
+    assert told[0] == told[1]
+    assert engines.fresh()._core is core
+
+
+def test_two_engines_at_a_time_have_nothing_in_common(engines: Any) -> None:
+    first, second = engines.fresh(), engines.fresh()
+    first.add(request(1, 100, 5), 0.0)
+    assert second.ends_at_s is None
+    assert first._core is not second._core
 
 
 def test_the_core_runs_as_the_simulated_engine_does(engines: Any, engine: Any) -> None:
@@ -130,12 +154,67 @@ def test_a_full_cache_preempts_and_everybody_still_ends(engine: Any) -> None:
     assert sum(each.preemptions for each in ended) == sum(step.preempted for step in steps)
 
 
-@pytest.mark.parametrize("kv_tokens", [None, KV_TOKENS])
-def test_gliding_gives_the_records_of_every_step_alike(engines: Any, kv_tokens: int | None) -> None:
+@pytest.mark.parametrize(("kv_tokens", "seed"), [(None, 3), (KV_TOKENS, 3), (KV_TOKENS, 8)])
+def test_gliding_gives_the_records_of_every_step_alike(
+    engines: Any, kv_tokens: int | None, seed: int
+) -> None:
     """Answers that end together, prefixes that are evicted, a cache that runs full."""
-    told = [records(engines, kv_tokens, seed=3, glides=glides) for glides in (True, False)]
+    told = [records(engines, kv_tokens, seed=seed, glides=glides) for glides in (True, False)]
     assert len(told[0]) > 1000
     assert told[0] == told[1]
+
+
+def test_gliding_gives_them_alike_where_more_wait_than_run(engines: Any) -> None:
+    told = [crowd(engines, glides=glides) for glides in (True, False)]
+    assert max(len(step[2]) for step in told[0]) == 300
+    assert told[0] == told[1]
+
+
+def test_the_cache_is_asked_for_an_answer_once_in_a_block(engines: Any) -> None:
+    """Gliding apart: one that waits without end has the scheduler asked at every step."""
+    engine = engines.fresh()
+    looked_up = []
+    cache = engine._core.scheduler.kv_cache_manager
+    name = cache.coordinator.cache_blocks
+    cache.coordinator.cache_blocks = lambda *given, **more: (
+        looked_up.append(1) or name(*given, **more)
+    )
+    engine.add(request(0, 7_000, 400), 0.0)
+    engine.add(request(1, 31_000, 400), 0.0)
+    engine.add(request(2, 31_000, 400), 0.0)
+    steps = finish(engine)
+    assert len(steps) > 700
+    assert len(looked_up) < 400
+    engine.close()
+
+
+def crowd(engines: Any, *, glides: bool) -> list[Any]:
+    """All steps of 300 requests that come at once, where 256 run at a time."""
+    from serve.simulated.in_process import VirtualEngine  # noqa: PLC0415 - imports vLLM
+
+    engine = VirtualEngine(engines._config, glides=glides)
+    for number in range(300):
+        engine.add(request(number, 40 + number % 900, 20 + 13 * number % 170), 0.0)
+    told = []
+    while engine.ends_at_s is not None:
+        told.append(noted(engine))
+    engine.close()
+    return told
+
+
+def test_the_scheduler_is_asked_when_somebody_comes_and_not_of_every_step(engine: Any) -> None:
+    asked_for = []
+    schedule = engine._core.scheduler.schedule
+    engine._core.scheduler.schedule = lambda *given: asked_for.append(given) or schedule(*given)
+    for number, output in enumerate((300, 40, 90)):
+        engine.add(request(number, 6000, output, max_tokens=90), 0.0)
+        for _ in range(5):
+            engine.finish_step()
+    steps = finish(engine)
+    ended = [each.engine_id for step in steps for each in step.finished]
+    assert sorted(ended) == ["0", "1", "2"]
+    assert len(steps) > 100
+    assert len(asked_for) < 20
 
 
 def records(engines: Any, kv_tokens: int | None, *, seed: int, glides: bool) -> list[Any]:

@@ -7,8 +7,6 @@ import pytest
 from admission.step_line import StepCoefficients
 from serve.lab.door import Bounds, Verdict
 from serve.lab.oracle.clairvoyant import LATE, TOO_DEAR, TOO_LONG, Clairvoyant, Order, Plan, cost_s
-from serve.lab.oracle.replay import LEFT_OUT, Replay, schedule_of
-from serve.lab.outcome import Outcome
 from serve.lab.play import Play
 from tests.serve.fake_virtual_engine import SHAPE, FakeVirtualEngine
 from tests.serve.lab_cases import asked, workload_of
@@ -75,21 +73,6 @@ def test_all_are_served_where_there_is_room_for_all() -> None:
         workload = workload_of(*requests)
         played = Play(workload, FakeVirtualEngine(), door(plan), BOUNDS).run()
         assert all(each.good(BOUNDS) for each in played.outcomes)
-
-
-def test_a_replay_lets_in_whom_it_knows_when_it_knows() -> None:
-    outcomes = [Outcome(asked(n, 0.0), accepted_at_s=0.1 * n) for n in range(3)]
-    for each in outcomes[1:]:
-        each.first_at_s, each.ended_at_s, each.output_tokens = 0.4, 0.5, 2
-    schedule = schedule_of(outcomes, BOUNDS)
-    assert schedule == {1: 0.1, 2: 0.2}
-    replay = Replay(schedule)
-    assert replay.offer(asked(0, 0.0), 0.0) == [Verdict(0, LEFT_OUT)]
-    assert replay.offer(asked(1, 0.0), 0.0) == []
-    assert replay.offer(asked(2, 0.0), 0.0) == []
-    assert replay.tick(0.1) == [Verdict(1)]
-    assert replay.waiting == 1
-    assert replay.tick(0.25) == [Verdict(2)]
 
 
 def test_the_bound_counts_everybody_where_there_is_room() -> None:

@@ -19,7 +19,6 @@ from serve.lab.workload import read_workload
 from serve.profile.settings import ProfileError
 
 _GOOD, _BAD_ARGUMENTS = 0, 2
-_REPLAYS = 6  # at most, of the best schedules of a cell
 _ONE_X_RUNS = 12  # six rates, two plans
 
 
@@ -70,8 +69,7 @@ def _play(planned: Sequence[Planned], folder: Folder, *, jobs: int, seed: int) -
 
 
 def _cell_requests(planned: Planned) -> int:
-    cell = planned.cell
-    return requests_of(cell, planned.tried, planned.trial) + _REPLAYS * cell.cut.requests
+    return requests_of(planned.cell, planned.tried, planned.trial)
 
 
 def _one_x_requests(planned: Planned) -> int:
