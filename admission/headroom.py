@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from admission.curve import Trace
 from admission.decision import Limit, Priority
+from admission.drawing import Trace
 from admission.footprint import Price
 from admission.kv_margin import KvMargin
 from admission.ledger import Ledger

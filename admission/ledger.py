@@ -1,10 +1,11 @@
 """Who holds what now, and what all will hold at the projected peak; counts, never judges."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import floor
 
-from admission.curve import BUCKET_STEPS, DemandCurve, Trace
+from admission.curve import DemandCurve
+from admission.drawing import BUCKET_STEPS, Line, Trace
 from admission.footprint import EngineShape, Price, Strand
 from admission.lateness import Lateness
 from admission.outlook import Fate, Outlook
@@ -111,15 +112,17 @@ class Ledger:
     def traces_of(self, price: Price) -> list[Trace]:
         """What granting `price` now would add to the curve; equal strands share one trace."""
         begin, count = self._delayed(price.prefill_tokens), len(price.strands)
-        made: dict[Strand, Trace] = {}
-        for strand in price.strands:
-            if strand not in made:
-                made[strand] = self._first_trace(strand, begin, entwined=count)
-        traces = [made[strand] for strand in price.strands]
-        for strand, trace in zip(price.strands, tuple(traces), strict=True):
+        lines = [self._first_line(strand, begin, entwined=count) for strand in price.strands]
+        drawn = self._draw_once(lines)
+        traces = [drawn[line] for line in lines]
+        for strand, line in zip(price.strands, lines, strict=True):
             if strand.held_tokens:
-                traces += self._longer(strand, trace.end_step)
+                traces += self._longer(strand, line.end_step)
         return traces
+
+    def _draw_once(self, lines: Sequence[Line]) -> dict[Line, Trace]:
+        distinct = [*dict.fromkeys(lines)]
+        return dict(zip(distinct, self.curve.draw(distinct), strict=True))
 
     def _longer(self, strand: Strand, until: int) -> list[Trace]:
         """What is held by others will be held until this step at least.
@@ -127,14 +130,15 @@ class Ledger:
         A trunk is promised until then; what a sequence still counts alone is checked as if it were
         needed twice, and taken from it when it becomes a trunk.
         """
-        traces = []
-        for row, count in self.trunks.parts(self._held_part(strand)):
+        parts = [*self.trunks.parts(self._held_part(strand))]
+        lines = [
+            _trunk(count * self._stretch_tokens, max(until, self._traces[row].end_step))
+            for row, count in parts
+        ]
+        traces = self.curve.draw(lines) if lines else []
+        for (row, _), trace in zip(parts, traces, strict=True):
             promised = self._traces[row].end if self._is_common(row) else 0
-            tokens = count * self._stretch_tokens
-            end = max(until, self._traces[row].end_step)
-            trace = self.curve.trace(tokens, tokens, end_step=end, sequences=0)
-            trace.sums[:, : max(0, promised - trace.first)] = 0
-            traces.append(trace)
+            trace.sums[: max(0, promised - trace.first)] = 0
         return traces
 
     def _held_part(self, strand: Strand) -> Chain:
@@ -157,24 +161,12 @@ class Ledger:
         """Prompt tokens that decoding leaves room for in a step, with so many sequences more."""
         return max(1, self.engine.max_batched_tokens - self.sequences - more_sequences)
 
-    def _first_trace(self, strand: Strand, begin_step: int, *, entwined: int) -> Trace:
+    def _first_line(self, strand: Strand, begin_step: int, *, entwined: int) -> Line:
         """Grows as if it began now and ends as if it began at `begin_step`: above either."""
         last = strand.prompt_tokens + strand.grow_tokens
         now = last if strand.reserved else self._seen_ahead(strand.prompt_tokens, strand.sequences)
         fate = Fate(strand.outlook, begin_step, copies=strand.copies)
-        return self._trace(now, last, fate, sequences=strand.sequences, entwined=entwined)
-
-    def _trace(
-        self, tokens: int, last_tokens: int, fate: Fate, *, sequences: int, entwined: int
-    ) -> Trace:
-        return self.curve.trace(
-            tokens,
-            last_tokens,
-            end_step=fate.end_step + _TOLERANCE_STEPS,
-            sequences=sequences,
-            fate=None if fate.outlook.survival is None else fate,
-            entwined=entwined,
-        )
+        return _line(now, last, fate, sequences=strand.sequences, entwined=entwined)
 
     def _seen_ahead(self, tokens: int, sequences: int) -> int:
         return tokens + self.engine.lookahead_tokens if sequences else tokens
@@ -248,7 +240,8 @@ class Ledger:
             self._free(trunk)
         for trunk in stay:
             if self._is_common(trunk) and self._traces[trunk].end_step <= until:
-                self._draw(trunk, max(self._traces[on].end_step for on in self.trunks.on(trunk)))
+                last = max(self._traces[on].end_step for on in self.trunks.on(trunk))
+                self._redraw({trunk: self._until(trunk, last)})
         return lease
 
     def close(self, lease_id: int) -> None:
@@ -286,7 +279,7 @@ class Ledger:
                 trunks.append(self._split(row, count))
                 continue
             if not self._is_common(row):
-                self._draw(row, self._traces[row].end_step)
+                self._redraw({row: self._until(row, self._traces[row].end_step)})
             trunks.append(row)
         return trunks
 
@@ -302,25 +295,20 @@ class Ledger:
         if row in self._owner:
             self._owner[row].prefilled_tokens += tokens  # it is computed for this lease, or will be
         self.trunks.split(row, count, trunk)
-        self._draw(trunk, until)
+        self._redraw({trunk: self._until(trunk, until)})
         if self.trunks.is_trunk(row):
-            self._draw(row, until)
+            self._redraw({row: self._until(row, until)})
         else:
-            self._retrace(row)
+            self._retrace((row,))
         return trunk
 
-    def _draw(self, trunk: int, until: int) -> None:
+    def _until(self, trunk: int, step: int) -> Line:
         """A trunk is promised until the last of those on it may end."""
-        if trunk in self._traces:
-            self.curve.remove(self._traces[trunk])
-        tokens = self._table.prompt_tokens(trunk)
-        self._traces[trunk] = self.curve.trace(tokens, tokens, end_step=until, sequences=0)
-        self.curve.add(self._traces[trunk])
+        return _trunk(self._table.prompt_tokens(trunk), step)
 
     def _prolong(self, trunks: Iterable[int], until: int) -> None:
-        for trunk in trunks:
-            if self._traces[trunk].end_step < until:
-                self._draw(trunk, until)
+        short = [trunk for trunk in trunks if self._traces[trunk].end_step < until]
+        self._redraw({trunk: self._until(trunk, until) for trunk in short})
 
     # -- what the engine reports -----------------------------------------------------------
 
@@ -346,49 +334,72 @@ class Ledger:
             for row in self._table.begun_incomplete():
                 self._fully_computed(row)
         self._held = None
-        for row in self._table.strayed(self.step, _TOLERANCE_STEPS)[:_RETRACES_PER_RECORD]:
-            self._retrace(row)
+        self._retrace(self._table.strayed(self.step, _TOLERANCE_STEPS)[:_RETRACES_PER_RECORD])
         return outlived
 
     def _fully_computed(self, row: int) -> None:
         for each in (*self.trunks.under(row), row):
             self._to_prefill.complete(each)
 
-    def _retrace(self, row: int) -> None:
-        """Draw the rest of a sequence anew from where it stands."""
-        table, lease, step = self._table, self._owner[row], self.step
-        generated, outlook = table.generated(row), self._outlooks[row]
-        begin = step
-        if not generated:
-            begin = table.begin(row) if table.begin(row) >= step else self._overdue(row)
-        last = table.prompt_tokens(row) + max(generated, outlook.most_tokens)
-        now = table.prompt_tokens(row) + generated + self.engine.lookahead_tokens
-        self._replace(row, last if lease.reserved else now, last, Fate(outlook, begin, generated))
-        table.note_trace(row, anchor=step - generated, begin=begin)
+    def _retrace(self, rows: Iterable[int]) -> None:
+        """Draw the rest of sequences anew from where they stand, all of them at once."""
+        lines: dict[int, Line] = {}
+        for row in rows:
+            fate = self._fate(row)
+            lines[row] = self._rest(row, fate)
+            self._hold_under(row, fate, lines)
+        self._redraw(lines)
+
+    def _fate(self, row: int) -> Fate:
+        """What is expected of a sequence from now on."""
+        generated, begin = self._table.generated(row), self._table.begin(row)
+        if generated:
+            begin = self.step
+        elif begin < self.step:
+            begin = self._overdue(row)
+        return Fate(self._outlooks[row], begin, generated)
+
+    def _rest(self, row: int, fate: Fate) -> Line:
+        lease, prompt = self._owner[row], self._table.prompt_tokens(row)
+        self._table.note_trace(row, anchor=self.step - fate.produced, begin=fate.begin_step)
+        last = prompt + max(fate.produced, fate.outlook.most_tokens)
+        now = last if lease.reserved else prompt + fate.produced + self.engine.lookahead_tokens
+        return _line(now, last, fate, sequences=1, entwined=len(lease.price.strands))
+
+    def _hold_under(self, row: int, fate: Fate, lines: dict[int, Line]) -> None:
+        """What a sequence stands on stays as long as it may; adds to what is to be drawn."""
+        lease, until = self._owner[row], lines[row].end_step
         for trunk in self.trunks.under(row):
-            on, until = self.trunks.on(trunk), self._traces[row].end_step
+            on, tokens = self.trunks.on(trunk), self._table.prompt_tokens(trunk)
+            end_step = (lines.get(trunk) or self._traces[trunk]).end_step
             if any(self._owner.get(each) is not lease for each in (trunk, *on)):
-                self._prolong((trunk,), until)
-            elif self._traces[trunk].end_step <= until:
-                tokens = table.prompt_tokens(trunk)
-                self._replace(trunk, tokens, tokens, Fate(outlook, begin, generated, len(on)))
+                if end_step < until:
+                    lines[trunk] = _trunk(tokens, until)
+            elif end_step <= until:
+                entwined = lines[row].entwined
+                all_of_it = fate._replace(copies=len(on))
+                lines[trunk] = _line(tokens, tokens, all_of_it, sequences=0, entwined=entwined)
+
+    def _redraw(self, lines: Mapping[int, Line]) -> None:
+        """Promise these instead of what was promised of the rows, if anything."""
+        if not lines:
+            return
+        for row, trace in zip(lines, self.curve.draw([*lines.values()]), strict=True):
+            if row in self._traces:
+                self.curve.remove(self._traces[row])
+            self.curve.add(trace)
+            self._traces[row] = trace
 
     def _overdue(self, row: int) -> int:
         more = self.computing_steps(0) + self._lateness.overdue(row, self.step)
         return self.step + min(more, _DELAY_MAX_STEPS)
 
-    def _replace(self, row: int, tokens: int, last_tokens: int, fate: Fate) -> None:
-        old, entwined = self._traces[row], len(self._owner[row].price.strands)
-        self.curve.remove(old)
-        trace = self._trace(tokens, last_tokens, fate, sequences=old.sequences, entwined=entwined)
-        self.curve.add(trace)
-        self._traces[row] = trace
-
-    def repredict(self, row: int, outlook: Outlook) -> None:
-        """Expect something else of a row from now on."""
-        self._outlooks[row] = outlook
-        self._table.repredict(row, outlook.good_until(self._table.generated(row)))
-        self._retrace(row)
+    def repredict(self, outlooks: Mapping[int, Outlook]) -> None:
+        """Expect something else of these rows from now on."""
+        for row, outlook in outlooks.items():
+            self._outlooks[row] = outlook
+            self._table.repredict(row, outlook.good_until(self._table.generated(row)))
+        self._retrace(outlooks)
 
     # -- readings --------------------------------------------------------------------------
 
@@ -440,3 +451,19 @@ class Ledger:
         """Blocks a lease holds now, those that others hold too included."""
         rows = {*lease.live, *(trunk for row in lease.live for trunk in self.trunks.under(row))}
         return sum(self._table.blocks(row) for row in rows)
+
+
+def _line(tokens: int, last_tokens: int, fate: Fate, *, sequences: int, entwined: int) -> Line:
+    """Until the last step at which it may run, and as far as it may stray."""
+    return Line(
+        tokens,
+        last_tokens,
+        fate.end_step + _TOLERANCE_STEPS,
+        sequences,
+        None if fate.outlook.survival is None else fate,
+        entwined,
+    )
+
+
+def _trunk(tokens: int, until_step: int) -> Line:
+    return Line(tokens, tokens, until_step, sequences=0)

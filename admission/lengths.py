@@ -91,7 +91,7 @@ class OutputLengths:
             _within(middle, min_tokens, max_tokens),
             _within(samples.mean(limit=max_tokens), min_tokens, max_tokens),
             False,
-            len(samples),
+            samples.count,
             key,
             _learned(samples, min_tokens, max_tokens),
         )
@@ -99,7 +99,7 @@ class OutputLengths:
     def _first_guess(self, limit: int) -> int:
         """Mean of whatever has finished: no ground for a price, but better for a waiting time."""
         everything = self._classes.get(_EVERYTHING)
-        if everything is None or len(everything) < _MIN_SURVIVORS:
+        if everything is None or everything.count < _MIN_SURVIVORS:
             return limit
         return everything.mean(limit=limit)
 
@@ -141,7 +141,7 @@ class OutputLengths:
         enough = min(max(_MIN_SURVIVORS, settings.cold_start_requests), RECENT)
         for key in keys:
             samples = self._classes.get(key)
-            if samples and len(samples) >= enough:
+            if samples is not None and samples.count >= enough:
                 return key, samples
         return keys[0], None
 

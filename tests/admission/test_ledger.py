@@ -223,7 +223,7 @@ def test_a_new_prediction_is_promised_to_its_end() -> None:
     ledger, lease = running(shape(160, 32))
     (row,) = lease.rows
     assert progress(ledger, {row: 32}) == [row]
-    ledger.repredict(row, Outlook(320))
+    ledger.repredict({row: Outlook(320)})
     assert ledger.predicted_tokens(row) == 320
     assert ledger.curve.peak() == 30
     assert ledger.curve.steps_until_blocks(0, for_steps=1000) >= 320 - 32
@@ -235,7 +235,7 @@ def test_the_worst_case_stays_promised_when_it_is_traced_anew() -> None:
     (row,) = lease.rows
     assert ledger.curve.blocks_now() == 20
     progress(ledger, {row: 20})
-    ledger.repredict(row, Outlook(160))
+    ledger.repredict({row: Outlook(160)})
     assert ledger.curve.blocks_now() == 20
 
 
