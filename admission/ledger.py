@@ -1,6 +1,6 @@
 """Who holds what now, and what all will hold at the projected peak; counts, never judges."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import floor
 
@@ -112,17 +112,17 @@ class Ledger:
     def traces_of(self, price: Price) -> list[Trace]:
         """What granting `price` now would add to the curve; equal strands share one trace."""
         begin, count = self._delayed(price.prefill_tokens), len(price.strands)
-        lines = [self._first_line(strand, begin, entwined=count) for strand in price.strands]
-        drawn = self._draw_once(lines)
-        traces = [drawn[line] for line in lines]
-        for strand, line in zip(price.strands, lines, strict=True):
+        made: dict[Line, Trace] = {}
+        traces = []
+        for strand in price.strands:
+            line = self._first_line(strand, begin, entwined=count)
+            if line not in made:
+                made[line] = self.curve.trace(line)
+            traces.append(made[line])
+        for strand, trace in zip(price.strands, tuple(traces), strict=True):
             if strand.held_tokens:
-                traces += self._longer(strand, line.end_step)
+                traces += self._longer(strand, trace.end_step)
         return traces
-
-    def _draw_once(self, lines: Sequence[Line]) -> dict[Line, Trace]:
-        distinct = [*dict.fromkeys(lines)]
-        return dict(zip(distinct, self.curve.draw(distinct), strict=True))
 
     def _longer(self, strand: Strand, until: int) -> list[Trace]:
         """What is held by others will be held until this step at least.
@@ -130,15 +130,13 @@ class Ledger:
         A trunk is promised until then; what a sequence still counts alone is checked as if it were
         needed twice, and taken from it when it becomes a trunk.
         """
-        parts = [*self.trunks.parts(self._held_part(strand))]
-        lines = [
-            _trunk(count * self._stretch_tokens, max(until, self._traces[row].end_step))
-            for row, count in parts
-        ]
-        traces = self.curve.draw(lines) if lines else []
-        for (row, _), trace in zip(parts, traces, strict=True):
-            promised = self._traces[row].end if self._is_common(row) else 0
-            trace.sums[: max(0, promised - trace.first)] = 0
+        traces = []
+        for row, count in self.trunks.parts(self._held_part(strand)):
+            promised, tokens = self._traces[row], count * self._stretch_tokens
+            line = _trunk(tokens, max(until, promised.end_step))
+            if self._is_common(row):
+                line = line._replace(from_step=promised.end * BUCKET_STEPS)
+            traces.append(self.curve.trace(line))
         return traces
 
     def _held_part(self, strand: Strand) -> Chain:
@@ -241,7 +239,7 @@ class Ledger:
         for trunk in stay:
             if self._is_common(trunk) and self._traces[trunk].end_step <= until:
                 last = max(self._traces[on].end_step for on in self.trunks.on(trunk))
-                self._redraw({trunk: self._until(trunk, last)})
+                self._promise(trunk, self._until(trunk, last))
         return lease
 
     def close(self, lease_id: int) -> None:
@@ -279,7 +277,7 @@ class Ledger:
                 trunks.append(self._split(row, count))
                 continue
             if not self._is_common(row):
-                self._redraw({row: self._until(row, self._traces[row].end_step)})
+                self._promise(row, self._until(row, self._traces[row].end_step))
             trunks.append(row)
         return trunks
 
@@ -295,11 +293,11 @@ class Ledger:
         if row in self._owner:
             self._owner[row].prefilled_tokens += tokens  # it is computed for this lease, or will be
         self.trunks.split(row, count, trunk)
-        self._redraw({trunk: self._until(trunk, until)})
+        self._promise(trunk, self._until(trunk, until))
         if self.trunks.is_trunk(row):
-            self._redraw({row: self._until(row, until)})
+            self._promise(row, self._until(row, until))
         else:
-            self._retrace((row,))
+            self._retrace(row)
         return trunk
 
     def _until(self, trunk: int, step: int) -> Line:
@@ -307,8 +305,9 @@ class Ledger:
         return _trunk(self._table.prompt_tokens(trunk), step)
 
     def _prolong(self, trunks: Iterable[int], until: int) -> None:
-        short = [trunk for trunk in trunks if self._traces[trunk].end_step < until]
-        self._redraw({trunk: self._until(trunk, until) for trunk in short})
+        for trunk in trunks:
+            if self._traces[trunk].end_step < until:
+                self._promise(trunk, self._until(trunk, until))
 
     # -- what the engine reports -----------------------------------------------------------
 
@@ -334,21 +333,20 @@ class Ledger:
             for row in self._table.begun_incomplete():
                 self._fully_computed(row)
         self._held = None
-        self._retrace(self._table.strayed(self.step, _TOLERANCE_STEPS)[:_RETRACES_PER_RECORD])
+        for row in self._table.strayed(self.step, _TOLERANCE_STEPS)[:_RETRACES_PER_RECORD]:
+            self._retrace(row)
         return outlived
 
     def _fully_computed(self, row: int) -> None:
         for each in (*self.trunks.under(row), row):
             self._to_prefill.complete(each)
 
-    def _retrace(self, rows: Iterable[int]) -> None:
-        """Draw the rest of sequences anew from where they stand, all of them at once."""
-        lines: dict[int, Line] = {}
-        for row in rows:
-            fate = self._fate(row)
-            lines[row] = self._rest(row, fate)
-            self._hold_under(row, fate, lines)
-        self._redraw(lines)
+    def _retrace(self, row: int) -> None:
+        """Promise the rest of a sequence anew from where it stands."""
+        fate = self._fate(row)
+        rest = self._rest(row, fate)
+        self._promise(row, rest)
+        self._hold_under(row, rest, fate)
 
     def _fate(self, row: int) -> Fate:
         """What is expected of a sequence from now on."""
@@ -366,40 +364,34 @@ class Ledger:
         now = last if lease.reserved else prompt + fate.produced + self.engine.lookahead_tokens
         return _line(now, last, fate, sequences=1, entwined=len(lease.price.strands))
 
-    def _hold_under(self, row: int, fate: Fate, lines: dict[int, Line]) -> None:
-        """What a sequence stands on stays as long as it may; adds to what is to be drawn."""
-        lease, until = self._owner[row], lines[row].end_step
+    def _hold_under(self, row: int, rest: Line, fate: Fate) -> None:
+        """What a sequence stands on stays as long as it may."""
+        lease, until = self._owner[row], rest.end_step
         for trunk in self.trunks.under(row):
             on, tokens = self.trunks.on(trunk), self._table.prompt_tokens(trunk)
-            end_step = (lines.get(trunk) or self._traces[trunk]).end_step
             if any(self._owner.get(each) is not lease for each in (trunk, *on)):
-                if end_step < until:
-                    lines[trunk] = _trunk(tokens, until)
-            elif end_step <= until:
-                entwined = lines[row].entwined
+                self._prolong((trunk,), until)
+            elif self._traces[trunk].end_step <= until:
                 all_of_it = fate._replace(copies=len(on))
-                lines[trunk] = _line(tokens, tokens, all_of_it, sequences=0, entwined=entwined)
+                line = _line(tokens, tokens, all_of_it, sequences=0, entwined=rest.entwined)
+                self._promise(trunk, line)
 
-    def _redraw(self, lines: Mapping[int, Line]) -> None:
-        """Promise these instead of what was promised of the rows, if anything."""
-        if not lines:
-            return
-        for row, trace in zip(lines, self.curve.draw([*lines.values()]), strict=True):
-            if row in self._traces:
-                self.curve.remove(self._traces[row])
-            self.curve.add(trace)
-            self._traces[row] = trace
+    def _promise(self, row: int, line: Line) -> None:
+        """Instead of what was promised of the row, if anything was."""
+        if row in self._traces:
+            self.curve.remove(self._traces[row])
+        self._traces[row] = self.curve.trace(line)
+        self.curve.add(self._traces[row])
 
     def _overdue(self, row: int) -> int:
         more = self.computing_steps(0) + self._lateness.overdue(row, self.step)
         return self.step + min(more, _DELAY_MAX_STEPS)
 
-    def repredict(self, outlooks: Mapping[int, Outlook]) -> None:
-        """Expect something else of these rows from now on."""
-        for row, outlook in outlooks.items():
-            self._outlooks[row] = outlook
-            self._table.repredict(row, outlook.good_until(self._table.generated(row)))
-        self._retrace(outlooks)
+    def repredict(self, row: int, outlook: Outlook) -> None:
+        """Expect something else of a row from now on."""
+        self._outlooks[row] = outlook
+        self._table.repredict(row, outlook.good_until(self._table.generated(row)))
+        self._retrace(row)
 
     # -- readings --------------------------------------------------------------------------
 

@@ -52,6 +52,10 @@ class Fate(NamedTuple):
         """The last step at which it may run, and one more."""
         return self.begin_step + max(0, self.outlook.most_tokens - self.produced)
 
+    def is_over(self, step: int) -> bool:
+        """Whether it runs no more at a step, however long it may be."""
+        return step - self.begin_step + self.produced >= self.outlook.most_tokens
+
     @property
     def certain(self) -> bool:
         """Whether it goes on, whatever is likely."""

@@ -10,7 +10,6 @@ from admission.forecast import FirstTokens
 from admission.ledger import Lease, Ledger
 from admission.lengths import OutputLengths
 from admission.linger import Lingering
-from admission.outlook import Outlook
 from admission.prefixes import Prefixes
 from admission.settings import Settings
 from admission.slack import PARTS, Slack
@@ -107,7 +106,8 @@ class Running:
         self._prefixes.keep(max(0, ledger.free_blocks))
         begun = self._slack.progress(record.rows, record.generated, now_s)
         self._first_tokens.see(begun, now_s)
-        self._reprice(outlived[:_REPRICED_PER_RECORD], settings)
+        for row in outlived[:_REPRICED_PER_RECORD]:
+            self._reprice(row, settings)
         return ledger.clock - before
 
     def _note_ends(self, record: StepRecord, now_s: float) -> None:
@@ -117,29 +117,28 @@ class Running:
         for row in record.ending:
             self._lingering.add(row, now_s, records=_RECORDS_UNTIL_ABORTED + ahead)
 
-    def _reprice(self, rows: Sequence[int], settings: Settings) -> None:
-        """Predict anew for sequences of which too few others would run as long."""
-        outlooks: dict[int, Outlook] = {}
-        for row in rows:
-            lease = self._ledger.lease_of(row)
-            granted = self._granted.get(lease.lease_id) if lease else None
-            if lease is None or granted is None:
-                continue
-            prompt, shape = lease.prompt_of[row], granted.offer.shape
-            limit, produced = shape.prompts[prompt].max_tokens, self._ledger.generated_tokens(row)
-            if produced >= limit:
-                continue
-            outlooks[row] = self._lengths.outlook(
-                granted.quote.keys[prompt],
-                settings,
-                produced=produced,
-                max_tokens=limit,
-                min_tokens=shape.min_tokens,
+    def _reprice(self, row: int, settings: Settings) -> None:
+        """Predict anew for a sequence of which too few others would run as long."""
+        lease = self._ledger.lease_of(row)
+        granted = self._granted.get(lease.lease_id) if lease else None
+        if lease is None or granted is None:
+            return
+        prompt, shape = lease.prompt_of[row], granted.offer.shape
+        limit, produced = shape.prompts[prompt].max_tokens, self._ledger.generated_tokens(row)
+        if produced >= limit:
+            return
+        outlook = self._lengths.outlook(
+            granted.quote.keys[prompt],
+            settings,
+            produced=produced,
+            max_tokens=limit,
+            min_tokens=shape.min_tokens,
+        )
+        self._ledger.repredict(row, outlook)
+        if granted.outgrew(row, produced):
+            self._slack.expect(
+                row, self._likely(granted.offer, granted.quote, prompt, settings, produced)
             )
-            if granted.outgrew(row, produced):
-                likely = self._likely(granted.offer, granted.quote, prompt, settings, produced)
-                self._slack.expect(row, likely)
-        self._ledger.repredict(outlooks)
 
     def learn(self, lease_id: int, row: int, output_tokens: int, *, cut: bool) -> None:
         """Teach the class of an answer its length. Lengths the client fixed teach nothing."""

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from admission.curve import DemandCurve
 from admission.drawing import BUCKET_STEPS, Line, Trace
 from admission.footprint import blocks_for
-from admission.outlook import SHARES
+from admission.outlook import SHARES, Fate, Outlook
+from tests.admission.test_outlook import seen
 
 LONGEST = 160
 BLOCK_TOKENS = 16
@@ -25,12 +26,13 @@ def traced(
     on: DemandCurve, tokens: int, last_tokens: int, *, end_step: int, sequences: int = 1
 ) -> Trace:
     """One strand of known length."""
-    (trace,) = on.draw([Line(tokens, last_tokens, end_step, sequences)])
-    return trace
+    return on.trace(Line(tokens, last_tokens, end_step, sequences))
 
 
-def blocks(trace: Trace) -> npt.NDArray[np.int64]:
+def blocks(on: DemandCurve, trace: Trace) -> npt.NDArray[np.int64]:
     """What a trace of known length promises, in blocks by bucket."""
+    on.peak_with([trace])
+    assert trace.sums is not None
     expected, variance, most, _ = trace.sums.T
     assert (expected == most).all()
     assert not variance.any()
@@ -51,8 +53,11 @@ class Strand:
         held = min(self.tokens + step - self.at, self.last)
         return blocks_for(held, block_tokens=BLOCK_TOKENS) if step < self.end else 0
 
+    def line(self) -> Line:
+        return Line(self.tokens, self.last, self.end, sequences=1)
+
     def traced(self, on: DemandCurve) -> Trace:
-        return traced(on, self.tokens, self.last, end_step=self.end)
+        return on.trace(self.line())
 
 
 @st.composite
@@ -124,6 +129,46 @@ def test_a_newcomer_never_lowers_the_peak_and_is_seen_as_it_will_be_added(
     assert on.peak() == max(before, foreseen)
 
 
+@st.composite
+def uncertain(draw: st.DrawFn, at: int) -> Line:
+    """One whose length is not known, nor perhaps whether it has begun."""
+    produced, tokens = draw(st.integers(0, 40)), draw(st.integers(1, 60))
+    most = produced + draw(st.integers(0, 60))
+    outlook = Outlook(most, seen(*draw(st.lists(st.integers(1, 120), min_size=1, max_size=4))))
+    fate = Fate(outlook, at + draw(st.integers(0, 20)), produced, draw(st.integers(1, 3)))
+    entwined = draw(st.integers(1, 3))
+    return Line(tokens, tokens + most, fate.end_step, 1, fate, entwined)
+
+
+@given(st.data(), st.floats(0.0, 4.0))
+def test_what_is_drawn_late_is_as_if_it_had_been_drawn_at_once(
+    data: st.DataObject, sigmas: float
+) -> None:
+    late, eager, now = curve(), curve(), 0
+    late.keep(sigmas=sigmas)
+    eager.keep(sigmas=sigmas)
+    added: list[tuple[Trace, Trace]] = []
+    for _ in range(data.draw(st.integers(1, 12))):
+        now += data.draw(st.sampled_from([0, 0, 0, 1, 15, 16, 40]))
+        late.advance_to(now)
+        eager.advance_to(now)
+        if added and data.draw(st.booleans()):
+            ended, twin = added.pop(data.draw(st.integers(0, len(added) - 1)))
+            late.remove(ended)
+            eager.remove(twin)
+        line = data.draw(uncertain(now) | strands(now).map(Strand.line))
+        trace, twin = late.trace(line), eager.trace(line)
+        peak, limit = eager.peak_with([twin]), data.draw(st.integers(0, 60))
+        assert late.fits([trace], limit) == (peak <= limit)
+        for _ in range(data.draw(st.integers(1, 2))):
+            late.add(trace)
+            eager.add(twin)
+            added.append((trace, twin))
+        eager.peak()
+        assert late.blocks_now() == eager.blocks_now()
+    assert (late._coming() == eager._coming()).all()
+
+
 def test_what_ends_soon_makes_room_for_what_grows_later() -> None:
     on = curve()
     ends_soon = traced(on, 96, 96, end_step=16)
@@ -136,7 +181,7 @@ def test_what_ends_soon_makes_room_for_what_grows_later() -> None:
 def test_a_trace_counts_what_is_held_at_the_end_of_each_bucket() -> None:
     on = curve()
     trace = traced(on, 1, 40, end_step=39)
-    assert blocks(trace).tolist() == [2, 3, 3]
+    assert blocks(on, trace).tolist() == [2, 3, 3]
 
 
 def test_steps_until_room_counts_from_this_step() -> None:
@@ -185,7 +230,7 @@ def test_a_trace_beyond_the_horizon_is_promised_up_to_it() -> None:
 def test_nothing_holds_more_than_the_longest_sequence() -> None:
     on = curve()
     trace = traced(on, 150, 10_000, end_step=64)
-    assert blocks(trace).max() == LONGEST // BLOCK_TOKENS
+    assert blocks(on, trace).max() == LONGEST // BLOCK_TOKENS
 
 
 def test_blocks_of_any_size() -> None:
@@ -193,4 +238,4 @@ def test_blocks_of_any_size() -> None:
         on = curve(block_tokens=size)
         trace = traced(on, 5, 55, end_step=50)
         ends = np.minimum(np.arange(1, 5) * BUCKET_STEPS + 5, 55)
-        assert blocks(trace).tolist() == (-(-ends // size)).tolist()
+        assert blocks(on, trace).tolist() == (-(-ends // size)).tolist()

@@ -59,17 +59,15 @@ class LedgerBooks(RuleBasedStateMachine):
     @rule(gain=st.integers(1, 40), skip=st.integers(1, 3))
     def advance(self, gain: int, skip: int) -> None:
         """Some rows gain; numbers of rows that ended are named too, and ignored."""
-        rows = [row for row in self.ledger._owner if self.ledger._traces[row].sequences]
+        rows = [row for row in self.ledger._owner if self.ledger._traces[row].line.sequences]
         chosen = rows[::skip]
         tokens = [self.ledger.generated_tokens(row) + gain for row in chosen]
         gone = [row + (1 << 40) for row in chosen[:1]]
-        outlived = self.ledger.progress(
+        for row in self.ledger.progress(
             np.array(chosen + gone, dtype=np.int64),
             np.array(tokens + [7] * len(gone), dtype=np.int64),
-        )
-        self.ledger.repredict(
-            {row: Outlook(self.ledger.generated_tokens(row) + 64) for row in outlived}
-        )
+        ):
+            self.ledger.repredict(row, Outlook(self.ledger.generated_tokens(row) + 64))
 
     @rule(lease=leases, which=st.integers(0, 5))
     def end_one(self, lease: Lease, which: int) -> None:
@@ -96,6 +94,7 @@ class LedgerBooks(RuleBasedStateMachine):
     @invariant()
     def the_curve_is_the_sum_of_the_traces(self) -> None:
         curve = self.ledger.curve
+        curve.peak()  # draws what is not drawn yet
         sums = np.zeros_like(curve._sums)
         for trace in self.ledger._traces.values():
             start = max(curve._now, trace.first)

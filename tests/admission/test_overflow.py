@@ -12,7 +12,7 @@ from admission.curve import DemandCurve
 from admission.drawing import BUCKET_STEPS, Line, Trace
 from admission.footprint import EngineShape, blocks_for, price
 from admission.ledger import Ledger
-from admission.outlook import SHARES, Fate, Outlook
+from admission.outlook import SHARES, Counts, Fate, Outlook
 from admission.settings import Settings
 from tests.admission.examples import engine, shape
 from tests.admission.test_outlook import seen
@@ -32,8 +32,7 @@ def curve(sigmas: float) -> DemandCurve:
 
 def traced(on: DemandCurve, tokens: int, last_tokens: int, fate: Fate) -> Trace:
     """One answer."""
-    (trace,) = on.draw([Line(tokens, last_tokens, fate.end_step, 1, fate)])
-    return trace
+    return on.trace(Line(tokens, last_tokens, fate.end_step, 1, fate))
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,14 @@ def running(draw: st.DrawFn) -> Running:
 
 def promised(on: DemandCurve, step: int) -> float:
     """Blocks promised at a step."""
+    return on._most(sums(on, step))
+
+
+def sums(on: DemandCurve, step: int) -> Counts:
+    """What is summed up for the bucket of a step."""
+    on.peak()  # draws what is not drawn yet
     bucket = step // BUCKET_STEPS
-    return on._most(on._sums[bucket : bucket + 1])
+    return on._sums[bucket : bucket + 1]
 
 
 @given(st.lists(running(), min_size=1, max_size=4), SIGMAS)
@@ -91,7 +96,7 @@ def test_more_than_promised_is_held_at_no_step_more_often_than_cantelli_allows(
         ]
         above = sum(blocks > promised(on, step) for blocks in held) / len(fates)
         assert above <= 1 / (1 + sigmas**2) + 1e-9
-        assert on._sums[step // BUCKET_STEPS, 0] / SHARES >= sum(held) / len(held) - 1e-9
+        assert sums(on, step)[0, 0] / SHARES >= sum(held) / len(held) - 1e-9
 
 
 @given(st.lists(running(), min_size=1, max_size=4))
@@ -141,7 +146,7 @@ def test_known_lengths_come_to_the_peak_of_the_sorted_formula(
     on = curve(sigmas)
     requests = [(held * BLOCK_TOKENS, left * BUCKET_STEPS) for held, left in whole_blocks]
     for held, left in requests:
-        on.add(*on.draw([Line(held, held + left, left, sequences=1)]))
+        on.add(on.trace(Line(held, held + left, left, sequences=1)))
     every_step = max(
         sum(held + step for held, left in requests if left >= step) for step in range(1, 160)
     )
@@ -161,7 +166,7 @@ def test_of_many_more_than_promised_is_held_in_less_than_one_of_a_hundred() -> N
         blocks = blocks_for(32 + step + BUCKET_STEPS, block_tokens=BLOCK_TOKENS)
         held = blocks * (draws > step).sum(axis=1)
         assert (held > promised(on, step)).mean() <= 0.01
-        expected = on._sums[step // BUCKET_STEPS, 0] / SHARES
+        expected = sums(on, step)[0, 0] / SHARES
         fresh = min(held.mean() / 0.85, runs * blocks)  # as half way until it is drawn anew
         assert expected == pytest.approx(fresh, rel=0.05, abs=3)
 
