@@ -10,7 +10,7 @@ import math
 from array import array
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,6 @@ import numpy.typing as npt
 RECENT = 400  # enough for a stable q95, few enough to follow a shift within minutes
 _ROUNDING = 1e-9  # S is a product of floats; a share met exactly must count as met
 _NEVER = 1 << 62  # tokens at which those end that were never seen to
-_AT_RISK = np.arange(RECENT, 0, -1)  # lengths that are not shorter; the last ones where fewer are
 
 
 class RecentLengths:
@@ -79,12 +78,9 @@ class Survival:
     __slots__ = ("_area", "_at", "_falling", "_from_below", "_parts", "_tokens")
 
     def __init__(self, ranked: npt.NDArray[np.int64]) -> None:
-        self._from_below = np.ones(ranked.size + 2)  # 1 before the first length, too
-        longer = self._from_below[1:]
-        np.cumprod(1.0 - (ranked & 1 == 0) / _AT_RISK[RECENT - ranked.size :], out=longer[1:])
+        self._from_below, self._falling = _shares((ranked & 1).astype(bool).tobytes())
         self._at = np.zeros(ranked.size + 1, dtype=np.int64)
         np.right_shift(ranked, 1, out=self._at[1:])
-        self._falling: list[float] = (-longer).tolist()  # ascends
         self._tokens: list[int] = self._at.tolist()
         self._area: float | None = None  # under S until the last length
         self._parts: dict[tuple[int, int], list[int]] = {}  # by how many, and above what
@@ -134,6 +130,18 @@ class Survival:
     def _area_until(self, last: int) -> float:
         widths = self._at[1 : last + 1] - self._at[:last]
         return float(widths @ self._from_below[1 : last + 1])
+
+
+@lru_cache(maxsize=64)
+def _shares(cut: bytes) -> tuple[npt.NDArray[np.float64], list[float]]:
+    """S by which lengths were cut, the shortest first: before 0, at 0, at each; and -S from 0 on.
+
+    How long they were does not matter, so where none was cut all classes have the same.
+    """
+    ended = ~np.frombuffer(cut, dtype=bool)
+    from_below = np.ones(ended.size + 2)
+    np.cumprod(1.0 - ended / np.arange(ended.size, 0, -1), out=from_below[2:])
+    return from_below, (-from_below[1:]).tolist()
 
 
 @cache
