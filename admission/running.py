@@ -7,7 +7,8 @@ from admission.coverage import Coverage
 from admission.drawing import Trace
 from admission.exchange import Offer, Quote, StepRecord
 from admission.forecast import FirstTokens
-from admission.ledger import Lease, Ledger
+from admission.lease import Lease
+from admission.ledger import Ledger
 from admission.lengths import OutputLengths
 from admission.linger import Lingering
 from admission.prefixes import Prefixes

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from admission.footprint import EngineShape, PromptShape, RequestShape, price
-from admission.ledger import Lease, Ledger
+from admission.lease import Lease
+from admission.ledger import Ledger
 from admission.outlook import Outlook
 from tests.admission.examples import ENGINE, engine, shape
 
@@ -39,7 +40,7 @@ def is_empty(ledger: Ledger) -> bool:
         and ledger.curve.peak() == 0
         and ledger.curve.steps_until_sequences(0, for_steps=1000) == 0
         and not ledger._owner
-        and not ledger._traces
+        and not ledger._promises
         and not ledger._outlooks
         and not ledger._to_prefill
     )
@@ -215,7 +216,7 @@ def test_a_shared_prompt_is_promised_as_long_as_its_latest_sequence() -> None:
     for tokens in range(33, 80):
         progress(ledger, {late: 0, other.rows[0]: tokens})
     trunk = lease.trunks[0]
-    assert ledger._traces[trunk].end_step >= ledger.step + 32
+    assert ledger._promises.end_step(trunk) >= ledger.step + 32
     assert ledger.curve.blocks_now() >= ledger.held_blocks
 
 
