@@ -6,6 +6,7 @@ right by what it really took when its lease is given back, however it ended.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from admission.budgets import Allowance, Budgets, tokens_of
 from admission.cost import EngineCost
@@ -29,8 +30,7 @@ class TenantView:
     tokens: Allowance | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Charge:
+class _Charge(NamedTuple):
     tenant: str
     priority: Priority
     price: Price

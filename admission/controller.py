@@ -6,8 +6,8 @@ from dataclasses import replace
 from admission import refusals
 from admission.accounts import Accounts
 from admission.coverage import Coverage
-from admission.curve import Trace
 from admission.decision import Accepted, Decision, Limit, Priority, Queued, Rejected
+from admission.drawing import Trace
 from admission.exchange import Answer, Offer, Quote, StepRecord, Turn
 from admission.footprint import (
     EngineShape,

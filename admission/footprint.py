@@ -197,8 +197,17 @@ def price(
         others = prompt.found.held_tokens // size
         trunk = max(0, common - others)
         own = prompt.prompt_tokens - (others + trunk) * size
-        branch = Strand(own, outlook, reserved=reserve, prompt_index=index)
-        strands += _strands(prompt, branch, n, trunk_tokens=trunk * size)
+        held_tokens, cached_tokens = prompt.found
+        leader = Strand(
+            own,
+            outlook,
+            reserved=reserve,
+            prompt_index=index,
+            cached_tokens=cached_tokens - held_tokens,
+            chain=prompt.chain,
+            held_tokens=held_tokens,
+        )
+        strands += _strands(leader, n, trunk_tokens=trunk * size)
         last = trunk + n * blocks_for(own + tokens, block_tokens=size)
         first = last if reserve else trunk + n * blocks_for(own, block_tokens=size)
         end = last if reserve else trunk + n * blocks_for(own + life, block_tokens=size)
@@ -225,13 +234,14 @@ def price(
     )
 
 
-def _strands(prompt: PromptShape, branch: Strand, n: int, *, trunk_tokens: int) -> list[Strand]:
-    """The first computes the prompt: a trunk where the answers share one, else a branch."""
-    held, cached = prompt.found
-    first = branch._replace(chain=prompt.chain, held_tokens=held, cached_tokens=cached - held)
+def _strands(leader: Strand, n: int, *, trunk_tokens: int) -> list[Strand]:
+    """The leader computes the prompt: as a trunk where the answers share one, else as a branch."""
+    if n == 1:
+        return [leader]
+    branch = leader._replace(chain=(), held_tokens=0, cached_tokens=0)
     if not trunk_tokens:
-        return [first, *[branch] * (n - 1)]
-    trunk = first._replace(prompt_tokens=trunk_tokens, sequences=0, copies=n)
+        return [leader, *[branch] * (n - 1)]
+    trunk = leader._replace(prompt_tokens=trunk_tokens, sequences=0, copies=n)
     return [trunk, *[branch] * n]
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from admission.curve import Trace
 from admission.decision import Limit, Priority
+from admission.drawing import Trace
 from admission.footprint import Price
 from admission.kv_margin import KvMargin
 from admission.ledger import Ledger
@@ -97,7 +97,7 @@ class Headroom:
         if not (idle or static or self._timing.slows_nobody(priced, now_s)):
             return Limit.DECODE
         traces = ledger.traces_of(priced)
-        if idle or static or ledger.curve.peak_with(traces) <= self._block_limits[priority]:
+        if idle or static or ledger.curve.fits(traces, self._block_limits[priority]):
             return traces
         return Limit.KV
 
@@ -146,8 +146,8 @@ class Headroom:
         return not backlog or priced.prefill_tokens <= room
 
     def _kv_fits(self, priced: Price, priority: Priority) -> bool:
-        peak = self._ledger.curve.peak_with(self._ledger.traces_of(priced))
-        return peak <= self._block_limits[priority]
+        ledger, limit = self._ledger, self._block_limits[priority]
+        return ledger.curve.fits(ledger.traces_of(priced), limit)
 
     def first_token_s(self, priced: Price) -> float:
         """Seconds until the first token of a request that is let in now; `static` does not ask."""

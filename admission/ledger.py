@@ -1,42 +1,21 @@
 """Who holds what now, and what all will hold at the projected peak; counts, never judges."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from math import floor
 
-from admission.curve import BUCKET_STEPS, DemandCurve, Trace
+from admission.drawing import Line, Trace
 from admission.footprint import EngineShape, Price, Strand
 from admission.lateness import Lateness
+from admission.lease import Lease
 from admission.outlook import Fate, Outlook
 from admission.prefill_queue import PrefillQueue
 from admission.prefixes import Chain, stretch_tokens
+from admission.promises import DELAY_MAX_STEPS, TOLERANCE_STEPS, Promises
 from admission.rows import Rows, RowTable
 from admission.trunks import Trunks
 from admission.used import Used, used
 
-_TOLERANCE_STEPS = BUCKET_STEPS // 2  # a row further off its trace than this is traced anew
 _RETRACES_PER_RECORD = 32  # bounds the cost of one step record; the rest follow in the next
-_DELAY_MAX_STEPS = 1024  # a longer way to the first token is traced again when it comes to that
-
-
-@dataclass(slots=True, eq=False)
-class Lease:
-    """One admitted request: its price when accepted and its rows."""
-
-    lease_id: int
-    price: Price
-    rows: tuple[int, ...] = ()  # every sequence in the engine's order: prompt by prompt, then n
-    live: dict[int, int] = field(default_factory=dict)  # those not ended -> prompt index
-    trunks: dict[int, int] = field(default_factory=dict)  # prompt index -> row its answers share
-    prompt_of: dict[int, int] = field(default_factory=dict)  # every row -> prompt index
-    chains: dict[int, Chain] = field(default_factory=dict)  # prompt index -> names of its stretches
-    reserved: bool = False  # holds its end from the start
-    prefilled_tokens: int = 0  # of prompts, by rows that are gone
-    produced: dict[int, int] = field(default_factory=dict)  # rows that ended -> their tokens
-
-    def note_produced(self, row: int, tokens: int) -> None:
-        """An answer ended; step records may end before its last token, so the most counts."""
-        self.produced[row] = max(tokens, self.produced.get(row, 0))
 
 
 class Ledger:
@@ -48,11 +27,8 @@ class Ledger:
 
     def __init__(self, engine: EngineShape) -> None:
         self.engine = engine
-        self.curve = DemandCurve(
-            horizon_steps=engine.max_model_len + _DELAY_MAX_STEPS + 2 * BUCKET_STEPS,
-            max_tokens=engine.max_model_len + engine.lookahead_tokens,
-            block_tokens=engine.block_tokens,
-        )
+        self._promises = Promises(engine)
+        self.curve = self._promises.curve
         self.leases: dict[int, Lease] = {}
         self.clock = 0.0  # decode steps done
         self.step = 0  # the same in whole steps
@@ -63,7 +39,6 @@ class Ledger:
         self._table = RowTable(
             block_tokens=engine.block_tokens, lookahead_tokens=engine.lookahead_tokens
         )
-        self._traces: dict[int, Trace] = {}
         self._outlooks: dict[int, Outlook] = {}
         self._owner: dict[int, Lease] = {}
         self._lateness = Lateness()
@@ -111,11 +86,13 @@ class Ledger:
     def traces_of(self, price: Price) -> list[Trace]:
         """What granting `price` now would add to the curve; equal strands share one trace."""
         begin, count = self._delayed(price.prefill_tokens), len(price.strands)
-        made: dict[Strand, Trace] = {}
+        made: dict[Line, Trace] = {}
+        traces = []
         for strand in price.strands:
-            if strand not in made:
-                made[strand] = self._first_trace(strand, begin, entwined=count)
-        traces = [made[strand] for strand in price.strands]
+            line = self._promises.first(strand, begin, entwined=count)
+            if line not in made:
+                made[line] = self.curve.trace(line)
+            traces.append(made[line])
         for strand, trace in zip(price.strands, tuple(traces), strict=True):
             if strand.held_tokens:
                 traces += self._longer(strand, trace.end_step)
@@ -129,12 +106,8 @@ class Ledger:
         """
         traces = []
         for row, count in self.trunks.parts(self._held_part(strand)):
-            promised = self._traces[row].end if self._is_common(row) else 0
-            tokens = count * self._stretch_tokens
-            end = max(until, self._traces[row].end_step)
-            trace = self.curve.trace(tokens, tokens, end_step=end, sequences=0)
-            trace.sums[:, : max(0, promised - trace.first)] = 0
-            traces.append(trace)
+            more = self._promises.beyond if self._is_common(row) else self._promises.beside
+            traces.append(more(row, count * self._stretch_tokens, until))
         return traces
 
     def _held_part(self, strand: Strand) -> Chain:
@@ -147,7 +120,7 @@ class Ledger:
         takes beyond that, on the way to the engine or in its queue, is learned.
         """
         steps = self.computing_steps(prefill_tokens) + self._lateness.steps
-        return self.step + min(steps, _DELAY_MAX_STEPS)
+        return self.step + min(steps, DELAY_MAX_STEPS)
 
     def computing_steps(self, prefill_tokens: int) -> int:
         """Steps until a prompt that comes now is computed, by what decoding leaves of each."""
@@ -156,28 +129,6 @@ class Ledger:
     def room_tokens(self, more_sequences: int = 0) -> int:
         """Prompt tokens that decoding leaves room for in a step, with so many sequences more."""
         return max(1, self.engine.max_batched_tokens - self.sequences - more_sequences)
-
-    def _first_trace(self, strand: Strand, begin_step: int, *, entwined: int) -> Trace:
-        """Grows as if it began now and ends as if it began at `begin_step`: above either."""
-        last = strand.prompt_tokens + strand.grow_tokens
-        now = last if strand.reserved else self._seen_ahead(strand.prompt_tokens, strand.sequences)
-        fate = Fate(strand.outlook, begin_step, copies=strand.copies)
-        return self._trace(now, last, fate, sequences=strand.sequences, entwined=entwined)
-
-    def _trace(
-        self, tokens: int, last_tokens: int, fate: Fate, *, sequences: int, entwined: int
-    ) -> Trace:
-        return self.curve.trace(
-            tokens,
-            last_tokens,
-            end_step=fate.end_step + _TOLERANCE_STEPS,
-            sequences=sequences,
-            fate=None if fate.outlook.survival is None else fate,
-            entwined=entwined,
-        )
-
-    def _seen_ahead(self, tokens: int, sequences: int) -> int:
-        return tokens + self.engine.lookahead_tokens if sequences else tokens
 
     def grant(self, price: Price, traces: Sequence[Trace] | None = None) -> Lease:
         """Open a lease; `traces` are those of `traces_of(price)` at this very moment."""
@@ -192,8 +143,7 @@ class Ledger:
                 under = stands[strand.prompt_index] = self._trunks_for(strand)
             row = self._open(strand, lease, under)
             self._table.note_trace(row, anchor=step, begin=begin)
-            self._traces[row] = trace
-            self.curve.add(trace)
+            self._promises.give(row, trace)
             self._prolong(under, trace.end_step)
         self._again = None
         lease.rows = tuple(lease.live)
@@ -235,7 +185,7 @@ class Ledger:
         lease = self._owner.get(row)
         if lease is None:
             return None
-        index, until = lease.live.pop(row), self._traces[row].end_step
+        index, until = lease.live.pop(row), self._promises.end_step(row)
         lease.note_produced(row, self._table.generated(row))
         self._again = None
         self._to_prefill.pass_on((row,))
@@ -247,8 +197,8 @@ class Ledger:
                 del lease.trunks[index]
             self._free(trunk)
         for trunk in stay:
-            if self._is_common(trunk) and self._traces[trunk].end_step <= until:
-                self._draw(trunk, max(self._traces[on].end_step for on in self.trunks.on(trunk)))
+            if self._is_common(trunk) and self._promises.end_step(trunk) <= until:
+                self._keep(trunk, max(map(self._promises.end_step, self.trunks.on(trunk))))
         return lease
 
     def close(self, lease_id: int) -> None:
@@ -258,7 +208,7 @@ class Ledger:
             self.end_sequence(row)
 
     def _free(self, row: int) -> None:
-        self.curve.remove(self._traces.pop(row))
+        self._promises.take_back(row)
         if row in self._owner:
             self._owner.pop(row).prefilled_tokens += self._table.computed_tokens(row)
             del self._outlooks[row]
@@ -286,7 +236,7 @@ class Ledger:
                 trunks.append(self._split(row, count))
                 continue
             if not self._is_common(row):
-                self._draw(row, self._traces[row].end_step)
+                self._keep(row, self._promises.end_step(row))
             trunks.append(row)
         return trunks
 
@@ -296,31 +246,28 @@ class Ledger:
 
     def _split(self, row: int, count: int) -> int:
         """So many stretches at the beginning of a row become a trunk; the row stands on it."""
-        tokens, until = count * self._stretch_tokens, self._traces[row].end_step
+        tokens, until = count * self._stretch_tokens, self._promises.end_step(row)
         trunk = self._table.split(row, tokens)
         self._to_prefill.split(row, trunk)
         if row in self._owner:
             self._owner[row].prefilled_tokens += tokens  # it is computed for this lease, or will be
         self.trunks.split(row, count, trunk)
-        self._draw(trunk, until)
+        self._keep(trunk, until)
         if self.trunks.is_trunk(row):
-            self._draw(row, until)
+            self._keep(row, until)
         else:
             self._retrace(row)
         return trunk
 
-    def _draw(self, trunk: int, until: int) -> None:
+    def _keep(self, trunk: int, until: int) -> None:
         """A trunk is promised until the last of those on it may end."""
-        if trunk in self._traces:
-            self.curve.remove(self._traces[trunk])
-        tokens = self._table.prompt_tokens(trunk)
-        self._traces[trunk] = self.curve.trace(tokens, tokens, end_step=until, sequences=0)
-        self.curve.add(self._traces[trunk])
+        line = self._promises.until(self._table.prompt_tokens(trunk), until)
+        self._promises.give_anew(trunk, line)
 
     def _prolong(self, trunks: Iterable[int], until: int) -> None:
         for trunk in trunks:
-            if self._traces[trunk].end_step < until:
-                self._draw(trunk, until)
+            if self._promises.end_step(trunk) < until:
+                self._keep(trunk, until)
 
     # -- what the engine reports -----------------------------------------------------------
 
@@ -346,7 +293,7 @@ class Ledger:
             for row in self._table.begun_incomplete():
                 self._fully_computed(row)
         self._held = None
-        for row in self._table.strayed(self.step, _TOLERANCE_STEPS)[:_RETRACES_PER_RECORD]:
+        for row in self._table.strayed(self.step, TOLERANCE_STEPS)[:_RETRACES_PER_RECORD]:
             self._retrace(row)
         return outlived
 
@@ -355,34 +302,42 @@ class Ledger:
             self._to_prefill.complete(each)
 
     def _retrace(self, row: int) -> None:
-        """Draw the rest of a sequence anew from where it stands."""
-        table, lease, step = self._table, self._owner[row], self.step
-        generated, outlook = table.generated(row), self._outlooks[row]
-        begin = step
-        if not generated:
-            begin = table.begin(row) if table.begin(row) >= step else self._overdue(row)
-        last = table.prompt_tokens(row) + max(generated, outlook.most_tokens)
-        now = table.prompt_tokens(row) + generated + self.engine.lookahead_tokens
-        self._replace(row, last if lease.reserved else now, last, Fate(outlook, begin, generated))
-        table.note_trace(row, anchor=step - generated, begin=begin)
+        """Promise the rest of a sequence anew from where it stands."""
+        fate, lease = self._fate(row), self._owner[row]
+        self._table.note_trace(row, anchor=self.step - fate.produced, begin=fate.begin_step)
+        rest = self._promises.rest(
+            self._table.prompt_tokens(row),
+            fate,
+            reserved=lease.reserved,
+            entwined=len(lease.price.strands),
+        )
+        self._promises.give_anew(row, rest)
+        self._hold_under(row, rest, fate)
+
+    def _fate(self, row: int) -> Fate:
+        """What is expected of a sequence from now on."""
+        generated, begin = self._table.generated(row), self._table.begin(row)
+        if generated:
+            begin = self.step
+        elif begin < self.step:
+            begin = self._overdue(row)
+        return Fate(self._outlooks[row], begin, generated)
+
+    def _hold_under(self, row: int, rest: Line, fate: Fate) -> None:
+        """What a sequence stands on stays as long as it may."""
+        lease, until = self._owner[row], rest.end_step
         for trunk in self.trunks.under(row):
-            on, until = self.trunks.on(trunk), self._traces[row].end_step
+            on, tokens = self.trunks.on(trunk), self._table.prompt_tokens(trunk)
             if any(self._owner.get(each) is not lease for each in (trunk, *on)):
                 self._prolong((trunk,), until)
-            elif self._traces[trunk].end_step <= until:
-                tokens = table.prompt_tokens(trunk)
-                self._replace(trunk, tokens, tokens, Fate(outlook, begin, generated, len(on)))
+            elif self._promises.end_step(trunk) <= until:
+                all_on_it = fate._replace(copies=len(on))
+                line = self._promises.under(tokens, all_on_it, entwined=rest.entwined)
+                self._promises.give_anew(trunk, line)
 
     def _overdue(self, row: int) -> int:
         more = self.computing_steps(0) + self._lateness.overdue(row, self.step)
-        return self.step + min(more, _DELAY_MAX_STEPS)
-
-    def _replace(self, row: int, tokens: int, last_tokens: int, fate: Fate) -> None:
-        old, entwined = self._traces[row], len(self._owner[row].price.strands)
-        self.curve.remove(old)
-        trace = self._trace(tokens, last_tokens, fate, sequences=old.sequences, entwined=entwined)
-        self.curve.add(trace)
-        self._traces[row] = trace
+        return self.step + min(more, DELAY_MAX_STEPS)
 
     def repredict(self, row: int, outlook: Outlook) -> None:
         """Expect something else of a row from now on."""

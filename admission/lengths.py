@@ -48,17 +48,31 @@ def class_keys(tenant: str, prompt_tokens: int, max_tokens: int) -> tuple[ClassK
     )
 
 
+class _ClassLengths(RecentLengths):
+    """Those of one class, and what was predicted by them since the last lesson."""
+
+    __slots__ = ("predictions",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.predictions: dict[tuple[float, int, int], Prediction] = {}  # by quantile and limits
+
+    def add(self, tokens: int, *, cut: bool) -> None:
+        super().add(tokens, cut=cut)
+        self.predictions.clear()
+
+
 class OutputLengths:
     """Learns finished lengths and predicts new ones; `version` grows with every lesson."""
 
     def __init__(self) -> None:
-        self._classes: OrderedDict[ClassKey, RecentLengths] = OrderedDict()
+        self._classes: OrderedDict[ClassKey, _ClassLengths] = OrderedDict()
         self.version = 0
 
     def learn(self, keys: tuple[ClassKey, ...], output_tokens: int, *, cut: bool = False) -> None:
         """Add one length to a class and its parents; `cut` when its limit ended it."""
         for key in keys:
-            samples = self._classes.pop(key, None) or RecentLengths()
+            samples = self._classes.pop(key, None) or _ClassLengths()
             self._classes[key] = samples  # most recently used last
             samples.add(output_tokens, cut=cut)
         while len(self._classes) > _MAX_CLASSES:
@@ -83,23 +97,16 @@ class OutputLengths:
             guess = _within(settings.cold_start_output_tokens, min_tokens, max_tokens)
             expected = self._first_guess(guess)
             return Prediction(guess, expected, expected, False, 0, key, Outlook(guess))
-        # min_tokens cuts the distribution from below, it does not shift it
-        high = samples.quantile(settings.output_quantile, limit=max_tokens)
-        middle = samples.quantile(0.5, limit=max_tokens)
-        return Prediction(
-            _within(high, min_tokens, max_tokens),
-            _within(middle, min_tokens, max_tokens),
-            _within(samples.mean(limit=max_tokens), min_tokens, max_tokens),
-            False,
-            len(samples),
-            key,
-            _learned(samples, min_tokens, max_tokens),
-        )
+        asked = settings.output_quantile, min_tokens, max_tokens
+        known = samples.predictions.get(asked)
+        if known is None:
+            known = samples.predictions[asked] = _predicted(samples, key, *asked)
+        return known
 
     def _first_guess(self, limit: int) -> int:
         """Mean of whatever has finished: no ground for a price, but better for a waiting time."""
         everything = self._classes.get(_EVERYTHING)
-        if everything is None or len(everything) < _MIN_SURVIVORS:
+        if everything is None or everything.count < _MIN_SURVIVORS:
             return limit
         return everything.mean(limit=limit)
 
@@ -137,13 +144,30 @@ class OutputLengths:
 
     def _known(
         self, keys: tuple[ClassKey, ...], settings: Settings
-    ) -> tuple[ClassKey, RecentLengths | None]:
+    ) -> tuple[ClassKey, _ClassLengths | None]:
         enough = min(max(_MIN_SURVIVORS, settings.cold_start_requests), RECENT)
         for key in keys:
             samples = self._classes.get(key)
-            if samples and len(samples) >= enough:
+            if samples is not None and samples.count >= enough:
                 return key, samples
         return keys[0], None
+
+
+def _predicted(
+    samples: RecentLengths, key: ClassKey, quantile: float, min_tokens: int, max_tokens: int
+) -> Prediction:
+    """`min_tokens` cuts the distribution from below, it does not shift it."""
+    high = samples.quantile(quantile, limit=max_tokens)
+    middle = samples.quantile(0.5, limit=max_tokens)
+    return Prediction(
+        _within(high, min_tokens, max_tokens),
+        _within(middle, min_tokens, max_tokens),
+        _within(samples.mean(limit=max_tokens), min_tokens, max_tokens),
+        False,
+        samples.count,
+        key,
+        _learned(samples, min_tokens, max_tokens),
+    )
 
 
 def _learned(samples: RecentLengths, min_tokens: int, max_tokens: int) -> Outlook:

@@ -1,6 +1,6 @@
 """What is expected of one answer, from the tokens it has produced on: how likely it still runs."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,8 +17,7 @@ _NOBODY = 1e-9  # stands for a share of nobody, by which nothing can be divided
 Counts = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Outlook:
+class Outlook(NamedTuple):
     """The length of an answer: `least_tokens` to `most_tokens`, distributed as its class's.
 
     Without `survival` it is `most_tokens`, known or taken to be.
@@ -35,23 +34,6 @@ class Outlook:
         above = produced if produced >= self.least_tokens else -1
         stale = self.survival.quantile(_STALE, limit=self.most_tokens, above=above)
         return max(stale, self.least_tokens, produced + 1)
-
-    def shares_longer(self, tokens: Counts, produced: int) -> Counts:
-        """The share, of those that have `produced`, that is longer than so many tokens.
-
-        In parts of `SHARES`, rounded up; `tokens` ascend, from `produced` at most.
-        """
-        if self.survival is None:
-            return (tokens < self.most_tokens) * SHARES
-        certain = produced < self.least_tokens
-        alike = 1.0 if certain else max(self.survival.share_longer(produced), _NOBODY)
-        shares = np.ceil(self.survival.shares_longer(tokens) * (SHARES / (alike * _HALF_STALE)))
-        np.minimum(shares, SHARES, out=shares)
-        shares[:1] = SHARES  # it runs now, also where it has outlived all others
-        if certain:
-            shares[: tokens.searchsorted(self.least_tokens)] = SHARES
-        shares[tokens.searchsorted(self.most_tokens) :] = 0
-        return shares.astype(np.int64)
 
 
 class Fate(NamedTuple):
@@ -70,8 +52,44 @@ class Fate(NamedTuple):
         """The last step at which it may run, and one more."""
         return self.begin_step + max(0, self.outlook.most_tokens - self.produced)
 
-    def shares(self, steps: Counts) -> Counts:
-        """How likely it runs at these steps, in parts of `SHARES`; never too low for the copies."""
-        tokens = steps + (self.produced - self.begin_step)
-        shares = self.outlook.shares_longer(tokens, self.produced)
-        return shares if self.copies == 1 else np.minimum(shares * self.copies, SHARES)
+    def is_over(self, step: int) -> bool:
+        """Whether it runs no more at a step, however long it may be."""
+        return step - self.begin_step + self.produced >= self.outlook.most_tokens
+
+    @property
+    def certain(self) -> bool:
+        """Whether it goes on, whatever is likely."""
+        return self.produced < self.outlook.least_tokens
+
+    def survive(self, tokens: Counts, out: npt.NDArray[np.float64]) -> None:
+        """Write the share, of those that were as long, that is longer; in parts of `SHARES`."""
+        survival = self.outlook.survival
+        if survival is None:
+            raise ValueError("a known length is not a matter of chance")
+        alike = 1.0 if self.certain else max(survival.share_longer(self.produced), _NOBODY)
+        survival.shares_longer(tokens, out)
+        out *= SHARES / (alike * _HALF_STALE)
+
+
+def shares(fates: Sequence[Fate], steps: Counts) -> Counts:
+    """How likely each runs at these steps: a row each, in parts of `SHARES`, rounded up.
+
+    Never too low for the copies. `steps` ascend from one at which all run; their lengths are not
+    known: each has a `survival`.
+    """
+    numbers = [(f.produced - f.begin_step, f.outlook.most_tokens, f.copies) for f in fates]
+    begins, most, copies = np.array(numbers, dtype=np.int64).T[..., None]
+    tokens = begins + steps
+    likely = np.empty(tokens.shape)
+    for place, fate in enumerate(fates):
+        fate.survive(tokens[place], likely[place])
+    np.ceil(likely, out=likely)
+    np.minimum(likely, SHARES, out=likely)
+    likely[:, :1] = SHARES  # it runs now, also where it has outlived all others
+    if any(fate.certain for fate in fates):
+        least = np.array([fate.outlook.least_tokens * fate.certain for fate in fates])
+        np.putmask(likely, tokens < least[:, None], SHARES)
+    np.putmask(likely, tokens >= most, 0)
+    if any(fate.copies > 1 for fate in fates):
+        np.minimum(likely * copies, SHARES, out=likely)
+    return likely.astype(np.int64)

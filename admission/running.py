@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from admission.coverage import Coverage
-from admission.curve import Trace
+from admission.drawing import Trace
 from admission.exchange import Offer, Quote, StepRecord
 from admission.forecast import FirstTokens
-from admission.ledger import Lease, Ledger
+from admission.lease import Lease
+from admission.ledger import Ledger
 from admission.lengths import OutputLengths
 from admission.linger import Lingering
 from admission.prefixes import Prefixes

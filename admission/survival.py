@@ -8,9 +8,9 @@ S(t) is the product, over the ends at or before t, of 1 - 1 / (lengths not short
 
 import math
 from array import array
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -23,21 +23,21 @@ _NEVER = 1 << 62  # tokens at which those end that were never seen to
 class RecentLengths:
     """The last `RECENT` lengths of one class, and the share S(t) that is longer than t tokens."""
 
-    __slots__ = ("_curve", "_order", "_ranked")
+    __slots__ = ("_curve", "_order", "_ranked", "count")
 
     def __init__(self) -> None:
+        self.count = 0
         self._order: deque[int] = deque()
         self._ranked = array("q")  # 2 x tokens, + 1 for a cut: at the same length ends come first
         self._curve: Survival | None = None
 
-    def __len__(self) -> int:
-        return len(self._order)
-
     def add(self, tokens: int, *, cut: bool) -> None:
         """One more answer of `tokens`; the oldest is forgotten."""
         code = 2 * tokens + cut
-        if len(self._order) == RECENT:
+        if self.count == RECENT:
             del self._ranked[bisect_right(self._ranked, self._order.popleft()) - 1]
+            self.count -= 1
+        self.count += 1
         self._order.append(code)
         insort(self._ranked, code)
         self._curve = None
@@ -70,75 +70,81 @@ class RecentLengths:
 
 
 class Survival:
-    """S(t) at every length seen, from t = 0; what is asked of it again is worked out once."""
+    """S(t) at every length seen, from t = 0.
 
-    __slots__ = ("_area", "_ends", "_falling", "_from_below", "_told", "longer", "tokens")
+    Lists tell of one length, arrays of many: a call of numpy costs as much as ten of `bisect`.
+    """
+
+    __slots__ = ("_area", "_at", "_falling", "_from_below", "_parts", "_tokens")
 
     def __init__(self, ranked: npt.NDArray[np.int64]) -> None:
-        at_risk = np.arange(ranked.size, 0, -1)
-        self._from_below = np.ones(ranked.size + 2)  # 1 before the first length, too
-        self.longer = self._from_below[1:]
-        np.cumprod(1.0 - (ranked & 1 == 0) / at_risk, out=self.longer[1:])
-        self._falling = -self.longer  # ascends
-        self._ends = np.full(ranked.size + 2, _NEVER)  # after the last length, too
-        self.tokens = self._ends[:-1]
-        self.tokens[0] = 0
-        np.right_shift(ranked, 1, out=self.tokens[1:])
+        self._from_below, self._falling = _shares((ranked & 1).astype(bool).tobytes())
+        self._at = np.zeros(ranked.size + 1, dtype=np.int64)
+        np.right_shift(ranked, 1, out=self._at[1:])
+        self._tokens: list[int] = self._at.tolist()
         self._area: float | None = None  # under S until the last length
-        self._told: dict[tuple[float, int], list[int]] = {}  # by quantile or parts, and above what
+        self._parts: dict[tuple[int, int], list[int]] = {}  # by how many, and above what
 
     def longest(self, limit: int) -> int:
         """Length that no answer passes: `limit` where those that were cut do not say."""
-        return limit if self.longer[-1] else min(limit, int(self.tokens[-1]))
+        return limit if self._falling[-1] else min(limit, self._tokens[-1])
 
     def share_longer(self, tokens: int) -> float:
         """S at one length."""
-        return float(self._from_below[self.tokens.searchsorted(tokens, "right")])
+        return -self._falling[bisect_right(self._tokens, tokens) - 1]
 
-    def shares_longer(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """S at several lengths; 1 below 0."""
-        return self._from_below.take(self.tokens.searchsorted(tokens, "right"))
+    def shares_longer(self, tokens: npt.NDArray[np.int64], out: npt.NDArray[np.float64]) -> None:
+        """Write S at several lengths; 1 below 0."""
+        self._from_below.take(self._at.searchsorted(tokens, "right"), out=out, mode="clip")
 
     def quantile(self, q: float, *, limit: int, above: int) -> int:
         """As `RecentLengths.quantile`."""
-        key = (q, above)
-        if key not in self._told:
-            self._told[key] = [int(self._ends_below(1.0 - q, above))]
-        return min(limit, self._told[key][0])
+        return min(limit, self._ends_below(1.0 - q, above))
 
     def parts(self, count: int, *, limit: int, above: int) -> list[int]:
         """As `RecentLengths.parts`."""
         key = (count, above)
-        if key not in self._told:
-            self._told[key] = self._ends_below(_middles(count), above).tolist()
-        return [min(limit, tokens) for tokens in self._told[key]]
+        if key not in self._parts:
+            self._parts[key] = [self._ends_below(share, above) for share in _middles(count)]
+        return [min(limit, tokens) for tokens in self._parts[key]]
 
-    def _ends_below(
-        self, shares: float | npt.NDArray[np.float64], above: int
-    ) -> npt.NDArray[np.int64]:
-        """Where S falls below these shares of what it is at `above`; to meet them is enough."""
-        start = self.tokens[1:].searchsorted(above, "right") if above >= 0 else 0
-        enough = float(self.longer[start]) * (1.0 - _ROUNDING)
-        return self._ends[self._falling.searchsorted(shares * -enough, "right")]
+    def _ends_below(self, share: float, above: int) -> int:
+        """Where S falls below a share of what it is at `above`; to meet it is enough."""
+        start = bisect_right(self._tokens, above, 1) - 1 if above >= 0 else 0
+        enough = self._falling[start] * (1.0 - _ROUNDING)
+        end = bisect_right(self._falling, share * enough)
+        return self._tokens[end] if end < len(self._tokens) else _NEVER
 
     def mean(self, limit: int) -> int:
         """As `RecentLengths.mean`."""
-        last = int(self.tokens.searchsorted(limit, "left")) - 1
+        last = bisect_left(self._tokens, limit) - 1
         if last < 0:
             return 0
-        if last < self.tokens.size - 1:
+        if last < len(self._tokens) - 1:
             area = self._area_until(last)
         else:
             area = self._area = self._area_until(last) if self._area is None else self._area
-        beyond = float(self.longer[last] * (limit - self.tokens[last]))
+        beyond = -self._falling[last] * (limit - self._tokens[last])
         return math.ceil(area + beyond - _ROUNDING)
 
     def _area_until(self, last: int) -> float:
-        widths = self.tokens[1 : last + 1] - self.tokens[:last]
-        return float(widths @ self.longer[:last])
+        widths = self._at[1 : last + 1] - self._at[:last]
+        return float(widths @ self._from_below[1 : last + 1])
+
+
+@lru_cache(maxsize=64)
+def _shares(cut: bytes) -> tuple[npt.NDArray[np.float64], list[float]]:
+    """S by which lengths were cut, the shortest first: before 0, at 0, at each; and -S from 0 on.
+
+    How long they were does not matter, so where none was cut all classes have the same.
+    """
+    ended = ~np.frombuffer(cut, dtype=bool)
+    from_below = np.ones(ended.size + 2)
+    np.cumprod(1.0 - ended / np.arange(ended.size, 0, -1), out=from_below[2:])
+    return from_below, (-from_below[1:]).tolist()
 
 
 @cache
-def _middles(count: int) -> npt.NDArray[np.float64]:
+def _middles(count: int) -> list[float]:
     """Shares (0-1) longer than the middles of so many equal parts."""
-    return 1.0 - (np.arange(count) + 0.5) / count
+    return [1.0 - (part + 0.5) / count for part in range(count)]

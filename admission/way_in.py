@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from admission import refusals
 from admission.accounts import Accounts
-from admission.curve import Trace
 from admission.decision import Accepted, Limit, Rejected
+from admission.drawing import Trace
 from admission.exchange import Offer, Quote, Turn
 from admission.footprint import Price
 from admission.headroom import Headroom

@@ -7,9 +7,11 @@ import numpy.typing as npt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admission.curve import BUCKET_STEPS, DemandCurve, Trace
+from admission.curve import DemandCurve
+from admission.drawing import BUCKET_STEPS, Line, Trace
 from admission.footprint import blocks_for
-from admission.outlook import SHARES
+from admission.outlook import SHARES, Fate, Outlook
+from tests.admission.test_outlook import seen
 
 LONGEST = 160
 BLOCK_TOKENS = 16
@@ -20,9 +22,18 @@ def curve(horizon_steps: int = LONGEST, block_tokens: int = BLOCK_TOKENS) -> Dem
     return DemandCurve(horizon_steps=horizon_steps, max_tokens=LONGEST, block_tokens=block_tokens)
 
 
-def blocks(trace: Trace) -> npt.NDArray[np.int64]:
+def traced(
+    on: DemandCurve, tokens: int, last_tokens: int, *, end_step: int, sequences: int = 1
+) -> Trace:
+    """One strand of known length."""
+    return on.trace(Line(tokens, last_tokens, end_step, sequences))
+
+
+def blocks(on: DemandCurve, trace: Trace) -> npt.NDArray[np.int64]:
     """What a trace of known length promises, in blocks by bucket."""
-    expected, variance, most, _ = trace.sums
+    on.peak_with([trace])
+    assert trace.sums is not None
+    expected, variance, most, _ = trace.sums.T
     assert (expected == most).all()
     assert not variance.any()
     return most // SHARES
@@ -42,8 +53,11 @@ class Strand:
         held = min(self.tokens + step - self.at, self.last)
         return blocks_for(held, block_tokens=BLOCK_TOKENS) if step < self.end else 0
 
+    def line(self) -> Line:
+        return Line(self.tokens, self.last, self.end, sequences=1)
+
     def traced(self, on: DemandCurve) -> Trace:
-        return on.trace(self.tokens, self.last, end_step=self.end, sequences=1)
+        return on.trace(self.line())
 
 
 @st.composite
@@ -68,7 +82,7 @@ def test_the_curve_is_never_below_any_future_step_and_at_most_a_bucket_above(
     assert on.peak() >= max(truth)
     for step, true in enumerate(truth, start=now):
         bucket = step // BUCKET_STEPS - on._origin
-        promised = int(on._sums[2, bucket]) // SHARES
+        promised = int(on._sums[bucket, 2]) // SHARES
         end = (step // BUCKET_STEPS + 1) * BUCKET_STEPS
         alive = [each for each in held if each.end > step // BUCKET_STEPS * BUCKET_STEPS]
         most = sum(
@@ -98,7 +112,7 @@ def test_taking_everything_back_leaves_nothing_however_far_the_window_moved(
     assert (
         on.steps_until_blocks(0, for_steps=1000) == on.steps_until_sequences(0, for_steps=1000) == 0
     )
-    assert not on._sums[:, on._now - on._origin :].any()
+    assert not on._sums[on._now - on._origin :].any()
 
 
 @given(st.data())
@@ -115,10 +129,50 @@ def test_a_newcomer_never_lowers_the_peak_and_is_seen_as_it_will_be_added(
     assert on.peak() == max(before, foreseen)
 
 
+@st.composite
+def uncertain(draw: st.DrawFn, at: int) -> Line:
+    """One whose length is not known, nor perhaps whether it has begun."""
+    produced, tokens = draw(st.integers(0, 40)), draw(st.integers(1, 60))
+    most = produced + draw(st.integers(0, 60))
+    outlook = Outlook(most, seen(*draw(st.lists(st.integers(1, 120), min_size=1, max_size=4))))
+    fate = Fate(outlook, at + draw(st.integers(0, 20)), produced, draw(st.integers(1, 3)))
+    entwined = draw(st.integers(1, 3))
+    return Line(tokens, tokens + most, fate.end_step, 1, fate, entwined)
+
+
+@given(st.data(), st.floats(0.0, 4.0))
+def test_what_is_drawn_late_is_as_if_it_had_been_drawn_at_once(
+    data: st.DataObject, sigmas: float
+) -> None:
+    late, eager, now = curve(), curve(), 0
+    late.keep(sigmas=sigmas)
+    eager.keep(sigmas=sigmas)
+    added: list[tuple[Trace, Trace]] = []
+    for _ in range(data.draw(st.integers(1, 12))):
+        now += data.draw(st.sampled_from([0, 0, 0, 1, 15, 16, 40]))
+        late.advance_to(now)
+        eager.advance_to(now)
+        if added and data.draw(st.booleans()):
+            ended, twin = added.pop(data.draw(st.integers(0, len(added) - 1)))
+            late.remove(ended)
+            eager.remove(twin)
+        line = data.draw(uncertain(now) | strands(now).map(Strand.line))
+        trace, twin = late.trace(line), eager.trace(line)
+        peak, limit = eager.peak_with([twin]), data.draw(st.integers(0, 60))
+        assert late.fits([trace], limit) == (peak <= limit)
+        for _ in range(data.draw(st.integers(1, 2))):
+            late.add(trace)
+            eager.add(twin)
+            added.append((trace, twin))
+        eager.peak()
+        assert late.blocks_now() == eager.blocks_now()
+    assert (late._coming() == eager._coming()).all()
+
+
 def test_what_ends_soon_makes_room_for_what_grows_later() -> None:
     on = curve()
-    ends_soon = on.trace(96, 96, end_step=16, sequences=1)
-    grows = on.trace(16, 112, end_step=96, sequences=1)
+    ends_soon = traced(on, 96, 96, end_step=16)
+    grows = traced(on, 16, 112, end_step=96)
     on.add(ends_soon)
     assert on.peak() == 6
     assert on.peak_with([grows]) == 6 + 2
@@ -126,13 +180,13 @@ def test_what_ends_soon_makes_room_for_what_grows_later() -> None:
 
 def test_a_trace_counts_what_is_held_at_the_end_of_each_bucket() -> None:
     on = curve()
-    trace = on.trace(1, 40, end_step=39, sequences=1)
-    assert blocks(trace).tolist() == [2, 3, 3]
+    trace = traced(on, 1, 40, end_step=39)
+    assert blocks(on, trace).tolist() == [2, 3, 3]
 
 
 def test_steps_until_room_counts_from_this_step() -> None:
     on = curve()
-    on.add(on.trace(160, 160, end_step=32, sequences=2))
+    on.add(traced(on, 160, 160, end_step=32, sequences=2))
     on.advance_to(5)
     assert on.steps_until_blocks(9, for_steps=1000) == 27
     assert on.steps_until_blocks(10, for_steps=1000) == 0
@@ -143,8 +197,8 @@ def test_steps_until_room_counts_from_this_step() -> None:
 
 def test_a_short_request_finds_room_before_the_others_are_gone() -> None:
     on = curve()
-    on.add(on.trace(160, 160, end_step=16, sequences=1))
-    on.add(on.trace(16, 160, end_step=144, sequences=1))
+    on.add(traced(on, 160, 160, end_step=16))
+    on.add(traced(on, 16, 160, end_step=144))
     assert on.steps_until_blocks(6, for_steps=32) == 16
     assert on.steps_until_blocks(6, for_steps=64) == 16
     assert on.steps_until_blocks(6, for_steps=65) == 144
@@ -153,20 +207,20 @@ def test_a_short_request_finds_room_before_the_others_are_gone() -> None:
 
 def test_the_past_is_forgotten_when_the_window_moves() -> None:
     on = curve(horizon_steps=64)
-    old = on.trace(160, 160, end_step=48, sequences=1)
+    old = traced(on, 160, 160, end_step=48)
     on.add(old)
     for step in range(0, 2000, 7):
         on.advance_to(step)
     assert on.peak() == 0
     on.remove(old)
     assert on.peak() == 0
-    on.add(on.trace(16, 16, end_step=2064, sequences=1))
+    on.add(traced(on, 16, 16, end_step=2064))
     assert on.blocks_now() == 1
 
 
 def test_a_trace_beyond_the_horizon_is_promised_up_to_it() -> None:
     on = curve(horizon_steps=64)
-    endless = on.trace(16, 16, end_step=10**6, sequences=1)
+    endless = traced(on, 16, 16, end_step=10**6)
     on.add(endless)
     assert on.steps_until_blocks(0, for_steps=1000) >= 64
     on.remove(endless)
@@ -175,13 +229,13 @@ def test_a_trace_beyond_the_horizon_is_promised_up_to_it() -> None:
 
 def test_nothing_holds_more_than_the_longest_sequence() -> None:
     on = curve()
-    trace = on.trace(150, 10_000, end_step=64, sequences=1)
-    assert blocks(trace).max() == LONGEST // BLOCK_TOKENS
+    trace = traced(on, 150, 10_000, end_step=64)
+    assert blocks(on, trace).max() == LONGEST // BLOCK_TOKENS
 
 
 def test_blocks_of_any_size() -> None:
     for size in (1, 3, 16, 128):
         on = curve(block_tokens=size)
-        trace = on.trace(5, 55, end_step=50, sequences=1)
+        trace = traced(on, 5, 55, end_step=50)
         ends = np.minimum(np.arange(1, 5) * BUCKET_STEPS + 5, 55)
-        assert blocks(trace).tolist() == (-(-ends // size)).tolist()
+        assert blocks(on, trace).tolist() == (-(-ends // size)).tolist()

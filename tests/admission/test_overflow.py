@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admission.curve import BUCKET_STEPS, DemandCurve, Trace
+from admission.curve import DemandCurve
+from admission.drawing import BUCKET_STEPS, Line, Trace
 from admission.footprint import EngineShape, blocks_for, price
 from admission.ledger import Ledger
-from admission.outlook import SHARES, Fate, Outlook
+from admission.outlook import SHARES, Counts, Fate, Outlook
 from admission.settings import Settings
 from tests.admission.examples import engine, shape
 from tests.admission.test_outlook import seen
@@ -27,6 +28,11 @@ def curve(sigmas: float) -> DemandCurve:
     made = DemandCurve(horizon_steps=LONGEST, max_tokens=LONGEST, block_tokens=BLOCK_TOKENS)
     made.keep(sigmas=sigmas)
     return made
+
+
+def traced(on: DemandCurve, tokens: int, last_tokens: int, fate: Fate) -> Trace:
+    """One answer."""
+    return on.trace(Line(tokens, last_tokens, fate.end_step, 1, fate))
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Running:
         outlook = Outlook(max(self.lengths), seen(*self.lengths))
         fate = Fate(outlook, 0, self.produced)
         last = self.tokens + max(self.remaining)
-        return on.trace(self.tokens, last, end_step=fate.end_step, sequences=1, fate=fate)
+        return traced(on, self.tokens, last, fate)
 
 
 @st.composite
@@ -65,8 +71,14 @@ def running(draw: st.DrawFn) -> Running:
 
 def promised(on: DemandCurve, step: int) -> float:
     """Blocks promised at a step."""
+    return on._most(sums(on, step))
+
+
+def sums(on: DemandCurve, step: int) -> Counts:
+    """What is summed up for the bucket of a step."""
+    on.peak()  # draws what is not drawn yet
     bucket = step // BUCKET_STEPS
-    return on._most(on._sums[:, bucket : bucket + 1])
+    return on._sums[bucket : bucket + 1]
 
 
 @given(st.lists(running(), min_size=1, max_size=4), SIGMAS)
@@ -84,7 +96,7 @@ def test_more_than_promised_is_held_at_no_step_more_often_than_cantelli_allows(
         ]
         above = sum(blocks > promised(on, step) for blocks in held) / len(fates)
         assert above <= 1 / (1 + sigmas**2) + 1e-9
-        assert on._sums[0, step // BUCKET_STEPS] / SHARES >= sum(held) / len(held) - 1e-9
+        assert sums(on, step)[0, 0] / SHARES >= sum(held) / len(held) - 1e-9
 
 
 @given(st.lists(running(), min_size=1, max_size=4))
@@ -134,7 +146,7 @@ def test_known_lengths_come_to_the_peak_of_the_sorted_formula(
     on = curve(sigmas)
     requests = [(held * BLOCK_TOKENS, left * BUCKET_STEPS) for held, left in whole_blocks]
     for held, left in requests:
-        on.add(on.trace(held, held + left, end_step=left, sequences=1))
+        on.add(on.trace(Line(held, held + left, left, sequences=1)))
     every_step = max(
         sum(held + step for held, left in requests if left >= step) for step in range(1, 160)
     )
@@ -148,13 +160,13 @@ def test_of_many_more_than_promised_is_held_in_less_than_one_of_a_hundred() -> N
     survival = seen(*lengths.tolist())
     for _ in range(runs):
         fate = Fate(Outlook(240, survival), 0)
-        on.add(on.trace(32, 32 + 240, end_step=240, sequences=1, fate=fate))
+        on.add(traced(on, 32, 32 + 240, fate))
     draws = rng.choice(lengths, size=(4000, runs))
     for step in range(0, 240, BUCKET_STEPS):
         blocks = blocks_for(32 + step + BUCKET_STEPS, block_tokens=BLOCK_TOKENS)
         held = blocks * (draws > step).sum(axis=1)
         assert (held > promised(on, step)).mean() <= 0.01
-        expected = on._sums[0, step // BUCKET_STEPS] / SHARES
+        expected = sums(on, step)[0, 0] / SHARES
         fresh = min(held.mean() / 0.85, runs * blocks)  # as half way until it is drawn anew
         assert expected == pytest.approx(fresh, rel=0.05, abs=3)
 
@@ -178,7 +190,7 @@ def test_answers_to_one_prompt_may_all_be_long_together(sequences: int) -> None:
     own = whole if sequences == 1 else 6 + sequences * blocks_for(4 + 320, block_tokens=16)
     assert ledger.curve.peak() <= own
     chance = 0.1 / 0.95  # of all of them being long; Cantelli allows 0.2 above the promise
-    at_end = ledger.curve._sums[:, 310 // BUCKET_STEPS]
+    at_end = ledger.curve._sums[310 // BUCKET_STEPS]
     spread = np.sqrt(chance * (1 - chance)) * own
     assert at_end[1] ** 0.5 / SHARES >= 0.9 * spread
 

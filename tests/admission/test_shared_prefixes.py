@@ -9,7 +9,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from admission.controller import Controller
 from admission.footprint import EngineShape, Found, PromptShape, RequestShape, price
-from admission.ledger import Lease, Ledger
+from admission.lease import Lease
+from admission.ledger import Ledger
 from admission.prefixes import Chain, named_stretches, stretch_blocks, stretch_tokens
 from admission.settings import Policy, Settings
 from tests.admission.examples import EXACT, accepted, engine, offer, record

@@ -63,7 +63,7 @@ def test_the_oldest_are_forgotten_with_their_kind() -> None:
     recent = seen(*[(50, True)] * 200, *[(50, False)] * 200)
     for _ in range(200):
         recent.add(7, cut=False)
-    assert (len(recent), recent.longer_than(7)) == (400, 200)
+    assert (recent.count, recent.longer_than(7)) == (400, 200)
     assert recent.quantile(0.9, limit=100) == 50  # the 200 left all ended at 50, none was cut
 
 

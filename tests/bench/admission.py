@@ -1,6 +1,8 @@
 """How long admission takes: `offer`, `release`, and a step record that advances 1,000 leases.
 
 `first look` is the first offer after a step record, for which is worked out who is at stake.
+Promises are drawn when they are needed: an accepted offer leaves that to the next queued one,
+`queued, first`, or to the next step record, `record after offers`.
 
 All with 10,000 requests in line, answers of unknown length and the garbage collector on, without
 and with a bound on the time per token, in turns of some rounds each, so that all see the machine
@@ -191,7 +193,9 @@ def offers_accepted(tpot_target_s: float | None) -> Rounds:
     load = Load(tpot_target_s, sequences_in_line=MANY)
     while True:
         ended = load.grow()
-        load.controller.progress(load.record(ended), load.now_s)
+        record = load.record(ended)
+        _, taken = measured(lambda: load.controller.progress(record, load.now_s))  # noqa: B023
+        yield "record after offers", taken
         for row in ended:
             _, taken = measured(lambda: load.finish(row))  # noqa: B023
             yield "release", taken
@@ -227,6 +231,10 @@ def step_records(tpot_target_s: float | None) -> Rounds:
         for row in ended:
             turns += load.finish(row)
         load.start([turn.decision for turn in turns])
+        answer, first = _offered(load, Priority.NORMAL)
+        assert isinstance(answer.decision, Queued)
+        _left(load, answer)
+        yield "offer, queued, first", first
         load.fill()
         yield "step record", taken
 
