@@ -76,7 +76,8 @@ def even_step(plan: Plan, *, slots: int) -> EvenStep | None:
         return model.step(StepContents(batch, context, prompt, before)).total_s
 
     found = largest(lambda tokens: full_s(tokens) <= bound_s, _MOST_TOKENS)
-    tokens = max(found, slots, _LEAST_TOKENS) // engine.block_tokens * engine.block_tokens
+    least = max(slots, _LEAST_TOKENS, engine.block_tokens)
+    tokens = max(found, least) // engine.block_tokens * engine.block_tokens
     given = replace(question.arguments, max_num_batched_tokens=tokens)
     even = make_plan(replace(question, arguments=given))
     return EvenStep(even, full_s(tokens), plan, full_s(engine.max_batched_tokens))

@@ -50,6 +50,9 @@ def test_no_step_is_too_small_for_its_slots_or_for_any_work() -> None:
     slow = measured(replace(LINE, fixed_s=0.3))
     assert tokens_of(even(slow, slots=8)) == 64
     assert tokens_of(even(slow, slots=128)) == 128
+    asked = slow.question
+    coarse = replace(asked, arguments=replace(asked.arguments, block_size=128))
+    assert tokens_of(even(make_plan(coarse), slots=8)) == 128
 
 
 def test_without_a_bound_there_is_none() -> None:
