@@ -19,6 +19,8 @@ from admission.step_time import StepContents
 from serve.simulated.landing import Landing, Ordered
 from serve.simulated.sequence import Sequence
 
+_LEAST_FULL_STEPS = 2  # of a prompt before which somebody waits: for fewer it is not worth landing
+
 
 class Answer:
     """One that decodes: from which order on, with which it gets its last token and leaves."""
@@ -86,9 +88,9 @@ class Glide:
 
     @property
     def worth_it(self) -> bool:
-        """Whether at least one order is foreseen."""
+        """Whether there is anything to save."""
         room = self._budget_tokens - self._decodes
-        return not self._looks_at_line or self._left_tokens >= room
+        return not self._looks_at_line or self._left_tokens >= _LEAST_FULL_STEPS * room
 
     @property
     def kv_used_ratio(self) -> float:

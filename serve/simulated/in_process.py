@@ -29,7 +29,6 @@ from serve.simulated.no_weights import NoWeights
 from serve.simulated.options import KEY, from_json, seconds_of
 from serve.simulated.requests import BlockNames, EngineRequest, RequestBlocks
 from serve.simulated.sequence import END, WORD, Sequence
-from serve.simulated.sparing import spare
 from serve.simulated.steps import StepReader
 
 _NOTHING = StepContents()
@@ -120,9 +119,9 @@ class VirtualEngine:
     """One engine. `ends_at_s` is when the step that runs is over; None while nothing runs.
 
     `config` is a VllmConfig with the simulation's options (`serve.simulated.planned`); it is
-    changed. `usable_blocks` replaces the planned KV cache. Without `glides` vLLM's scheduler and
-    its cache are asked at every step, also where nothing is to be decided (`gliding`, `sparing`).
-    It takes the core of the engine that it comes `after`, of the same config and size and closed.
+    changed. `usable_blocks` replaces the planned KV cache. Without `glides` vLLM's scheduler is
+    asked at every step, also where nothing is to be decided (`serve.simulated.gliding`). It takes
+    the core of the engine `after` which it comes, one of the same config and size that was closed.
     """
 
     def __init__(
@@ -148,8 +147,6 @@ class VirtualEngine:
         self._over: _Timed | None = None  # the step that runs
         self._told: EngineCoreOutputs | None = None  # what the core says of it; None in a glide
         self._glides = glides
-        if glides:
-            spare(self._core.scheduler)
         self._glide: Glide | None = None
         self.running: dict[str, Sequence] = {}  # as a front end knows them
         self.begun: list[str] = []  # engine ids: first tokens of the step that was finished last

@@ -75,7 +75,7 @@ class Landing:
         request.num_computed_tokens = before + orders
         known = before + heard - 1
         if known // self._block_tokens > (before - 1) // self._block_tokens:
-            self._cache.cache_blocks(request, known - known % self._block_tokens)
+            self._cache.cache_blocks(request, known)
 
     def compute(self, request: Request, computed_tokens: int) -> None:
         """A prompt is computed so far, with the order on its way."""

@@ -170,24 +170,6 @@ def test_gliding_gives_them_alike_where_more_wait_than_run(engines: Any) -> None
     assert told[0] == told[1]
 
 
-def test_the_cache_is_asked_for_an_answer_once_in_a_block(engines: Any) -> None:
-    """Gliding apart: one that waits without end has the scheduler asked at every step."""
-    engine = engines.fresh()
-    looked_up = []
-    cache = engine._core.scheduler.kv_cache_manager
-    name = cache.coordinator.cache_blocks
-    cache.coordinator.cache_blocks = lambda *given, **more: (
-        looked_up.append(1) or name(*given, **more)
-    )
-    engine.add(request(0, 7_000, 400), 0.0)
-    engine.add(request(1, 31_000, 400), 0.0)
-    engine.add(request(2, 31_000, 400), 0.0)
-    steps = finish(engine)
-    assert len(steps) > 700
-    assert len(looked_up) < 400
-    engine.close()
-
-
 def crowd(engines: Any, *, glides: bool) -> list[Any]:
     """All steps of 300 requests that come at once, where 256 run at a time."""
     from serve.simulated.in_process import VirtualEngine  # noqa: PLC0415 - imports vLLM
