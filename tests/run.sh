@@ -2,7 +2,7 @@
 # Every test; `make test` runs it.
 # A gateway takes most of a minute to start, nearly all of it on one core. So the tests that one core
 # is enough for run beside the others, in Linux's idle class: on what these leave, never in their way.
-# They have ended before the storms begin, which are held to seconds.
+# They have ended before those begin that measure (marker alone).
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
