@@ -32,7 +32,8 @@ test: setup ## every test: those with a gateway on a real engine, the others bes
 	@$(if $(PYTEST_ARGS),$(BIN)/pytest $(PYTEST_ARGS),tests/run.sh)
 
 check: lint ## format, lint, types, import contracts, fast tests on all cores: no engine
-	@$(BIN)/pytest -q -n auto --maxprocesses 8 --dist loadfile $(FAST)
+	@$(BIN)/pytest -q -n auto --maxprocesses 8 --dist loadfile -m "not alone" $(FAST)
+	@$(BIN)/pytest -q -m alone $(FAST)
 
 lint: environment
 	@$(BIN)/ruff format --check $(CODE)

@@ -25,7 +25,7 @@ trap at_end EXIT
 trap 'exit 130' INT TERM
 
 set -m # a process group of its own: others in the background do not hear SIGINT
-"${idle[@]}" .venv/bin/pytest -m "not both_cores" >"$told" 2>&1 &
+"${idle[@]}" .venv/bin/pytest -m "not both_cores and not alone" >"$told" 2>&1 &
 beside=$!
 set +m
 .venv/bin/pytest -m "both_cores and not alone" || note $?

@@ -16,6 +16,8 @@ from loadtests.scenarios import SMOKE
 from serve.cli import main
 from tests.loadtests.mock_endpoint import MockEndpoint, Script, Seen, serving
 
+pytestmark = pytest.mark.alone  # client and endpoint share real time: it must not be scarce
+
 EDGE = 3  # users; one more and all of them wait for their first token
 STATE = {
     "time_scale": 2.0,

@@ -15,6 +15,8 @@ import pytest
 from loadtests.record import Outcome, Run, read_run
 from tests.loadtests.mock_endpoint import MockEndpoint, Script, serving
 
+pytestmark = pytest.mark.alone  # client and endpoint share real time: it must not be scarce
+
 ROOT = Path(__file__).resolve().parents[2]
 SLO = ("--slo", "ttft_p95<=20s,tpot_p95<=9s,success>=99%")  # loose: the machine may be busy
 SIMULATED = {"time_scale": 10.0, "simulation": {}, "mode": "enforce"}
