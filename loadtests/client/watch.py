@@ -14,6 +14,7 @@ from loadtests.client.clock import ModelledClock
 from loadtests.judging.percentiles import percentile
 
 LAG_P99_MOST_S = 0.2  # modelled; a tenth of the TTFT bound that is usual here (2 s)
+STOOD_STILL_MOST_S = 3.0  # real; longer, and the machine was not there: p99 does not see it
 CPU_MOST_RATIO = 0.8  # of the one core that a gevent process can use; above it tokens queue here
 ENGINE_SLOW_MOST_RATIO = 0.02  # simulated steps, in sum, over what they were to last
 _BEAT_S = 0.05  # real seconds between looks at the clock
@@ -23,6 +24,7 @@ _BEAT_S = 0.05  # real seconds between looks at the clock
 class ClientReport:
     """How the client did: how late its greenlets woke (p99, modelled), its share of a core.
 
+    `stood_still_s`: the longest that it did not wake at all, in real seconds.
     `engine_slow_ratio`: how much longer than modelled a simulated engine's steps were in sum; None
     where the engine is real.
     """
@@ -32,6 +34,7 @@ class ClientReport:
     cpu_ratio: float
     time_scale: float
     engine_slow_ratio: float | None = None
+    stood_still_s: float = 0.0
 
     def flaws(self) -> list[str]:
         """Why a run with this client is invalid; empty = it is valid."""
@@ -40,6 +43,8 @@ class ClientReport:
             found.append(
                 f"the client was late: p99 {self.lag_p99_s:.3f} s, allowed {LAG_P99_MOST_S:g} s"
             )
+        if self.stood_still_s > STOOD_STILL_MOST_S:
+            found.append(f"the client stood still for {self.stood_still_s:.1f} s")
         if self.cpu_ratio > CPU_MOST_RATIO:
             found.append(
                 f"the client used {self.cpu_ratio:.0%} of a core, allowed {CPU_MOST_RATIO:.0%}"
@@ -94,6 +99,7 @@ class ClientWatch:
             cpu_ratio=(time.process_time() - self._cpu_began_s) / real_s if real_s > 0 else 0.0,
             time_scale=self._clock.time_scale,
             engine_slow_ratio=self._engine_slow_ratio(),
+            stood_still_s=max(self._lags_s, default=0.0) / self._clock.time_scale,
         )
 
     def _engine_slow_ratio(self) -> float | None:

@@ -256,7 +256,14 @@ def test_a_client_that_was_busy_was_late() -> None:
     gevent.sleep(0.06)
     watch.stop()
     assert watch.report().lag_p99_s > 1.0
+    assert watch.report().stood_still_s > 0.1
     assert "the client was late" in watch.report().flaws()[0]
+
+
+def test_a_machine_that_was_suspended_once_invalidates_a_run() -> None:
+    suspended = ClientReport(1000, 0.0, 0.1, 4.0, stood_still_s=60.0)
+    assert suspended.flaws() == ["the client stood still for 60.0 s"]
+    assert not ClientReport(1000, 0.0, 0.1, 4.0, stood_still_s=1.0).flaws()
 
 
 def test_a_schedule_that_was_not_kept_invalidates_a_run() -> None:
