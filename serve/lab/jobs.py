@@ -144,13 +144,13 @@ def runs(processes: int, shown: Progress) -> Iterator[RunAll]:
     if processes == 1:
         yield lambda jobs: _told(jobs, map(run, jobs), shown)
         return
-    # spawned, not forked: torch has threads by the time vLLM is imported
     with pool_of(processes) as pool:
         yield lambda jobs: _told(jobs, pool.map(run, jobs), shown)
 
 
 def pool_of(processes: int) -> ProcessPoolExecutor:
     """Processes that end with this one, also where it is killed: else they would wait for ever."""
+    # spawned, not forked: torch has threads by the time vLLM is imported
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(
         processes, mp_context=context, initializer=_end_with, initargs=(os.getpid(),)
