@@ -14,6 +14,7 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.entrypoints.launchers.api_server.app_state import init_app_state
 from vllm.entrypoints.launchers.app import build_app
 from vllm.inputs import TokensPrompt
+from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind, SamplingParams
 from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
@@ -22,6 +23,7 @@ from admission.footprint import EngineShape, RequestShape
 from serve.engine import explain, hooks, reasoning
 from serve.engine.chains import Chains
 from serve.engine.client import LeasedClient, LeaseKeeper
+from serve.engine.executor import PATIENT
 from serve.engine.facts import facts_of
 from serve.engine.steps import Listener, StepFeed
 
@@ -150,6 +152,8 @@ def config_of(args: Namespace, *, simulated: bool) -> Any:
     """The VllmConfig of an engine that can be priced; EngineStartError says why it cannot."""
     args.enable_logging_iteration_details = True  # the only source for the prefill backlog
     args.disable_log_stats = False  # the ledger is corrected from them
+    if current_platform.is_cpu() and args.distributed_executor_backend is None:
+        args.distributed_executor_backend = PATIENT
     config = AsyncEngineArgs.from_cli_args(args).create_engine_config(
         usage_context=UsageContext.OPENAI_API_SERVER
     )

@@ -10,6 +10,7 @@ import inspect
 import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -262,3 +263,32 @@ def test_the_front_end_s_arguments_have_the_names_we_set() -> None:
     )
     for name in ("enable_logging_iteration_details", "disable_log_stats", "served_model_name"):
         assert hasattr(args, name), f"serve/engine/start.py reads or sets args.{name}"
+
+
+# -- serve/engine/executor.py --------------------------------------------------------------
+
+
+def test_who_reads_a_queue_of_vllm_looks_again_and_again_until_told_to_sleep() -> None:
+    from vllm.distributed.device_communicators.shm_broadcast import MessageQueue  # noqa: PLC0415
+
+    from serve.engine.executor import sleep_until_told  # noqa: PLC0415
+
+    writer = MessageQueue(1, 1)
+    reader = MessageQueue.create_from_handle(writer.export_handle(), 0)
+    assert reader._spin_condition.busy_loop_s > 0, "vLLM sleeps by itself: drop PatientExecutor"
+    sleep_until_told(reader)
+    assert reader._spin_condition.busy_loop_s == 0
+    writer.enqueue("told")
+    assert reader.dequeue(timeout=10) == "told"
+
+
+def test_an_engine_on_a_cpu_runs_by_the_executor_that_sleeps() -> None:
+    from vllm.v1.executor.abstract import Executor  # noqa: PLC0415
+    from vllm.v1.executor.multiproc_executor import MultiprocExecutor  # noqa: PLC0415
+
+    from serve.engine.executor import PATIENT, PatientExecutor  # noqa: PLC0415
+
+    parallel = SimpleNamespace(distributed_executor_backend=PATIENT)
+    chosen = Executor.get_class(SimpleNamespace(parallel_config=parallel))
+    assert chosen is PatientExecutor
+    assert issubclass(chosen, MultiprocExecutor)
