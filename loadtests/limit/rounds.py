@@ -2,8 +2,10 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import count
+from typing import Any, NamedTuple
 
 import gevent
 
@@ -55,6 +57,15 @@ class Measured:
     summary: Summary
     client: ClientReport
     binds: str | None
+
+
+class _Doing(NamedTuple):
+    """A part of a round, and when it began."""
+
+    crowd: Crowd
+    users: int
+    what: str
+    began_s: float
 
 
 class Rounds:
@@ -126,9 +137,10 @@ class Rounds:
         if not all_there_s:
             self._let_line_empty(crowd, probe, began_s)
         self._since_s = self._clock.now_s() + all_there_s
-        while self._served() < probe.users and self._clock.now_s() - began_s < WARM_UP_MOST_S:
-            crowd.check()
-            self._look(probe, "warm-up", began_s)
+        self._until(
+            lambda seconds: self._served() >= probe.users or seconds >= WARM_UP_MOST_S,
+            _Doing(crowd, probe.users, "warm-up", began_s),
+        )
         self._mean_s = self._mean()
         return self._clock.now_s() - began_s
 
@@ -139,14 +151,17 @@ class Rounds:
         judged all the same. An endpoint that does not tell its line is not waited for.
         """
         most_s = min(self._mean_s, WARM_UP_MOST_S)
-        while self._waiting() and self._clock.now_s() - began_s < most_s:
-            crowd.check()
-            self._look(probe, "line empties", began_s)
+        waiting = _waiting(read_state(self._api))
 
-    def _waiting(self) -> int:
-        """Requests in the endpoint's line."""
-        line = read_state(self._api).get("line") or {}
-        return int(line.get("requests", 0))
+        def hear(state: Mapping[str, Any]) -> None:
+            nonlocal waiting
+            waiting = _waiting(state)
+
+        self._until(
+            lambda seconds: not waiting or seconds >= most_s,
+            _Doing(crowd, probe.users, "line empties", began_s),
+            hear,
+        )
 
     def _mean(self) -> float:
         """Seconds of a request that was served, as far as known."""
@@ -160,16 +175,17 @@ class Rounds:
     def _observe(self, crowd: Crowd, probe: Probe, window: Window, began_s: float) -> Counter[str]:
         """Until the window is over; how often each limit was seen to bind."""
         binding: Counter[str] = Counter()
-        looks = 0
-        while not self._is_over(probe, window, self._clock.now_s() - began_s):
-            crowd.check()
-            self._look(probe, probe.phase, began_s)
-            if looks % _STATE_EVERY == 0:
-                state = read_state(self._api)
-                self._watch.hear(state)
-                if limit := state.get("binding_limit"):
-                    binding[str(limit)] += 1
-            looks += 1
+
+        def hear(state: Mapping[str, Any]) -> None:
+            self._watch.hear(state)
+            if limit := state.get("binding_limit"):
+                binding[str(limit)] += 1
+
+        self._until(
+            lambda seconds: self._is_over(probe, window, seconds),
+            _Doing(crowd, probe.users, probe.phase, began_s),
+            hear,
+        )
         return binding
 
     def _is_over(self, probe: Probe, window: Window, seconds: float) -> bool:
@@ -181,12 +197,39 @@ class Rounds:
         hopeless = finished >= _SURE_AFTER and probe.phase is not Phase.CONFIRMING
         return hopeless and judge(self._ended, self._slo).surely_missed
 
-    def _look(self, probe: Probe, doing: str, began_s: float) -> None:
+    def _until(
+        self,
+        is_over: Callable[[float], bool],
+        doing: _Doing,
+        hear: Callable[[Mapping[str, Any]], None] | None = None,
+    ) -> None:
+        """Look at what came in until it is over, told the modelled seconds since it began.
+
+        `hear` is told the endpoint's state, once in a real second.
+        """
+        for looks in count():
+            seconds = self._clock.now_s() - doing.began_s
+            if is_over(seconds):
+                return
+            doing.crowd.check()
+            self._look(doing)
+            if hear and looks % _STATE_EVERY == 0:
+                hear(read_state(self._api))
+
+    def _look(self, doing: _Doing) -> None:
         gevent.sleep(LOOK_S)
-        if self._unanswered >= max(_DEAD_AFTER, probe.users):
+        if self._unanswered >= max(_DEAD_AFTER, doing.users):
             raise EndpointDownError(f"{self._api.url}: {self._unanswered} requests without answer")
-        seconds = self._clock.now_s() - began_s
-        self._say(f"{probe.users} users, {doing}: {seconds:.0f} s, {len(self._ended)} finished")
+        seconds = self._clock.now_s() - doing.began_s
+        self._say(
+            f"{doing.users} users, {doing.what}: {seconds:.0f} s, {len(self._ended)} finished"
+        )
+
+
+def _waiting(state: Mapping[str, Any]) -> int:
+    """Requests in the endpoint's line."""
+    line = state.get("line") or {}
+    return int(line.get("requests", 0))
 
 
 def _seen(verdict: Verdict, client: ClientReport) -> Seen:
