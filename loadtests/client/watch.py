@@ -14,7 +14,7 @@ from loadtests.client.clock import ModelledClock
 from loadtests.judging.percentiles import percentile
 
 LAG_P99_MOST_S = 0.2  # modelled; a tenth of the TTFT bound that is usual here (2 s)
-STOOD_STILL_MOST_S = 3.0  # real; longer, and the machine was not there: p99 does not see it
+STOOD_STILL_MOST_S = 3.0  # real; longer, and it had no core at all: p99 does not see it
 CPU_MOST_RATIO = 0.8  # of the one core that a gevent process can use; above it tokens queue here
 ENGINE_SLOW_MOST_RATIO = 0.02  # simulated steps, in sum, over what they were to last
 _BEAT_S = 0.05  # real seconds between looks at the clock
