@@ -9,6 +9,7 @@ A prior: the running gateway and `sluice calibrate` correct it (`step_fit`).
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Protocol
 
 from admission.all_reduce import ELEMENT_BYTES, AllReduce
@@ -38,6 +39,7 @@ STEP_OVERHEAD_S = 2.3e-3
 SEQUENCE_OVERHEAD_S = 0.1e-3
 # Without CUDA graphs the host launches every kernel of a layer; the GPU waits where that is slower.
 EAGER_LAYER_S = 0.4e-3  # assumed
+_REMEMBERED = 4096  # pairs of tokens and rows: a long run has a few hundred
 SHARE_OF_GATHER = 0.5  # an all-gather moves half of what an all-reduce of the same result does
 
 
@@ -173,6 +175,8 @@ class StepModel:
         self._all_reduce = AllReduce(link, ranks)
         self._stage = AllReduce(link, 2 if deployment.pipeline_parallel > 1 else 1)
         self._launch_s = 0.0 if deployment.cuda_graphs else shape.layers * EAGER_LAYER_S
+        # steps in a row differ in their context alone
+        self._by_tokens = lru_cache(_REMEMBERED)(self._without_context)
 
     def step(self, contents: StepContents) -> StepTime:
         """Seconds of a step by part; an empty step costs its overhead."""
@@ -182,17 +186,21 @@ class StepModel:
         chunks = contents.prefill_chunks if contents.prefill_tokens else 0
         # a chunk that does not end its prompt samples nothing, and is counted: it is one row
         sampled = contents.decode_sequences + chunks
-        weights_s = self._attention_read_s + self._mlp_read(tokens) + self._head_read_s
-        matrix_s = tokens * self._token_s + sampled * self._head_sequence_s
-        rounded: float = (weights_s**CORNER + matrix_s**CORNER) ** (1 / CORNER)
-        compute_s = rounded - weights_s + self._prompt_attention(contents)
+        weights_s, products_s, all_reduce_s = self._by_tokens(tokens, sampled)
+        compute_s = products_s + self._prompt_attention(contents)
         context = contents.decode_context_tokens + contents.prefill_context_tokens
         kv_s = context * self._context_s
-        all_reduce_s = self._between_gpus(tokens, sampled)
         busy_s = weights_s + compute_s + kv_s + all_reduce_s
         host_s = STEP_OVERHEAD_S + sampled * SEQUENCE_OVERHEAD_S
         overhead_s = host_s + max(0.0, self._launch_s - busy_s)
         return StepTime(weights_s, kv_s, compute_s, all_reduce_s, overhead_s, busy_s + overhead_s)
+
+    def _without_context(self, tokens: int, sampled: int) -> tuple[float, float, float]:
+        """What their number alone says: weights read, products beyond that, between GPUs."""
+        weights_s = self._attention_read_s + self._mlp_read(tokens) + self._head_read_s
+        matrix_s = tokens * self._token_s + sampled * self._head_sequence_s
+        rounded: float = (weights_s**CORNER + matrix_s**CORNER) ** (1 / CORNER)
+        return weights_s, rounded - weights_s, self._between_gpus(tokens, sampled)
 
     def _mlp_read(self, tokens: int) -> float:
         """Seconds to read the MLPs, or of the experts those that any token chose.
