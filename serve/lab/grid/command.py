@@ -29,7 +29,7 @@ def main(args: argparse.Namespace) -> int:
         folder = Folder(args.out)
         for each in planned:
             read_workload(each.cell.trace, each.cell.cut)  # before anything that takes long
-        _play(planned, folder, jobs=args.jobs, seed=args.seed)
+        problems = _play(planned, folder, jobs=args.jobs, seed=args.seed)
     except (ProfileError, ValueError) as problem:
         sys.stderr.write(f"sluice lab: {problem}\n")
         return _BAD_ARGUMENTS
@@ -39,7 +39,9 @@ def main(args: argparse.Namespace) -> int:
     (folder.path / "table.md").write_text(text, encoding="utf-8")
     (folder.path / "report.html").write_text(page_of(told), encoding="utf-8")
     sys.stdout.write(text)
-    return _GOOD
+    for problem in problems:
+        sys.stderr.write(f"sluice lab: {problem}\n")
+    return _BAD_ARGUMENTS if problems else _GOOD
 
 
 def _asked_for(planned: Sequence[Planned], only: Sequence[str] | None) -> list[Planned]:
@@ -52,20 +54,23 @@ def _asked_for(planned: Sequence[Planned], only: Sequence[str] | None) -> list[P
     return [each for each in planned if each.name in only]
 
 
-def _play(planned: Sequence[Planned], folder: Folder, *, jobs: int, seed: int) -> None:
+def _play(planned: Sequence[Planned], folder: Folder, *, jobs: int, seed: int) -> list[str]:
+    """Play the cells that are missing; says of which ones there is no 1.0 x to play them at."""
     missing = [
         each for each in planned if folder.cell(each.name, inputs_of(each, seed=seed)) is None
     ]
     if len(missing) < len(planned):
         sys.stderr.write(f"{len(planned) - len(missing)} of {len(planned)} cells are finished\n")
     if not missing:
-        return
+        return []
     with progress() as shown, runs(jobs, shown) as run_all:
         pools = {one_x_inputs_of(each): each for each in missing}
         unknown = [each for inputs, each in pools.items() if folder.one_x(each, inputs) is None]
         shown.expect(sum(map(_cell_requests, missing)) + sum(map(_one_x_requests, unknown)))
-        at_once(jobs, lambda each: _find_one_x(each, folder, run_all), unknown)
-        at_once(jobs, lambda each: _play_cell(each, folder, run_all, seed), missing)
+        problems = at_once(jobs, lambda each: _find_one_x(each, folder, run_all), unknown)
+        playable = [each for each in missing if _one_x_of(each, folder) is not None]
+        at_once(jobs, lambda each: _play_cell(each, folder, run_all, seed), playable)
+    return [problem for problem in problems if problem]
 
 
 def _cell_requests(planned: Planned) -> int:
@@ -76,18 +81,24 @@ def _one_x_requests(planned: Planned) -> int:
     return _ONE_X_RUNS * (planned.trial.warm_up + planned.trial.requests)
 
 
-def _find_one_x(planned: Planned, folder: Folder, run_all: RunAll) -> None:
+def _one_x_of(planned: Planned, folder: Folder) -> float | None:
+    return folder.one_x(planned, one_x_inputs_of(planned))
+
+
+def _find_one_x(planned: Planned, folder: Folder, run_all: RunAll) -> str | None:
+    """Keep it in the folder; what stands in the way where it cannot be found."""
     part = planned.trial.of(planned.cell)
     try:
         scale = one_x(part, run_all, most=busy_scale(part))
     except ValueError as problem:
-        raise ValueError(f"{planned.name}: {problem}") from problem
+        return f"{planned.name}, and what shares its 1.0 x: {problem}"
     sys.stderr.write(f"{part.trace.name}: 1.0 x is {scale:.4g} x its own rate\n")
     folder.keep_one_x(planned, one_x_inputs_of(planned), scale)
+    return None
 
 
 def _play_cell(planned: Planned, folder: Folder, run_all: RunAll, seed: int) -> None:
-    scale = folder.one_x(planned, one_x_inputs_of(planned))
+    scale = _one_x_of(planned, folder)
     if scale is None or planned.cell.load is None:
         raise ValueError(f"{planned.name}: its 1.0 x is not known")
     cut = replace(planned.cell.cut, rate_scale=scale * planned.cell.load)
