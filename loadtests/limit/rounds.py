@@ -89,14 +89,17 @@ class Rounds:
         self._say = say
         self._watch = ClientWatch(clock)
         self._mean_s = mean_s
-        self._since_s = 0.0
-        self._ended: list[Record] = []  # of those begun since then
+        self._since_s = 0.0  # all users are there
+        self._ended: list[Record] = []  # since then, whenever they began
+        self._judged: list[Record] = []  # of those begun since then, too
         self._unanswered = 0  # in a row
 
     def hear(self, record: Record) -> None:
-        """A request ended; one that began before tells of another load."""
-        if record.intended_at_s >= self._since_s:
+        """A request ended; one that began before all were there tells of another load."""
+        if self._clock.now_s() >= self._since_s:
             self._ended.append(record)
+        if record.intended_at_s >= self._since_s:
+            self._judged.append(record)
         self._unanswered = self._unanswered + 1 if record.status == 0 else 0
 
     def run(self, crowd: Crowd, probe: Probe) -> Measured:
@@ -105,11 +108,11 @@ class Rounds:
         warm_up_s = self._warm_up(crowd, probe)
         self._watch.start()
         began_s = self._clock.now_s()
-        self._ended.clear()
+        self._judged.clear()
         binding = self._observe(crowd, probe, window, began_s)
         self._watch.stop()
         seconds = self._clock.now_s() - began_s
-        verdict, client = judge(self._ended, self._slo), self._watch.report()
+        verdict, client = judge(self._judged, self._slo), self._watch.report()
         return Measured(
             probe,
             _seen(verdict, client),
@@ -117,13 +120,13 @@ class Rounds:
             warm_up_s,
             began_s,
             verdict,
-            summarize(self._ended, self._slo, seconds),
+            summarize(self._judged, self._slo, seconds),
             client,
             binding.most_common(1)[0][0] if binding else None,
         )
 
     def _warm_up(self, crowd: Crowd, probe: Probe) -> float:
-        """One mean request: as many end as there are users.
+        """One mean request: as many end, once all are there, as there are users.
 
         New users come at the pace at which requests will end. All at once they would be a wave of
         prompts, and its first tokens would be judged as those of so many users. What is asked once
@@ -133,6 +136,7 @@ class Rounds:
         began_s = self._clock.now_s()
         self._since_s = math.inf
         self._ended.clear()
+        self._judged.clear()
         all_there_s = crowd.resize(probe.users, self._mean_s / probe.users)
         if not all_there_s:
             self._let_line_empty(crowd, probe, began_s)
@@ -189,13 +193,13 @@ class Rounds:
         return binding
 
     def _is_over(self, probe: Probe, window: Window, seconds: float) -> bool:
-        finished = len(self._ended)
+        finished = len(self._judged)
         if seconds >= window.most_s:
             return True
         if seconds >= window.least_s and finished >= window.least_finished:
             return True
         hopeless = finished >= _SURE_AFTER and probe.phase is not Phase.CONFIRMING
-        return hopeless and judge(self._ended, self._slo).surely_missed
+        return hopeless and judge(self._judged, self._slo).surely_missed
 
     def _until(
         self,
@@ -222,7 +226,7 @@ class Rounds:
             raise EndpointDownError(f"{self._api.url}: {self._unanswered} requests without answer")
         seconds = self._clock.now_s() - doing.began_s
         self._say(
-            f"{doing.users} users, {doing.what}: {seconds:.0f} s, {len(self._ended)} finished"
+            f"{doing.users} users, {doing.what}: {seconds:.0f} s, {len(self._judged)} finished"
         )
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ from serve import cli
 from serve.lab.catalogue import ABLATIONS, NOISE, NOISY
 from serve.lab.comparison import Comparison
 from serve.lab.difference import Difference
+from serve.lab.grid import command
 from serve.lab.grid.file import read_grid
 from serve.lab.grid.folder import Folder
 from serve.lab.grid.inputs import inputs_of, one_x_inputs_of
 from serve.lab.grid.markdown import markdown
+from serve.lab.jobs import Cell, RunAll
 from serve.lab.page.cells import FoundCell
 from serve.lab.page.charts import gap
 from serve.lab.page.page import page_of
@@ -127,6 +130,26 @@ def told_of(index: int, **more: Row) -> dict[str, Any]:
     sweep = (made("static", 0.5, 16), made("static", 0.1, 64)) if more else ()
     found = Comparison(planned.cell, 0, rows, made("oracle_b", 0.9), 1.9, against, sweep=sweep)
     return {"cell": planned.name} | found.as_json()
+
+
+def test_a_cell_without_a_one_x_stops_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def one_x(cell: Cell, _: RunAll, *, most: float) -> float:
+        if cell.kv_tokens is not None:
+            raise ValueError("1.0 x was not found")
+        return most
+
+    monkeypatch.setattr(command, "busy_scale", lambda _: 0.1)
+    monkeypatch.setattr(command, "one_x", one_x)
+    played = SimpleNamespace(as_json=lambda: told_of(0))
+    monkeypatch.setattr(command, "compare", lambda *_, **__: played)
+    assert cli.main(["lab", "--grid", str(SMALL), "--out", str(tmp_path)]) == 2
+    restricted = "azure_conv-1.5x-restricted"
+    assert f"{restricted}, and what shares its 1.0 x: 1.0 x was not" in capsys.readouterr().err
+    assert {each.stem for each in tmp_path.glob("azure_conv-*.json")} == {
+        each.name for each in read_grid(SMALL) if each.name != restricted
+    }
 
 
 @pytest.fixture
