@@ -39,8 +39,7 @@ def main(args: argparse.Namespace) -> int:
     (folder.path / "table.md").write_text(text, encoding="utf-8")
     (folder.path / "report.html").write_text(page_of(told), encoding="utf-8")
     sys.stdout.write(text)
-    for each in problems:
-        sys.stderr.write(f"sluice lab: {each}\n")
+    sys.stderr.writelines(f"sluice lab: {unplayed}\n" for unplayed in problems)
     return _BAD_ARGUMENTS if problems else _GOOD
 
 
