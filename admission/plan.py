@@ -26,7 +26,15 @@ from admission.memory.kv_capacity import KvCapacity, blocks_per_request
 from admission.memory.model_shape import ModelShape
 from admission.sentences import Sentence
 from admission.slo import Slo
-from admission.step_limits import Mix, largest, most_steady, prefill_s, steady, ttft_s
+from admission.step_limits import (
+    Mix,
+    largest,
+    most_steady,
+    others_rate_per_s,
+    prefill_s,
+    steady,
+    ttft_s,
+)
 from admission.step_line import MeasuredSteps, StepCoefficients
 from admission.step_time import Steps
 from admission.workload import Workload
@@ -282,15 +290,18 @@ def _prefill(model: Steps | None, mix: Mix, slo: Slo) -> Limit:
 
     def kept(sequences: int) -> bool:
         now = steady(model, mix, sequences=sequences)
+        others = others_rate_per_s(
+            model, mix, rate_per_s=now.prompt_rate_per_s, sequences=sequences
+        )
         taken_s = ttft_s(
             model,
             mix,
-            rate_per_s=now.prompt_rate_per_s,
+            rate_per_s=others,
             sequences=sequences,
             share=slo.ttft_share,
             late_prompts=now.late_prompts,
         )
-        return now.chunk_steps_ratio < 1 and taken_s <= slo.ttft_s
+        return taken_s <= slo.ttft_s
 
     found = largest(kept, _cap(mix))
     return _limit(model, mix, found, Sentence("prefill_note", seconds=prefill_s(model, mix)))

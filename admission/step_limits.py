@@ -85,9 +85,9 @@ class Steady:
         """TPOT that a `share` of the requests keeps; at least the mean.
 
         A request of o tokens meets f o / c prompts by chance, each of c long steps: their number
-        varies with f o c, and by the square of what a long step takes longer. So the TPOT of short
-        answers spreads more; each length is taken as normal, and all of them together are halved
-        down to the share.
+        varies with f (1 - f) o c, and by the square of what a long step takes longer. So the TPOT
+        of short answers spreads more; each length is taken as normal, and all of them together are
+        halved down to the share.
         """
         if not self._chunk_spread_s or share <= 1 / 2:
             return self.tpot_s
@@ -103,21 +103,19 @@ class Steady:
 def steady(model: Steps, mix: Mix, *, sequences: int) -> Steady:
     """Rate and TPOT with `sequences` always decoding.
 
-    Each lives o steps and, before, c = ceil(prompt / chunk) steps carry its chunks, so n sequences
-    need a share f = n c / o of all steps (Little's law): TPOT = (1 - f) t_decode + f t_chunk and
-    rate = n / (o TPOT). Where f > 1 every step carries a chunk and rate = 1 / (c t_chunk). One
-    prompt at a time shares the chunk; chunks and contexts are at their mean.
+    Each lives o steps and, before, c steps carry its prompt, so n sequences need a share
+    f = n c / o of all steps (Little's law): TPOT = (1 - f) t_decode + f t_chunk and
+    rate = n / (o TPOT). Where f > 1 every step carries a chunk and rate = 1 / (c t_chunk). Chunks
+    and contexts are at their mean; see `_share_of_steps` for prompts that meet.
     """
     batch, stages = _batch(model, sequences), model.stages
     context = batch * mix.mean_context_tokens
     decode_s = model.step(StepContents(batch, context)).total_s
-    chunks, before = _chunks(mix, batch)
+    ratio, chunks, before = _share_of_steps(mix, batch)
     with_chunk = StepContents(batch, context, math.ceil(mix.prompt_tokens / chunks), before)
     chunk_s = model.step(with_chunk).total_s
-    needed = batch * chunks / mix.output_tokens
-    ratio = min(1.0, needed)
     tpot_s = (1 - ratio) * decode_s + ratio * chunk_s
-    rate = batch / (mix.output_tokens * tpot_s) if needed <= 1 else 1 / (chunks * chunk_s)
+    rate = batch / (mix.output_tokens * tpot_s) if ratio < 1 else 1 / (chunks * chunk_s)
     return Steady(
         rate_per_s=stages * rate,
         tpot_s=tpot_s,
@@ -126,7 +124,7 @@ def steady(model: Steps, mix: Mix, *, sequences: int) -> Steady:
         chunk_steps_ratio=ratio,
         prompt_rate_per_s=stages * batch / (mix.output_tokens * chunk_s),
         late_prompts=batch / mix.output_tokens * TURNAROUND_S / decode_s,
-        _chunk_spread_s=math.sqrt(chunks * ratio) * (chunk_s - decode_s),
+        _chunk_spread_s=math.sqrt(chunks * ratio * (1 - ratio)) * (chunk_s - decode_s),
         _answers=mix.each_answer,
     )
 
@@ -136,7 +134,7 @@ def most_steady(model: Steps, mix: Mix, *, tpot_s: float, at_most: int, share: f
 
     def kept(sequences: int) -> bool:
         now = steady(model, mix, sequences=sequences)
-        return now.tpot_within_s(share) <= tpot_s and now.chunk_steps_ratio < 1
+        return now.tpot_within_s(share) <= tpot_s
 
     return largest(kept, min(at_most, mix.batched_tokens - 1))
 
@@ -178,6 +176,24 @@ def prefill_tokens_per_s(model: Steps, mix: Mix, *, sequences: int = 0) -> float
     return model.stages * mix.prompt_tokens / seconds
 
 
+def others_rate_per_s(model: Steps, mix: Mix, *, rate_per_s: float, sequences: int) -> float:
+    """Prompts a second that one of so many users in a closed loop meets: those of all others.
+
+    `rate_per_s` is that of all if none ever waited: then each asks again after n / rate. While it
+    waits, W, and is computed, S, it asks for nothing, and it waits for the n - 1 others alone (the
+    arrival theorem): others = (n - 1) / (n / rate_per_s + W(others) + S), halved down to. So
+    prompts never pile up without end.
+    """
+    each_s = _each_prefill_s(model, mix, sequences)
+    mean_s = sum(each_s) / len(each_s)
+    low, high = 0.0, min(rate_per_s, model.stages / mean_s)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        taken_s = sequences / rate_per_s + _wait_s(each_s, middle * mean_s / model.stages) + mean_s
+        low, high = (middle, high) if middle * taken_s < sequences - 1 else (low, middle)
+    return low
+
+
 def ttft_s(
     model: Steps,
     mix: Mix,
@@ -193,16 +209,24 @@ def ttft_s(
     chance rho = rate x E[S], and then E[S^2] / (2 E[S] (1 - rho)) on average (M/D/1 where all are
     alike, else M/G/1), exponentially. Its own prompt comes on top. `late_prompts` more meet one.
     """
-    each_s = [
+    each_s = _each_prefill_s(model, mix, sequences)
+    busy = rate_per_s * sum(each_s) / len(each_s) / model.stages
+    if busy >= 1:
+        return math.inf
+    return _within(each_s, min(1.0, busy + late_prompts), _wait_s(each_s, busy), share)
+
+
+def _each_prefill_s(model: Steps, mix: Mix, sequences: int) -> list[float]:
+    """Seconds of each prompt, beside so many decodes."""
+    return [
         prefill_s(model, mix, sequences=sequences, prompt_tokens=prompt)
         for prompt in mix.each_prompt
     ]
-    mean_s = sum(each_s) / len(each_s)
-    busy = rate_per_s * mean_s / model.stages
-    if busy >= 1:
-        return math.inf
-    wait_s = sum(s * s for s in each_s) / len(each_s) / (2 * mean_s * (1 - busy))
-    return _within(each_s, min(1.0, busy + late_prompts), wait_s, share)
+
+
+def _wait_s(each_s: list[float], busy: float) -> float:
+    """Mean wait of those that wait (M/G/1)."""
+    return sum(s * s for s in each_s) / (2 * sum(each_s) * (1 - busy))
 
 
 def _within(each_s: list[float], busy: float, wait_s: float, share: float) -> float:
@@ -240,6 +264,28 @@ def _batch(model: Steps, sequences: int) -> int:
 def _room(mix: Mix, batch: int) -> int:
     """Prompt tokens that fit into a step beside the decodes; at least one."""
     return max(1, mix.batched_tokens - batch)
+
+
+def _share_of_steps(mix: Mix, batch: int) -> tuple[float, float, int]:
+    """Share f of steps that carry prompts, chunks of one prompt, tokens computed before a chunk.
+
+    A prompt alone is cut into ceil(prompt / room) chunks. Where another one is in line, vLLM fills
+    the step with it: with the chance f that is, so chunks grow towards the room as f does. f is
+    halved down to.
+    """
+    chunks, before = _chunks(mix, batch)
+    alone, room = mix.prompt_tokens / chunks, _room(mix, batch)
+
+    def chunks_at(ratio: float) -> float:
+        return mix.prompt_tokens / (alone + ratio * max(0.0, room - alone))
+
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        needed = batch * chunks_at(middle) / mix.output_tokens
+        low, high = (middle, high) if needed > middle else (low, middle)
+    ratio = min(1.0, batch * chunks_at(high) / mix.output_tokens)
+    return ratio, chunks_at(ratio), before
 
 
 def _chunks(mix: Mix, batch: int) -> tuple[float, int]:

@@ -1,6 +1,8 @@
 """What step times mean for TPOT, TTFT and rates."""
 
+import heapq
 import math
+import random
 
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from admission.step_limits import (
     Mix,
     most_steady,
+    others_rate_per_s,
     prefill_s,
     prefill_tokens_per_s,
     steady,
@@ -87,6 +90,15 @@ def test_prompts_in_between_cost_sequences() -> None:
     assert steady(engine(), CHAT, sequences=most + 1).decode_step_s < 0.1
 
 
+def test_prompts_that_meet_fill_a_step_together() -> None:
+    mix = Mix(prompt_tokens=400, output_tokens=12, batched_tokens=512)
+    alone, full = (steady(engine(), mix, sequences=count) for count in (1, 60))
+    assert full.chunk_steps_ratio == 1
+    assert full.rate_per_s * 400 == pytest.approx((512 - 60) / full.chunk_step_s)
+    assert full.tpot_within_s(0.95) == full.tpot_s == full.chunk_step_s  # all steps are alike
+    assert alone.chunk_step_s < full.chunk_step_s
+
+
 def test_ttft_grows_with_load_until_prompts_pile_up() -> None:
     model = engine()
     most = prefill_tokens_per_s(model, CHAT) / CHAT.prompt_tokens
@@ -95,6 +107,32 @@ def test_ttft_grows_with_load_until_prompts_pile_up() -> None:
     )
     assert idle == prefill_s(model, CHAT)
     assert idle < half < full == math.inf
+
+
+def test_users_in_a_closed_loop_ask_for_less_while_they_wait() -> None:
+    model = engine()
+    for users in (1, 4, 40):
+        most = prefill_tokens_per_s(model, CHAT, sequences=users) / CHAT.prompt_tokens
+        for share in (0.1, 0.9, 3.0):
+            asked = share * most
+            others = others_rate_per_s(model, CHAT, rate_per_s=asked, sequences=users)
+            assert others <= asked * (users - 1) / users
+            assert ttft_s(model, CHAT, rate_per_s=others, sequences=users) < math.inf
+
+
+@pytest.mark.parametrize("users", [1, 3, 8, 30])
+@pytest.mark.parametrize("load", [0.3, 0.8, 1.2])
+def test_a_closed_loop_goes_as_fast_as_one_that_is_played(users: int, load: float) -> None:
+    model = engine()
+    own_s = prefill_s(model, CHAT, sequences=users)
+    away_s = users * own_s / load
+    others = others_rate_per_s(model, CHAT, rate_per_s=users / away_s, sequences=users)
+    rng, free_s, served = random.Random(1), 0.0, 4000
+    asks = [rng.expovariate(1 / away_s) for _ in range(users)]
+    for _ in range(served):  # one line, in order of arrival
+        free_s = max(free_s, heapq.heappop(asks)) + own_s
+        heapq.heappush(asks, free_s + rng.expovariate(1 / away_s))
+    assert others == pytest.approx(served / free_s * (users - 1) / users, rel=0.1)
 
 
 def test_pipeline_stages_work_on_as_many_batches_at_once() -> None:
