@@ -301,7 +301,7 @@ def _prefill(model: Steps | None, mix: Mix, slo: Slo) -> Limit:
             share=slo.ttft_share,
             late_prompts=now.late_prompts,
         )
-        return taken_s <= slo.ttft_s
+        return now.chunk_steps_ratio < 1 and taken_s <= slo.ttft_s
 
     found = largest(kept, _cap(mix))
     return _limit(model, mix, found, Sentence("prefill_note", seconds=prefill_s(model, mix)))

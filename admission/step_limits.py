@@ -85,9 +85,9 @@ class Steady:
         """TPOT that a `share` of the requests keeps; at least the mean.
 
         A request of o tokens meets f o / c prompts by chance, each of c long steps: their number
-        varies with f (1 - f) o c, and by the square of what a long step takes longer. So the TPOT
-        of short answers spreads more; each length is taken as normal, and all of them together are
-        halved down to the share.
+        varies with f o c, and by the square of what a long step takes longer. So the TPOT of short
+        answers spreads more; each length is taken as normal, and all of them together are halved
+        down to the share.
         """
         if not self._chunk_spread_s or share <= 1 / 2:
             return self.tpot_s
@@ -103,19 +103,21 @@ class Steady:
 def steady(model: Steps, mix: Mix, *, sequences: int) -> Steady:
     """Rate and TPOT with `sequences` always decoding.
 
-    Each lives o steps and, before, c steps carry its prompt, so n sequences need a share
-    f = n c / o of all steps (Little's law): TPOT = (1 - f) t_decode + f t_chunk and
-    rate = n / (o TPOT). Where f > 1 every step carries a chunk and rate = 1 / (c t_chunk). Chunks
-    and contexts are at their mean; see `_share_of_steps` for prompts that meet.
+    Each lives o steps and, before, c = ceil(prompt / chunk) steps carry its chunks, so n sequences
+    need a share f = n c / o of all steps (Little's law): TPOT = (1 - f) t_decode + f t_chunk and
+    rate = n / (o TPOT). Where f > 1 every step carries a chunk and rate = 1 / (c t_chunk). One
+    prompt at a time shares the chunk; chunks and contexts are at their mean.
     """
     batch, stages = _batch(model, sequences), model.stages
     context = batch * mix.mean_context_tokens
     decode_s = model.step(StepContents(batch, context)).total_s
-    ratio, chunks, before = _share_of_steps(mix, batch)
+    chunks, before = _chunks(mix, batch)
     with_chunk = StepContents(batch, context, math.ceil(mix.prompt_tokens / chunks), before)
     chunk_s = model.step(with_chunk).total_s
+    needed = batch * chunks / mix.output_tokens
+    ratio = min(1.0, needed)
     tpot_s = (1 - ratio) * decode_s + ratio * chunk_s
-    rate = batch / (mix.output_tokens * tpot_s) if ratio < 1 else 1 / (chunks * chunk_s)
+    rate = batch / (mix.output_tokens * tpot_s) if needed <= 1 else 1 / (chunks * chunk_s)
     return Steady(
         rate_per_s=stages * rate,
         tpot_s=tpot_s,
@@ -124,7 +126,7 @@ def steady(model: Steps, mix: Mix, *, sequences: int) -> Steady:
         chunk_steps_ratio=ratio,
         prompt_rate_per_s=stages * batch / (mix.output_tokens * chunk_s),
         late_prompts=batch / mix.output_tokens * TURNAROUND_S / decode_s,
-        _chunk_spread_s=math.sqrt(chunks * ratio * (1 - ratio)) * (chunk_s - decode_s),
+        _chunk_spread_s=math.sqrt(chunks * ratio) * (chunk_s - decode_s),
         _answers=mix.each_answer,
     )
 
@@ -134,7 +136,7 @@ def most_steady(model: Steps, mix: Mix, *, tpot_s: float, at_most: int, share: f
 
     def kept(sequences: int) -> bool:
         now = steady(model, mix, sequences=sequences)
-        return now.tpot_within_s(share) <= tpot_s
+        return now.tpot_within_s(share) <= tpot_s and now.chunk_steps_ratio < 1
 
     return largest(kept, min(at_most, mix.batched_tokens - 1))
 
@@ -264,28 +266,6 @@ def _batch(model: Steps, sequences: int) -> int:
 def _room(mix: Mix, batch: int) -> int:
     """Prompt tokens that fit into a step beside the decodes; at least one."""
     return max(1, mix.batched_tokens - batch)
-
-
-def _share_of_steps(mix: Mix, batch: int) -> tuple[float, float, int]:
-    """Share f of steps that carry prompts, chunks of one prompt, tokens computed before a chunk.
-
-    A prompt alone is cut into ceil(prompt / room) chunks. Where another one is in line, vLLM fills
-    the step with it: with the chance f that is, so chunks grow towards the room as f does. f is
-    halved down to.
-    """
-    chunks, before = _chunks(mix, batch)
-    alone, room = mix.prompt_tokens / chunks, _room(mix, batch)
-
-    def chunks_at(ratio: float) -> float:
-        return mix.prompt_tokens / (alone + ratio * max(0.0, room - alone))
-
-    low, high = 0.0, 1.0
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        needed = batch * chunks_at(middle) / mix.output_tokens
-        low, high = (middle, high) if needed > middle else (low, middle)
-    ratio = min(1.0, batch * chunks_at(high) / mix.output_tokens)
-    return ratio, chunks_at(ratio), before
 
 
 def _chunks(mix: Mix, batch: int) -> tuple[float, int]:

@@ -90,15 +90,6 @@ def test_prompts_in_between_cost_sequences() -> None:
     assert steady(engine(), CHAT, sequences=most + 1).decode_step_s < 0.1
 
 
-def test_prompts_that_meet_fill_a_step_together() -> None:
-    mix = Mix(prompt_tokens=400, output_tokens=12, batched_tokens=512)
-    alone, full = (steady(engine(), mix, sequences=count) for count in (1, 60))
-    assert full.chunk_steps_ratio == 1
-    assert full.rate_per_s * 400 == pytest.approx((512 - 60) / full.chunk_step_s)
-    assert full.tpot_within_s(0.95) == full.tpot_s == full.chunk_step_s  # all steps are alike
-    assert alone.chunk_step_s < full.chunk_step_s
-
-
 def test_ttft_grows_with_load_until_prompts_pile_up() -> None:
     model = engine()
     most = prefill_tokens_per_s(model, CHAT) / CHAT.prompt_tokens
