@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 from serve.lab.catalogue import Variant
 from serve.lab.jobs import ORACLE, Cell, Job, RunAll, best
@@ -21,20 +22,30 @@ _PLANS = tuple(
 def highest(served: Callable[[float], float], *, most: float) -> float:
     """The highest scale up to `most` that serves 99 %, by bisection of its logarithm.
 
-    ValueError where none that was tried does.
+    A trace whose requests come in one instant, as where its clock ticks in seconds, has them come so
+    at any rate. Where no scale serves 99 %, it is therefore 99 % of what the lowest one serves.
+    ValueError where that is nothing.
     """
+    told = cache(served)
+    found = _bisected(told, SERVED, most)
+    if found is not None:
+        return found
+    least = told(most / _RANGE)
+    if not least:
+        raise ValueError(f"1.0 x was not found: nobody is served at {most / _RANGE:.3g} x its rate")
+    return _bisected(told, SERVED * least, most) or most / _RANGE
+
+
+def _bisected(served: Callable[[float], float], needed: float, most: float) -> float | None:
+    """The highest scale tried that serves so much."""
     low, high = most / _RANGE, most
     found = None
     for _ in range(_STEPS):
         middle = math.sqrt(low * high)
-        if served(middle) >= SERVED:
+        if served(middle) >= needed:
             found = low = middle
         else:
             high = middle
-    if found is None:
-        raise ValueError(
-            f"1.0 x was not found: fewer than 99 % are served at {high:.3g} x its rate"
-        )
     return found
 
 

@@ -189,3 +189,10 @@ def test_one_x_is_the_highest_rate_that_is_served() -> None:
     )
     with pytest.raises(ValueError, match="was not found"):
         highest(lambda _: 0.0, most=1.0)
+
+
+def test_where_a_burst_is_late_at_any_rate_one_x_serves_nearly_what_the_lowest_does() -> None:
+    def served(scale: float) -> float:
+        return 0.6 if scale <= 0.37 else 0.5
+
+    assert highest(served, most=1.0) == pytest.approx(0.37, rel=0.07)
