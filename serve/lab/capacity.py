@@ -22,8 +22,8 @@ _PLANS = tuple(
 def highest(served: Callable[[float], float], *, most: float) -> float:
     """The highest scale up to `most` that serves 99 %, by bisection of its logarithm.
 
-    A trace whose requests come in one instant, as where its clock ticks in seconds, has them come so
-    at any rate. Where no scale serves 99 %, it is therefore 99 % of what the lowest one serves.
+    A trace whose requests come in one instant, as where its clock ticks in seconds, has them come
+    so at any rate. Where no scale serves 99 %, it is therefore 99 % of what the lowest one serves.
     ValueError where that is nothing.
     """
     told = cache(served)
