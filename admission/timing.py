@@ -14,7 +14,7 @@ from admission.slack import Slack
 
 _KEPT_RATIO = 0.1  # of the time that decoding leaves under the TPOT bound: steps may take longer
 _GRAIN = 10  # parts of the bound: it seldom changes, so that who is at stake stays known
-_LOSS_MAX = 0.1  # answers that one prompt may be expected to cost: it brings one
+_LOSS_MAX = 0.05  # answers that one prompt may be expected to cost: less than one of its lengths
 _PREFILL_LEAST = 0.1  # of the time: what a full engine is foreseen to leave for prompts
 _STEPS_ON_THE_WAY = 1  # the step that runs when a request arrives is without it
 
