@@ -113,7 +113,7 @@ def start(command: list[str], *, port: int, folder: Path, **environment: str) ->
     output = folder / f"{name}.txt"
     with output.open("wb") as file:
         process = subprocess.Popen(  # noqa: S603 - our own
-            command,
+            ["/usr/bin/env", "--default-signal=INT", *command],  # a shell's `&` has it ignored
             cwd=ROOT,
             env=os.environ | environment | {_TEST: name},
             stdout=file,
