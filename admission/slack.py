@@ -20,7 +20,8 @@ from admission.at_stake import Answers, AtStake, Question, Steps
 from admission.rows import Rows, place_of, places_of
 
 # Lengths that stand for a distribution, each for an equal share of it. With eight of them the
-# shortest answers had none, and were what the gate lost: one step with a prompt may cost them all.
+# shortest answers had none, and were what the gate lost: one step with a prompt may take all that
+# they have to spare.
 PARTS = 16
 
 _FIRST_PLACES = 256

@@ -10,11 +10,11 @@ from admission.forecast import FirstTokens
 from admission.ledger import Ledger
 from admission.pace import Pace
 from admission.settings import Settings
-from admission.slack import Slack
+from admission.slack import PARTS, Slack
 
 _KEPT_RATIO = 0.1  # of the time that decoding leaves under the TPOT bound: steps may take longer
 _GRAIN = 10  # parts of the bound: it seldom changes, so that who is at stake stays known
-_LOSS_MAX = 0.05  # answers that one prompt may be expected to cost: less than one of its lengths
+_LOSS_MAX = 0.8 / PARTS  # answers that one prompt may be expected to cost: none of its lengths
 _PREFILL_LEAST = 0.1  # of the time: what a full engine is foreseen to leave for prompts
 _STEPS_ON_THE_WAY = 1  # the step that runs when a request arrives is without it
 
