@@ -1,8 +1,8 @@
 """The answers that a prompt may cost their bound before the next step record.
 
-Until then nobody gains a token; time passes, prompts are let in, and a step that only decodes is
-foreseen to take a little more or less. So an answer that has far more to spare than the first
-question asks for, or has missed its bound by far, need not be looked at again.
+Until then nobody gains a token; prompts are let in, and a step that only decodes is foreseen to
+take a little more or less. So an answer that has far more to spare than the first question asks
+for, or has missed its bound by far, need not be looked at again.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,6 @@ from admission.rows import Rows
 Numbers = npt.NDArray[np.float64]
 
 _DRIFT_RATIO = 0.02  # by which a decode step may be foreseen otherwise: dozens of sequences
-_STEPS = 2  # that a choice should last for, one may be late
 _NOBODY: Rows = np.empty(0, dtype=np.int64)
 
 
@@ -35,15 +34,16 @@ class Steps(NamedTuple):
 
 
 class Question(NamedTuple):
-    """Who would miss `bound_s` because of so many prompt tokens more.
+    """Who would miss a bound because of so many prompt tokens more.
 
-    `granted_tokens` were ever let in.
+    Seconds a token: nobody should come to need more than `planned_s`, unless he has missed
+    `bound_s` already. `granted_tokens` were ever let in.
     """
 
     prefill_tokens: int
     steps: Steps
+    planned_s: float
     bound_s: float
-    now_s: float
     granted_tokens: int
 
 
@@ -63,56 +63,67 @@ class Answers(NamedTuple):
 class AtStake:
     """Chosen for one question; good for all that it `covers` while nobody gains a token.
 
+    `heard_at_s` is the instant of the last step record: what runs since then is one of the steps
+    that are still to come.
+
     Pairs of an answer and a length that it may have, a column each: tokens it lacks, seconds it may
-    take, whether they run already, its mark.
+    take as planned, its mark, prompt tokens by which the bound itself is wider.
     """
 
-    def __init__(self, asked: Question, answers: Answers) -> None:
+    def __init__(self, asked: Question, answers: Answers, heard_at_s: float) -> None:
         steps = asked.steps
         self._asked = asked
         drift_s = _DRIFT_RATIO * steps.decode_s
         self._faster_s = steps.decode_s - drift_s
         # not to the bound, or near it nobody could bear anything
-        self._slower_s = steps.decode_s + min(drift_s, (asked.bound_s - steps.decode_s) / 2)
-        self._spare_tokens = steps.room_tokens + _STEPS * steps.decode_s / steps.prefill_token_s
+        self._slower_s = steps.decode_s + min(drift_s, (asked.planned_s - steps.decode_s) / 2)
+        self._leeway_tokens = (asked.bound_s - asked.planned_s) / steps.prefill_token_s
+        self._spare_tokens = steps.room_tokens + asked.prefill_tokens
         self._reach_tokens = asked.prefill_tokens + self._spare_tokens
-        near = np.flatnonzero(self._near(answers))
+        out, first_at_s, begun, mark_tokens = answers.state
+        spent_s = heard_at_s * begun - first_at_s
+        near = np.flatnonzero(self._near(answers, spent_s))
         place = near % answers.rows.size
-        length = answers.lengths.ravel()[near]
+        more = answers.lengths.ravel()[near] - 1
         self._rows = answers.rows[place]
-        self._pairs = answers.state[:, place]
-        self._pairs[0] = length - self._pairs[0]
-        self._pairs[1] += asked.bound_s * (length - 1)
+        self._pairs: Numbers = np.array(
+            (
+                more + 1 - out[place],
+                asked.planned_s * more - spent_s[place],
+                mark_tokens[place],
+                self._leeway_tokens * more,
+            )
+        )
         self._newcomers: list[tuple[int, Sequence[int], int]] = []
         # what nobody chosen bears less than until there is another choice
         bears, _ = self._bear(asked._replace(steps=steps._replace(decode_s=self._slower_s)))
         self._least_tokens = float(bears.min()) if bears.size else inf
 
-    def _near(self, answers: Answers) -> npt.NDArray[np.bool_]:
+    def _near(self, answers: Answers, spent_s: Numbers) -> npt.NDArray[np.bool_]:
         """Who may come to be at stake, by the shortest and the longest length for which he can."""
-        _, steps, bound_s, now_s, granted_tokens = self._asked
-        out, first_at_s, begun, mark_tokens = answers.state
-        ahead = np.minimum(granted_tokens - mark_tokens, steps.backlog_tokens)
-        spent_s = now_s * begun - first_at_s + steps.prefill_token_s * ahead + bound_s
+        asked, steps = self._asked, self._asked.steps
+        out, _, _, mark_tokens = answers.state
+        ahead = np.minimum(asked.granted_tokens - mark_tokens, steps.backlog_tokens)
+        spent_s = spent_s + steps.prefill_token_s * ahead
 
-        def bearing(tokens: float, decode_s: float) -> Numbers:
+        def bearing(tokens: float, each_s: float, decode_s: float) -> Numbers:
             """The lengths with which they can bear so many tokens beyond those ahead."""
-            more_s = steps.prefill_token_s * tokens
-            lengths: Numbers = (spent_s - decode_s * out + more_s) / (bound_s - decode_s)
+            more_s = steps.prefill_token_s * tokens + each_s
+            lengths: Numbers = (spent_s - decode_s * out + more_s) / (each_s - decode_s)
             return lengths
 
-        shortest = bearing(-self._spare_tokens, self._faster_s)
+        shortest = bearing(-self._spare_tokens, asked.bound_s, self._faster_s)
         near: npt.NDArray[np.bool_] = answers.lengths > np.maximum(out, shortest)
-        if self._slower_s < bound_s:
-            near &= answers.lengths < bearing(self._reach_tokens, self._slower_s)
+        if self._slower_s < asked.planned_s:
+            near &= answers.lengths < bearing(self._reach_tokens, asked.planned_s, self._slower_s)
         return near
 
     def covers(self, question: Question) -> bool:
         """Whether nobody but the chosen can be at stake in this question."""
         asked, now, then = self._asked, question.steps, self._asked.steps
         return (
-            question.bound_s == asked.bound_s
-            and question.now_s >= asked.now_s
+            question.planned_s == asked.planned_s
+            and question.bound_s == asked.bound_s
             and now.prefill_token_s == then.prefill_token_s
             and self._faster_s <= now.decode_s <= self._slower_s
             and now.backlog_tokens > then.backlog_tokens - self._spare_tokens
@@ -122,44 +133,44 @@ class AtStake:
     def _needed_tokens(self, question: Question) -> float:
         """What one must have been able to bear at first to lose nothing now."""
         asked = self._asked
-        passed_s = question.now_s - asked.now_s
         more_ahead_tokens = max(
             question.granted_tokens - asked.granted_tokens,
             question.steps.backlog_tokens - asked.steps.backlog_tokens,
         )
-        passed_tokens = passed_s / asked.steps.prefill_token_s
-        return passed_tokens + more_ahead_tokens + question.prefill_tokens
+        return more_ahead_tokens + question.prefill_tokens
 
     def lost(self, question: Question) -> Rows:
         """Rows that would miss their bound; once for each length with which they would.
 
         In prompt tokens: each can bear so many; lost is who can bear those ahead and not these
-        too, if the steps he has left are enough to meet them.
+        too, if the steps he has left are enough to meet them. Who has used up what is planned
+        with, but may still keep his bound, bears nothing more.
         """
         if self._needed_tokens(question) <= self._least_tokens:
             return _NOBODY
         self._seat_newcomers()
+        lacking, _, _, leeway_tokens = self._pairs
         bears, ahead = self._bear(question)
-        lost = (bears >= 0) & (bears < question.prefill_tokens)
+        lost: npt.NDArray[np.bool_] = bears >= -leeway_tokens
+        lost &= bears < question.prefill_tokens
         if not np.count_nonzero(lost):
             return _NOBODY
-        lost &= bears < question.steps.room_tokens * self._pairs[0] - ahead
+        lost &= bears < question.steps.room_tokens * lacking - ahead
         return self._rows[lost]
 
     def _bear(self, question: Question) -> tuple[Numbers, Numbers]:
         """Prompt tokens that each can bear beyond those ahead of him, and those."""
-        lacking, budget_s, begun, mark_tokens = self._pairs
+        lacking, budget_s, mark_tokens, _ = self._pairs
         steps = question.steps
         ahead = np.minimum(question.granted_tokens - mark_tokens, steps.backlog_tokens)
-        spare_s = budget_s - steps.decode_s * lacking - question.now_s * begun
-        return spare_s / steps.prefill_token_s - ahead, ahead
+        return (budget_s - steps.decode_s * lacking) / steps.prefill_token_s - ahead, ahead
 
     def join(self, row: int, lengths: Sequence[int], *, mark_tokens: int) -> None:
         """An answer that was let in just now."""
         self._newcomers.append((row, lengths, mark_tokens))
         asked = self._asked
         shortest = min((length for length in lengths if length > 1), default=inf)
-        each_s = max(0.0, asked.bound_s - self._slower_s)
+        each_s = max(0.0, asked.planned_s - self._slower_s)
         bears = each_s * (shortest - 1) / asked.steps.prefill_token_s
         later_tokens = mark_tokens - asked.granted_tokens
         self._least_tokens = min(self._least_tokens, bears + later_tokens)
@@ -169,11 +180,9 @@ class AtStake:
             return
         rows, lengths, marks = zip(*self._newcomers, strict=True)
         each = len(lengths[0])
-        lacking = np.array(lengths, dtype=np.float64).ravel() - 1
-        pairs = np.zeros((len(self._pairs), lacking.size))
-        pairs[0] = lacking
-        pairs[1] = self._asked.bound_s * lacking
-        pairs[3] = np.repeat(marks, each)
+        more = np.array(lengths, dtype=np.float64).ravel() - 1
+        planned_s = self._asked.planned_s * more
+        pairs = np.array((more, planned_s, np.repeat(marks, each), self._leeway_tokens * more))
         self._pairs = np.concatenate((self._pairs, pairs), axis=1)
         self._rows = np.concatenate((self._rows, np.repeat(rows, each)))
         self._newcomers = []

@@ -156,7 +156,7 @@ class Controller:
         head = None if first else self.line.head(now_s)
         if head:
             return self._way_in.limit_of(head)
-        return self.headroom.fit(priced, offer.priority, now_s=now_s)
+        return self.headroom.fit(priced, offer.priority)
 
     def _wait(self, offer: Offer, priced: Price, blocked: Limit, now_s: float) -> Queued | Rejected:
         ahead = self.line.ahead_of(offer.tenant, offer.priority, offer.deadline_at_s)

@@ -81,9 +81,7 @@ class Headroom:
         """
         return self._block_limits[priority]
 
-    def fit(
-        self, priced: Price, priority: Priority = Priority.HIGH, *, now_s: float
-    ) -> Limit | Sequence[Trace]:
+    def fit(self, priced: Price, priority: Priority = Priority.HIGH) -> Limit | Sequence[Trace]:
         """The first limit that keeps this price out now, or the traces to grant it with.
 
         An idle engine takes whatever can fit.
@@ -94,7 +92,7 @@ class Headroom:
             return Limit.SLOTS
         if not (idle or static or self._prefill_fits(priced)):
             return Limit.PREFILL
-        if not (idle or static or self._timing.slows_nobody(priced, now_s)):
+        if not (idle or static or self._timing.slows_nobody(priced)):
             return Limit.DECODE
         traces = ledger.traces_of(priced)
         if idle or static or ledger.curve.fits(traces, self._block_limits[priority]):
@@ -116,7 +114,6 @@ class Headroom:
         head: Price,
         of: Priority,
         start_steps: int,
-        now_s: float,
     ) -> Sequence[Trace] | None:
         """The traces to grant a price with that passes the head of the line, or None.
 
@@ -126,7 +123,7 @@ class Headroom:
         ledger = self._ledger
         if ledger.computing_steps(priced.prefill_tokens) > start_steps:
             return None
-        traces = self.fit(priced, priority, now_s=now_s)
+        traces = self.fit(priced, priority)
         if isinstance(traces, Limit):
             return None
         for trace in traces:
@@ -200,9 +197,7 @@ class Headroom:
 
     # -- explaining ------------------------------------------------------------------------
 
-    def budgets(
-        self, priced: Price, priority: Priority = Priority.HIGH, *, now_s: float
-    ) -> tuple[Budget, ...]:
+    def budgets(self, priced: Price, priority: Priority = Priority.HIGH) -> tuple[Budget, ...]:
         """Every limit beside what this price needs of it; what `fit` decides by."""
         ledger, slots, blocks = self._ledger, self.slot_limit, self._block_limits[priority]
         backlog = ledger.backlog_tokens
@@ -234,10 +229,10 @@ class Headroom:
                 fits=self._prefill_fits(priced),
                 free_in_s=self._pace.prefill_s(backlog),
             ),
-            *self._decode_budget(priced, now_s),
+            *self._decode_budget(priced),
         )
 
-    def _decode_budget(self, priced: Price, now_s: float) -> tuple[Budget, ...]:
+    def _decode_budget(self, priced: Price) -> tuple[Budget, ...]:
         """In ms of a step that only decodes; beside it, `fits` counts whom the prompt slows."""
         bound_s, timing = self._settings.tpot_target_s, self._timing
         if bound_s is None:
@@ -251,7 +246,7 @@ class Headroom:
                 capacity=round(bound_s * 1000),
                 promised=step_ms,
                 needed=with_it_ms - step_ms,
-                fits=timing.slows_nobody(priced, now_s),
+                fits=timing.slows_nobody(priced),
                 free_in_s=timing.paced_s(self._ledger.backlog_tokens),
             ),
         )

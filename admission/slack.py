@@ -9,6 +9,10 @@ and loses c_p seconds of it for each prompt token that is computed during its re
 of which each takes at most `room` of them. L is not known: it is as its class's lengths are
 distributed, given that it is longer than g. So what a prompt costs is a number of answers expected
 to be lost. Those that are lost already cost nothing.
+
+All this is counted at the last step record: the step that runs since then is the first of those to
+come, and its prompts are still ahead. What is planned with is less than b, since steps may take
+longer than foreseen; who has used that up is not lost yet, and bears nothing more.
 """
 
 from collections.abc import Sequence
@@ -21,8 +25,8 @@ from admission.rows import Rows, place_of, places_of
 
 # Lengths that stand for a distribution, each for an equal share of it. With eight of them the
 # shortest answers had none, and were what the gate lost: one step with a prompt may take all that
-# they have to spare.
-PARTS = 16
+# they have to spare. With 16 it lost some of those between two.
+PARTS = 24
 
 _FIRST_PLACES = 256
 
@@ -31,6 +35,7 @@ class Slack:
     """The answers that run or were let in, by row of the ledger."""
 
     def __init__(self) -> None:
+        self._heard_at_s = 0.0  # of the last step record
         self._granted_tokens = 0  # prompt tokens of all that were ever let in
         self._at_stake: AtStake | None = None  # until the next step record, once asked for
         self._answers = _nobody(_FIRST_PLACES)
@@ -72,6 +77,7 @@ class Slack:
         Returns those that have their first by now.
         """
         self._at_stake = None
+        self._heard_at_s = now_s
         numbers, (out, first_at_s, begun, mark_tokens) = self._answers.rows, self._answers.state
         at = places_of(rows)
         alive = (numbers.take(at) == rows) & (generated > 0)
@@ -84,11 +90,16 @@ class Slack:
         told: list[int] = numbers[first].tolist()
         return told
 
-    def lost_by(self, prefill_tokens: int, steps: Steps, *, bound_s: float, now_s: float) -> float:
-        """Answers expected to miss `bound_s` because of so many prompt tokens more."""
-        question = Question(prefill_tokens, steps, bound_s, now_s, self._granted_tokens)
+    def lost_by(
+        self, prefill_tokens: int, steps: Steps, *, planned_s: float, bound_s: float
+    ) -> float:
+        """Answers expected to miss their bound because of so many prompt tokens more.
+
+        `planned_s` and `bound_s` as in `Question`.
+        """
+        question = Question(prefill_tokens, steps, planned_s, bound_s, self._granted_tokens)
         if not (self._at_stake and self._at_stake.covers(question)):
-            self._at_stake = AtStake(question, self._answers)
+            self._at_stake = AtStake(question, self._answers, self._heard_at_s)
         rows = self._at_stake.lost(question)
         if not rows.size:
             return 0.0

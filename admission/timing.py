@@ -61,7 +61,7 @@ class Timing:
         left_ratio = max(_PREFILL_LEAST, 1.0 - decode_step_s / planned_s)
         return self._pace.prefill_s(prefill_tokens) / left_ratio
 
-    def slows_nobody(self, priced: Price, now_s: float) -> bool:
+    def slows_nobody(self, priced: Price) -> bool:
         """Whether the answers inside keep their bound with this request beside them."""
         ledger, bound_s = self._ledger, self._bound_s
         prefill_token_s = self._pace.prefill_token_s
@@ -77,7 +77,9 @@ class Timing:
             room_tokens=ledger.room_tokens(priced.sequences),
             backlog_tokens=ledger.backlog_tokens,
         )
-        lost = self._slack.lost_by(priced.prefill_tokens, steps, bound_s=planned_s, now_s=now_s)
+        lost = self._slack.lost_by(
+            priced.prefill_tokens, steps, planned_s=planned_s, bound_s=bound_s
+        )
         return lost <= _LOSS_MAX
 
 

@@ -109,7 +109,7 @@ class WayIn:
             limit = self.limit_of(head)
             refusal = refusals.too_long(limit, needed_s=needed_s, allowed_s=allowed_s)
             return self._turn_away(head, refusal)
-        fit = self._headroom.fit(price, risen(head, now_s), now_s=now_s)
+        fit = self._headroom.fit(price, risen(head, now_s))
         if not isinstance(fit, Limit):
             return self._let_in(head, fit, now_s)
         if not enforcing:
@@ -137,7 +137,6 @@ class WayIn:
                 head=price,
                 of=priority,
                 start_steps=start_steps,
-                now_s=now_s,
             )
             if traces is not None:
                 turns.append(self._let_in(ticket, traces, now_s))

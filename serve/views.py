@@ -100,7 +100,7 @@ def explanation(controller: Controller, offer: Offer, now_s: float) -> dict[str,
     """Price, budgets and decision of an offer that is not made."""
     quote = controller.quote(offer)
     decision = controller.judge(offer, quote, now_s)
-    budgets = controller.headroom.budgets(quote.price, offer.priority, now_s=now_s)
+    budgets = controller.headroom.budgets(quote.price, offer.priority)
     short = [budget.limit for budget in budgets if not budget.fits]
     return {
         "decision": _decision(decision),
@@ -109,7 +109,7 @@ def explanation(controller: Controller, offer: Offer, now_s: float) -> dict[str,
         "budgets": [asdict(budget) for budget in budgets],
         "line": {"requests": len(controller.line)},
         "tenant": _tenant(controller, offer, now_s),
-        "priority": _priority(controller, offer, quote, now_s),
+        "priority": _priority(controller, offer, quote),
         "shape": _shape(offer.shape),
         "mode": controller.settings.mode,
         "policy": controller.settings.policy,
@@ -124,14 +124,14 @@ def _tenant(controller: Controller, offer: Offer, now_s: float) -> dict[str, Any
     } | asdict(account)
 
 
-def _priority(controller: Controller, offer: Offer, quote: Quote, now_s: float) -> dict[str, Any]:
+def _priority(controller: Controller, offer: Offer, quote: Quote) -> dict[str, Any]:
     """The class, what is kept from it for higher ones, and whether that alone keeps it out."""
     headroom, price = controller.headroom, quote.price
-    with_reserve = headroom.fit(price, offer.priority, now_s=now_s) is Limit.KV
+    with_reserve = headroom.fit(price, offer.priority) is Limit.KV
     return {
         "class": offer.priority,
         "reserved_blocks": headroom.block_limit - headroom.block_limit_of(offer.priority),
-        "reserve_binds": with_reserve and headroom.fit(price, now_s=now_s) is not Limit.KV,
+        "reserve_binds": with_reserve and headroom.fit(price) is not Limit.KV,
     }
 
 

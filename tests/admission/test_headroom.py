@@ -41,7 +41,7 @@ def hold(ledger: Ledger, request: RequestShape) -> None:
 
 def binds(headroom: Headroom, wanted: Price) -> Limit | None:
     """The limit that keeps it out."""
-    fit = headroom.fit(wanted, now_s=0.0)
+    fit = headroom.fit(wanted)
     return fit if isinstance(fit, Limit) else None
 
 
@@ -159,7 +159,7 @@ def test_budgets_say_what_fit_decides_by() -> None:
     headroom, ledger = room(Settings(kv_headroom_ratio=0.0, prefill_backlog_max_tokens=200))
     hold(ledger, shape(1440, 96))
     ledger.grant(priced(shape(160, 16)))
-    kv, slots, prefill = headroom.budgets(priced(shape(160, 16)), now_s=0.0)
+    kv, slots, prefill = headroom.budgets(priced(shape(160, 16)))
     assert (kv.limit, kv.capacity, kv.needed, kv.fits) == (Limit.KV, 100, 11, False)
     assert kv.promised >= 96
     assert (slots.limit, slots.promised, slots.needed, slots.fits) == (Limit.SLOTS, 2, 1, True)

@@ -22,20 +22,20 @@ LINE = StepCoefficients(0.05, 0.001, 0.0, 0.0)
 PROMISED = Settings(tpot_target_s=BOUND_S)
 
 
-def running(*answers: tuple[int, int], begun_at_s: float = 0.0) -> Slack:
+def running(*answers: tuple[int, int], begun_s_ago: float = 0.0) -> Slack:
     """Answers as (tokens out, tokens in all), all with their first token at one instant."""
     slack = Slack()
     for row, (_, length) in enumerate(answers, start=1):
         slack.let_in(100)
         slack.begin(row, [length] * PARTS)
     rows = np.arange(1, len(answers) + 1)
-    slack.progress(rows, np.ones_like(rows), begun_at_s)
-    slack.progress(rows, np.array([out for out, _ in answers]), begun_at_s)
+    slack.progress(rows, np.ones_like(rows), 0.0)
+    slack.progress(rows, np.array([out for out, _ in answers]), begun_s_ago)
     return slack
 
 
-def lost(slack: Slack, tokens: int, now_s: float = 0.0, steps: Steps = STEPS) -> float:
-    return slack.lost_by(tokens, steps, bound_s=BOUND_S, now_s=now_s)
+def lost(slack: Slack, tokens: int, steps: Steps = STEPS, planned_s: float = BOUND_S) -> float:
+    return slack.lost_by(tokens, steps, planned_s=planned_s, bound_s=BOUND_S)
 
 
 def test_an_empty_engine_loses_nobody() -> None:
@@ -50,18 +50,26 @@ def test_a_short_answer_bears_less_than_a_long_one() -> None:
 
 
 def test_time_that_has_passed_is_spent() -> None:
-    assert lost(running((1, 11)), 1000, now_s=0.5) == 0
-    assert lost(running((1, 11)), 1001, now_s=0.5) == 1
+    assert lost(running((1, 11), begun_s_ago=0.5), 1000) == 0
+    assert lost(running((1, 11), begun_s_ago=0.5), 1001) == 1
 
 
 def test_prompts_already_let_in_are_spent_too() -> None:
     ahead = Steps(0.05, 0.001, room_tokens=500, backlog_tokens=1000)
-    assert lost(running((1, 11)), 500, steps=ahead) == 0
-    assert lost(running((1, 11)), 501, steps=ahead) == 1
+    assert lost(running((1, 11)), 500, ahead) == 0
+    assert lost(running((1, 11)), 501, ahead) == 1
 
 
 def test_who_is_lost_already_costs_nothing() -> None:
-    assert lost(running((1, 11)), 5000, now_s=1.6) == 0
+    assert lost(running((1, 11), begun_s_ago=1.6), 5000) == 0
+
+
+def test_who_has_used_up_what_is_planned_with_but_may_keep_the_bound_bears_nothing() -> None:
+    # with 0.18 s a token it bears 1,300 prompt tokens, 1,200 are ahead; with 0.2 s 1,500
+    ahead = Steps(0.05, 0.001, room_tokens=500, backlog_tokens=1200)
+    answer = running((1, 11), begun_s_ago=0.2)
+    assert lost(answer, 1, ahead, planned_s=0.18) == 1
+    assert lost(answer, 1, ahead._replace(backlog_tokens=1301), planned_s=0.18) == 0
 
 
 def test_an_answer_about_to_end_meets_no_more_of_a_prompt_than_its_steps_have_room_for() -> None:
@@ -73,8 +81,9 @@ def test_one_that_waits_for_its_first_token_is_slowed_only_by_what_comes_behind_
     slack.let_in(4000)
     slack.begin(1, [11] * PARTS)
     ahead = Steps(0.05, 0.001, room_tokens=500, backlog_tokens=4000)
-    assert lost(slack, 1500, now_s=9.0, steps=ahead) == 0
-    assert lost(slack, 1501, now_s=9.0, steps=ahead) == 1
+    slack.progress(np.array([], dtype=np.int64), np.array([], dtype=np.int64), 9.0)
+    assert lost(slack, 1500, ahead) == 0
+    assert lost(slack, 1501, ahead) == 1
 
 
 def test_lengths_that_are_not_known_count_by_their_shares() -> None:
@@ -84,7 +93,7 @@ def test_lengths_that_are_not_known_count_by_their_shares() -> None:
     slack.progress(np.array([1]), np.array([1]), 0.0)
     assert lost(slack, 2000) == pytest.approx(0.5)
     slack.progress(np.array([1]), np.array([12]), 0.6)  # longer than half of them
-    assert lost(slack, 2000, now_s=0.6) == 0
+    assert lost(slack, 2000) == 0
 
 
 def test_an_answer_of_one_token_has_no_time_per_token() -> None:
@@ -115,7 +124,7 @@ def test_it_is_what_playing_the_steps_one_by_one_comes_to(
             expected += before <= allowed_s < after
         elif length > out:
             return  # on the edge: a matter of rounding
-    assert lost(running(*answers), tokens, now_s, steps) == pytest.approx(expected)
+    assert lost(running(*answers, begun_s_ago=now_s), tokens, steps) == pytest.approx(expected)
 
 
 def _played_s(out: int, length: int, prompts: int) -> float:
@@ -147,6 +156,14 @@ def test_a_prompt_that_would_stall_an_answer_waits_until_it_has_ended() -> None:
     assert gate.tick(0.25) == []
     turns = gate.release(1, 0.7, in_engine=False)
     assert [turn.ticket_id for turn in turns] == [ticket]
+
+
+def test_a_step_that_runs_is_counted_as_a_whole_however_much_of_it_is_over() -> None:
+    # it bears 1,150 tokens at 0.15 s; those that are computed meanwhile are still ahead
+    for at_s in (0.15, 0.6):
+        gate = busy()
+        accepted(gate.offer(offer(shape(500, 100)), 0.15))
+        accepted(gate.offer(offer(shape(500, 100)), at_s))
 
 
 def test_a_short_prompt_starts_at_once() -> None:

@@ -14,6 +14,7 @@ from admission.rows import place_of
 from admission.slack import PARTS, Slack
 
 BOUND_S = 0.2
+PLANNED_S = (0.2, 0.2, 0.2, 0.18)
 CROWD = 20  # answers at first: a close question for somebody
 EVENTS = 60
 LONGEST = 60
@@ -30,22 +31,23 @@ class Answer:
         self.first_at_s: float | None = None
 
     def lost(
-        self, tokens: int, steps: Steps, granted_tokens: int, now_s: float
+        self, tokens: int, steps: Steps, granted_tokens: int, planned_s: float, heard_at_s: float
     ) -> tuple[float, bool]:
         """The share of it that is lost, and whether rounding decides."""
         ahead, waited_s, out = steps.backlog_tokens, 0.0, max(1, self.out)
         if self.first_at_s is None:
             ahead = min(ahead, granted_tokens - self.mark_tokens)
         else:
-            waited_s = now_s - self.first_at_s
+            waited_s = heard_at_s - self.first_at_s
         lost, edge, possible = 0, False, [each for each in self.lengths if each > out]
         for length in possible:
             lacking = length - out
-            spare_s = BOUND_S * (length - 1) - waited_s - steps.decode_s * lacking
+            spare_s = planned_s * (length - 1) - waited_s - steps.decode_s * lacking
             bears = spare_s / steps.prefill_token_s - ahead
+            bears_at_all = bears + (BOUND_S - planned_s) * (length - 1) / steps.prefill_token_s
             met = min(tokens, steps.room_tokens * lacking - ahead)
-            lost += 0 <= bears < met
-            edge |= min(abs(bears), abs(bears - met)) < EDGE_TOKENS
+            lost += bears_at_all >= 0 and bears < met
+            edge |= min(abs(bears_at_all), abs(bears - met)) < EDGE_TOKENS
         return lost / max(1, len(possible)), edge
 
 
@@ -59,7 +61,7 @@ class Beside:
         self.free: list[int] = []
         self.places = 0
         self.granted_tokens = 0
-        self.now_s = 0.0
+        self.now_s = self.heard_at_s = 0.0
         self.compared = 0
         for _ in range(CROWD):
             self.let_in()
@@ -100,22 +102,25 @@ class Beside:
         rows = np.array(list(self.answers), dtype=np.int64)
         out = np.array([answer.out for answer in self.answers.values()], dtype=np.int64)
         self.slack.progress(rows, out, self.now_s)
+        self.heard_at_s = self.now_s
 
     def pass_time(self) -> None:
         self.now_s += self.random.uniform(0.0, 0.3)
 
     def ask(self) -> None:
         """Mostly alike, so that what was found for one question serves the next."""
+        planned_s = self.random.choice(PLANNED_S)
+        nearly = [0.99 * planned_s, 0.995 * planned_s, planned_s]
         steps = Steps(
-            decode_s=self.random.choice([0.05, 0.05, 0.0505, 0.0495, 0.06, 0.198, 0.199, 0.2]),
+            decode_s=self.random.choice([0.05, 0.05, 0.0505, 0.0495, 0.06, *nearly]),
             prefill_token_s=self.random.choice([0.001, 0.001, 0.001, 0.0004]),
             room_tokens=self.random.choice([500, 500, 1]),
             backlog_tokens=self.random.choice([0, 100, 300, 900]),
         )
         tokens = self.random.choice([0, 50, 200, 600, 1500])
-        told = self.slack.lost_by(tokens, steps, bound_s=BOUND_S, now_s=self.now_s)
+        told = self.slack.lost_by(tokens, steps, planned_s=planned_s, bound_s=BOUND_S)
         found = [
-            answer.lost(tokens, steps, self.granted_tokens, self.now_s)
+            answer.lost(tokens, steps, self.granted_tokens, planned_s, self.heard_at_s)
             for answer in self.answers.values()
         ]
         if not any(edge for _, edge in found):
@@ -137,6 +142,6 @@ def test_a_backlog_that_grows_without_anybody_let_in_counts() -> None:
     slack.begin(1, [11] * PARTS)  # bears 1,500 tokens
     slack.progress(np.array([1]), np.array([1]), 0.0)
     idle = Steps(0.05, 0.001, room_tokens=500, backlog_tokens=0)
-    assert slack.lost_by(0, idle, bound_s=BOUND_S, now_s=0.0) == 0
+    assert slack.lost_by(0, idle, planned_s=BOUND_S, bound_s=BOUND_S) == 0
     busy = idle._replace(backlog_tokens=1400)
-    assert slack.lost_by(200, busy, bound_s=BOUND_S, now_s=0.0) == 1
+    assert slack.lost_by(200, busy, planned_s=BOUND_S, bound_s=BOUND_S) == 1
