@@ -171,7 +171,7 @@ class Controller:
         if not (self.ledger.sequences or self.step_times.proven):
             return None  # what nobody measured refuses nobody: else it would never be measured
         needed_s = wait_s + self.pace.prefill_s(priced.prefill_tokens)
-        needed_s = max(needed_s, self.headroom.first_token_s(priced))
+        needed_s = max(needed_s, self.headroom.first_token_s(priced, now_s))
         allowed_s = max(0.0, offer.deadline_at_s - now_s)
         if needed_s <= allowed_s:
             return None
@@ -219,7 +219,9 @@ class Controller:
         now_s: float,
     ) -> int:
         """Open the lease of a request entered at a price."""
-        first_token_s = self.timing.first_token_s(quote.price.prefill_tokens)
+        if not self.ledger.sequences:
+            self.timing.step_begins(now_s)
+        first_token_s = self.timing.first_token_s(quote.price.prefill_tokens, now_s)
         lease = self._running.grant(offer, quote, traces, self.settings)
         lease_id = lease.lease_id
         if first_token_s and len(lease.rows) == 1:  # of several the first comes sooner
@@ -243,6 +245,7 @@ class Controller:
     def progress(self, record: StepRecord, now_s: float) -> list[Turn]:
         """Take in one step: who grew, who ended, how fast it went; then let the line move."""
         steps = self._running.advance(record, self.settings, now_s)
+        self.timing.step_begins(now_s)
         self.pace.observe(
             elapsed_s=record.elapsed_s,
             steps=steps,

@@ -146,9 +146,11 @@ class Headroom:
         ledger, limit = self._ledger, self._block_limits[priority]
         return ledger.curve.fits(ledger.traces_of(priced), limit)
 
-    def first_token_s(self, priced: Price) -> float:
+    def first_token_s(self, priced: Price, now_s: float) -> float:
         """Seconds until the first token of a request that is let in now; `static` does not ask."""
-        return 0.0 if self._static else self._timing.first_token_at_most_s(priced.prefill_tokens)
+        if self._static:
+            return 0.0
+        return self._timing.first_token_at_most_s(priced.prefill_tokens, now_s)
 
     # -- how long --------------------------------------------------------------------------
 

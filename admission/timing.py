@@ -27,11 +27,16 @@ class Timing:
         self._ledger = ledger
         self._pace = pace
         self._slack = slack
+        self._step_began_at_s = 0.0
         self.reconfigure(settings)
 
     def reconfigure(self, settings: Settings) -> None:
         """Another bound from now on."""
         self._bound_s = settings.tpot_target_s
+
+    def step_begins(self, now_s: float) -> None:
+        """The engine begins a step: one ended, or a first request comes to an idle engine."""
+        self._step_began_at_s = now_s
 
     def decode_step_s(self, sequences: int = 0, prompt_tokens: int = 0) -> float:
         """Seconds of a step that only decodes, with these in addition; 0 while unknown."""
@@ -41,16 +46,26 @@ class Timing:
         step_s = self._pace.decode_step_s(ledger.sequences + sequences, read_tokens)
         return step_s or 0.0
 
-    def first_token_s(self, prefill_tokens: int) -> float:
+    def first_token_s(self, prefill_tokens: int, now_s: float) -> float:
         """Seconds until the first token of a prompt that is let in now, behind those ahead."""
         steps = self._ledger.computing_steps(prefill_tokens) + _STEPS_ON_THE_WAY
+        step_s = self.decode_step_s()
         computing_s = self._pace.prefill_s(self._ledger.backlog_tokens + prefill_tokens)
-        return steps * self.decode_step_s() + computing_s
+        return steps * step_s + computing_s - self._over_s(step_s, now_s)
 
-    def first_token_at_most_s(self, prefill_tokens: int) -> float:
+    def _over_s(self, decode_step_s: float, now_s: float) -> float:
+        """Seconds by which the step that runs is over; its prompts still count as ahead."""
+        ledger = self._ledger
+        if not ledger.sequences:
+            return 0.0
+        computed_tokens = min(ledger.backlog_tokens, ledger.room_tokens())
+        step_s = decode_step_s + self._pace.prefill_s(computed_tokens)
+        return min(step_s, now_s - self._step_began_at_s)
+
+    def first_token_at_most_s(self, prefill_tokens: int, now_s: float) -> float:
         """The same with a margin for what forecasts of late fell short by; none if all is idle."""
         margin_s = self.first_tokens.margin_s if self._ledger.sequences else 0.0
-        return self.first_token_s(prefill_tokens) + margin_s
+        return self.first_token_s(prefill_tokens, now_s) + margin_s
 
     def paced_s(self, prefill_tokens: int) -> float:
         """Seconds in which so many prompt tokens can be computed with all inside at their bound."""

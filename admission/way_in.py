@@ -104,7 +104,8 @@ class WayIn:
     def _turn(self, head: Ticket, settings: Settings, now_s: float) -> Turn | None:
         """Accept the head of the line or turn it away, or remember what keeps it there."""
         price, enforcing = self._priced_now(head).quote.price, settings.mode is Mode.ENFORCE
-        needed_s, allowed_s = self._headroom.first_token_s(price), head.expires_at_s - now_s
+        needed_s = self._headroom.first_token_s(price, now_s)
+        allowed_s = head.expires_at_s - now_s
         if enforcing and needed_s > allowed_s:
             limit = self.limit_of(head)
             refusal = refusals.too_long(limit, needed_s=needed_s, allowed_s=allowed_s)

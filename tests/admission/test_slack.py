@@ -193,8 +193,9 @@ def test_before_anything_is_known_of_its_steps_an_engine_is_not_paced() -> None:
 def test_one_that_waits_for_others_answers_beyond_its_deadline_is_told_so() -> None:
     gate = busy()
     queued(gate.offer(offer(shape(2000, 100), arrived_at_s=0.2, patience_s=3.0), 0.2))
-    assert gate.tick(0.9) == []  # five steps of which four compute take 2.25 s, 2.3 are left
-    (turn,) = gate.tick(1.0)
+    # after the step that runs, over by now, four with prompts take 2.2 s
+    assert gate.tick(0.95) == []
+    (turn,) = gate.tick(1.05)
     assert turn.decision.reason is Reason.TPOT_SLO
 
 
@@ -212,6 +213,16 @@ def test_a_prompt_that_takes_longer_than_its_deadline_is_refused_at_once() -> No
     assert refusal.reason is Reason.TTFT_SLO
     assert refusal.retry_after_s is not None
     assert 1 <= refusal.retry_after_s < inf
+
+
+def test_the_step_that_runs_is_not_waited_for_twice() -> None:
+    # 1,000 tokens ahead and 1,000 of its own are there 2.2 s after the step began
+    for later_s, patience_s in ((0.0, 2.3), (0.4, 1.9), (0.5, 1.8)):
+        gate = Controller(WIDE, Settings())
+        gate.know_step_times(LINE)
+        accepted(gate.offer(offer(shape(1000, 10), patience_s=5.0), 0.0))
+        late = offer(shape(1000, 10), arrived_at_s=later_s, patience_s=patience_s)
+        accepted(gate.offer(late, later_s))
 
 
 def test_prompts_ahead_count_against_the_deadline_of_one_that_could_start() -> None:
