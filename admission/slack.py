@@ -25,8 +25,8 @@ from admission.rows import Rows, place_of, places_of
 
 # Lengths that stand for a distribution, each for an equal share of it. With eight of them the
 # shortest answers had none, and were what the gate lost: one step with a prompt may take all that
-# they have to spare. With 16 it lost some of those between two.
-PARTS = 24
+# they have to spare. With 16 it lost some of those between two, and the shortest of thirty.
+PARTS = 32
 
 _FIRST_PLACES = 256
 
