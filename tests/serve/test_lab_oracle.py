@@ -8,6 +8,7 @@ from admission.step_line import StepCoefficients
 from serve.lab.door import Bounds, Verdict
 from serve.lab.oracle.clairvoyant import LATE, TOO_DEAR, TOO_LONG, Clairvoyant, Order, Plan, cost_s
 from serve.lab.play import Play
+from serve.sequences import EngineStep, Finished
 from tests.serve.fake_virtual_engine import SHAPE, FakeVirtualEngine
 from tests.serve.lab_cases import asked, workload_of
 
@@ -65,6 +66,28 @@ def test_dear_requests_are_left_to_others() -> None:
     dear = asked(0, 0.0, prompt=800)
     assert cost_s(dear, LINE, SHAPE.capacity_tokens) > 0.5
     assert clairvoyant.offer(dear, 0.0) == [Verdict(0, TOO_DEAR)]
+
+
+def test_an_answer_that_may_still_keep_its_bound_is_not_given_up() -> None:
+    clairvoyant = door(Plan(Order.ARRIVAL, skips=False, margin=0.8))
+    clairvoyant.offer(asked(0, 0.0, output=3), 0.0)
+    clairvoyant._guests["0"].first_at_s = 0.0
+    prompt = asked(1, 0.0, prompt=30, output=2)
+    for heard_at_s, fits in ((0.1, True), (0.3, False), (0.4, True)):  # 0.32 of 0.4 s are planned
+        clairvoyant._step_began_at_s = heard_at_s
+        assert clairvoyant._slows_nobody(prompt) is fits
+
+
+def test_what_the_cache_has_forgotten_is_computed_again() -> None:
+    clairvoyant = door(Plan(Order.ARRIVAL, skips=False), prefix_caching=True, max_model_len=4096)
+    one, other = (replace(asked(n, 0.0, prompt=520), prefix=("a",)) for n in range(2))
+    clairvoyant.offer(one, 0.0)
+    assert clairvoyant._new_tokens(other) == 8
+    ended = Finished("0", 4, "stop", 0.0, 0.0, 0.0, 0)
+    clairvoyant.stepped(EngineStep({}, finished=(ended,), kv_used_ratio=0.0), 1.0)
+    assert clairvoyant._new_tokens(other) == 8
+    clairvoyant.stepped(EngineStep({}, kv_used_ratio=0.9), 2.0)
+    assert clairvoyant._new_tokens(other) > 8
 
 
 def test_all_are_served_where_there_is_room_for_all() -> None:

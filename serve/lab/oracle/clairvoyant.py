@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from admission.footprint import EngineShape
+from admission.prefixes import Chain, Prefixes
 from admission.step_line import StepCoefficients
+from serve.lab.chains import Chains
 from serve.lab.door import Bounds, Verdict
 from serve.lab.policies.ema import peak_tokens
 from serve.lab.workload import TraceRequest
@@ -77,6 +79,7 @@ class _Guest:
     """One inside. `to_compute` of its prompt is left; `behind` prompt tokens came after it."""
 
     request: TraceRequest
+    chain: Chain
     to_compute: int
     behind: int = 0
     generated: int = 0
@@ -100,10 +103,11 @@ class Clairvoyant:
         self._tpot_s = bounds.tpot_s * plan.margin
         self._waiting: list[tuple[float, int, TraceRequest]] = []
         self._guests: dict[str, _Guest] = {}
+        self._step_began_at_s = 0.0  # what runs since then is the first of the steps to come
         self._alone_s = line.seconds(  # of a prompt token, at least
             prefill_tokens=shape.max_batched_tokens, decode_sequences=0, context_tokens=0
         ) / (shape.max_batched_tokens)
-        self._seen: set[tuple[str, ...]] = set()  # prefixes that were computed once
+        self._chains, self._prefixes = Chains(shape.block_tokens), Prefixes(shape)
 
     @property
     def waiting(self) -> int:
@@ -115,6 +119,8 @@ class Clairvoyant:
         if self._alone_s * self._new_tokens(request) > self._bounds.ttft_s:
             return [Verdict(request.number, TOO_LONG)]
         cost = cost_s(request, self._line, self._shape.capacity_tokens)
+        cached_tokens = request.prompt_tokens - self._new_tokens(request)
+        cost -= self._line.prefill_token_s * cached_tokens
         if cost > self._dear_s:
             return [Verdict(request.number, TOO_DEAR)]
         key = cost if self._plan.order is Order.COST else request.arrived_at_s
@@ -123,6 +129,7 @@ class Clairvoyant:
 
     def stepped(self, step: EngineStep, now_s: float) -> Sequence[Verdict]:
         """Follow everybody inside, then let in who fits."""
+        self._step_began_at_s = now_s
         self._computed(step.prefill_tokens + step.cached_tokens)
         for state in step.running.values():
             guest = self._guests[state.external_req_id]
@@ -130,8 +137,17 @@ class Clairvoyant:
             if guest.generated and guest.first_at_s is None:
                 guest.first_at_s, guest.to_compute = now_s, 0
         for finished in step.finished:
-            del self._guests[finished.engine_id]
+            self._leave_cached(self._guests.pop(finished.engine_id))
+        used = self._shape.usable_blocks * (step.kv_used_ratio or 0.0)
+        self._prefixes.keep(self._shape.usable_blocks - round(used))
         return self._move(now_s)
+
+    def _leave_cached(self, guest: _Guest) -> None:
+        """Its blocks stay in the cache until they are taken again."""
+        tokens = guest.request.prompt_tokens + length_of(guest.request) - 1
+        named = self._prefixes.blocks_of(guest.chain, computed_tokens=tokens)
+        self._prefixes.pass_over(tokens // self._shape.block_tokens - named)
+        self._prefixes.let_go(guest.chain, computed_tokens=tokens)
 
     def _computed(self, tokens: int) -> None:
         """The engine takes prompts in order of arrival there."""
@@ -153,7 +169,7 @@ class Clairvoyant:
             request = self._waiting[place][2]
             if self._fits(request, now_s):
                 del self._waiting[place]
-                self._let_in(request)
+                self._let_in(request, now_s)
                 told.append(Verdict(request.number))
             elif self._plan.skips:
                 place, tried = place + 1, tried + 1
@@ -175,20 +191,20 @@ class Clairvoyant:
     def _due_s(self, request: TraceRequest) -> float:
         return request.arrived_at_s + self._bounds.ttft_s
 
-    def _let_in(self, request: TraceRequest) -> None:
+    def _let_in(self, request: TraceRequest, now_s: float) -> None:
         tokens = self._new_tokens(request)
+        if not self._guests:
+            self._step_began_at_s = now_s
         for guest in self._guests.values():
             guest.behind += tokens
-        self._guests[str(request.number)] = _Guest(request, tokens)
-        prefix = request.prefix
-        self._seen.update(prefix[: end + 1] for end in range(len(prefix)))
+        chain = self._chains.of(request)
+        self._guests[str(request.number)] = _Guest(request, chain, tokens)
+        self._prefixes.hold(chain)
 
     def _new_tokens(self, request: TraceRequest) -> int:
-        """Prompt tokens that the cache does not hold, as if it forgot nothing."""
-        known = len(request.prefix)
-        while known and request.prefix[:known] not in self._seen:
-            known -= 1
-        return request.prompt_tokens - 512 * known
+        """Prompt tokens that the cache does not hold."""
+        found = self._prefixes.find(self._chains.of(request))
+        return request.prompt_tokens - found.cached_tokens
 
     # -- the three ways --------------------------------------------------------------------
 
@@ -197,7 +213,7 @@ class Clairvoyant:
             return False
         return (
             self._in_time(request, now_s)
-            and self._slows_nobody(request, now_s)
+            and self._slows_nobody(request)
             and (self._kv_fits(request))
         )
 
@@ -216,12 +232,13 @@ class Clairvoyant:
         backlog = sum(guest.to_compute for guest in self._guests.values())
         room = max(1, self._shape.max_batched_tokens - count)
         steps = -(-(backlog + self._new_tokens(request)) // room)
-        return now_s + steps * self._full_step_s(count) <= self._due_s(request)
+        from_s = self._step_began_at_s if count else now_s
+        return from_s + steps * self._full_step_s(count) <= self._due_s(request)
 
-    def _slows_nobody(self, request: TraceRequest, now_s: float) -> bool:
+    def _slows_nobody(self, request: TraceRequest) -> bool:
         """Each inside has seconds to spare; what comes on top must not take more of them.
 
-        Who is lost already does not count.
+        Who has missed the bound itself, not only what is planned of it, does not count.
         """
         tokens, count = self._new_tokens(request), len(self._guests) + 1
         decode_s = self._line.seconds(
@@ -235,22 +252,24 @@ class Clairvoyant:
         room = max(1, self._shape.max_batched_tokens - count)
         for guest in self._guests.values():
             ahead = guest.behind if guest.first_at_s is None else backlog
-            spare_s, steps = self._spare(guest, decode_s, now_s)
+            spare_s, steps = self._spare(guest, decode_s)
+            kept_s = (self._bounds.tpot_s - self._tpot_s) * (length_of(guest.request) - 1)
             most = steps * room
             before_s = self._line.prefill_token_s * min(ahead, most)
             after_s = self._line.prefill_token_s * min(ahead + tokens, most)
-            if before_s <= spare_s < after_s:
+            if before_s <= spare_s + kept_s and spare_s < after_s:
                 return False
         return True
 
-    def _spare(self, guest: _Guest, decode_s: float, now_s: float) -> tuple[float, int]:
+    def _spare(self, guest: _Guest, decode_s: float) -> tuple[float, int]:
         """Seconds that its remaining steps may take beyond decoding, and how many they are."""
         length = length_of(guest.request)
         allowed_s = self._tpot_s * (length - 1)
         if guest.first_at_s is None:
             return allowed_s - decode_s * (length - 1), length - 1
         steps = length - guest.generated
-        return allowed_s - (now_s - guest.first_at_s) - decode_s * steps, steps
+        spent_s = self._step_began_at_s - guest.first_at_s
+        return allowed_s - spent_s - decode_s * steps, steps
 
     def _kv_fits(self, request: TraceRequest) -> bool:
         block = self._shape.block_tokens
