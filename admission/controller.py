@@ -159,7 +159,8 @@ class Controller:
         return self.headroom.fit(priced, offer.priority)
 
     def _wait(self, offer: Offer, priced: Price, blocked: Limit, now_s: float) -> Queued | Rejected:
-        ahead = self.line.ahead_of(offer.tenant, offer.priority, offer.deadline_at_s)
+        turn_at_s = self._way_in.turn_at_s(offer, priced)
+        ahead = self.line.ahead_of(offer.tenant, offer.priority, turn_at_s)
         wait_s, limit = self.headroom.wait(priced, ahead, blocked, offer.priority)
         refusal = self._too_late(offer, priced, wait_s, limit, now_s)
         refusal = refusal or self._line_full(offer.tenant, offer.priority, priced.line_tokens)

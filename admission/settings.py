@@ -64,6 +64,7 @@ class Settings:
     line_look_past_requests: int = (
         8  # tried behind a head that waits for KV: a step's worth of work
     )
+    line_cost_weight: float = 0.5  # a short prompt passes long ones, but not for long
     prefill_backlog_max_tokens: int = 8192  # accepted prompts not yet computed: a few full steps
     priority_reserve_ratio: float = (
         0.0  # blocks kept for each higher class: idle where none is used

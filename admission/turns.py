@@ -1,4 +1,8 @@
-"""Turns inside one priority class: fair between tenants, the earliest deadline first inside one.
+"""Turns inside one priority class: fair between tenants; inside one by deadline and by cost.
+
+A request comes in the order of its deadline plus so many seconds for each second of the engine's
+time that it takes (Niyama's hybrid of deadline and shortest first): under overload more are served,
+and none is passed by those that come later than that.
 
 Fairness is that of VTC (Sheng et al., OSDI 2024): the tenant that was served least for its weight
 goes first, served being seconds of the engine's time. A tenant that comes back from nothing starts
@@ -20,12 +24,16 @@ CLASS_BELOW = ""
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """One waiting request; `price` is that of its arrival, by which the line counts it."""
+    """One waiting request; `price` is that of its arrival, by which the line counts it.
+
+    Of one tenant the least `turn_at_s` comes first.
+    """
 
     ticket_id: int
     tenant: str
     priority: Priority
     price: Price
+    turn_at_s: float
     expires_at_s: float
     arrived_at_s: float = 0.0
 
@@ -71,7 +79,7 @@ class Turns:
 
     def __init__(self, settings: Settings) -> None:
         self.load = Load()
-        # by tenant: (deadline, ticket id, ticket), sorted
+        # by tenant: (`turn_at_s`, ticket id, ticket), sorted
         self._queues: dict[str, list[tuple[float, int, Ticket]]] = {}
         self._served: dict[str, float] = {}  # seconds / weight
         self._last_start = 0.0  # counter of the tenant served last, before it was
@@ -92,12 +100,12 @@ class Turns:
     # -- joining and leaving ---------------------------------------------------------------
 
     def add(self, ticket: Ticket) -> None:
-        """Join one's tenant, before those with a later deadline."""
+        """Join one's tenant, before those whose turn comes later."""
         queue = self._queues.get(ticket.tenant)
         if queue is None:
             queue = self._queues[ticket.tenant] = []
             self._enter(ticket.tenant)
-        insort(queue, (ticket.expires_at_s, ticket.ticket_id, ticket))
+        insort(queue, (ticket.turn_at_s, ticket.ticket_id, ticket))
         self.load.count(ticket, 1)
 
     def _enter(self, tenant: str) -> None:
@@ -110,7 +118,7 @@ class Turns:
     def remove(self, ticket: Ticket) -> None:
         """Leave, from wherever one stands."""
         queue = self._queues[ticket.tenant]
-        del queue[bisect_left(queue, (ticket.expires_at_s, ticket.ticket_id))]
+        del queue[bisect_left(queue, (ticket.turn_at_s, ticket.ticket_id))]
         if not queue:
             del self._queues[ticket.tenant]
             self._take_out(ticket.tenant)
@@ -167,13 +175,13 @@ class Turns:
         """How many of a tenant's requests wait here."""
         return len(self._queues.get(tenant, ()))
 
-    def ahead_of(self, tenant: str, expires_at_s: float) -> float:
+    def ahead_of(self, tenant: str, turn_at_s: float) -> float:
         """Share (0-1) of this class that fair turns let pass before a newcomer of the tenant.
 
         A turn of each tenant that was served less, and a round of all for each request of its own.
         """
         queue, weight = self._queues.get(tenant, []), self._weight(tenant)
-        own = bisect_right(queue, (expires_at_s, inf))
+        own = bisect_right(queue, (turn_at_s, inf))
         others = self._waiting_weight - (weight if queue else 0.0)
         place = self._entry[tenant] if queue else (self.counter_s(tenant), self._ties + 1, tenant)
         served_less = bisect_left(self._order, place)

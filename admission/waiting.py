@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from admission.decision import Priority
-from admission.settings import Settings
+from admission.settings import Policy, Settings
 from admission.turns import CLASS_BELOW, Load, Ticket, Turns
 
 __all__ = ["RISES_AT_RATIO", "Load", "Ticket", "WaitingLine", "risen"]
@@ -37,6 +37,7 @@ class WaitingLine:
         self._classes = {priority: Turns(settings) for priority in Priority}
         self._tickets: dict[int, Ticket] = {}
         self._deadlines: list[tuple[float, int]] = []  # heap; keeps those who left for a while
+        self.reconfigure(settings)
 
     def __len__(self) -> int:
         return len(self._tickets)
@@ -48,9 +49,16 @@ class WaitingLine:
         return iter(self._tickets.values())
 
     def reconfigure(self, settings: Settings) -> None:
-        """Other weights from now on."""
+        """Other weights from now on; who waits keeps his place among his tenant's."""
+        # a fixed number of requests asks nothing of them, nor does its line
+        static = settings.policy is Policy.STATIC
+        self._cost_weight = 0.0 if static else settings.line_cost_weight
         for turns in self._classes.values():
             turns.reconfigure(settings)
+
+    def turn_at_s(self, deadline_at_s: float, cost_s: float) -> float:
+        """What a request's place goes by, that takes so many seconds of the engine's time."""
+        return deadline_at_s + self._cost_weight * cost_s
 
     def add(self, ticket: Ticket) -> None:
         """Join the line."""
@@ -146,7 +154,7 @@ class WaitingLine:
                 break
         return total
 
-    def ahead_of(self, tenant: str, priority: Priority, expires_at_s: float) -> Load:
+    def ahead_of(self, tenant: str, priority: Priority, turn_at_s: float) -> Load:
         """Estimate of what would be served before a newcomer.
 
         All higher classes, and of its own the share that goes before its turn.
@@ -154,7 +162,7 @@ class WaitingLine:
         ahead = Load()
         for each, turns in self._classes.items():
             if each is priority:
-                ahead.add(turns.load, turns.ahead_of(tenant, expires_at_s))
+                ahead.add(turns.load, turns.ahead_of(tenant, turn_at_s))
                 break
             ahead.add(turns.load)
         return ahead

@@ -50,6 +50,10 @@ class WayIn:
         self._next_ticket = 1
         self.binding: Limit | None = None  # what bound the last decision that had to wait
 
+    def turn_at_s(self, offer: Offer, price: Price) -> float:
+        """What its place among its tenant's goes by."""
+        return self._line.turn_at_s(offer.deadline_at_s, self._accounts.cost.seconds(price.work))
+
     def join(self, offer: Offer, quote: Quote, limit: Limit) -> int:
         """A place in line for one that `limit` keeps out; returns its ticket."""
         ticket_id = self._next_ticket
@@ -60,6 +64,7 @@ class WayIn:
                 offer.tenant,
                 offer.priority,
                 quote.price,
+                self.turn_at_s(offer, quote.price),
                 offer.deadline_at_s,
                 offer.arrived_at_s,
             )

@@ -71,6 +71,18 @@ class LineSection(Section):
         zero="0: nobody passes the head",
     )
 
+    cost_weight: float = key(
+        _DEFAULT.line_cost_weight,
+        ge=0,
+        le=10,
+        what="Seconds by which a request's turn comes later for each second of the engine's time "
+        "that it takes, beside others of its tenant",
+        unit="seconds per second",
+        why="under overload more are served, short ones mostly; what takes 10 s is passed by those "
+        "that come up to 5 s later",
+        zero="0: by deadline alone",
+    )
+
     @field_validator("max_requests_per_tenant")
     @classmethod
     def _within_the_line(cls, given: int, info: ValidationInfo) -> int:

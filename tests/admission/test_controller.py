@@ -5,6 +5,7 @@ import pytest
 from admission.controller import Controller
 from admission.decision import Accepted, Limit, Priority, Queued, Reason
 from admission.settings import Mode, Policy, Settings
+from admission.step_line import StepCoefficients
 from tests.admission.examples import (
     ENGINE,
     EXACT,
@@ -19,7 +20,7 @@ from tests.admission.examples import (
 )
 from tests.admission.test_ledger import is_empty
 
-IN_TURN = Settings(kv_headroom_ratio=0.0, line_look_past_requests=0)
+IN_TURN = Settings(kv_headroom_ratio=0.0, line_look_past_requests=0, line_cost_weight=0.0)
 LARGE, MEDIUM, SMALL = shape(1000, 500), shape(400, 200), shape(16, 16)
 
 
@@ -66,6 +67,25 @@ def test_small_request_does_not_overtake_a_waiting_large_one() -> None:
     small = queued(controller.offer(offer(SMALL), 0.0))
     assert controller.tick(0.5) == []
     assert end(controller, running, 1.0) == [large, small]
+
+
+def test_a_long_request_is_passed_by_those_that_come_soon_after_it_and_by_no_others() -> None:
+    terms = Settings(kv_headroom_ratio=0.0, line_look_past_requests=0, line_cost_weight=0.5)
+    controller, running = busy(terms)
+    controller.know_step_times(StepCoefficients(0.0, 0.004, 0.0, 0.0))
+    large = queued(controller.offer(offer(LARGE), 0.0))  # takes 4 s
+    soon = queued(controller.offer(offer(SMALL, arrived_at_s=1.9), 1.9))
+    late = queued(controller.offer(offer(SMALL, arrived_at_s=2.1), 2.1))
+    assert end(controller, running, 2.2) == [soon, large, late]
+
+
+def test_under_a_fixed_limit_nobody_passes() -> None:
+    controller = Controller(ENGINE, Settings(policy=Policy.STATIC, static_limit=1))
+    controller.know_step_times(StepCoefficients(0.0, 0.004, 0.0, 0.0))
+    running = accepted(controller.offer(offer(LARGE), 0.0))
+    large = queued(controller.offer(offer(LARGE), 0.0))
+    queued(controller.offer(offer(SMALL), 0.0))
+    assert end(controller, running, 1.0) == [large]
 
 
 def test_a_long_request_behind_short_ones_gets_its_turn() -> None:

@@ -1,5 +1,7 @@
 """A head that waits for memory is passed only by those it loses nothing to."""
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,8 +11,8 @@ from admission.settings import Policy, Settings
 from tests.admission.examples import ENGINE, accepted, engine, offer, queued, shape
 from tests.admission.traffic import Job, Traffic
 
-IN_TURN = Settings(kv_headroom_ratio=0.0, line_look_past_requests=0)
-PAST = Settings(kv_headroom_ratio=0.0)
+PAST = Settings(kv_headroom_ratio=0.0, line_cost_weight=0.0)  # the first to come is the head
+IN_TURN = replace(PAST, line_look_past_requests=0)
 LARGE, SMALL = shape(1000, 500), shape(16, 16)
 
 
@@ -65,7 +67,7 @@ def test_nobody_passes_once_half_of_the_heads_time_is_over() -> None:
 
 
 def test_only_the_next_few_are_looked_at() -> None:
-    controller = busy(Settings(kv_headroom_ratio=0.0, line_look_past_requests=2))
+    controller = busy(replace(PAST, line_look_past_requests=2))
     queued(controller.offer(offer(LARGE), 0.0))
     for _ in range(2):
         queued(controller.offer(offer(LARGE), 0.0))

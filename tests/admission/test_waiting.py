@@ -27,7 +27,7 @@ def ticket(
 ) -> Ticket:
     """A request that waits."""
     priced = price(shape(prompt_tokens, output_tokens), ENGINE, [output_tokens])
-    return Ticket(next(_ids), tenant, priority, priced, expires_at_s, arrived_at_s)
+    return Ticket(next(_ids), tenant, priority, priced, expires_at_s, expires_at_s, arrived_at_s)
 
 
 def seconds(priced: Price) -> float:
