@@ -8,6 +8,7 @@ steps in `test_vllm_hooks_steps.py`.
 
 import inspect
 import tomllib
+from argparse import Namespace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import SimpleNamespace
@@ -292,3 +293,25 @@ def test_an_engine_on_a_cpu_runs_by_the_executor_that_sleeps() -> None:
     chosen = Executor.get_class(SimpleNamespace(parallel_config=parallel))
     assert chosen is PatientExecutor
     assert issubclass(chosen, MultiprocExecutor)
+
+
+@pytest.mark.parametrize("asked", [None, "uni"])
+def test_an_engine_is_given_that_executor_unless_another_was_asked_for(
+    asked: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from serve.engine import start  # noqa: PLC0415
+    from serve.engine.arguments import parse_arguments  # noqa: PLC0415
+    from serve.engine.executor import PATIENT  # noqa: PLC0415
+
+    given = []
+
+    def from_cli_args(args: Namespace) -> None:
+        given.append(args.distributed_executor_backend)
+        raise InterruptedError
+
+    monkeypatch.setattr(start.AsyncEngineArgs, "from_cli_args", from_cli_args)
+    args = parse_arguments({"model": "any"}, {})
+    args.distributed_executor_backend = asked
+    with pytest.raises(InterruptedError):
+        start.config_of(args, simulated=False)
+    assert given == [asked or PATIENT]
