@@ -5,6 +5,7 @@ take a little more or less. So an answer that has far more to spare than the fir
 for, or has missed its bound by far, need not be looked at again.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from math import inf
 from typing import NamedTuple
@@ -166,10 +167,11 @@ class AtStake:
         return (budget_s - steps.decode_s * lacking) / steps.prefill_token_s - ahead, ahead
 
     def join(self, row: int, lengths: Sequence[int], *, mark_tokens: int) -> None:
-        """An answer that was let in just now."""
+        """An answer that was let in just now; `lengths` the shortest first."""
         self._newcomers.append((row, lengths, mark_tokens))
         asked = self._asked
-        shortest = min((length for length in lengths if length > 1), default=inf)
+        longer = bisect_right(lengths, 1)  # than one token, which takes no time per token
+        shortest = lengths[longer] if longer < len(lengths) else inf
         each_s = max(0.0, asked.planned_s - self._slower_s)
         bears = each_s * (shortest - 1) / asked.steps.prefill_token_s
         later_tokens = mark_tokens - asked.granted_tokens

@@ -28,12 +28,11 @@ from admission.sentences import Sentence
 from admission.slo import Slo
 from admission.step_limits import (
     Mix,
+    closed_loop_ttft_s,
     largest,
     most_steady,
-    others_rate_per_s,
     prefill_s,
     steady,
-    ttft_s,
 )
 from admission.step_line import MeasuredSteps, StepCoefficients
 from admission.step_time import Steps
@@ -290,13 +289,10 @@ def _prefill(model: Steps | None, mix: Mix, slo: Slo) -> Limit:
 
     def kept(sequences: int) -> bool:
         now = steady(model, mix, sequences=sequences)
-        others = others_rate_per_s(
-            model, mix, rate_per_s=now.prompt_rate_per_s, sequences=sequences
-        )
-        taken_s = ttft_s(
+        taken_s = closed_loop_ttft_s(
             model,
             mix,
-            rate_per_s=others,
+            rate_per_s=now.prompt_rate_per_s,
             sequences=sequences,
             share=slo.ttft_share,
             late_prompts=now.late_prompts,

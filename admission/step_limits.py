@@ -187,13 +187,22 @@ def others_rate_per_s(model: Steps, mix: Mix, *, rate_per_s: float, sequences: i
     prompts never pile up without end.
     """
     each_s = _each_prefill_s(model, mix, sequences)
-    mean_s = sum(each_s) / len(each_s)
-    low, high = 0.0, min(rate_per_s, model.stages / mean_s)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        taken_s = sequences / rate_per_s + _wait_s(each_s, middle * mean_s / model.stages) + mean_s
-        low, high = (middle, high) if middle * taken_s < sequences - 1 else (low, middle)
-    return low
+    return _others_per_s(each_s, model.stages, rate_per_s, sequences)
+
+
+def closed_loop_ttft_s(
+    model: Steps,
+    mix: Mix,
+    *,
+    rate_per_s: float,
+    sequences: int,
+    share: float = 0.95,
+    late_prompts: float = 0.0,
+) -> float:
+    """`ttft_s` at the rate of `others_rate_per_s`: what so many users in a closed loop wait."""
+    each_s = _each_prefill_s(model, mix, sequences)
+    others_per_s = _others_per_s(each_s, model.stages, rate_per_s, sequences)
+    return _ttft_s(each_s, model.stages, others_per_s, share, late_prompts)
 
 
 def ttft_s(
@@ -212,10 +221,30 @@ def ttft_s(
     alike, else M/G/1), exponentially. Its own prompt comes on top. `late_prompts` more meet one.
     """
     each_s = _each_prefill_s(model, mix, sequences)
-    busy = rate_per_s * sum(each_s) / len(each_s) / model.stages
+    return _ttft_s(each_s, model.stages, rate_per_s, share, late_prompts)
+
+
+def _ttft_s(
+    each_s: list[float], stages: int, rate_per_s: float, share: float, late_prompts: float
+) -> float:
+    busy = rate_per_s * _mean(each_s) / stages
     if busy >= 1:
         return math.inf
     return _within(each_s, min(1.0, busy + late_prompts), _wait_s(each_s, busy), share)
+
+
+def _others_per_s(each_s: list[float], stages: int, rate_per_s: float, sequences: int) -> float:
+    mean_s = _mean(each_s)
+    low, high = 0.0, min(rate_per_s, stages / mean_s)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        taken_s = sequences / rate_per_s + _wait_s(each_s, middle * mean_s / stages) + mean_s
+        low, high = (middle, high) if middle * taken_s < sequences - 1 else (low, middle)
+    return low
+
+
+def _mean(each_s: list[float]) -> float:
+    return sum(each_s) / len(each_s)
 
 
 def _each_prefill_s(model: Steps, mix: Mix, sequences: int) -> list[float]:

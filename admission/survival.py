@@ -10,7 +10,7 @@ import math
 from array import array
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -75,10 +75,11 @@ class Survival:
     Lists tell of one length, arrays of many: a call of numpy costs as much as ten of `bisect`.
     """
 
-    __slots__ = ("_area", "_at", "_falling", "_from_below", "_parts", "_tokens")
+    __slots__ = ("_area", "_at", "_cut", "_falling", "_from_below", "_parts", "_tokens")
 
     def __init__(self, ranked: npt.NDArray[np.int64]) -> None:
-        self._from_below, self._falling = _shares((ranked & 1).astype(bool).tobytes())
+        self._cut = (ranked & 1).astype(bool).tobytes()
+        self._from_below, self._falling = _shares(self._cut)
         self._at = np.zeros(ranked.size + 1, dtype=np.int64)
         np.right_shift(ranked, 1, out=self._at[1:])
         self._tokens: list[int] = self._at.tolist()
@@ -103,17 +104,22 @@ class Survival:
 
     def parts(self, count: int, *, limit: int, above: int) -> list[int]:
         """As `RecentLengths.parts`."""
-        key = (count, above)
-        if key not in self._parts:
-            self._parts[key] = [self._ends_below(share, above) for share in _middles(count)]
-        return [min(limit, tokens) for tokens in self._parts[key]]
+        told = self._parts.get((count, above))
+        if told is None:
+            places = _middles(self._cut, count, self._place_of(above))
+            told = self._parts[count, above] = [self._length_at(place) for place in places]
+        return told if told[-1] <= limit else [min(limit, tokens) for tokens in told]
 
     def _ends_below(self, share: float, above: int) -> int:
         """Where S falls below a share of what it is at `above`; to meet it is enough."""
-        start = bisect_right(self._tokens, above, 1) - 1 if above >= 0 else 0
-        enough = self._falling[start] * (1.0 - _ROUNDING)
-        end = bisect_right(self._falling, share * enough)
-        return self._tokens[end] if end < len(self._tokens) else _NEVER
+        return self._length_at(_below(self._falling, share, self._place_of(above)))
+
+    def _place_of(self, tokens: int) -> int:
+        """Of the last length seen that is no longer; 0 where there is none."""
+        return bisect_right(self._tokens, tokens, 1) - 1 if tokens >= 0 else 0
+
+    def _length_at(self, place: int) -> int:
+        return self._tokens[place] if place < len(self._tokens) else _NEVER
 
     def mean(self, limit: int) -> int:
         """As `RecentLengths.mean`."""
@@ -144,7 +150,13 @@ def _shares(cut: bytes) -> tuple[npt.NDArray[np.float64], list[float]]:
     return from_below, (-from_below[1:]).tolist()
 
 
-@cache
-def _middles(count: int) -> list[float]:
-    """Shares (0-1) longer than the middles of so many equal parts."""
-    return [1.0 - (part + 0.5) / count for part in range(count)]
+def _below(falling: list[float], share: float, start: int) -> int:
+    """The place where S falls below a share of what it is at `start`; to meet it is enough."""
+    return bisect_right(falling, share * (falling[start] * (1.0 - _ROUNDING)))
+
+
+@lru_cache(maxsize=256)
+def _middles(cut: bytes, count: int, start: int) -> list[int]:
+    """The places of the middles of so many equal parts of those longer than that at `start`."""
+    _, falling = _shares(cut)
+    return [_below(falling, 1.0 - (part + 0.5) / count, start) for part in range(count)]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from admission.step_limits import (
     Mix,
+    closed_loop_ttft_s,
     most_steady,
     others_rate_per_s,
     prefill_s,
@@ -108,7 +109,9 @@ def test_users_in_a_closed_loop_ask_for_less_while_they_wait() -> None:
             asked = share * most
             others = others_rate_per_s(model, CHAT, rate_per_s=asked, sequences=users)
             assert others <= asked * (users - 1) / users
-            assert ttft_s(model, CHAT, rate_per_s=others, sequences=users) < math.inf
+            taken_s = ttft_s(model, CHAT, rate_per_s=others, sequences=users)
+            assert taken_s < math.inf
+            assert taken_s == closed_loop_ttft_s(model, CHAT, rate_per_s=asked, sequences=users)
 
 
 @pytest.mark.parametrize("users", [1, 3, 8, 30])
