@@ -30,6 +30,7 @@ from admission.settings import Mode, Settings
 from admission.slack import Slack
 from admission.step_line import StepCoefficients
 from admission.timing import Timing
+from admission.unfinished import Unfinished
 from admission.waiting import WaitingLine
 from admission.way_in import WayIn
 
@@ -45,7 +46,8 @@ class Controller:
         self.engine = engine
         self.settings = settings
         self.ledger = Ledger(engine)
-        self.lengths = OutputLengths()
+        unfinished = Unfinished(self.ledger.generated_tokens)
+        self.lengths = OutputLengths(unfinished.produced)
         self.prefixes = Prefixes(engine)
         self.pace = Pace()
         self.step_times = LiveSteps()
@@ -59,7 +61,7 @@ class Controller:
         self.draining = False
         self.engine_down = False
         self._running = Running(
-            self.ledger, self.lengths, self.prefixes, slack, self.timing.first_tokens
+            self.ledger, self.lengths, self.prefixes, slack, self.timing.first_tokens, unfinished
         )
         self._way_in = WayIn(
             self.line,

@@ -6,6 +6,8 @@ max_tokens alone, then to everything.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
 from admission.outlook import Outlook
@@ -53,8 +55,8 @@ class _ClassLengths(RecentLengths):
 
     __slots__ = ("predictions",)
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, running: Callable[[], Iterable[int]]) -> None:
+        super().__init__(running)
         self.predictions: dict[tuple[float, int, int], Prediction] = {}  # by quantile and limits
 
     def add(self, tokens: int, *, cut: bool) -> None:
@@ -65,14 +67,16 @@ class _ClassLengths(RecentLengths):
 class OutputLengths:
     """Learns finished lengths and predicts new ones; `version` grows with every lesson."""
 
-    def __init__(self) -> None:
+    def __init__(self, running: Callable[[ClassKey], Iterable[int]] = lambda _: ()) -> None:
+        """`running` tells of a class what its answers that still run have produced."""
+        self._running = running
         self._classes: OrderedDict[ClassKey, _ClassLengths] = OrderedDict()
         self.version = 0
 
     def learn(self, keys: tuple[ClassKey, ...], output_tokens: int, *, cut: bool = False) -> None:
         """Add one length to a class and its parents; `cut` when its limit ended it."""
         for key in keys:
-            samples = self._classes.pop(key, None) or _ClassLengths()
+            samples = self._classes.pop(key, None) or _ClassLengths(partial(self._running, key))
             self._classes[key] = samples  # most recently used last
             samples.add(output_tokens, cut=cut)
         while len(self._classes) > _MAX_CLASSES:

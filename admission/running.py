@@ -14,6 +14,7 @@ from admission.linger import Lingering
 from admission.prefixes import Prefixes
 from admission.settings import Settings
 from admission.slack import PARTS, Slack
+from admission.unfinished import Unfinished
 from admission.used import Used
 
 _RECORDS_UNTIL_ABORTED = 3  # two may be on their way already, the next knows of the abort
@@ -46,11 +47,13 @@ class Running:
         prefixes: Prefixes,
         slack: Slack,
         first_tokens: FirstTokens,
+        unfinished: Unfinished,
     ) -> None:
         self._ledger = ledger
         self._lengths = lengths
         self._prefixes = prefixes
         self._granted: dict[int, _Granted] = {}
+        self._unfinished = unfinished
         self._lingering = Lingering()
         self.coverage = Coverage()
         self._slack = slack
@@ -65,6 +68,8 @@ class Running:
         self._slack.let_in(quote.price.prefill_tokens)
         for row, prompt in lease.live.items():
             self._slack.begin(row, self._likely(offer, quote, prompt, settings))
+            if _teaches(offer):
+                self._unfinished.begin(row, quote.keys[prompt])
         self._granted[lease.lease_id] = _Granted(lease, offer, quote)
         return lease
 
@@ -147,7 +152,7 @@ class Running:
         if granted is None:
             return
         granted.lease.note_produced(row, output_tokens)
-        if granted.offer.shape.ignore_eos or granted.offer.shape.min_tokens:
+        if not _teaches(granted.offer):
             return
         prompt = granted.lease.prompt_of[row]
         limit = granted.offer.shape.prompts[prompt].max_tokens
@@ -194,6 +199,7 @@ class Running:
         self._leave_cached(lease, row)
         self._ledger.end_sequence(row)
         self._slack.end(row)
+        self._unfinished.end(row)
         self._first_tokens.forget(row)
 
     def _leave_cached(self, lease: Lease, row: int) -> None:
@@ -215,3 +221,8 @@ class Running:
             for lease_id, each in self._granted.items()
             if any(each.outgrew(row, generated(row)) for row in each.lease.live)
         ]
+
+
+def _teaches(offer: Offer) -> bool:
+    """Whether the model decides how long an answer is, not the client."""
+    return not (offer.shape.ignore_eos or offer.shape.min_tokens)

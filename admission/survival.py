@@ -4,12 +4,16 @@ An answer that ran into `max_tokens` says only that it would have been at least 
 an end it would teach that nobody writes more, and a request with a higher limit would be priced too
 low. The Kaplan-Meier estimator (1958) keeps it among the living up to its cut and not beyond:
 S(t) is the product, over the ends at or before t, of 1 - 1 / (lengths not shorter).
+
+Of a class that has not many ends yet the short ones came first: those that still run count, too, as
+cut where they are. What has outlived all that ended is taken to be half way.
 """
 
 import math
 from array import array
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -23,10 +27,12 @@ _NEVER = 1 << 62  # tokens at which those end that were never seen to
 class RecentLengths:
     """The last `RECENT` lengths of one class, and the share S(t) that is longer than t tokens."""
 
-    __slots__ = ("_curve", "_order", "_ranked", "count")
+    __slots__ = ("_curve", "_order", "_ranked", "_running", "count")
 
-    def __init__(self) -> None:
+    def __init__(self, running: Callable[[], Iterable[int]] = tuple) -> None:
+        """`running` tells what those of the class that still run have produced."""
         self.count = 0
+        self._running = running
         self._order: deque[int] = deque()
         self._ranked = array("q")  # 2 x tokens, + 1 for a cut: at the same length ends come first
         self._curve: Survival | None = None
@@ -43,8 +49,8 @@ class RecentLengths:
         self._curve = None
 
     def longer_than(self, tokens: int) -> int:
-        """How many were longer."""
-        return len(self._ranked) - bisect_right(self._ranked, 2 * tokens + 1)
+        """How many were longer, or are taken to be."""
+        return self.survival.longer_than(tokens)
 
     def quantile(self, q: float, *, limit: int, above: int = -1) -> int:
         """Shortest length that a share `q` of those longer than `above` does not pass.
@@ -65,8 +71,15 @@ class RecentLengths:
     def survival(self) -> "Survival":
         """The curve of what was learned until now; it does not change any more."""
         if self._curve is None:
-            self._curve = Survival(np.array(self._ranked))
+            settled = self.count == RECENT  # as many long ones as short ones are known
+            self._curve = Survival(np.array(self._ranked if settled else self._with_running()))
         return self._curve
+
+    def _with_running(self) -> list[int]:
+        longest = self._ranked[-1] // 2 if self._ranked else 0
+        begun = (tokens for tokens in self._running() if tokens)
+        codes = (2 * tokens + 1 if tokens < longest else 4 * tokens for tokens in begun)
+        return sorted((*self._ranked, *codes))
 
 
 class Survival:
@@ -89,6 +102,10 @@ class Survival:
     def longest(self, limit: int) -> int:
         """Length that no answer passes: `limit` where those that were cut do not say."""
         return limit if self._falling[-1] else min(limit, self._tokens[-1])
+
+    def longer_than(self, tokens: int) -> int:
+        """How many of the lengths it is made of are longer."""
+        return len(self._tokens) - bisect_right(self._tokens, tokens, 1)
 
     def share_longer(self, tokens: int) -> float:
         """S at one length."""

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from admission.survival import RecentLengths
+from admission.survival import RECENT, RecentLengths
 
 
 def seen(*lengths: tuple[int, bool]) -> RecentLengths:
@@ -71,3 +71,30 @@ def test_an_empty_answer_counts() -> None:
     recent = seen(*[(0, False)] * 5)
     assert recent.quantile(0.9, limit=10) == 0
     assert recent.mean(limit=10) == 0
+
+
+def young(ended: range, running: list[int]) -> RecentLengths:
+    """A class of which these ended while others are so far."""
+    recent = RecentLengths(lambda: running)
+    for tokens in ended:
+        recent.add(tokens, cut=False)
+    return recent
+
+
+def test_those_that_still_run_count_as_cut_where_they_are() -> None:
+    recent = young(range(1, 11), [5, 0])  # at risk until 5: S(5) = 6/11, then 1/5 of it a token
+    assert recent.survival.share_longer(4) == pytest.approx(7 / 11)
+    assert recent.survival.share_longer(6) == pytest.approx(6 / 11 * 4 / 5)
+    assert recent.survival.share_longer(10) == 0
+
+
+def test_what_has_outlived_all_that_ended_is_taken_to_be_half_way() -> None:
+    recent = young(range(1, 11), [40] * 10)
+    assert recent.quantile(0.4, limit=1000) == 9
+    assert recent.quantile(0.6, limit=1000) == 80
+    assert recent.longer_than(40) == 10
+
+
+def test_of_a_class_with_many_ends_those_that_run_tell_nothing_new() -> None:
+    recent = young(range(1, RECENT + 1), [5000] * 100)
+    assert recent.quantile(0.99, limit=10_000) <= RECENT

@@ -172,7 +172,7 @@ def test_a_bad_trace_names_file_and_line(tmp_path: Path, text: str, says: str) -
     ("name", "content", "says"),
     [
         ("t.csv.gz", b"plain", "Not a gzipped file"),
-        ("t.csv.gz", gzip.compress(b"prompt_tokens" * 99)[:30], "ended before"),
+        ("t.csv.gz", gzip.compress(b"prompt_tokens" * 99, mtime=0)[:30], "ended before"),
         ("t.csv", b"\xff\xfe\x00", "not text"),
         ("missing.csv", None, "No such file"),
     ],
