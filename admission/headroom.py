@@ -81,10 +81,13 @@ class Headroom:
         """
         return self._block_limits[priority]
 
-    def fit(self, priced: Price, priority: Priority = Priority.HIGH) -> Limit | Sequence[Trace]:
+    def fit(
+        self, priced: Price, priority: Priority = Priority.HIGH, *, waited_ratio: float = 0.0
+    ) -> Limit | Sequence[Trace]:
         """The first limit that keeps this price out now, or the traces to grant it with.
 
-        An idle engine takes whatever can fit.
+        `waited_ratio` is the share of its time to the deadline that is over. An idle engine takes
+        whatever can fit.
         """
         ledger = self._ledger
         idle, static = not ledger.sequences, self._static
@@ -92,7 +95,7 @@ class Headroom:
             return Limit.SLOTS
         if not (idle or static or self._prefill_fits(priced)):
             return Limit.PREFILL
-        if not (idle or static or self._timing.slows_nobody(priced)):
+        if not (idle or static or self._timing.slows_nobody(priced, waited_ratio)):
             return Limit.DECODE
         traces = ledger.traces_of(priced)
         if idle or static or ledger.curve.fits(traces, self._block_limits[priority]):

@@ -15,6 +15,8 @@ from admission.slack import PARTS, Slack
 _KEPT_RATIO = 0.1  # of the time that decoding leaves under the TPOT bound: steps may take longer
 _GRAIN = 10  # parts of the bound: it seldom changes, so that who is at stake stays known
 _LOSS_MAX = 0.8 / PARTS  # answers that one prompt may be expected to cost: none of its lengths
+_LOSS_PRESSED = 0.1  # more of them for each whole of its time that it has waited beyond this share
+_PRESSED_AT_RATIO = 0.3
 _PREFILL_LEAST = 0.1  # of the time: what a full engine is foreseen to leave for prompts
 _STEPS_ON_THE_WAY = 1  # the step that runs when a request arrives is without it
 
@@ -76,8 +78,11 @@ class Timing:
         left_ratio = max(_PREFILL_LEAST, 1.0 - decode_step_s / planned_s)
         return self._pace.prefill_s(prefill_tokens) / left_ratio
 
-    def slows_nobody(self, priced: Price) -> bool:
-        """Whether the answers inside keep their bound with this request beside them."""
+    def slows_nobody(self, priced: Price, waited_ratio: float = 0.0) -> bool:
+        """Whether the answers inside keep their bound with this request beside them.
+
+        Who has waited for some of his time may cost them a little more.
+        """
         ledger, bound_s = self._ledger, self._bound_s
         prefill_token_s = self._pace.prefill_token_s
         if bound_s is None or not prefill_token_s:
@@ -95,7 +100,7 @@ class Timing:
         lost = self._slack.lost_by(
             priced.prefill_tokens, steps, planned_s=planned_s, bound_s=bound_s
         )
-        return lost <= _LOSS_MAX
+        return lost <= _LOSS_MAX + _LOSS_PRESSED * max(0.0, waited_ratio - _PRESSED_AT_RATIO)
 
 
 def _planned_s(bound_s: float, decode_step_s: float) -> float:

@@ -115,7 +115,8 @@ class WayIn:
             limit = self.limit_of(head)
             refusal = refusals.too_long(limit, needed_s=needed_s, allowed_s=allowed_s)
             return self._turn_away(head, refusal)
-        fit = self._headroom.fit(price, risen(head, now_s))
+        waited_ratio = head.waited_ratio(now_s)
+        fit = self._headroom.fit(price, risen(head, now_s), waited_ratio=waited_ratio)
         if not isinstance(fit, Limit):
             return self._let_in(head, fit, now_s)
         if not enforcing:

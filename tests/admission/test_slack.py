@@ -215,6 +215,16 @@ def test_a_prompt_that_takes_longer_than_its_deadline_is_refused_at_once() -> No
     assert 1 <= refusal.retry_after_s < inf
 
 
+def test_who_has_waited_for_long_may_cost_the_others_a_little(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate = busy()
+    monkeypatch.setattr(Slack, "lost_by", lambda *_, **__: 0.06)
+    price = gate.quote(offer(shape(500, 100))).price
+    shares = (0.0, 0.3, 0.6, 0.7, 1.0)
+    assert [gate.timing.slows_nobody(price, each) for each in shares] == [False] * 3 + [True] * 2
+
+
 def test_the_step_that_runs_is_not_waited_for_twice() -> None:
     # 1,000 tokens ahead and 1,000 of its own are there 2.2 s after the step began
     for later_s, patience_s in ((0.0, 2.3), (0.4, 1.9), (0.5, 1.8)):
