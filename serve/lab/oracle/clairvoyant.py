@@ -116,11 +116,11 @@ class Clairvoyant:
 
     def offer(self, request: TraceRequest, now_s: float) -> Sequence[Verdict]:
         """Take a place by the plan's order."""
-        if self._alone_s * self._new_tokens(request) > self._bounds.ttft_s:
+        new_tokens = self._new_tokens(request)
+        if self._alone_s * new_tokens > self._bounds.ttft_s:
             return [Verdict(request.number, TOO_LONG)]
         cost = cost_s(request, self._line, self._shape.capacity_tokens)
-        cached_tokens = request.prompt_tokens - self._new_tokens(request)
-        cost -= self._line.prefill_token_s * cached_tokens
+        cost -= self._line.prefill_token_s * (request.prompt_tokens - new_tokens)
         if cost > self._dear_s:
             return [Verdict(request.number, TOO_DEAR)]
         key = cost if self._plan.order is Order.COST else request.arrived_at_s
