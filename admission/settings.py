@@ -51,7 +51,7 @@ class Settings:
     policy: Policy = Policy.FOOTPRINT
     static_limit: int = 48  # sequences at once under policy `static`; a hand-tuned middle
     kv_headroom_ratio: float = 0.02  # share of the blocks never promised: errors of the forecast
-    kv_overflow_sigmas: float = 3.0  # beyond the expected blocks: one in 700 of many sums is above
+    kv_overflow_sigmas: float = 4.0  # beyond the expected blocks; at 3 a few answers preempt
     output_quantile: float = 0.9  # coverage of the predicted output length, per request
     cold_start_output_tokens: int = 1024  # price of an answer until a class is known
     cold_start_requests: int = 50  # finished requests until a class (or its parent) is believed
