@@ -26,16 +26,10 @@ from admission.memory.kv_capacity import KvCapacity, blocks_per_request
 from admission.memory.model_shape import ModelShape
 from admission.sentences import Sentence
 from admission.slo import Slo
-from admission.step_limits import (
-    Mix,
-    closed_loop_ttft_s,
-    largest,
-    most_steady,
-    prefill_s,
-    steady,
-)
+from admission.step_limits import Mix, largest, most_steady, prefill_s, steady
 from admission.step_line import MeasuredSteps, StepCoefficients
 from admission.step_time import Steps
+from admission.ttft import PromptLine
 from admission.workload import Workload
 
 LIMITS = tuple(limit.value for limit in decision.Limit)
@@ -289,14 +283,9 @@ def _prefill(model: Steps | None, mix: Mix, slo: Slo) -> Limit:
 
     def kept(sequences: int) -> bool:
         now = steady(model, mix, sequences=sequences)
-        taken_s = closed_loop_ttft_s(
-            model,
-            mix,
-            rate_per_s=now.prompt_rate_per_s,
-            sequences=sequences,
-            share=slo.ttft_share,
-            late_prompts=now.late_prompts,
-        )
+        line = PromptLine(model, mix, sequences=sequences)
+        met_per_s = line.others_per_s(now.prompt_rate_per_s)
+        taken_s = line.ttft_s(met_per_s, share=slo.ttft_share, late_prompts=now.late_prompts)
         return now.chunk_steps_ratio < 1 and taken_s <= slo.ttft_s
 
     found = largest(kept, _cap(mix))

@@ -1,4 +1,4 @@
-"""What an engine's step times mean for users: TPOT, TTFT, and the rates that keep them.
+"""What an engine's step times mean for users: TPOT, a prompt's own time, and the rates they allow.
 
 Everything here is a mean-value argument on `Steps`; what it leaves out is said at each
 function. Sequences are those of one engine; with pipeline stages they split into as many batches.
@@ -15,7 +15,7 @@ from admission.step_time import StepContents, Steps
 # a closed loop without think time needs at the least. Assumed.
 TURNAROUND_S = 0.15
 _NORMAL = NormalDist()
-_HALVINGS = 12  # of the time within which a share is served: to a 4,000th of the span
+HALVINGS = 12  # of the time within which a share is served: to a 4,000th of the span
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Steady:
             return self.tpot_s
         spreads_s = [self._chunk_spread_s / math.sqrt(tokens) for tokens in self._answers]
         low, high = 0.0, _NORMAL.inv_cdf(share) * max(spreads_s)
-        for _ in range(_HALVINGS):
+        for _ in range(HALVINGS):
             middle = (low + high) / 2
             kept = sum(_NORMAL.cdf(middle / spread_s) for spread_s in spreads_s) / len(spreads_s)
             low, high = (middle, high) if kept < share else (low, middle)
@@ -176,106 +176,6 @@ def prefill_tokens_per_s(model: Steps, mix: Mix, *, sequences: int = 0) -> float
     """
     seconds = prefill_s(model, mix, sequences=sequences)
     return model.stages * mix.prompt_tokens / seconds
-
-
-def others_rate_per_s(model: Steps, mix: Mix, *, rate_per_s: float, sequences: int) -> float:
-    """Prompts a second that one of so many users in a closed loop meets: those of all others.
-
-    `rate_per_s` is that of all if none ever waited: then each asks again after n / rate. While it
-    waits, W, and is computed, S, it asks for nothing, and it waits for the n - 1 others alone (the
-    arrival theorem): others = (n - 1) / (n / rate_per_s + W(others) + S), halved down to. So
-    prompts never pile up without end.
-    """
-    each_s = _each_prefill_s(model, mix, sequences)
-    return _others_per_s(each_s, model.stages, rate_per_s, sequences)
-
-
-def closed_loop_ttft_s(
-    model: Steps,
-    mix: Mix,
-    *,
-    rate_per_s: float,
-    sequences: int,
-    share: float = 0.95,
-    late_prompts: float = 0.0,
-) -> float:
-    """`ttft_s` at the rate of `others_rate_per_s`: what so many users in a closed loop wait."""
-    each_s = _each_prefill_s(model, mix, sequences)
-    others_per_s = _others_per_s(each_s, model.stages, rate_per_s, sequences)
-    return _ttft_s(each_s, model.stages, others_per_s, share, late_prompts)
-
-
-def ttft_s(
-    model: Steps,
-    mix: Mix,
-    *,
-    rate_per_s: float,
-    sequences: int,
-    share: float = 0.95,
-    late_prompts: float = 0.0,
-) -> float:
-    """TTFT that a `share` of requests keeps at that arrival rate; inf where prompts pile up.
-
-    Prompts are one line served in order, S = `prefill_s` each, arriving at random: one waits with
-    chance rho = rate x E[S], and then E[S^2] / (2 E[S] (1 - rho)) on average (M/D/1 where all are
-    alike, else M/G/1), exponentially. Its own prompt comes on top. `late_prompts` more meet one.
-    """
-    each_s = _each_prefill_s(model, mix, sequences)
-    return _ttft_s(each_s, model.stages, rate_per_s, share, late_prompts)
-
-
-def _ttft_s(
-    each_s: list[float], stages: int, rate_per_s: float, share: float, late_prompts: float
-) -> float:
-    busy = rate_per_s * _mean(each_s) / stages
-    if busy >= 1:
-        return math.inf
-    return _within(each_s, min(1.0, busy + late_prompts), _wait_s(each_s, busy), share)
-
-
-def _others_per_s(each_s: list[float], stages: int, rate_per_s: float, sequences: int) -> float:
-    mean_s = _mean(each_s)
-    low, high = 0.0, min(rate_per_s, stages / mean_s)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        taken_s = sequences / rate_per_s + _wait_s(each_s, middle * mean_s / stages) + mean_s
-        low, high = (middle, high) if middle * taken_s < sequences - 1 else (low, middle)
-    return low
-
-
-def _mean(each_s: list[float]) -> float:
-    return sum(each_s) / len(each_s)
-
-
-def _each_prefill_s(model: Steps, mix: Mix, sequences: int) -> list[float]:
-    """Seconds of each prompt, beside so many decodes."""
-    return [
-        prefill_s(model, mix, sequences=sequences, prompt_tokens=prompt)
-        for prompt in mix.each_prompt
-    ]
-
-
-def _wait_s(each_s: list[float], busy: float) -> float:
-    """Mean wait of those that wait (M/G/1)."""
-    return sum(s * s for s in each_s) / (2 * sum(each_s) * (1 - busy))
-
-
-def _within(each_s: list[float], busy: float, wait_s: float, share: float) -> float:
-    """Seconds in which a `share` is served: chance `busy` of an exponential wait, then its own.
-
-    All alike: S + wait ln(busy / (1 - share)). Else halved down to the answer.
-    """
-    late = math.log(max(1.0, busy / (1 - share)))
-    low, high = each_s[0] + late * wait_s, each_s[-1] + late * wait_s
-
-    def served(within_s: float) -> float:
-        left = (within_s - s for s in each_s)
-        return sum(1 - busy * math.exp(-x / wait_s) for x in left if x >= 0) / len(each_s)
-
-    for _ in range(0 if len(each_s) == 1 else _HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if served(middle) < share else (low, middle)
-    return high
 
 
 def largest(kept: Callable[[int], bool], at_most: int) -> int:

@@ -6,15 +6,26 @@ from serve.simulated.requests import SHARED_TOKENS, Texts
 
 
 class Chains:
-    """Alike where the trace says that prompts begin alike; what it gives no ids has no names."""
+    """Alike where the trace says that prompts begin alike; what it gives no ids has no names.
+
+    Of one run: each request is asked for again and again while it waits.
+    """
 
     def __init__(self, block_tokens: int) -> None:
         self._block_tokens = block_tokens
         self._stretch_tokens = stretch_tokens(block_tokens)
         self._texts = Texts()
+        self._made: dict[tuple[tuple[str, ...], int], Chain] = {}  # by ids and length
 
     def of(self, request: TraceRequest) -> Chain:
         """The chain of one prompt."""
+        asked = request.prefix, request.prompt_tokens
+        made = self._made.get(asked)
+        if made is None:
+            made = self._made[asked] = self._make(request)
+        return made
+
+    def _make(self, request: TraceRequest) -> Chain:
         texts = self._texts.of(request.prefix)
         tokens = min(request.prompt_tokens, SHARED_TOKENS * len(texts) + 1)
         names = []

@@ -29,6 +29,15 @@ SHAPES = {
     "Yi-34B": ComputeShape(60, 7168, 56, 8, 128, 20480, 64000),
 }
 
+CHAT = Mix(prompt_tokens=1000, output_tokens=300)
+
+
+def engine(ranks: int = 4, stages: int = 1) -> StepModel:
+    """Qwen3-32B INT4 on A10s."""
+    gpu = speeds_of("A10")
+    return StepModel(Deployment(SHAPES["Qwen3-32B"], gpu, Weights.INT4, ranks, stages))
+
+
 NUMBERS = (
     "sequences",
     "prompt_tokens",

@@ -1,8 +1,6 @@
 """What step times mean for TPOT, TTFT and rates."""
 
-import heapq
 import math
-import random
 
 import pytest
 from hypothesis import given
@@ -10,30 +8,19 @@ from hypothesis import strategies as st
 
 from admission.step_limits import (
     Mix,
-    closed_loop_ttft_s,
     most_steady,
-    others_rate_per_s,
     prefill_s,
     prefill_tokens_per_s,
     steady,
-    ttft_s,
 )
-from admission.step_time import Deployment, StepContents, StepModel, Weights
-from tests.admission.step_time_cases import SHAPES, speeds_of
-
-
-def engine(ranks: int = 4, stages: int = 1) -> StepModel:
-    """Qwen3-32B INT4 on A10s."""
-    gpu = speeds_of("A10")
-    return StepModel(Deployment(SHAPES["Qwen3-32B"], gpu, Weights.INT4, ranks, stages))
-
-
-CHAT = Mix(prompt_tokens=1000, output_tokens=300)
+from admission.step_time import StepContents
+from admission.ttft import PromptLine
+from tests.admission.step_time_cases import CHAT, engine
 
 
 def test_nobody_is_fast_enough_for_an_impossible_bound() -> None:
     assert most_steady(engine(), CHAT, tpot_s=0.001, at_most=64) == 0
-    assert ttft_s(engine(), CHAT, rate_per_s=0, sequences=0) > 0.01
+    assert PromptLine(engine(), CHAT, sequences=0).ttft_s(0) > 0.01
 
 
 def test_longer_contexts_leave_fewer_sequences() -> None:
@@ -89,44 +76,6 @@ def test_prompts_in_between_cost_sequences() -> None:
     most = most_steady(engine(), CHAT, tpot_s=0.1, at_most=256)
     assert most > 0
     assert steady(engine(), CHAT, sequences=most + 1).decode_step_s < 0.1
-
-
-def test_ttft_grows_with_load_until_prompts_pile_up() -> None:
-    model = engine()
-    most = prefill_tokens_per_s(model, CHAT) / CHAT.prompt_tokens
-    idle, half, full = (
-        ttft_s(model, CHAT, rate_per_s=share * most, sequences=0) for share in (0.0, 0.5, 1.01)
-    )
-    assert idle == prefill_s(model, CHAT)
-    assert idle < half < full == math.inf
-
-
-def test_users_in_a_closed_loop_ask_for_less_while_they_wait() -> None:
-    model = engine()
-    for users in (1, 4, 40):
-        most = prefill_tokens_per_s(model, CHAT, sequences=users) / CHAT.prompt_tokens
-        for share in (0.1, 0.9, 3.0):
-            asked = share * most
-            others = others_rate_per_s(model, CHAT, rate_per_s=asked, sequences=users)
-            assert others <= asked * (users - 1) / users
-            taken_s = ttft_s(model, CHAT, rate_per_s=others, sequences=users)
-            assert taken_s < math.inf
-            assert taken_s == closed_loop_ttft_s(model, CHAT, rate_per_s=asked, sequences=users)
-
-
-@pytest.mark.parametrize("users", [1, 3, 8, 30])
-@pytest.mark.parametrize("load", [0.3, 0.8, 1.2])
-def test_a_closed_loop_goes_as_fast_as_one_that_is_played(users: int, load: float) -> None:
-    model = engine()
-    own_s = prefill_s(model, CHAT, sequences=users)
-    away_s = users * own_s / load
-    others = others_rate_per_s(model, CHAT, rate_per_s=users / away_s, sequences=users)
-    rng, free_s, served = random.Random(1), 0.0, 4000
-    asks = [rng.expovariate(1 / away_s) for _ in range(users)]
-    for _ in range(served):  # one line, in order of arrival
-        free_s = max(free_s, heapq.heappop(asks)) + own_s
-        heapq.heappush(asks, free_s + rng.expovariate(1 / away_s))
-    assert others == pytest.approx(served / free_s * (users - 1) / users, rel=0.1)
 
 
 def test_pipeline_stages_work_on_as_many_batches_at_once() -> None:

@@ -8,10 +8,8 @@ from dataclasses import replace
 import pytest
 
 from admission.plan import carried_by_kv, make_plan
-from admission.step_limits import Mix, prefill_s, steady, ttft_s
 from admission.workload import ANSWER_SIGMA, PRESETS, from_requests
 from tests.admission.plan_cases import eight_a10
-from tests.admission.test_step_limits import engine
 
 
 def test_requests_that_are_alike_are_the_workload_of_their_lengths() -> None:
@@ -72,30 +70,3 @@ def test_more_arrivals_than_are_sustained_are_told() -> None:
 
 def test_an_answer_of_no_tokens_counts_as_one() -> None:
     assert from_requests("t.csv", [(10, 0)], max_model_len=100).osl_tokens == 1
-
-
-def test_the_longest_prompts_decide_the_percentile() -> None:
-    """One in ten is eight times as long: p50 does not see it, p95 does, even unloaded."""
-    spread = Mix(1000, 300, prompts=(500,) * 9 + (4000,))
-    half, most = (
-        ttft_s(engine(), spread, rate_per_s=0, sequences=0, share=share) for share in (0.5, 0.95)
-    )
-    assert half == pytest.approx(prefill_s(engine(), spread, prompt_tokens=500), rel=0.01)
-    assert most == pytest.approx(prefill_s(engine(), spread, prompt_tokens=4000), rel=0.01)
-
-
-def test_prompts_that_differ_wait_longer_than_prompts_that_are_alike() -> None:
-    alike, spread = Mix(1000, 300), Mix(1000, 300, prompts=(100, 1900))
-    waits = [
-        ttft_s(engine(), mix, rate_per_s=0.8, sequences=0, share=0.99) for mix in (alike, spread)
-    ]
-    assert waits[0] < waits[1]
-
-
-def test_equal_prompts_in_parts_are_one_prompt() -> None:
-    alike, parts = Mix(1000, 300), Mix(1000, 300, context_tokens=1150, prompts=(1000,) * 40)
-    one, many = (steady(engine(), mix, sequences=16) for mix in (alike, parts))
-    assert many.rate_per_s == pytest.approx(one.rate_per_s)
-    for rate in (0.0, 0.3, 0.8):
-        times = [ttft_s(engine(), mix, rate_per_s=rate, sequences=16) for mix in (alike, parts)]
-        assert times[1] == pytest.approx(times[0], rel=1e-3)
