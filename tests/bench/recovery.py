@@ -114,6 +114,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, metavar="N")
     args = parser.parse_args()
     case = CASES[args.case]
+    if args.svg:
+        args.svg.mkdir(parents=True, exist_ok=True)  # not only said when all is over
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
         told = list(pool.map(partial(play, case), case.arms))
     head = ("", "in time, first minute", "in time", "preemptions", "steps known to 10 % after, s")
