@@ -15,7 +15,7 @@ from admission.step_time import StepContents, Steps
 # a closed loop without think time needs at the least. Assumed.
 TURNAROUND_S = 0.15
 _NORMAL = NormalDist()
-HALVINGS = 12  # of the time within which a share is served: to a 4,000th of the span
+_HALVINGS = 12  # of a span: to a 4,000th of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +92,13 @@ class Steady:
         if not self._chunk_spread_s or share <= 1 / 2:
             return self.tpot_s
         spreads_s = [self._chunk_spread_s / math.sqrt(tokens) for tokens in self._answers]
-        low, high = 0.0, _NORMAL.inv_cdf(share) * max(spreads_s)
-        for _ in range(HALVINGS):
-            middle = (low + high) / 2
-            kept = sum(_NORMAL.cdf(middle / spread_s) for spread_s in spreads_s) / len(spreads_s)
-            low, high = (middle, high) if kept < share else (low, middle)
-        return self.tpot_s + high
+
+        def too_few_keep(beyond_s: float) -> bool:
+            kept = sum(_NORMAL.cdf(beyond_s / spread_s) for spread_s in spreads_s)
+            return kept / len(spreads_s) < share
+
+        _, beyond_s = narrowed(too_few_keep, 0.0, _NORMAL.inv_cdf(share) * max(spreads_s))
+        return self.tpot_s + beyond_s
 
 
 def steady(model: Steps, mix: Mix, *, sequences: int) -> Steady:
@@ -176,6 +177,14 @@ def prefill_tokens_per_s(model: Steps, mix: Mix, *, sequences: int = 0) -> float
     """
     seconds = prefill_s(model, mix, sequences=sequences)
     return model.stages * mix.prompt_tokens / seconds
+
+
+def narrowed(below: Callable[[float], bool], low: float, high: float) -> tuple[float, float]:
+    """The ends of a span, halved down to where `below` turns false."""
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if below(middle) else (low, middle)
+    return low, high
 
 
 def largest(kept: Callable[[int], bool], at_most: int) -> int:

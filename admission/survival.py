@@ -105,7 +105,7 @@ class Survival:
 
     def longer_than(self, tokens: int) -> int:
         """How many of the lengths it is made of are longer."""
-        return len(self._tokens) - bisect_right(self._tokens, tokens, 1)
+        return len(self._tokens) - 1 - self._place_of(tokens)
 
     def share_longer(self, tokens: int) -> float:
         """S at one length."""

@@ -7,7 +7,7 @@ all are alike, else M/G/1), exponentially. Its own prompt comes on top.
 
 import math
 
-from admission.step_limits import HALVINGS, Mix, prefill_s
+from admission.step_limits import Mix, narrowed, prefill_s
 from admission.step_time import Steps
 
 
@@ -41,13 +41,14 @@ class PromptLine:
         alone (the arrival theorem): others = (n - 1) / (n / rate_per_s + W(others) + S), halved
         down to. So prompts never pile up without end.
         """
-        low, high = 0.0, min(rate_per_s, self._stages / self._mean_s)
-        for _ in range(HALVINGS):
-            middle = (low + high) / 2
-            wait_s = self._wait_s(self._busy(middle))
+
+        def too_few(others_per_s: float) -> bool:
+            wait_s = self._wait_s(self._busy(others_per_s))
             round_s = self._users / rate_per_s + wait_s + self._mean_s
-            low, high = (middle, high) if middle * round_s < self._users - 1 else (low, middle)
-        return low
+            return others_per_s * round_s < self._users - 1
+
+        others_per_s, _ = narrowed(too_few, 0.0, min(rate_per_s, self._stages / self._mean_s))
+        return others_per_s
 
     def _busy(self, rate_per_s: float) -> float:
         return rate_per_s * self._mean_s / self._stages
@@ -63,13 +64,12 @@ class PromptLine:
         """
         each_s = self._each_s
         late = math.log(max(1.0, busy / (1 - share)))
-        low, high = each_s[0] + late * wait_s, each_s[-1] + late * wait_s
+        least_s, most_s = each_s[0] + late * wait_s, each_s[-1] + late * wait_s
 
-        def served(within_s: float) -> float:
+        def too_few_served(within_s: float) -> bool:
             left = (within_s - s for s in each_s)
-            return sum(1 - busy * math.exp(-x / wait_s) for x in left if x >= 0) / len(each_s)
+            served = sum(1 - busy * math.exp(-x / wait_s) for x in left if x >= 0)
+            return served / len(each_s) < share
 
-        for _ in range(0 if len(each_s) == 1 else HALVINGS):
-            middle = (low + high) / 2
-            low, high = (middle, high) if served(middle) < share else (low, middle)
-        return high
+        _, within_s = narrowed(too_few_served, least_s, most_s)
+        return within_s
