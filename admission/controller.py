@@ -18,6 +18,7 @@ from admission.footprint import (
 )
 from admission.freshness import Freshness
 from admission.headroom import Headroom
+from admission.heartbeat import Heartbeat, Patience
 from admission.kv_margin import KvMargin
 from admission.ledger import Ledger
 from admission.lengths import OutputLengths
@@ -42,7 +43,9 @@ _CHARS_PER_TOKEN_MAX = 32  # no vocabulary packs more; a longer body cannot fit 
 class Controller:
     """Admission for one engine. Synchronous, deterministic, never aware of a clock."""
 
-    def __init__(self, engine: EngineShape, settings: Settings) -> None:
+    def __init__(
+        self, engine: EngineShape, settings: Settings, patience: Patience | None = None
+    ) -> None:
         self.engine = engine
         self.settings = settings
         self.ledger = Ledger(engine)
@@ -53,6 +56,7 @@ class Controller:
         self.step_times = LiveSteps()
         self.margin = KvMargin(settings.kv_headroom_ratio)
         self.freshness = Freshness()
+        self.heartbeat = Heartbeat(patience or Patience())
         slack = Slack()
         self.timing = Timing(self.ledger, self.pace, slack, settings)
         self.headroom = Headroom(self.ledger, self.pace, self.timing, self.margin, settings)
@@ -106,9 +110,16 @@ class Controller:
         return too_many_sequences(shape.total_sequences, self.engine) if self._enforcing else None
 
     def _closed(self) -> Rejected | None:
+        closed = self._closed_for_good()
+        return closed or (self._engine_silent() if self.heartbeat.hung else None)
+
+    def _closed_for_good(self) -> Rejected | None:
         if self.engine_down:
             return refusals.engine_down()
         return refusals.draining() if self.draining else None
+
+    def _engine_silent(self) -> Rejected:
+        return refusals.engine_silent(self.heartbeat.silent_s)
 
     def quote(self, offer: Offer) -> Quote:
         """Price an offer under the policy in force."""
@@ -193,6 +204,12 @@ class Controller:
         passes_in_s = self.headroom.through_s(load)
         return refusals.line_full(load.requests, own, self.binding, passes_in_s=passes_in_s)
 
+    def overdue(self, waited_s: float, *, allowed_s: float) -> Rejected:
+        """Why an accepted request had no first token for so long; the caller cuts it off."""
+        if self.engine_down or self.heartbeat.hung:
+            return self._closed() or self._engine_silent()
+        return refusals.no_first_token(waited_s, allowed_s=allowed_s)
+
     # -- the line --------------------------------------------------------------------------
 
     @property
@@ -208,8 +225,12 @@ class Controller:
         """Let the line move: turn away whose time is up, accept heads while they fit."""
         self._running.free_due(now_s)
         self._heed_engine(now_s)
-        closed = self._closed()
-        return self._way_in.close(closed) if closed else self._way_in.move(self.settings, now_s)
+        closed = self._closed_for_good()
+        if closed:
+            return self._way_in.close(closed)
+        if self.heartbeat.hung:  # it may wake up: those that still have time wait on
+            return self._way_in.expire(now_s, self._engine_silent())
+        return self._way_in.move(self.settings, now_s)
 
     # -- leases ----------------------------------------------------------------------------
 
@@ -248,6 +269,7 @@ class Controller:
     def progress(self, record: StepRecord, now_s: float) -> list[Turn]:
         """Take in one step: who grew, who ended, how fast it went; then let the line move."""
         steps = self._running.advance(record, self.settings, now_s)
+        self.heartbeat.step(now_s)
         self.timing.step_begins(now_s)
         self.pace.observe(
             elapsed_s=record.elapsed_s,
@@ -283,7 +305,9 @@ class Controller:
         self.freshness.hear(elapsed_s=record.elapsed_s, usage_known=usage_known, now_s=now_s)
 
     def _heed_engine(self, now_s: float) -> None:
-        self.freshness.look(running=self.ledger.sequences > 0, now_s=now_s)
+        running = self.ledger.sequences > 0
+        self.heartbeat.look(running=running, now_s=now_s)
+        self.freshness.look(running=running, now_s=now_s)
         self.margin.stale = self.freshness.stale
         self.margin.pass_time(now_s)
         self.headroom.heed_margin()
@@ -329,6 +353,11 @@ class Controller:
     def _use_step_times(self, coefficients: StepCoefficients) -> None:
         """Tenants are charged, prompts paced by these from now on."""
         self.accounts.cost.learn(coefficients)
+        self.heartbeat.longest_step_s = coefficients.seconds(
+            prefill_tokens=self.engine.max_batched_tokens,
+            decode_sequences=self.engine.max_sequences,
+            context_tokens=self.engine.capacity_tokens,
+        )
         self.pace.learn(coefficients)
 
     def outgrown(self) -> list[int]:

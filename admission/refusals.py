@@ -20,6 +20,22 @@ def engine_down() -> Rejected:
     return Rejected(Reason.ENGINE_DOWN, why, retry_after_s=_DOWN_RETRY_S)
 
 
+def engine_silent(silent_s: float) -> Rejected:
+    """The engine has given no sign of life for longer than a step can take."""
+    why = f"The engine has not answered for {silent_s:.0f} s. It is replaced unless it recovers."
+    return Rejected(Reason.ENGINE_DOWN, why, retry_after_s=_DOWN_RETRY_S)
+
+
+def no_first_token(waited_s: float, *, allowed_s: float) -> Rejected:
+    """An accepted request that the engine has not begun to answer long after its deadline."""
+    return Rejected(
+        Reason.TTFT_SLO,
+        f"No token was computed within {waited_s:.1f} s; this request allows {allowed_s:.1f} s.",
+        limit=Limit.PREFILL,
+        retry_after_s=_RETRY_MIN_S,
+    )
+
+
 def draining() -> Rejected:
     """The gateway takes nothing new."""
     why = "The gateway is draining: it finishes what runs and takes nothing new."

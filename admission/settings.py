@@ -57,6 +57,7 @@ class Settings:
     cold_start_requests: int = 50  # finished requests until a class (or its parent) is believed
     ttft_deadline_s: float = 30.0  # how long a request may wait for its first token
     ttft_deadline_max_s: float = 120.0  # cap on x-slo-ttft-ms; proxies cut silent requests later
+    ttft_grace_s: float = 30.0  # late is better than never, but nothing waits without an end
     tpot_target_s: float | None = None  # no bound unless users were promised one
     line_max_requests: int = 1024  # bound of the line, all tenants together
     line_max_requests_per_tenant: int = 512  # one tenant leaves at least half the line to others

@@ -88,14 +88,19 @@ class WayIn:
         """Turn everybody away."""
         return [self._turn_away(ticket, refusal) for ticket in list(self._line)]
 
-    def move(self, settings: Settings, now_s: float) -> list[Turn]:
-        """Turn away whose time is up, accept heads while they fit."""
+    def expire(self, now_s: float, refusal: Rejected | None = None) -> list[Turn]:
+        """Turn away requests past their deadline, with `refusal` or with what kept them waiting."""
         turns: list[Turn] = []
         while len(turns) < _TURNS_PER_PASS:
             late = self._line.expired(now_s)
             if late is None:
                 break
-            turns.append(self._turn_away(late, self._expiry(late)))
+            turns.append(self._turn_away(late, refusal or self._expiry(late)))
+        return turns
+
+    def move(self, settings: Settings, now_s: float) -> list[Turn]:
+        """Turn away whose time is up, accept heads while they fit."""
+        turns = self.expire(now_s)
         head = self._line.head(now_s)
         while head and len(turns) < _TURNS_PER_PASS:
             turn = self._turn(head, settings, now_s)

@@ -23,6 +23,7 @@ class Alarms:
     def look(self) -> None:
         """Set the metrics; log what has changed since the last look."""
         controller, metrics = self._controller, self._metrics
+        metrics.engine_silent(controller.heartbeat.silent_s)
         margin, coverage, fresh = controller.margin, controller.coverage, controller.freshness
         metrics.beliefs(
             step_error_ratio=controller.step_times.error_ratio,

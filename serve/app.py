@@ -122,8 +122,8 @@ class Gateway:
 
     async def check_health(self) -> None:
         """Serve replaces the replica after three failures; until then it answers 503 itself."""
-        if self._service is None or self._service.engine.errored:
-            raise RuntimeError("the engine has died")
+        if self._service is None or self._service.gate.lost:
+            raise RuntimeError("the engine is gone")
 
     async def drain(self) -> None:
         """Admits nothing more."""

@@ -18,9 +18,12 @@ from admission.controller import Controller
 from admission.decision import Accepted, Decision, Limit, Outcome, Queued, Reason, Rejected
 from admission.exchange import Offer, Quote, Turn
 from admission.footprint import EngineShape, RequestShape
+from admission.heartbeat import Patience
+from admission.settings import Mode
 from admission.steady_clock import SteadyClock
 from serve.alarms import Alarms
 from serve.decision_log import DecisionLog
+from serve.engine_watch import EngineWatch, Pinged
 from serve.in_flight import InFlight
 from serve.observability.telemetry import Metrics
 from serve.observability.tracing import Tracing
@@ -36,15 +39,10 @@ _TICK_S = 0.05  # deadlines and an idle engine's leftovers are looked at this of
 _TICKS_PER_LEVELS = 5  # gauges are set four times a second: finer than any scrape
 
 
-class EngineLike(Protocol):
+class EngineLike(Pinged, Protocol):
     """What the gate needs of the engine."""
 
     shape: EngineShape
-
-    @property
-    def errored(self) -> bool:
-        """Whether it has died."""
-        ...
 
     @property
     def unfinished(self) -> int:
@@ -79,9 +77,10 @@ class Gate:
         tracing: Tracing | None = None,
         decisions: DecisionLog | None = None,
         max_concurrent_renderings: int = 4,
+        patience: Patience | None = None,
         time_scale: float = 1.0,
     ) -> None:
-        self.controller = Controller(engine.shape, section.settings())
+        self.controller = Controller(engine.shape, section.settings(), patience)
         self._in_flight = InFlight(self.controller, metrics)
         self._engine = engine
         self._settings_hash = section.hash()
@@ -96,7 +95,11 @@ class Gate:
         self._tickets: dict[Visit, int] = {}
         self._alarms = Alarms(self.controller, metrics)
         self._clock = SteadyClock()
+        self._engine_watch = EngineWatch(
+            engine, self.controller, metrics, now_s=self.now_s, running=self._in_flight.visits
+        )
         self._ticker = self._loop.create_task(self._tick_on())
+        self._pinger = self._loop.create_task(self._engine_watch.ping_on())
 
     # -- the clock -------------------------------------------------------------------------
 
@@ -110,17 +113,12 @@ class Gate:
             await asyncio.sleep(_TICK_S)
             count += 1
             try:
-                self._look_at_engine()
+                self._engine_watch.look()
                 self._settle(self.controller.tick(self.now_s()))
                 if count % _TICKS_PER_LEVELS == 0:
                     self._set_levels()
             except Exception:  # noqa: BLE001 - the ticker must outlive one bad tick
                 _log.exception("a tick failed")
-
-    def _look_at_engine(self) -> None:
-        if self._engine.errored and not self.controller.engine_down:
-            _log.error("the engine died with %d leases out", len(self._in_flight.visits))
-            self.controller.engine_down = True
 
     def _set_levels(self) -> None:
         ledger, shape = self.controller.ledger, self._engine.shape
@@ -137,9 +135,10 @@ class Gate:
         self._alarms.look()
 
     async def close(self) -> None:
-        """Stop the ticker; the engine is the caller's to end."""
+        """Stop ticker and pinger; the engine is the caller's to end."""
         self._ticker.cancel()
-        await asyncio.gather(self._ticker, return_exceptions=True)
+        self._pinger.cancel()
+        await asyncio.gather(self._ticker, self._pinger, return_exceptions=True)
         self._decisions.close()
 
     # -- before the answer -----------------------------------------------------------------
@@ -153,7 +152,7 @@ class Gate:
 
     def precheck(self, visit: Visit, body_chars: int) -> Rejected | None:
         """What needs no tokens to be refused."""
-        self._look_at_engine()
+        self._engine_watch.look()
         tenant = visit.tenant
         refusal = self.controller.precheck(
             tenant.name, body_chars, tenant.priority, now_s=self.now_s()
@@ -293,6 +292,25 @@ class Gate:
         """What is left of a tenant's budgets per minute; None where it has none."""
         return self.controller.accounts.budgets.standing(tenant.name, self.now_s())
 
+    def overdue_in_s(self, visit: Visit) -> float | None:
+        """Real seconds until a request without a first token is cut off; 0 = now, None = never.
+
+        Only mode enforce promises deadlines.
+        """
+        settings = self.controller.settings
+        if settings.mode is not Mode.ENFORCE or self._in_flight.has_begun(visit):
+            return None
+        allowed_s = visit.deadline_s + settings.ttft_grace_s
+        return max(0.0, visit.arrived_at_s + allowed_s - self.now_s()) / self.time_scale
+
+    def cut_off(self, visit: Visit) -> Rejected:
+        """The verdict on an overdue request: the engine is down, or slower than promised."""
+        waited_s = self.now_s() - visit.arrived_at_s
+        visit.verdict = self.controller.overdue(waited_s, allowed_s=visit.deadline_s)
+        self._metrics.overdue()
+        _log.warning("request %s was cut off: no token within %.1f s", visit.request_id, waited_s)
+        return visit.verdict
+
     # -- the way out -----------------------------------------------------------------------
 
     async def leave(self, visit: Visit) -> None:
@@ -319,8 +337,13 @@ class Gate:
 
     @property
     def healthy(self) -> bool:
-        """False once the engine has died."""
-        return not (self.controller.engine_down or self._engine.errored)
+        """False while the engine is dead or gives no sign of life."""
+        return self._engine_watch.healthy
+
+    @property
+    def lost(self) -> bool:
+        """Whether the engine is gone for good: only another replica serves again."""
+        return self.controller.engine_down or self._engine.errored
 
     @property
     def draining(self) -> bool:

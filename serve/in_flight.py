@@ -51,6 +51,13 @@ class InFlight:
             rows = controller.rows_of(lease_id)
         self._sequences.start(lease_id, engine_id, rows, stops=shape.front_end_stops)
 
+    def has_begun(self, visit: Visit) -> bool:
+        """Whether the engine has computed a token of the visit's answer."""
+        if visit.output_tokens:
+            return True
+        leases = (visit.lease_id, *visit.more_lease_ids)
+        return any(self._sequences.has_tokens(each) for each in leases if each is not None)
+
     # -- a step ----------------------------------------------------------------------------
 
     def read(self, step: EngineStep) -> StepRecord:

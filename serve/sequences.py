@@ -93,6 +93,10 @@ class Sequences:
         started = self._started.get(engine_id)
         return (started.lease_id, started.rows[0]) if started else None
 
+    def has_tokens(self, lease_id: int) -> bool:
+        """Whether a running sequence of the lease has produced a token."""
+        return any(each.tokens > 0 for each in self._running.values() if each.lease_id == lease_id)
+
     def forget(self, lease_id: int) -> int | None:
         """The lease was given back: its sequences are the ledger's to count out.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
+from admission.heartbeat import Patience
 from admission.join import step_model
 from admission.step_fit import linear_form
 from admission.step_line import StepCoefficients
@@ -84,6 +85,7 @@ async def open_service(profile: Profile, keys: Keys, in_force: InForce) -> Servi
             tracing=telemetry.tracing,
             decisions=DecisionLog(_lines(profile.telemetry.decision_log)),
             max_concurrent_renderings=profile.http.max_concurrent_renderings,
+            patience=_patience(profile),
             time_scale=profile.time_scale,
         )
         await engine.attach(gate)
@@ -91,6 +93,12 @@ async def open_service(profile: Profile, keys: Keys, in_force: InForce) -> Servi
     except BaseException:
         engine.close()
         raise
+
+
+def _patience(profile: Profile) -> Patience:
+    """The profile counts real seconds, the gate modelled ones."""
+    engine, scale = profile.engine, profile.time_scale
+    return Patience(engine.hang_after_s * scale, engine.replace_after_s * scale)
 
 
 def _app_of(engine: Engine) -> ASGIApp:

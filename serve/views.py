@@ -23,6 +23,8 @@ def state(controller: Controller, visits: Iterable[Visit], *, now_s: float) -> d
         "policy": settings.policy,
         "draining": controller.draining,
         "engine_down": controller.engine_down,
+        "engine_hung": controller.heartbeat.hung,
+        "engine_silent_s": round(controller.heartbeat.silent_s, 1),
         "binding_limit": controller.binding,
         "engine": asdict(engine) | {"capacity_tokens": engine.capacity_tokens},
         "kv": {

@@ -44,6 +44,8 @@ class FakeGate:
         self.room.set()
         self.known_prefill_s: float | None = None
         self.budgets: Standing | None = None
+        self.overdue: Rejected | None = None  # the verdict on a request that is overdue now
+        self.overdue_in: float | None = None  # seconds until the edge asks again
 
     def now_s(self) -> float:
         return self.clock_s
@@ -76,6 +78,14 @@ class FakeGate:
 
     def prefill_s(self, visit: Visit) -> float | None:
         return self.known_prefill_s
+
+    def overdue_in_s(self, visit: Visit) -> float | None:
+        return self.overdue_in if self.overdue is None else 0.0
+
+    def cut_off(self, visit: Visit) -> Rejected:
+        assert self.overdue is not None
+        visit.verdict = self.overdue
+        return self.overdue
 
     def standing(self, tenant: Tenant) -> Standing | None:
         return self.budgets

@@ -75,6 +75,19 @@ class Engine:
         """Whether the engine has died."""
         return bool(self._client.errored)
 
+    async def ping(self) -> None:
+        """Returns once EngineCore and every worker have answered, however long that takes."""
+        await self._client.collective_rpc("check_health")
+
+    def kill(self) -> None:
+        """End EngineCore at once, also a stopped one; vLLM then reports it as dead.
+
+        A worker that outlives it ends with the replica (`serve.process.orphans`).
+        """
+        processes = self._client.engine_core.resources.engine_manager.processes
+        for process in processes:
+            process.kill()
+
     async def abort(self, engine_ids: Sequence[str]) -> int:
         """End those of our engine requests that are unfinished; returns how many there were."""
         known = self._client.output_processor.external_req_ids

@@ -12,7 +12,7 @@ class GateLike(Protocol):
 
     @property
     def healthy(self) -> bool:
-        """False once the engine has died."""
+        """False while the engine is dead or gives no sign of life."""
         ...
 
     @property
@@ -30,6 +30,14 @@ class GateLike(Protocol):
 
     def precheck(self, visit: Visit, body_chars: int) -> Rejected | None:
         """What can be refused before rendering: draining, engine down, line full, far too long."""
+        ...
+
+    def overdue_in_s(self, visit: Visit) -> float | None:
+        """Real seconds until a request without a first token is cut off; None = never."""
+        ...
+
+    def cut_off(self, visit: Visit) -> Rejected:
+        """The verdict on an overdue request, also put on the visit."""
         ...
 
     async def leave(self, visit: Visit) -> None:

@@ -12,7 +12,7 @@ from serve.http.problems import answer
 from serve.http.reply import Reply
 from serve.http.scrub import with_trace
 from serve.observability.tracing import Tracing
-from serve.visit import VISIT
+from serve.visit import VISIT, Visit
 
 _log = logging.getLogger(__name__)
 
@@ -80,12 +80,33 @@ class Passage:
         app = asyncio.create_task(self._in_app(call, caller, reply, scope))
         listener = asyncio.create_task(caller.listen())
         try:
-            await asyncio.wait({app, caller.left}, return_when=asyncio.FIRST_COMPLETED)
+            await self._until_over(app, call.visit, caller, reply)
             await self._end(app)
         finally:
             listener.cancel()
         if app.done():
             await self._make_good(app, call, caller, reply)
+
+    async def _until_over(
+        self, app: asyncio.Task[None], visit: Visit | None, caller: Caller, reply: Reply
+    ) -> None:
+        """Until the app has ended, the caller has left, or a first token is long overdue.
+
+        An overdue request is answered here; for the app its caller has left.
+        """
+        over = {app, caller.left}
+        while visit is not None:
+            left_s = self._gate.overdue_in_s(visit)
+            if left_s is None:
+                break
+            done, _ = await asyncio.wait(over, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            if done:
+                return
+            if self._gate.overdue_in_s(visit) == 0.0:  # the gate's clock may have stood still
+                await reply.cut_off(self._gate.cut_off(visit))
+                caller.hang_up()
+                return
+        await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
 
     async def _in_app(self, call: Call, caller: Caller, reply: Reply, scope: Scope) -> None:
         VISIT.set(call.visit)  # in this task's own context: the hooks in vLLM find it there

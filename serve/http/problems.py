@@ -113,6 +113,17 @@ def error(
     return Problem(kind.status, headers, body)
 
 
+def error_event(problem: Problem, path: str) -> bytes:
+    """The last event of a stream on `path` that `problem` ends, as the route's clients expect."""
+    if path == "/v1/messages":
+        return b"event: error\ndata: " + problem.body + b"\n\n"
+    if path == "/v1/responses":
+        fault = json.loads(problem.body)["error"]
+        told = {"type": "error", "code": fault["code"], "message": fault["message"], "param": None}
+        return b"event: error\ndata: " + json.dumps(told).encode() + b"\n\n"
+    return b"data: " + problem.body + b"\n\ndata: [DONE]\n\n"
+
+
 def is_callers(status: int) -> bool:
     """True for a status that blames the caller (4xx), False for one that blames us."""
     return status < HTTPStatus.INTERNAL_SERVER_ERROR

@@ -6,11 +6,12 @@ from typing import Any
 
 from starlette.types import Message, Send
 
+from admission.decision import Rejected
 from serve.http.call import STRANGER, Call
 from serve.http.caller import Caller
 from serve.http.gate_like import GateLike
 from serve.http.intake import RawHeaders
-from serve.http.problems import ENGINE_DOWN, Problem, answer, error, is_callers
+from serve.http.problems import ENGINE_DOWN, Problem, answer, error, error_event, is_callers
 from serve.http.rate_limits import rate_limit_headers
 
 _ERROR_BODY_MAX_BYTES = 1_048_576  # vLLM's own are bounded far below
@@ -57,6 +58,16 @@ class Reply:
     async def problem(self, problem: Problem) -> None:
         """Answers with `problem`; whatever the app still sends is dropped."""
         await self.whole(problem.status, problem.headers, problem.body)
+
+    async def cut_off(self, verdict: Rejected) -> None:
+        """Ends an answer that may not go on: with the verdict, or in a stream as its error."""
+        problem = answer(verdict, self._call.family)
+        if not self.started:
+            await self.problem(problem)
+        elif not self.finished and not self._caller.has_left:
+            self.finished = True
+            event = error_event(problem, self._call.path)
+            await self._send({"type": "http.response.body", "body": event})
 
     async def failed(self) -> None:
         """Answers for an app that ended without an answer of its own."""

@@ -116,6 +116,15 @@ class Metrics:
         self._stale = gauge(
             "sluice_engine_stale", "1 while the engine's step records or its KV use are missing"
         )
+        self._silent = gauge(
+            "sluice_engine_silent_seconds", "Seconds since the engine's last sign of life"
+        )
+        self._hangs = counter(
+            "sluice_engine_hangs", "Times that the engine was silent for longer than a step takes"
+        )
+        self._overdue = counter(
+            "sluice_overdue_requests", "Accepted requests cut off without a first token"
+        )
         self._shadow = counter(
             "sluice_shadow_requests",
             "Requests that mode shadow let pass and that have ended, by what it would have said",
@@ -191,6 +200,18 @@ class Metrics:
     def step_record_failed(self) -> None:
         """Counts a step of the engine that the ledger could not follow."""
         self._records.inc()
+
+    def engine_silent(self, seconds: float) -> None:
+        """Notes how long ago the engine gave a sign of life."""
+        self._silent.set(seconds)
+
+    def engine_hung(self) -> None:
+        """Counts an engine that stopped giving signs of life."""
+        self._hangs.inc()
+
+    def overdue(self) -> None:
+        """Counts an accepted request that was cut off without a first token."""
+        self._overdue.inc()
 
     def plan_error(self, ratio: float) -> None:
         """Notes planned / real KV blocks - 1."""

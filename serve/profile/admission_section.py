@@ -217,6 +217,17 @@ class AdmissionSection(Section):
         unit="seconds",
         why="proxies cut silent requests at 50 to 120 s",
     )
+    ttft_grace_s: float = key(
+        _DEFAULT.ttft_grace_s,
+        ge=0,
+        le=3600,
+        what="How long after its deadline an accepted request may still get its first token; then "
+        "it is aborted and answered 429 `ttft_slo`, or 503 while the engine is silent. Mode "
+        "`enforce` only",
+        unit="seconds",
+        why="a late answer is better than none, but nothing waits without an end",
+        zero="0: cut off at the deadline",
+    )
     tpot_target_s: float | None = key(
         _DEFAULT.tpot_target_s,
         ge=0.001,

@@ -60,6 +60,25 @@ class EngineSection(Section):
         unit="replicas",
         why="one engine over all GPUs of one server has the most KV room",
     )
+    hang_after_s: float = key(
+        10.0,
+        ge=1,
+        le=600,
+        what="Real seconds of silence after which an engine counts as hung: new requests are answered 503, "
+        "`/health` too, until it answers again. Never less than three of its longest steps, nor "
+        "than 60 s before its first",
+        unit="seconds",
+        why="a GPU's longest step takes about a second",
+    )
+    replace_after_s: float = key(
+        60.0,
+        ge=2,
+        le=3600,
+        what="Real seconds of silence after which a hung engine is ended and replaced; never less than twice the "
+        "silence after which it counts as hung",
+        unit="seconds",
+        why="a new engine takes about as long to start",
+    )
     environment: dict[str, str] = key(
         {},
         what="Environment variables of the replica, for what vLLM reads only from there",

@@ -42,10 +42,19 @@ class FakeEngine:
         self.gate: Gate | None = None
         self.running: dict[str, Running] = {}
         self.aborted: list[str] = []
+        self.killed = False
+        self.answers_pings = True
 
     @property
     def unfinished(self) -> int:
         return len(self.running)
+
+    async def ping(self) -> None:
+        if not self.answers_pings:
+            await asyncio.get_running_loop().create_future()
+
+    def kill(self) -> None:
+        self.killed = self.errored = True
 
     async def abort(self, engine_ids: Sequence[str]) -> int:
         await asyncio.sleep(0)

@@ -273,3 +273,53 @@ async def test_a_server_that_disconnects_after_the_last_byte_is_not_a_client_tha
     call.disconnect()  # what a server's receive says once the answer is complete
     await call.end()
     assert at.gate.left[0].client_left is False
+
+
+# -- a first token that does not come ------------------------------------------------------
+
+OVERDUE = Rejected(Reason.TTFT_SLO, "No token was computed in time.", retry_after_s=1.0)
+
+
+async def test_an_overdue_request_is_answered_and_its_work_ended() -> None:
+    at = house()
+    at.gate.overdue_in = 0.001
+    done = at.open()
+    await settle()
+    at.gate.overdue = OVERDUE
+    await done.end()
+    assert done.status == 429
+    assert done.answer_headers["x-sluice-reason"] == "ttft_slo"
+    assert done.answer_json["error"]["message"] == OVERDUE.message
+    assert_left_once(at)
+    assert at.gate.left[0].client_left is False
+    assert at.app.ran_to_the_end == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "ending"),
+    [
+        ("/v1/chat/completions", b"\n\ndata: [DONE]\n\n"),
+        ("/v1/completions", b"\n\ndata: [DONE]\n\n"),
+        ("/v1/responses", b'"message": "No token was computed in time.", "param": null}\n\n'),
+        ("/v1/messages", b'No token was computed in time."}}\n\n'),
+    ],
+)
+async def test_a_stream_that_began_without_a_token_ends_with_an_error_event(
+    path: str, ending: bytes
+) -> None:
+    async def created_then_silent(send: Send) -> None:
+        await send(start(200, (b"content-type", b"text/event-stream")))
+        await send(body(b"event: response.created\ndata: {}\n\n", more=True))
+        at.gate.overdue = OVERDUE
+        await asyncio.get_running_loop().create_future()
+
+    at = house(grace_s=0.01)
+    at.app.script = created_then_silent
+    at.gate.overdue_in = 0.001
+    call = at.open(path=path)
+    await settle()
+    await call.end()
+    assert call.answer_body.startswith(b"event: response.created")
+    assert call.answer_body.endswith(ending)
+    assert call.finished
+    assert_left_once(at)

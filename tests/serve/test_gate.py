@@ -1,5 +1,6 @@
 """The gate by itself: later turns of an answer, and what it writes down."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from serve.observability.telemetry import Metrics
 from serve.profile.admission_section import AdmissionSection, StaticSection
 from serve.sequences import EngineStep, Finished
 from serve.visit import Family, Tenant, Visit
+from tests.fakes import settle
 from tests.serve.fake_engine import FakeEngine
 
 ASKED = RequestShape((PromptShape(40, 20),))
@@ -138,4 +140,46 @@ async def test_a_body_of_a_billion_answers_is_refused_before_they_are_added_up()
     assert visit.verdict is not None
     assert visit.verdict.reason is Reason.NEVER_FITS
     await gate.leave(visit)
+    await gate.close()
+
+
+# -- an engine that does not answer --------------------------------------------------------
+
+
+async def test_a_request_without_a_token_is_overdue_after_its_deadline_and_the_grace() -> None:
+    gate, engine = a_gate(ttft_grace_s=7.0)
+    visit = a_visit(gate)
+    await gate.admit(visit, ASKED)
+    left_s = gate.overdue_in_s(visit)
+    assert left_s is not None
+    assert 11.0 < left_s <= 12.0, "5 s allowed and 7 s of grace"
+    running = aiter(engine.generate(visit, 40, 2))
+    first = asyncio.ensure_future(anext(running))
+    await settle()
+    assert gate.overdue_in_s(visit) is not None
+    engine.step()
+    assert await first == 1
+    assert gate.overdue_in_s(visit) is None, "its answer has begun"
+    await gate.leave(visit)
+    await gate.close()
+
+
+async def test_only_mode_enforce_cuts_requests_off() -> None:
+    gate, _ = a_gate(mode=Mode.SHADOW)
+    visit = a_visit(gate)
+    await gate.admit(visit, ASKED)
+    assert gate.overdue_in_s(visit) is None
+    await gate.leave(visit)
+    await gate.close()
+
+
+async def test_a_request_that_is_cut_off_bears_its_verdict() -> None:
+    gate, _ = a_gate()
+    visit = a_visit(gate)
+    await gate.admit(visit, ASKED)
+    verdict = gate.cut_off(visit)
+    assert verdict is visit.verdict
+    assert verdict.reason is Reason.TTFT_SLO
+    await gate.leave(visit)
+    assert gate.controller.ledger.leases == {}
     await gate.close()

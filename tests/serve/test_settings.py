@@ -77,6 +77,7 @@ def test_every_admission_value_reaches_the_core() -> None:
         "cold_start_requests": 3,
         "ttft_deadline_s": 4,
         "ttft_deadline_max_s": 5,
+        "ttft_grace_s": 6,
         "tpot_target_s": 0.1,
         "line": {
             "max_requests": 60,
@@ -109,6 +110,7 @@ def test_every_admission_value_reaches_the_core() -> None:
         cold_start_requests=3,
         ttft_deadline_s=4.0,
         ttft_deadline_max_s=5.0,
+        ttft_grace_s=6.0,
         tpot_target_s=0.1,
         line_max_requests=60,
         line_max_requests_per_tenant=6,

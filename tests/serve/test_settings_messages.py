@@ -169,7 +169,7 @@ def test_a_bad_value_is_shown_with_its_key_and_the_valid_ones(
             "admission: {zzz: 4}",
             "admission.zzz: unknown key; known here: mode, policy, static, kv_headroom_ratio, "
             "kv_overflow_sigmas, output_quantile, cold_start_output_tokens, cold_start_requests, "
-            "ttft_deadline_s, ttft_deadline_max_s, tpot_target_s, line, "
+            "ttft_deadline_s, ttft_deadline_max_s, ttft_grace_s, tpot_target_s, line, "
             "prefill_backlog_max_tokens, priority_reserve_ratio, tenants",
         ),
     ],

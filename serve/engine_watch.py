@@ -1,0 +1,101 @@
+"""Watches one engine: sees that it died, asks an idle one for signs of life, ends a lost one."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+from typing import Protocol
+
+from admission.controller import Controller
+from serve.observability.telemetry import Metrics
+
+_log = logging.getLogger("sluice.gate")
+
+_PING_S = 1.0  # real seconds between two pings of an idle engine
+
+
+class Pinged(Protocol):
+    """What the watch needs of the engine."""
+
+    @property
+    def errored(self) -> bool:
+        """Whether it has died."""
+        ...
+
+    async def ping(self) -> None:
+        """Returns once the engine and its workers have answered; however long that takes."""
+        ...
+
+    def kill(self) -> None:
+        """Ends the engine's processes at once, also stopped ones."""
+        ...
+
+
+class EngineWatch:
+    """Tells the controller what became of the engine; each change is one line of the log."""
+
+    def __init__(
+        self,
+        engine: Pinged,
+        controller: Controller,
+        metrics: Metrics,
+        *,
+        now_s: Callable[[], float],
+        running: Collection[object],
+    ) -> None:
+        self._engine = engine
+        self._controller = controller
+        self._metrics = metrics
+        self._now_s = now_s
+        self._running = running  # what holds a lease now
+        self._hung = False
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the engine lives and answers."""
+        controller = self._controller
+        return not (controller.engine_down or controller.heartbeat.hung or self._engine.errored)
+
+    def look(self) -> None:
+        """Heed what has changed; cheap, called before decisions and with every tick."""
+        heartbeat = self._controller.heartbeat
+        if self._controller.engine_down:
+            return
+        if self._engine.errored:
+            _log.error("the engine died with %d leases out", len(self._running))
+            self._controller.engine_down = True
+        elif heartbeat.lost:
+            _log.error(
+                "the engine has given no sign of life for %.0f s: ending it with %d leases out",
+                heartbeat.silent_s,
+                len(self._running),
+            )
+            self._controller.engine_down = True
+            self._engine.kill()
+        elif heartbeat.hung != self._hung:
+            self._hung = heartbeat.hung
+            self._say_hung()
+
+    def _say_hung(self) -> None:
+        if self._hung:
+            self._metrics.engine_hung()
+            _log.error(
+                "the engine has given no sign of life for %.0f s: new requests are answered 503; "
+                "%d leases out",
+                self._controller.heartbeat.silent_s,
+                len(self._running),
+            )
+        else:
+            _log.warning("the engine answers again: admission goes on")
+
+    async def ping_on(self) -> None:
+        """Pings while the engine is idle, one ping at a time; runs as a task."""
+        while True:
+            await asyncio.sleep(_PING_S)
+            if self._controller.ledger.sequences or self._controller.engine_down:
+                continue  # its step records are the sign
+            try:
+                self._controller.heartbeat.ping(self._now_s())
+                await self._engine.ping()
+                self._controller.heartbeat.answered(self._now_s())
+            except Exception as error:  # noqa: BLE001 - whatever it was, `look` judges the engine
+                _log.debug("a ping failed: %s", error)
