@@ -5,6 +5,8 @@ time instead of weights. What the hooks are and who uses them is in `test_vllm_h
 """
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -285,3 +287,36 @@ def test_a_price_is_known_without_asking_or_running(running: Running) -> None:
         assert running.keeper.shapes == []
         running.post(route)
         assert running.keeper.shapes.pop() == explained
+
+
+def test_a_stopped_engine_answers_no_ping_until_it_goes_on(running: Running) -> None:
+    (process,) = running.engine._client.engine_core.resources.engine_manager.processes
+
+    async def ping_while_stopped() -> bool:
+        os.kill(process.pid, signal.SIGSTOP)
+        try:
+            ping = asyncio.create_task(running.engine.ping())
+            done, _ = await asyncio.wait({ping}, timeout=0.3)
+        finally:
+            os.kill(process.pid, signal.SIGCONT)
+        async with asyncio.timeout(60):
+            await ping
+        return bool(done)
+
+    running.loop.run(running.engine.ping())
+    assert not running.loop.run(ping_while_stopped())
+
+
+def test_a_stopped_engine_is_ended_and_counts_as_dead(running: Running) -> None:
+    """The last test here: nothing runs afterwards."""
+    (process,) = running.engine._client.engine_core.resources.engine_manager.processes
+
+    async def until_dead() -> None:
+        os.kill(process.pid, signal.SIGSTOP)
+        running.engine.kill()
+        async with asyncio.timeout(60):
+            while not running.engine.errored:
+                await asyncio.sleep(0.05)
+
+    running.loop.run(until_dead())
+    assert not process.is_alive()
