@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from admission.decision import Outcome
 from serve.http import allow
-from serve.http.access_log import access_line
+from serve.http.access_log import access_line, worth_a_line
 from serve.http.allow import Access, Kind, Route
 from serve.http.call import Call
 from serve.http.caller import Caller
@@ -99,7 +99,7 @@ class Edge:
                 raise  # the server cuts the connection: the caller sees a broken answer as broken
             await reply.failed()
         finally:
-            if self._telemetry.access_log is not None:
+            if self._telemetry.access_log is not None and worth_a_line(call):
                 line = access_line(call, ended_at_s=self._gate.now_s())
                 self._telemetry.access_log.write(line)
 
