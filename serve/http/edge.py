@@ -37,7 +37,7 @@ from serve.http.scrub import (
 from serve.http.tenants import Keys
 from serve.observability.telemetry import Telemetry
 from serve.profile.sections import AccessSection, HttpSection
-from serve.visit import Visit
+from serve.visit import REQUEST_ID, Visit
 
 _log = logging.getLogger(__name__)
 
@@ -87,6 +87,7 @@ class Edge:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = self._call_of(scope)
+        REQUEST_ID.set(call.request_id)  # the server runs each request in a context of its own
         caller = Caller(receive)
         reply = Reply(send, caller, call, self._gate, echo_request_id=self._echo_request_id)
         try:
