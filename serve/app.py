@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from serve.http import loopback
 from serve.http.tenants import Keys, load_keys, require_safe_binding
+from serve.observability import replica_log
 from serve.process import orphans, ray_environment
 from serve.profile.in_force import InForce
 from serve.profile.settings import Profile, load_profile, parse_admission
@@ -64,8 +65,11 @@ def options(profile: Profile) -> dict[str, Any]:
         # For replicas that Serve replaces; `sluice serve` drains by itself before it stops.
         "graceful_shutdown_timeout_s": profile.http.drain_timeout_s + 5,
         "graceful_shutdown_wait_loop_s": 0.5,
-        # What cannot start once does not start twice; a replica that once ran is retried for ever.
-        "max_constructor_retry_count": 1,
+        # Serve counts failed starts anew when its controller was replaced, those of replicas that
+        # had run before as well: none of ours may be the last. What stops a profile that can never
+        # start is `cluster.state` under `sluice serve`, and three starts for each replica elsewhere
+        # (RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT).
+        "max_constructor_retry_count": ray_environment.UNLIMITED,
         "logging_config": {"enable_access_log": False},  # we write one
         "ray_actor_options": {
             "num_cpus": ray_environment.cpus_per_replica(profile),
@@ -96,7 +100,7 @@ class Gateway:
 
     async def __serve_build_asgi_app__(self) -> ASGIApp:
         """Starts the engine. Serve calls it after the constructor, on the loop that serves."""
-        _log_to_output()
+        replica_log.begin()
         keys = load_keys(self._profile.access)
         _require_safe_ingress(keys)
         _log.info("Ingress: %s", _ingress())
@@ -108,7 +112,8 @@ class Gateway:
         from serve.service import open_service  # noqa: PLC0415 - vLLM: only replicas need it
 
         in_force = InForce(self._profile.admission, self._name)
-        service = await open_service(self._profile, keys, in_force)
+        with replica_log.kept():
+            service = await open_service(self._profile, keys, in_force)
         self._service = service
         return service.app
 
@@ -145,12 +150,6 @@ class Gateway:
     async def __del__(self) -> None:
         """Serve awaits it when it stops a replica."""
         await self.close()
-
-
-def _log_to_output() -> None:
-    """Our own lines, into the file that holds what the replica and vLLM write."""
-    logging.basicConfig(format="%(levelname)s %(asctime)s [%(name)s] %(message)s")
-    logging.getLogger("sluice").setLevel(logging.INFO)
 
 
 def _require_safe_ingress(keys: Keys) -> None:

@@ -19,10 +19,6 @@ class Lines(Protocol):
         """Keeps one record."""
         ...
 
-    def close(self) -> None:
-        """Keeps what is still on its way."""
-        ...
-
 
 class DecisionLog:
     """Writes the records of `admission/log.py`; with no lines to write to it does nothing.
@@ -70,8 +66,3 @@ class DecisionLog:
             preemptions=visit.preemptions,
         )
         self._lines.write(end_record(ending) | {"replica": self._replica})
-
-    def close(self) -> None:
-        """Write what is queued."""
-        if self._lines is not None:
-            self._lines.close()

@@ -139,7 +139,6 @@ class Gate:
         self._ticker.cancel()
         self._pinger.cancel()
         await asyncio.gather(self._ticker, self._pinger, return_exceptions=True)
-        self._decisions.close()
 
     # -- before the answer -----------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -21,7 +22,7 @@ _log = logging.getLogger("sluice.gate")
 class ReportingGate(Gate):
     """Nothing here decides. `step_prior` is what a step is believed to take before any was timed.
 
-    `watch` is there with a simulated engine only.
+    `watch` is there with a simulated engine only; `log_lines_dropped` counts them by log.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class ReportingGate(Gate):
         step_prior: StepCoefficients | None,
         plan: PlanAgreement | None,
         watch: Watch | None,
+        log_lines_dropped: Callable[[], dict[str, int]] = dict,
         **parts: Any,
     ) -> None:
         super().__init__(engine, in_force.section, **parts)
@@ -42,6 +44,7 @@ class ReportingGate(Gate):
             self.controller.know_step_times(step_prior)
         self._plan = plan
         self._watch = watch
+        self._log_lines_dropped = log_lines_dropped
         if plan is not None:
             self._metrics.plan_error(plan.error_ratio)
         self._looker = self._loop.create_task(self._look_on(watch)) if watch else None
@@ -72,11 +75,12 @@ class ReportingGate(Gate):
         return self._step_times.rows()
 
     def state(self) -> dict[str, Any]:
-        """As the gate's, with `config`, `step_time`, `plan` and, if simulated, `simulation`."""
+        """As the gate's, and what this class adds; `simulation` only if simulated."""
         told = super().state() | {
             "config": self.in_force.as_json(),
             "step_time": self._step_time(),
             "plan": None if self._plan is None else self._plan.as_json(),
+            "log_lines_dropped": self._log_lines_dropped(),
         }
         return told | ({"simulation": self._watch.report} if self._watch else {})
 

@@ -20,7 +20,6 @@ from serve.engine.start import Engine
 from serve.engine.start import start as start_engine
 from serve.http.edge import Edge, Terms
 from serve.http.tenants import Keys
-from serve.observability.json_lines import JsonLines
 from serve.observability.telemetry import Telemetry, start_telemetry
 from serve.plan_agreement import PlanAgreement, compare
 from serve.profile.in_force import InForce
@@ -83,7 +82,8 @@ async def open_service(profile: Profile, keys: Keys, in_force: InForce) -> Servi
             watch=Watch(partial(engine.ask_executor, REPORT)) if profile.engine.simulated else None,
             metrics=telemetry.metrics,
             tracing=telemetry.tracing,
-            decisions=DecisionLog(_lines(profile.telemetry.decision_log)),
+            decisions=DecisionLog(telemetry.decision_log),
+            log_lines_dropped=telemetry.log_lines_dropped,
             max_concurrent_renderings=profile.http.max_concurrent_renderings,
             patience=_patience(profile),
             time_scale=profile.time_scale,
@@ -145,7 +145,3 @@ def _prior(profile: Profile, engine: Engine, plan: PlanAgreement | None) -> Step
     if model is None:
         return None
     return linear_form(model, batched_tokens=tokens, most_sequences=sequences).coefficients
-
-
-def _lines(destination: str | None) -> JsonLines | None:
-    return None if destination is None else JsonLines(destination)

@@ -67,3 +67,4 @@ class Visit:
 
 
 VISIT: ContextVar[Visit | None] = ContextVar("sluice_visit", default=None)
+REQUEST_ID: ContextVar[str | None] = ContextVar("sluice_request_id", default=None)  # for the log

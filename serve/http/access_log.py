@@ -1,11 +1,18 @@
 """The access log: one line per request, with everything about it except its text."""
 
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 from serve.http.call import CLIENT_LEFT_STATUS, Call
 
+_PROBES = frozenset({"/health", "/metrics"})  # asked every few seconds, for ever
 _PATH_CHARS = 200  # of a path that is not on the allow-list, so chosen by a stranger
+
+
+def worth_a_line(call: Call) -> bool:
+    """False for a probe that found all well: it would bury the requests."""
+    return call.path not in _PROBES or call.status != HTTPStatus.OK
 
 
 def access_line(call: Call, *, ended_at_s: float) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from admission.decision import Outcome
 from serve.http import allow
-from serve.http.access_log import access_line
+from serve.http.access_log import access_line, worth_a_line
 from serve.http.allow import Access, Kind, Route
 from serve.http.call import Call
 from serve.http.caller import Caller
@@ -37,7 +37,7 @@ from serve.http.scrub import (
 from serve.http.tenants import Keys
 from serve.observability.telemetry import Telemetry
 from serve.profile.sections import AccessSection, HttpSection
-from serve.visit import Visit
+from serve.visit import REQUEST_ID, Visit
 
 _log = logging.getLogger(__name__)
 
@@ -87,6 +87,7 @@ class Edge:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = self._call_of(scope)
+        REQUEST_ID.set(call.request_id)  # the server runs each request in a context of its own
         caller = Caller(receive)
         reply = Reply(send, caller, call, self._gate, echo_request_id=self._echo_request_id)
         try:
@@ -99,7 +100,7 @@ class Edge:
                 raise  # the server cuts the connection: the caller sees a broken answer as broken
             await reply.failed()
         finally:
-            if self._telemetry.access_log is not None:
+            if self._telemetry.access_log is not None and worth_a_line(call):
                 line = access_line(call, ended_at_s=self._gate.now_s())
                 self._telemetry.access_log.write(line)
 

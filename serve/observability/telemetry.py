@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
@@ -125,6 +126,9 @@ class Metrics:
         self._overdue = counter(
             "sluice_overdue_requests", "Accepted requests cut off without a first token"
         )
+        self._dropped = counter(
+            "sluice_log_lines_dropped", "Log lines lost: the disk is full or too slow", "log"
+        )
         self._shadow = counter(
             "sluice_shadow_requests",
             "Requests that mode shadow let pass and that have ended, by what it would have said",
@@ -213,6 +217,10 @@ class Metrics:
         """Counts an accepted request that was cut off without a first token."""
         self._overdue.inc()
 
+    def log_lines_dropped(self, log: str, lines: int) -> None:
+        """Counts lost lines of the access or the decision log; from any thread."""
+        self._dropped.labels(log).inc(lines)
+
     def plan_error(self, ratio: float) -> None:
         """Notes planned / real KV blocks - 1."""
         self._plan_error.set(ratio)
@@ -254,6 +262,8 @@ class Metrics:
             unknown.set(math.nan)
         for what in self._cached_so_far:
             self._cached.labels(what)
+        for log in ("access", "decision"):
+            self._dropped.labels(log)
         for outcome in (Outcome.ACCEPTED, Outcome.QUEUED, Outcome.ABANDONED):
             self._decisions.labels(outcome, "")
         for would in (Outcome.ACCEPTED, Outcome.QUEUED, Outcome.REJECTED):
@@ -271,18 +281,48 @@ class Telemetry:
     metrics: Metrics
     tracing: Tracing
     access_log: JsonLines | None = None
+    decision_log: JsonLines | None = None
+
+    def reopen(self) -> None:
+        """Continues both logs in the files that have their names now: after a rotation."""
+        for log in self._logs():
+            log.reopen()
+
+    def log_lines_dropped(self) -> dict[str, int]:
+        """Lines lost since the start, by log."""
+        logs = {"access": self.access_log, "decision": self.decision_log}
+        return {name: log.dropped for name, log in logs.items() if log is not None}
 
     def close(self) -> None:
         """Writes and sends what is still buffered."""
         self.tracing.close()
-        if self.access_log is not None:
-            self.access_log.close()
+        for log in self._logs():
+            log.close()
+
+    def _logs(self) -> list[JsonLines]:
+        return [log for log in (self.access_log, self.decision_log) if log is not None]
 
 
 def start_telemetry(section: TelemetrySection) -> Telemetry:
-    """Metrics always; traces and access log as the profile says. Once per process.
+    """Metrics always; traces and logs as the profile says. Once per process.
 
-    Raises OSError when the access log cannot be opened.
+    Raises OSError when a log cannot be opened.
     """
-    access_log = None if section.access_log is None else JsonLines(section.access_log)
-    return Telemetry(Metrics(), start_tracing(section.otlp_endpoint), access_log)
+    metrics = Metrics()
+
+    def log(name: str, destination: str | None) -> JsonLines | None:
+        if destination is None:
+            return None
+        return JsonLines(
+            destination,
+            max_bytes=section.log_max_bytes,
+            kept=section.log_kept,
+            on_lost=partial(metrics.log_lines_dropped, name),
+        )
+
+    return Telemetry(
+        metrics,
+        start_tracing(section.otlp_endpoint),
+        access_log=log("access", section.access_log),
+        decision_log=log("decision", section.decision_log),
+    )

@@ -24,6 +24,7 @@ from serve.profile.settings import Profile
 APPLICATION = "default"
 _KEPT_LOGS = 10  # folders of earlier starts; some MB each
 _OBJECT_STORE_BYTES = 80 * 2**20  # Ray's least: nothing of ours goes through it
+COULD_NOT_START = "A replica failed to start"  # so begins Serve's message, while it tries again
 _CLOSE_TIMEOUT_S = 5.0  # for vLLM to end by itself; then it is ended
 
 
@@ -187,7 +188,10 @@ def deploy(application: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Of the application as Serve sees it; `message` is Serve's, often with a traceback."""
+    """Of the application as Serve sees it; `message` is Serve's, often with a traceback.
+
+    `failed`: the last replica that was started could not. Before any has run, none can.
+    """
 
     running: bool
     failed: bool
@@ -201,9 +205,10 @@ def state() -> State:
     application = serve.status().applications[APPLICATION]
     deployments = application.deployments.values()
     messages = [application.message, *(each.message for each in deployments)]
+    could_not_start = any(text.startswith(COULD_NOT_START) for text in messages)
     return State(
         running=application.status == "RUNNING",
-        failed=application.status == "DEPLOY_FAILED",
+        failed=application.status == "DEPLOY_FAILED" or could_not_start,
         message=max(messages, key=len, default=""),
     )
 

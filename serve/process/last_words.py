@@ -12,6 +12,8 @@ _NOISE = re.compile(
     re.IGNORECASE,
 )
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+# "INFO 2026-11-22 11:37:44,123 default_Gateway x1y2 -- " before what a replica wrote to its output
+_SERVE_PREFIX = re.compile(r"^INFO [\d-]+ [\d:,]+ \S+ \S+ (?:\S+ )?-- ")
 # "(EngineCore pid=7) ERROR 11-22 11:37:44 [core.py:900] " before each line of a vLLM traceback
 _VLLM_PREFIX = re.compile(r"^\([^)]*pid=\d+\) (?:ERROR|CRITICAL) [\d: -]+\[[\w/.-]+:\d+\] ")
 _EXCEPTION = re.compile(r"^\w[\w.]*(?:Error|Exception)\b")
@@ -29,7 +31,7 @@ def last_words(logs: Path, *, lines: int = 12) -> list[str]:
     files = [*logs.glob("worker-*"), *logs.glob("serve/*.log")]
     for file in sorted(files, key=lambda each: each.stat().st_mtime):
         for written in _tail(file).splitlines():
-            line = _VLLM_PREFIX.sub("", _COLOUR.sub("", written))
+            line = _VLLM_PREFIX.sub("", _SERVE_PREFIX.sub("", _COLOUR.sub("", written)))
             if _TOLD.search(line) and not _NOISE.search(line):
                 found[line.strip()[:_WIDTH]] = None
     return list(found)[-lines:]

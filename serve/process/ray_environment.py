@@ -17,6 +17,7 @@ from serve.profile.settings import Profile
 PORTS = 100  # of one start; never as many replicas, and a released port rests for a while
 _SINGLE_PORTS = 5  # the first of them; the others are the replicas'
 _PORTS_FROM, _PORTS_TO = 20_000, 32_000  # below what Linux hands out: Ray's own servers take those
+UNLIMITED = 1_000_000  # tries
 _SLOTS_AT_MOST = 1024  # vLLM's largest default of max_num_seqs
 
 # The same for every start, whoever makes it. deploy/env.sh repeats these, and a test compares.
@@ -45,6 +46,10 @@ FIXED: Mapping[str, str] = {
     # Ray's workers are nice to everything else on the machine (15); engine and HAProxy inherit it.
     "RAY_worker_niceness": "0",
     "RAY_SERVE_LOG_TO_STDERR": "0",  # to Ray's log files only
+    # Of each of those files, and so many older ones. Ray's own default is 3 GB each, and what
+    # EngineCore writes (worker-*.out) would not be rotated at all.
+    "RAY_ROTATION_MAX_BYTES": "33554432",
+    "RAY_ROTATION_BACKUP_COUNT": "3",
     # Nothing is reported to anybody.
     "RAY_USAGE_STATS_ENABLED": "0",
     "VLLM_NO_USAGE_STATS": "1",
@@ -121,6 +126,8 @@ def of_one_machine(profile: Profile, *, folder: Path, ports: Ports) -> dict[str,
         # Ray takes the machine's outer address for 127.0.0.1 unless it is told that there is no
         # cluster; its name is older than this use. With it Ray listens on loopback only.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        # The launcher ends a start that fails; once it serves, a replica is replaced until it runs.
+        "RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT": str(UNLIMITED),
         # Loopback is shared with everybody who has an account here.
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(folder / "ray-token"),

@@ -364,6 +364,26 @@ class TelemetrySection(Section):
         min_length=1,
     )
 
+    log_max_bytes: int = key(
+        134_217_728,
+        ge=0,
+        le=1_099_511_627_776,
+        what="Size at which a file of the access or the decision log is rotated: it becomes "
+        "NAME.1, NAME.1 becomes NAME.2. Standard output and names in /proc or /dev are not rotated",
+        unit="bytes",
+        why="128 MiB is a day of decisions at one request a second",
+        zero="0: never, where logrotate or the like does it",
+    )
+    log_kept: int = key(
+        7,
+        ge=0,
+        le=1000,
+        what="Rotated files that are kept of each log beside the current one",
+        unit="files",
+        why="1 GiB per log at most",
+        zero="0: none; a full file begins anew",
+    )
+
     @field_validator("otlp_endpoint")
     @classmethod
     def _is_a_url(cls, given: str | None) -> str | None:

@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -53,6 +54,12 @@ class Gateway:
     def written(self) -> str:
         """Everything so far."""
         return self.output.read_text(errors="replace")
+
+    def logs(self, names: str) -> str:
+        """Everything in those of its log files, e.g. "serve/replica_*.log"."""
+        told = re.findall(r"^  logs +(\S+)$", self.written(), re.MULTILINE)
+        files = sorted(Path(told[0]).glob(names)) if told else []
+        return "".join(file.read_text(errors="replace") for file in files)
 
     def living(self) -> list[int]:
         """Processes that it started, directly or not, and that have not ended."""

@@ -7,6 +7,7 @@ Two more ends stand where another module has no more use for its gateway: SIGTER
 
 import http.client
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -30,14 +31,27 @@ from tests.live.gateway import (
 )
 
 CHAT = "/v1/chat/completions"
+LONG = {"max_tokens": 1500, "ignore_eos": True}
+REPLICA_LOG = "serve/replica_*.log"
 GONE_S = 20.0  # the promise is "seconds"; the machine may be busy
 DEATH_S = 400.0  # three failed health checks and a new engine
 
 
 def test_a_dead_engine_is_a_503_at_once_until_serve_has_replaced_it(gateway: Gateway) -> None:
     (engine,) = gateway.find("EngineCore")
-    psutil.Process(engine).kill()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(
+            send, gateway, "POST", CHAT, {**GOOD[CHAT], **LONG}, {"x-request-id": "findme"}
+        )
+        wait_until(lambda: bool(gateway.json("/v1/admission/state")["leases"]), within_s=20.0)
+        psutil.Process(engine).kill()
+        assert asked.result().status == http.client.SERVICE_UNAVAILABLE
     wait_until(lambda: not gateway.healthy(), within_s=5.0)
+    wait_until(lambda: "the engine died with" in gateway.logs(REPLICA_LOG), within_s=5.0)
+    its_lines = [line for line in gateway.logs(REPLICA_LOG).splitlines() if " findme -- " in line]
+    assert any("Traceback" in line for line in its_lines), "no traceback under the request's id"
+    assert any("EngineDeadError" in line for line in its_lines)
+    assert "(EngineCore pid=" in gateway.logs("worker-*.out*")
     statuses: list[int | None] = []
 
     def served_again() -> bool:

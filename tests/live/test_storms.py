@@ -1,15 +1,17 @@
 """Many clients at once, the KV cache small so that the pressure is real: ten mean requests.
 
 Once on the real model, where the CPU computes prompts so slowly that prefill binds as often as the
-cache, and once on the simulated engine with steps of 10 ms, where only the cache binds. In the end
-Ctrl-C ends the gateway.
+cache, and once on the simulated engine with steps of 10 ms, where only the cache binds. Then the
+controller of Serve dies twice under such a crowd, and in the end Ctrl-C ends the gateway.
 """
 
 import asyncio
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.live.ask import metric, nothing_held, state_of
@@ -122,6 +124,39 @@ def test_two_hundred_clients_fill_the_cache_while_anybody_waits(stepped: Gateway
     assert len(answered) == CLIENTS
     assert check["waiting_records"] > 200
     assert check["kv_used_mean_while_waiting"] >= 0.70
+
+
+def test_a_controller_of_serve_that_dies_twice_costs_no_request_and_no_replica(
+    stepped: Gateway,
+) -> None:
+    shots = [Shot(words=20, max_tokens=500, stream=n % 2 == 0, seed=700 + n) for n in range(30)]
+    engine = stepped.find("EngineCore")
+    health: list[int | None] = []
+    with ThreadPoolExecutor(1) as pool:
+        crowd = pool.submit(storm, stepped, shots)
+        wait_until(lambda: bool(state_of(stepped)["line"]["requests"]), within_s=20.0)
+        for _ in range(2):
+            (controller,) = stepped.find("ServeController")
+            psutil.Process(controller).kill()
+            wait_until(
+                lambda dead=controller: _controls_again(stepped, dead, health), within_s=90.0
+            )
+        outcomes = crowd.result()
+    assert set(health) == {200}
+    assert tally(outcomes) == {"200": len(shots)}
+    assert all(o.tokens == o.shot.max_tokens for o in outcomes)
+    assert stepped.find("EngineCore") == engine
+    (answered,) = storm(stepped, [Shot(words=20, max_tokens=3, stream=False, seed=2)])
+    assert answered.status == 200
+
+
+def _controls_again(gateway: Gateway, dead: int, health: list[int | None]) -> bool:
+    """Whether a new controller has found the replica that runs; notes how healthy it is so far."""
+    health.append(gateway.get("/health"))
+    found = [pid for pid in gateway.find("ServeController") if pid != dead]
+    return bool(found) and "started successfully" in gateway.logs(
+        f"serve/controller_{found[0]}.log"
+    )
 
 
 def test_ctrl_c_ends_everything_though_a_stream_runs(stepped: Gateway) -> None:

@@ -6,7 +6,12 @@ What the hooks do on a running engine is in `test_vllm_hooks_running.py`, what w
 steps in `test_vllm_hooks_steps.py`.
 """
 
+import base64
 import inspect
+import pickle
+import subprocess
+import sys
+import time
 import tomllib
 from argparse import Namespace
 from importlib.metadata import PackageNotFoundError, version
@@ -269,18 +274,73 @@ def test_the_front_end_s_arguments_have_the_names_we_set() -> None:
 # -- serve/engine/executor.py --------------------------------------------------------------
 
 
+PAIRS = 60
+# A worker: two answers for each line that it is sent, as to execute_model and sample_tokens.
+WORKER = """
+import base64, pickle, sys
+from vllm.distributed.device_communicators.shm_broadcast import MessageQueue
+
+answers = MessageQueue(1, 1, max_chunk_bytes=65_536)
+print("handle", base64.b64encode(pickle.dumps(answers.export_handle())).decode(), flush=True)
+answers.wait_until_ready()
+for line in sys.stdin:
+    answers.enqueue("first")
+    answers.enqueue("second")
+"""
+
+
 def test_who_reads_a_queue_of_vllm_looks_again_and_again_until_told_to_sleep() -> None:
-    from vllm.distributed.device_communicators.shm_broadcast import MessageQueue  # noqa: PLC0415
+    from vllm.distributed.device_communicators import shm_broadcast  # noqa: PLC0415
 
     from serve.engine.executor import sleep_until_told  # noqa: PLC0415
 
-    writer = MessageQueue(1, 1)
-    reader = MessageQueue.create_from_handle(writer.export_handle(), 0)
-    assert reader._spin_condition.busy_loop_s > 0, "vLLM sleeps by itself: drop PatientExecutor"
+    writer = shm_broadcast.MessageQueue(1, 1, max_chunk_bytes=65_536)
+    reader = shm_broadcast.MessageQueue.create_from_handle(writer.export_handle(), 0)
+    condition = reader._spin_condition
+    assert condition.busy_loop_s > 0, "vLLM sleeps by itself: drop PatientExecutor"
+    assert parameters_of(condition.wait) == ["timeout_ms"]
+    assert "self._spin_condition.wait(timeout_ms=" in inspect.getsource(reader.acquire_read)
+    slept_ms: list[int] = []
+    condition.wait = slept_ms.append  # type: ignore[assignment]
     sleep_until_told(reader)
-    assert reader._spin_condition.busy_loop_s == 0
+    assert condition.busy_loop_s == 0
+    for waited_s in (0.0, 0.05, 60.0):
+        condition.last_read = time.monotonic() - waited_s
+        condition.wait(timeout_ms=shm_broadcast.SHM_READER_RECHECK_INTERVAL_MS)
+    assert slept_ms[0] < slept_ms[1] < slept_ms[2] == 10
+    condition.wait(timeout_ms=2)
+    assert slept_ms[3] == 2, "a deadline that is nearer holds"
     writer.enqueue("told")
     assert reader.dequeue(timeout=10) == "told"
+
+
+def test_the_second_of_two_answers_is_not_slept_through() -> None:
+    """The socket that wakes the reader drops the second of two messages within a millisecond."""
+    from vllm.distributed.device_communicators import shm_broadcast  # noqa: PLC0415
+
+    from serve.engine.executor import sleep_until_told  # noqa: PLC0415
+
+    worker = subprocess.Popen(  # noqa: S603 - our own script
+        [sys.executable, "-c", WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with worker:
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        said = next(line for line in worker.stdout if line.startswith("handle "))
+        handle = pickle.loads(base64.b64decode(said.split()[1]))  # noqa: S301 - as vLLM does
+        answers = shm_broadcast.MessageQueue.create_from_handle(handle, 0)
+        sleep_until_told(answers)
+        answers.wait_until_ready()
+        slept_through = 0
+        for _ in range(PAIRS):
+            worker.stdin.write("step\n")
+            worker.stdin.flush()
+            begun_s = time.monotonic()
+            assert [answers.dequeue(timeout=30) for _ in range(2)] == ["first", "second"]
+            waited_ms = 1000 * (time.monotonic() - begun_s)
+            slept_through += waited_ms > shm_broadcast.SHM_READER_RECHECK_INTERVAL_MS / 2
+        worker.stdin.close()
+    assert slept_through == 0, f"of {PAIRS}"
 
 
 def test_an_engine_on_a_cpu_runs_by_the_executor_that_sleeps() -> None:

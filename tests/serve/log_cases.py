@@ -33,8 +33,6 @@ class Kept(list[Mapping[str, Any]]):
     def write(self, line: Mapping[str, Any]) -> None:
         self.append(line)
 
-    def close(self) -> None: ...
-
 
 class Engine(FakeVirtualEngine):
     """One that is closed after its run."""

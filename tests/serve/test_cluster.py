@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,21 @@ def test_the_shell_file_for_other_clusters_sets_the_same() -> None:
     assert dict(ray_environment.FIXED).items() <= exported.items()
     others = {"RAY_SERVE_HAPROXY_BINARY_PATH", "RAY_SERVE_HAPROXY_MAXCONN", "RAY_AUTH_MODE"}
     assert exported.keys() - ray_environment.FIXED.keys() == others
+
+
+def test_serve_tells_of_a_replica_that_could_not_start_while_it_tries_again() -> None:
+    ray = find_spec("ray")
+    assert ray is not None
+    assert ray.origin is not None
+    private = Path(ray.origin).parent / "serve" / "_private"
+    state = (private / "deployment_state.py").read_text()
+    (budget,) = re.findall(
+        r"def _failed_to_start_threshold.*?return min\((.*?)\n        \)", state, re.DOTALL
+    )
+    assert "deployment_config.max_constructor_retry_count" in budget
+    assert "target_num_replicas * MAX_PER_REPLICA_RETRY_COUNT" in budget
+    assert f'f"{cluster.COULD_NOT_START} ' in state
+    assert '"RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT"' in (private / "constants.py").read_text()
 
 
 def test_the_serve_yaml_carries_the_profiles_admission_section(profile: Profile) -> None:
@@ -182,6 +198,11 @@ def test_the_last_words_are_the_errors_without_their_frames(tmp_path: Path) -> N
         '(EngineCore pid=7) ERROR 11-22 [core.py:900]   File "x.py", line 1, in f\n'
         "(EngineCore pid=7) ERROR 11-22 [core.py:900] ValueError: no room for KV\n"
         "(EngineCore pid=7) ERROR 11-22 [core.py:900] ValueError: no room for KV\n"
+    )
+    (tmp_path / "serve").mkdir()
+    (tmp_path / "serve" / "replica_x.log").write_text(
+        "INFO 2026-11-22 11:37:44,123 default_Gateway x1y2 -- ValueError: no room for KV\n"
+        "INFO 2026-11-22 11:37:44,123 default_Gateway x1y2 r-7 -- ValueError: no room for KV\n"
     )
     assert last_words(tmp_path) == ["ValueError: no room for KV"]
 

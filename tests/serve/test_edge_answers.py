@@ -279,6 +279,17 @@ async def test_one_line_per_request_says_everything_but_the_text() -> None:
 async def test_requests_without_a_visit_have_a_line_too() -> None:
     at = house()
     await at.ask("/nowhere" + "x" * 1000, method="GET")
-    await at.ask("/health", method="GET")
+    await at.ask("/version", method="GET")
     assert [line["status"] for line in at.log] == [404, 200]
     assert len(at.log[0]["route"]) == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_probe_has_a_line_only_where_it_finds_trouble(method: str) -> None:
+    at = house()
+    for path in ("/health", "/metrics"):
+        await at.ask(path, method=method)
+    assert at.log == []
+    at.gate.healthy = False
+    await at.ask("/health", method=method)
+    assert [line["status"] for line in at.log] == [503]

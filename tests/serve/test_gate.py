@@ -61,7 +61,8 @@ async def test_a_tool_turn_enlarges_the_lease_and_all_of_it_is_given_back() -> N
 
 async def test_the_decision_log_has_one_line_per_decision_and_one_per_end(tmp_path: Path) -> None:
     file = tmp_path / "decisions.jsonl"
-    gate, _ = a_gate(DecisionLog(JsonLines(str(file))))
+    lines = JsonLines(str(file))
+    gate, _ = a_gate(DecisionLog(lines))
     visit = a_visit(gate)
     await gate.admit(visit, ASKED)
     visit.engine_ids.append("e1")
@@ -69,6 +70,7 @@ async def test_the_decision_log_has_one_line_per_decision_and_one_per_end(tmp_pa
     gate.stepped(EngineStep({}, finished=(Finished("e1", 20, "length", 0.0, 0.5, 0.1, 0),)))
     await gate.leave(visit)
     await gate.close()
+    lines.close()
     decided, ended = (json.loads(line) for line in file.read_text().splitlines())
     assert (decided["v"], decided["id"], decided["outcome"]) == (1, "r1", "accepted")
     assert decided["config_hash"] == AdmissionSection().hash()

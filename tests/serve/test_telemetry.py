@@ -1,7 +1,5 @@
 """What an operator sees: metrics by the names of the contract, spans when asked for, JSON lines."""
 
-import json
-import threading
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,6 @@ from admission.shadow import Seen
 from serve.observability.json_lines import JsonLines
 from serve.observability.telemetry import Metrics, Telemetry
 from serve.observability.tracing import Tracing, start_tracing
-from serve.profile.sections import TelemetrySection
 from serve.visit import VISIT
 from tests.fakes import body, house, start
 
@@ -202,52 +199,27 @@ def test_without_an_endpoint_nothing_is_traced() -> None:
     assert start_tracing(None)._provider is None
 
 
-def test_lines_are_written_in_order_and_appended(tmp_path: Path) -> None:
-    file = tmp_path / "access.jsonl"
-    for first in (0, 100):
-        lines = JsonLines(str(file))
-        for number in range(first, first + 100):
-            lines.write({"n": number, "text": 'a "quoted"\nline'})
-        lines.close()
-    written = [json.loads(line) for line in file.read_text().splitlines()]
-    assert [line["n"] for line in written] == list(range(200))
-
-
-def test_a_dash_is_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = JsonLines("-")
-    lines.write({"n": 1})
-    lines.close()
-    assert capsys.readouterr().out == '{"n": 1}\n'
-
-
-def test_a_log_that_cannot_keep_up_drops_lines_and_never_blocks(tmp_path: Path) -> None:
-    blocked = threading.Event()
-
-    class Slow:
-        """A value whose text is not there yet: holds the writing thread."""
-
-        def __str__(self) -> str:
-            blocked.wait()
-            return "slow"
-
-    lines = JsonLines(str(tmp_path / "log"), queue_lines=2)
-    for _ in range(10):
-        lines.write({"slow": Slow()})
-    assert lines.dropped >= 7
-    blocked.set()
-    lines.close()
-
-
-def test_a_log_that_cannot_be_opened_says_so_at_the_start(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="none"):
-        JsonLines(str(tmp_path / "none" / "log"))
-
-
-def test_closing_telemetry_writes_what_is_buffered(tmp_path: Path) -> None:
-    section = TelemetrySection(access_log=str(tmp_path / "log"))
-    assert section.access_log is not None
-    telemetry = Telemetry(Metrics(CollectorRegistry()), Tracing(), JsonLines(section.access_log))
-    assert telemetry.access_log is not None
-    telemetry.access_log.write({"n": 1})
+def test_closing_and_reopening_telemetry_concerns_both_logs(tmp_path: Path) -> None:
+    logs = {name: tmp_path / name for name in ("access", "decision")}
+    lines = {name: JsonLines(str(path)) for name, path in logs.items()}
+    metrics = Metrics(CollectorRegistry())
+    telemetry = Telemetry(metrics, Tracing(), lines["access"], lines["decision"])
+    for path in logs.values():
+        path.rename(f"{path}.1")
+    telemetry.reopen()
+    for log in lines.values():
+        log.write({"n": 1})
     telemetry.close()
-    assert (tmp_path / "log").read_text() == '{"n": 1}\n'
+    assert {path.read_text() for path in logs.values()} == {'{"n": 1}\n'}
+    assert telemetry.log_lines_dropped() == {"access": 0, "decision": 0}
+
+
+def test_lost_log_lines_are_counted_by_log() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    metrics.log_lines_dropped("access", 3)
+
+    def lost(log: str) -> float | None:
+        return registry.get_sample_value("sluice_log_lines_dropped_total", {"log": log})
+
+    assert (lost("access"), lost("decision")) == (3, 0)

@@ -51,9 +51,6 @@ class _Records(list[Mapping[str, Any]]):
     def write(self, line: Mapping[str, Any]) -> None:
         self.append(line)
 
-    def close(self) -> None:
-        """Nothing is on its way."""
-
 
 def replay(parts: Sequence[Part], engines: EnginesLike, settings: Settings) -> dict[int, Fate]:
     """What becomes of every request under `settings`, by its place in the log."""
