@@ -41,6 +41,7 @@ class FakeGate:
         self.ending = False
         self.replica = "01234567"
         self.sections: list[AdmissionSection] = []  # as they were applied
+        self.told: dict[str, Any] = {}  # what the state has besides
         self.clock_s = 100.0
         self.refusal: Rejected | None = None  # what precheck answers
         self.verdict: Rejected | None = None  # what admit answers
@@ -108,7 +109,7 @@ class FakeGate:
         return {"requests": 0}
 
     def state(self) -> dict[str, Any]:
-        return {"leases": len(self.held)}
+        return {"leases": len(self.held)} | self.told
 
     async def explain(self, route: str, body: dict[str, Any], tenant: Tenant) -> dict[str, Any]:
         if "model" not in body:
