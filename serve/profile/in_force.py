@@ -203,7 +203,8 @@ class InForce:
         began_with = ours[0].hash if ours else self.section.hash()
         if before is None or before.hash == began_with:
             return
-        self._before_start = before.as_json()
+        told = before.as_json()
+        self._before_start = {name: told[name] for name in ("hash", "applied_at", "via", "by")}
         _log.warning(
             "this start took the settings %s; last in force before it were %s (%s, %s)."
             " POST /v1/admission/settings/rollback can take them back",
