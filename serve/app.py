@@ -115,7 +115,7 @@ class Gateway:
         history = history_of(self._name)
         in_force = InForce(self._profile.admission, history, start=self._start)
         here = serve.get_replica_context()
-        place = ServePlace(here.replica_tag, lambda: serve.get_replica_context().world_size)
+        place = ServePlace(here.replica_tag, lambda: serve.get_replica_context().world_size or 1)
         service = await open_service(self._profile, keys, in_force, place)
         self._service = service
         return service.app
