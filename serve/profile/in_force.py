@@ -18,6 +18,7 @@ from serve.profile.wall_time import wall_time
 
 _log = logging.getLogger("sluice.settings")
 
+_LOGGED_CHARS = 2000  # of what changed: terms of a thousand tenants may
 _SERVE, _PROFILE = "serve", "profile"  # what `heard` is kept by
 
 
@@ -91,7 +92,7 @@ class InForce:
                 section.hash(),
                 via,
                 f" by {by}" if by else "",
-                json.dumps(changed),
+                json.dumps(changed)[:_LOGGED_CHARS],
             )
         return changed
 
@@ -107,7 +108,7 @@ class InForce:
             return self.section
         if found is None:
             known = ", ".join(dict.fromkeys(entry.hash for entry in entries)) or "none"
-            asked = "earlier settings" if wanted is None else f"settings {wanted}"
+            asked = "earlier settings" if wanted is None else f"settings {wanted[:64]}"
             raise ValueError(f"The history has no {asked}; the others in it: {known}.")
         return parse_admission(found.settings, source=f"settings {found.hash}")
 
