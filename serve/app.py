@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from serve.http import loopback
 from serve.http.tenants import Keys, load_keys, require_safe_binding
 from serve.observability import replica_log
 from serve.process import orphans, ray_environment
+from serve.profile.history import history_of
 from serve.profile.in_force import InForce
 from serve.profile.settings import Profile, load_profile, parse_admission
 
@@ -50,7 +52,8 @@ def build(args: Arguments) -> Any:
 
 def application(profile: Profile, *, name: str) -> Any:
     """The same for a profile that is already loaded, under a name of its own here."""
-    return serve.deployment(Gateway, **options(profile)).bind(profile, name)
+    start = uuid.uuid4().hex[:8]  # replicas that replace others know by it whose settings hold
+    return serve.deployment(Gateway, **options(profile)).bind(profile, name, start)
 
 
 def options(profile: Profile) -> dict[str, Any]:
@@ -93,9 +96,10 @@ def _found(path: Path) -> Path:
 class Gateway:
     """One replica: one engine, its ledger and its way in."""
 
-    def __init__(self, profile: Profile, name: str) -> None:
+    def __init__(self, profile: Profile, name: str, start: str) -> None:
         self._profile = profile
         self._name = name
+        self._start = start
         self._service: Service | None = None
 
     async def __serve_build_asgi_app__(self) -> ASGIApp:
@@ -109,11 +113,15 @@ class Gateway:
         loopback.stay(replica)
         _leave_threads_to_the_engine(self._profile)
         orphans.guard(orphans.mark(orphans.REPLICA))
+        from serve.reporting_gate import ServePlace  # noqa: PLC0415
         from serve.service import open_service  # noqa: PLC0415 - vLLM: only replicas need it
 
-        in_force = InForce(self._profile.admission, self._name)
+        history = history_of(self._name)
+        in_force = InForce(self._profile.admission, history, start=self._start)
+        here = serve.get_replica_context()
+        place = ServePlace(here.replica_tag, lambda: serve.get_replica_context().world_size or 1)
         with replica_log.kept():
-            service = await open_service(self._profile, keys, in_force)
+            service = await open_service(self._profile, keys, in_force, place)
         self._service = service
         return service.app
 
@@ -121,7 +129,7 @@ class Gateway:
         """New admission settings from Serve. A raise here would end the replica for good."""
         try:
             if self._service is not None:
-                self._service.reconfigure(user_config)
+                self._service.operations.offer(user_config)
         except Exception:  # noqa: BLE001 - see above; it is logged
             _log.exception("New admission settings could not be applied")
 
@@ -130,10 +138,25 @@ class Gateway:
         if self._service is None or self._service.gate.lost:
             raise RuntimeError("the engine is gone")
 
-    async def drain(self) -> None:
-        """Admits nothing more."""
+    async def reload(self, admission: dict[str, Any] | None) -> dict[str, Any]:
+        """Opens the logs again, reads the API keys again, takes the profile's section if given.
+
+        Answers `{"replica", "hash", "refused", "keys"}`: what holds now, why something was
+        refused, and how many keys there are (None: refused, the old ones stay). Never raises.
+        """
+        try:
+            if self._service is not None:
+                return await self._service.operations.reload(admission)
+            fault = "the replica is closed"
+        except Exception as error:  # noqa: BLE001 - told to the caller and logged
+            _log.exception("The settings could not be read again")
+            fault = str(error) or type(error).__name__
+        return {"replica": "", "hash": "", "refused": fault, "keys": None}
+
+    async def drain(self, *, final: bool = True) -> None:
+        """Admits nothing more. `sluice serve` asks when it ends, and that is not undone."""
         if self._service is not None:
-            self._service.gate.drain()
+            self._service.gate.drain(final=final)
 
     async def state(self) -> dict[str, Any]:
         """What /v1/admission/state tells, and the model's name; empty when closed."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from loadtests.compare.flags import add_compare
 from loadtests.limit.flags import add_limit
 from serve.lab.flags import add_lab
+from serve.operate.flags import add_config, add_drain
 from serve.plan.flags import add_plan
 
 _DEFAULT_PROFILE = Path(__file__).resolve().parents[1] / "configs" / "smollm2-cpu.yaml"
@@ -40,6 +41,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_serve(commands)
     _add_check_config(commands)
+    add_config(commands)
+    add_drain(commands)
     add_plan(commands)
     _add_calibrate(commands)
     add_limit(commands)

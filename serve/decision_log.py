@@ -32,7 +32,7 @@ class DecisionLog:
     ) -> None:
         self._lines = lines
         self._wall_s = wall_s
-        self._replica = uuid.uuid4().hex[:8]
+        self.replica = uuid.uuid4().hex[:8]
 
     def decided(  # noqa: PLR0913 - a record is of all these
         self,
@@ -50,7 +50,7 @@ class DecisionLog:
             return
         occasion = Occasion(self._wall_s(), mono_s, visit.request_id, visit.route, config_hash)
         record = decision_record(occasion, offer, quote, decision, controller)
-        self._lines.write(record | {"run": visit.run, "replica": self._replica})
+        self._lines.write(record | {"run": visit.run, "replica": self.replica})
 
     def ended(self, visit: Visit) -> None:
         """A request that held a lease is over."""
@@ -65,4 +65,4 @@ class DecisionLog:
             finish=visit.finish,
             preemptions=visit.preemptions,
         )
-        self._lines.write(end_record(ending) | {"replica": self._replica})
+        self._lines.write(end_record(ending) | {"replica": self.replica})

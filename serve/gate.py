@@ -28,6 +28,7 @@ from serve.in_flight import InFlight
 from serve.observability.telemetry import Metrics
 from serve.observability.tracing import Tracing
 from serve.profile.admission_section import AdmissionSection
+from serve.profile.wall_time import wall_time
 from serve.sequences import EngineStep
 from serve.shadow_watch import ShadowWatch
 from serve.views import explanation, state
@@ -84,6 +85,8 @@ class Gate:
         self._in_flight = InFlight(self.controller, metrics)
         self._engine = engine
         self._settings_hash = section.hash()
+        self._draining_since: str | None = None
+        self._ending = False
         self._metrics = metrics
         self._tracing = tracing or Tracing()
         self._decisions = decisions or DecisionLog()
@@ -349,10 +352,29 @@ class Gate:
         """Whether `drain` was called."""
         return self.controller.draining
 
-    def drain(self) -> None:
-        """Admit nothing more; what runs ends by itself, what waits is told to go elsewhere."""
+    def drain(self, *, final: bool = False) -> None:
+        """Admit nothing more; what runs ends by itself, what waits is told to go elsewhere.
+
+        A `final` one, of a gateway that ends, is not undone.
+        """
+        self._ending = self._ending or final
+        self._draining_since = self._draining_since or wall_time()
         self.controller.draining = True
         self._settle(self.controller.tick(self.now_s()))
+
+    def resume(self) -> bool:
+        """Admit again; False, and nothing is changed, when the gateway is ending."""
+        if self._ending:
+            return False
+        self._draining_since = None
+        self.controller.draining = False
+        self._settle(self.controller.tick(self.now_s()))
+        return True
+
+    @property
+    def replica(self) -> str:
+        """Names this start of one engine, as in the decision log."""
+        return self._decisions.replica
 
     def settings_hash(self) -> str:
         """Of the admission section in force."""
@@ -372,6 +394,8 @@ class Gate:
             "unfinished_sequences": self._engine.unfinished,
             "ledger_check": self._in_flight.agreement.as_json(),
             "config": {"hash": self.settings_hash()},
+            "replica": self.replica,
+            "draining_since": self._draining_since,
         }
 
     def shadow(self) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from admission.step_line import StepCoefficients
 from serve.gate import EngineLike, Gate
+from serve.http.key_ring import KeyRing
 from serve.plan_agreement import PlanAgreement
 from serve.profile.in_force import InForce
 from serve.sequences import EngineStep
@@ -19,16 +20,26 @@ _LOOK_S = 1.0  # real seconds between two looks at a simulation's time
 _log = logging.getLogger("sluice.gate")
 
 
+@dataclass(frozen=True, slots=True)
+class ServePlace:
+    """A replica as Ray Serve names it, and how many there are beside it, itself included."""
+
+    name: str
+    replicas: Callable[[], int]
+
+
 class ReportingGate(Gate):
     """Nothing here decides. `step_prior` is what a step is believed to take before any was timed.
 
     `watch` is there with a simulated engine only; `log_lines_dropped` counts them by log.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what its state tells of, each named once
         self,
         engine: EngineLike,
         in_force: InForce,
+        ring: KeyRing,
+        place: ServePlace,
         *,
         step_prior: StepCoefficients | None,
         plan: PlanAgreement | None,
@@ -37,7 +48,9 @@ class ReportingGate(Gate):
         **parts: Any,
     ) -> None:
         super().__init__(engine, in_force.section, **parts)
-        self.in_force = in_force
+        self._in_force = in_force
+        self._ring = ring
+        self._place = place
         self._step_times = StepTimes(engine.shape.capacity_tokens)
         self._step_prior = step_prior
         if step_prior is not None:
@@ -77,7 +90,10 @@ class ReportingGate(Gate):
     def state(self) -> dict[str, Any]:
         """As the gate's, and what this class adds; `simulation` only if simulated."""
         told = super().state() | {
-            "config": self.in_force.as_json(),
+            "config": self._in_force.as_json(),
+            "keys": self._ring.as_json(),
+            "serve_replica": self._place.name,
+            "replicas": self._place.replicas(),
             "step_time": self._step_time(),
             "plan": None if self._plan is None else self._plan.as_json(),
             "log_lines_dropped": self._log_lines_dropped(),

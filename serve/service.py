@@ -19,12 +19,14 @@ from serve.engine.arguments import parse_arguments
 from serve.engine.start import Engine
 from serve.engine.start import start as start_engine
 from serve.http.edge import Edge, Terms
+from serve.http.key_ring import KeyRing
 from serve.http.tenants import Keys
 from serve.observability.telemetry import Telemetry, start_telemetry
+from serve.operations import Operations
 from serve.plan_agreement import PlanAgreement, compare
 from serve.profile.in_force import InForce
 from serve.profile.settings import Profile
-from serve.reporting_gate import ReportingGate
+from serve.reporting_gate import ReportingGate, ServePlace
 from serve.simulated import planned
 from serve.simulated.options import KEY, from_json
 from serve.simulated.timekeeper import REPORT
@@ -37,26 +39,23 @@ class Service:
     """What answers requests; `open_service` makes it, `close` ends it and its engine."""
 
     def __init__(
-        self, engine: Engine, gate: ReportingGate, telemetry: Telemetry, terms: Terms
+        self,
+        engine: Engine,
+        gate: ReportingGate,
+        telemetry: Telemetry,
+        terms: Terms,
+        operations: Operations,
     ) -> None:
         self.engine = engine
         self.gate = gate
-        self.app: ASGIApp = Edge(_app_of(engine), gate, terms, telemetry)
+        self.operations = operations
+        self.app: ASGIApp = Edge(_app_of(engine), gate, terms, telemetry, operations)
         self._telemetry = telemetry
-
-    def reconfigure(self, given: object) -> None:
-        """Takes new admission settings, or keeps the old ones and says why."""
-        in_force = self.gate.in_force
-        section = in_force.offer(given)
-        if in_force.refused:
-            self._telemetry.metrics.config_refused()
-        if section is not None:
-            self.gate.reconfigure(section)
 
     async def close(self) -> None:
         """Ends the engine and writes what is still buffered; each though another one fails."""
         try:
-            self.gate.drain()
+            self.gate.drain(final=True)
             await self.gate.close()
         finally:
             try:
@@ -65,7 +64,9 @@ class Service:
                 self._telemetry.close()
 
 
-async def open_service(profile: Profile, keys: Keys, in_force: InForce) -> Service:
+async def open_service(
+    profile: Profile, keys: Keys, in_force: InForce, place: ServePlace
+) -> Service:
     """Starts the engine of `profile` and everything around it: seconds to minutes.
 
     Raises ValueError, EngineStartError or what vLLM raises; nothing is left running then.
@@ -74,9 +75,12 @@ async def open_service(profile: Profile, keys: Keys, in_force: InForce) -> Servi
     engine = await open_engine(profile)
     try:
         plan = compare(engine.facts)
+        ring = KeyRing(profile.access, keys)
         gate = ReportingGate(
             engine,
             in_force,
+            ring,
+            place,
             step_prior=_prior(profile, engine, plan),
             plan=plan,
             watch=Watch(partial(engine.ask_executor, REPORT)) if profile.engine.simulated else None,
@@ -89,7 +93,16 @@ async def open_service(profile: Profile, keys: Keys, in_force: InForce) -> Servi
             time_scale=profile.time_scale,
         )
         await engine.attach(gate)
-        return Service(engine, gate, telemetry, Terms(profile.http, profile.access, keys))
+        operations = Operations(
+            gate,
+            in_force,
+            ring,
+            telemetry.metrics,
+            replicas=place.replicas,
+            reopen_logs=telemetry.reopen,
+        )
+        terms = Terms(profile.http, profile.access, keys)
+        return Service(engine, gate, telemetry, terms, operations)
     except BaseException:
         engine.close()
         raise

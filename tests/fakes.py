@@ -12,10 +12,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from admission.budgets import Standing
 from admission.decision import Rejected
 from serve.http.edge import Edge, Terms
+from serve.http.key_ring import KeyRing
 from serve.http.tenants import Keys
 from serve.observability.telemetry import Metrics, Telemetry
 from serve.observability.tracing import Tracing
+from serve.operations import Changing, Operations
+from serve.profile.history import History
+from serve.profile.in_force import InForce
 from serve.profile.sections import AccessSection, HttpSection
+from serve.profile.settings import AdmissionSection
 from serve.visit import VISIT, Tenant, Visit
 
 TURNS = 50  # of the event loop: more than any path here takes to settle
@@ -33,6 +38,10 @@ class FakeGate:
     def __init__(self) -> None:
         self.healthy = True
         self.draining = False
+        self.ending = False
+        self.replica = "01234567"
+        self.sections: list[AdmissionSection] = []  # as they were applied
+        self.told: dict[str, Any] = {}  # what the state has besides
         self.clock_s = 100.0
         self.refusal: Rejected | None = None  # what precheck answers
         self.verdict: Rejected | None = None  # what admit answers
@@ -100,7 +109,7 @@ class FakeGate:
         return {"requests": 0}
 
     def state(self) -> dict[str, Any]:
-        return {"leases": len(self.held)}
+        return {"leases": len(self.held)} | self.told
 
     async def explain(self, route: str, body: dict[str, Any], tenant: Tenant) -> dict[str, Any]:
         if "model" not in body:
@@ -109,6 +118,13 @@ class FakeGate:
 
     def drain(self) -> None:
         self.draining = True
+
+    def resume(self) -> bool:
+        self.draining = self.ending
+        return not self.ending
+
+    def reconfigure(self, section: AdmissionSection) -> None:
+        self.sections.append(section)
 
 
 class Admitting(Protocol):
@@ -286,6 +302,7 @@ class House:
     edge: Edge
     log: Lines
     registry: CollectorRegistry
+    operations: Operations
 
     async def ask(
         self,
@@ -321,7 +338,17 @@ class House:
         return exchange.begin(self.edge)
 
 
-def house(
+def operations_of(
+    gate: Changing, metrics: Metrics, ring: KeyRing | None = None, *, replicas: int = 1
+) -> Operations:
+    """Settings of a first start with every default, kept in memory alone."""
+    in_force = InForce(AdmissionSection(), History())
+    in_force.offer(AdmissionSection().mapping())
+    ring = ring or KeyRing(AccessSection(), Keys())
+    return Operations(gate, in_force, ring, metrics, replicas=lambda: replicas)
+
+
+def house(  # noqa: PLR0913 - what a test may set, each named once
     *,
     limits: HttpSection | None = None,
     access: AccessSection | None = None,
@@ -329,16 +356,20 @@ def house(
     tracing: Tracing | None = None,
     echo_request_id: bool = True,
     grace_s: float = 5.0,
+    replicas: int = 1,
 ) -> House:
     """Builds it; call it inside a running loop. Nothing here waits for `grace_s` unless deaf."""
     gate, log, registry = FakeGate(), Lines(), CollectorRegistry()
-    app = FakeEngineApp(gate)
+    app, metrics = FakeEngineApp(gate), Metrics(registry)
+    access, keys = access or AccessSection(), keys or Keys()
+    operations = operations_of(gate, metrics, KeyRing(access, keys), replicas=replicas)
     edge = Edge(
         app,
         gate,
-        Terms(limits or HttpSection(), access or AccessSection(), keys or Keys()),
-        Telemetry(Metrics(registry), tracing or Tracing(), log),
+        Terms(limits or HttpSection(), access, keys),
+        Telemetry(metrics, tracing or Tracing(), log),
+        operations,
         echo_request_id=echo_request_id,
         grace_s=grace_s,
     )
-    return House(gate, app, edge, log, registry)
+    return House(gate, app, edge, log, registry, operations)

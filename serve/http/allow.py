@@ -46,14 +46,21 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/version", Kind.OURS),
     Route("GET", "/metrics", Kind.OURS),
     Route("POST", "/v1/admission/explain", Kind.OURS),
-    # State names other tenants; drain takes the service away.
+    # State names other tenants; drain takes the service away; settings and keys are its rules.
     Route("GET", "/v1/admission/state", Kind.OURS, Access.ADMIN),
     Route("GET", "/v1/admission/steps", Kind.OURS, Access.ADMIN),
     Route("GET", "/v1/admission/shadow", Kind.OURS, Access.ADMIN),
     Route("POST", "/v1/admission/drain", Kind.OURS, Access.ADMIN),
+    Route("POST", "/v1/admission/resume", Kind.OURS, Access.ADMIN),
+    Route("GET", "/v1/admission/settings", Kind.OURS, Access.ADMIN),
+    Route("PUT", "/v1/admission/settings", Kind.OURS, Access.ADMIN),
+    Route("GET", "/v1/admission/settings/history", Kind.OURS, Access.ADMIN),
+    Route("POST", "/v1/admission/settings/rollback", Kind.OURS, Access.ADMIN),
+    Route("POST", "/v1/admission/keys/reload", Kind.OURS, Access.ADMIN),
 )
 
 _BY_METHOD_AND_PATH = {(route.method, route.path): route for route in ROUTES}
+METHODS_WITH_BODY = ("POST", "PUT")
 GENERATION_PATHS = frozenset(r.path for r in ROUTES if r.kind is Kind.GENERATION)
 
 

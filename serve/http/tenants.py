@@ -45,6 +45,20 @@ class Keys:
         }
 
     @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._tenants)
+
+    @property
+    def admins(self) -> frozenset[str]:
+        """Tenants that have an administrator's key."""
+        return frozenset(tenant.name for tenant in self._tenants.values() if tenant.admin)
+
+    def become(self, other: "Keys") -> None:
+        """From now on the keys of `other` open, and no others."""
+        self._tenants = other._tenants  # noqa: SLF001 - its own class
+
+    @property
     def configured(self) -> bool:
         """True when callers need a key."""
         return bool(self._tenants)

@@ -64,9 +64,9 @@ class EngineSection(Section):
         10.0,
         ge=1,
         le=600,
-        what="Real seconds of silence after which an engine counts as hung: new requests are answered 503, "
-        "`/health` too, until it answers again. Never less than three of its longest steps, nor "
-        "than 60 s before its first",
+        what="Real seconds of silence after which an engine counts as hung: new requests are "
+        "answered 503, `/health` too, until it answers again. Never less than three of its "
+        "longest steps, nor than 60 s before its first",
         unit="seconds",
         why="a GPU's longest step takes about a second",
     )
@@ -74,8 +74,8 @@ class EngineSection(Section):
         60.0,
         ge=2,
         le=3600,
-        what="Real seconds of silence after which a hung engine is ended and replaced; never less than twice the "
-        "silence after which it counts as hung",
+        what="Real seconds of silence after which a hung engine is ended and replaced; never less "
+        "than twice the silence after which it counts as hung",
         unit="seconds",
         why="a new engine takes about as long to start",
     )

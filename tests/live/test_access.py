@@ -1,5 +1,7 @@
 """A gateway with API keys, tenants kept apart, and a reasoning parser; in the end it is drained.
 
+And used again: its keys are read anew, and the drain is undone.
+
 One engine for all three, because each profile costs a start.
 """
 
@@ -7,6 +9,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -101,12 +104,15 @@ def test_both_sdks_are_served_with_a_good_key(closed: Gateway) -> None:
         ("POST", "/v1/admission/explain", 401, 200),
         ("GET", "/v1/admission/state", 401, 403),
         ("POST", "/v1/admission/drain", 401, 403),
+        ("POST", "/v1/admission/resume", 401, 403),
+        ("PUT", "/v1/admission/settings", 401, 403),
+        ("POST", "/v1/admission/keys/reload", 401, 403),
     ],
 )
 def test_each_route_asks_for_the_key_it_needs(
     closed: Gateway, method: str, path: str, without: int, alice: int
 ) -> None:
-    body = {"model": MODEL, "prompt": "x"} if method == "POST" else None
+    body = {"model": MODEL, "prompt": "x"} if method != "GET" else None
     assert send(closed, method, path, body).status == without
     assert send(closed, method, path, body, with_key(ALICE)).status == alice
 
@@ -201,3 +207,35 @@ def test_a_drained_gateway_refuses_at_once_and_finishes_what_runs(closed: Gatewa
     assert answer.status == 200
     assert answer.document["usage"]["completion_tokens"] == 150
     wait_until(lambda: nothing_held(closed, key=ADMIN), within_s=GONE_S)
+    assert state_of(closed, key=ADMIN)["draining_since"] is not None
+
+
+def test_a_drain_is_undone(closed: Gateway) -> None:
+    send(closed, "POST", "/v1/admission/drain", headers=with_key(ADMIN))
+    resumed = send(closed, "POST", "/v1/admission/resume", headers=with_key(ADMIN))
+    assert (resumed.status, resumed.document["status"]) == (200, "ok")
+    state = state_of(closed, key=ADMIN)
+    assert (state["draining"], state["draining_since"]) == (False, None)
+    assert state["replica"] == resumed.document["replica"]
+    assert send(closed, "GET", "/health").status == 200
+    assert send(closed, "POST", CHAT, GOOD[CHAT], with_key(ALICE)).status == 200
+
+
+def test_keys_are_read_again_whole_or_not_at_all(
+    closed: Gateway, profile: Mapping[str, Any]
+) -> None:
+    def statuses() -> list[int]:
+        keys = (ADMIN, ALICE, "sk-carol")
+        return [send(closed, "GET", "/version", headers=with_key(key)).status for key in keys]
+
+    def reload() -> Answer:
+        return send(closed, "POST", "/v1/admission/keys/reload", headers=with_key(ADMIN))
+
+    file = Path(profile["access"]["api_keys_file"])
+    file.write_text(yaml.safe_dump([entry("ops", ADMIN, admin=True), entry("carol", "sk-carol")]))
+    assert (reload().status, statuses()) == (200, [200, 401, 200])
+    file.write_text("[]")
+    assert (reload().status, statuses()) == (409, [200, 401, 200])
+    told = state_of(closed, key=ADMIN)["keys"]
+    assert told["count"] == 2
+    assert "no key found" in told["refused"]

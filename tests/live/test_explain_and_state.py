@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -155,6 +156,53 @@ def test_explaining_runs_and_holds_nothing(gateway: Gateway) -> None:
         explained(gateway, route, GOOD[route])
     assert done() == before
     assert nothing_held(gateway)
+
+
+# -- settings while serving ----------------------------------------------------------------
+
+SETTINGS = "/v1/admission/settings"
+
+
+def test_settings_change_under_a_stream_and_no_request_notices(gateway: Gateway) -> None:
+    before = send(gateway, "GET", SETTINGS)
+    changed = before.document | {"kv_headroom_ratio": 0.03}
+    statuses: list[int] = []
+    over = threading.Event()
+
+    def ask_on() -> None:
+        while not over.wait(0.05):
+            statuses.append(send(gateway, "POST", COMPLETIONS, GOOD[COMPLETIONS]).status)
+
+    asking = threading.Thread(target=ask_on)
+    with openai_of(gateway) as client:
+        stream = client.completions.create(
+            model=MODEL, prompt="x", max_tokens=100, stream=True, extra_body={"ignore_eos": True}
+        )
+        chunks = iter(stream)
+        next(chunks)
+        asking.start()
+        try:
+            for _ in range(5):
+                put = send(gateway, "PUT", SETTINGS, changed, {"If-Match": before.headers["etag"]})
+                assert put.status == 200, put.body
+                assert put.headers["etag"] != before.headers["etag"]
+                assert put.document["changed"][0]["key"] == "kv_headroom_ratio"
+                assert state_of(gateway)["settings"]["kv_headroom_ratio"] == 0.03
+                seen = {"If-Match": put.headers["etag"]}
+                back = send(gateway, "POST", f"{SETTINGS}/rollback", headers=seen)
+                assert back.headers["etag"] == before.headers["etag"]
+            rest = list(chunks)
+        finally:
+            over.set()
+            asking.join(60.0)
+    assert {*statuses} == {200}
+    assert [chunk.choices[0].finish_reason for chunk in rest if chunk.choices][-1] == "length"
+    newest = send(gateway, "GET", f"{SETTINGS}/history").document["history"][0]
+    assert (newest["via"], newest["by"]) == ("rollback", "anonymous")
+    late = send(gateway, "PUT", SETTINGS, changed, {"If-Match": put.headers["etag"]})
+    assert late.status == 412
+    assert send(gateway, "PUT", SETTINGS, {"mode": "observe"}, {"If-Match": "*"}).status == 400
+    assert send(gateway, "GET", SETTINGS).document == before.document
 
 
 # -- state and metrics ---------------------------------------------------------------------

@@ -38,6 +38,10 @@ DEATH_S = 400.0  # three failed health checks and a new engine
 
 
 def test_a_dead_engine_is_a_503_at_once_until_serve_has_replaced_it(gateway: Gateway) -> None:
+    settings = gateway.json("/v1/admission/settings") | {"ttft_deadline_max_s": 121}
+    changed = send(gateway, "PUT", "/v1/admission/settings", settings, {"If-Match": "*"})
+    assert changed.document["kept"]
+    before = gateway.json("/v1/admission/state")
     (engine,) = gateway.find("EngineCore")
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(
@@ -63,6 +67,12 @@ def test_a_dead_engine_is_a_503_at_once_until_serve_has_replaced_it(gateway: Gat
     assert statuses.count(None) <= 1  # under way in the instant in which Serve ends the replica
     assert len(gateway.find("EngineCore")) == 1
     assert _answer(gateway)
+    after = gateway.json("/v1/admission/state")
+    assert after["replica"] != before["replica"]
+    assert after["serve_replica"] != before["serve_replica"]
+    held = ("hash", "applied_at", "via", "by")
+    assert [after["config"][key] for key in held] == [before["config"][key] for key in held]
+    assert after["config"]["via"] == "put", "an operator's settings outlive the replica"
 
 
 def test_after_a_kill_nothing_is_left_and_the_same_port_is_free(

@@ -25,6 +25,7 @@ from serve.simulated.options import KEY, Options
 from serve.simulated.planned import EXECUTOR
 from serve.visit import VISIT, Family, Tenant, Visit
 from tests.live.clients import GOOD, MODEL
+from tests.live.gateway import wait_until
 
 # torch and vLLM warn while they are imported and started
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -311,12 +312,7 @@ def test_a_stopped_engine_is_ended_and_counts_as_dead(running: Running) -> None:
     """The last test here: nothing runs afterwards."""
     (process,) = running.engine._client.engine_core.resources.engine_manager.processes
 
-    async def until_dead() -> None:
-        os.kill(process.pid, signal.SIGSTOP)
-        running.engine.kill()
-        async with asyncio.timeout(60):
-            while not running.engine.errored:
-                await asyncio.sleep(0.05)
-
-    running.loop.run(until_dead())
+    os.kill(process.pid, signal.SIGSTOP)
+    running.engine.kill()
+    wait_until(lambda: bool(running.engine.errored), within_s=60)
     assert not process.is_alive()

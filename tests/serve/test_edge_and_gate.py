@@ -20,7 +20,7 @@ from serve.observability.tracing import Tracing
 from serve.profile.admission_section import AdmissionSection
 from serve.profile.sections import AccessSection, HttpSection
 from serve.visit import VISIT
-from tests.fakes import Exchange, FakeEngineApp, body, settle, start
+from tests.fakes import Exchange, FakeEngineApp, body, operations_of, settle, start
 from tests.serve.fake_engine import SHAPE, FakeEngine
 
 
@@ -110,7 +110,7 @@ async def real(**settings: object) -> AsyncIterator[Real]:
     engine.gate = gate
     app = App(gate, engine)
     terms = Terms(HttpSection(), AccessSection(), Keys())
-    edge = Edge(app, gate, terms, Telemetry(metrics, Tracing()))
+    edge = Edge(app, gate, terms, Telemetry(metrics, Tracing()), operations_of(gate, metrics))
     try:
         yield Real(edge, gate, engine, app)
     finally:

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,24 +12,33 @@ from serve.http.allow import ROUTES, Access, Kind, Route
 from serve.http.intake import depth_of, prompt_chars
 from serve.http.tenants import KeyEntry, Keys
 from serve.profile.sections import AccessSection, HttpSection
+from serve.profile.settings import AdmissionSection
 from tests.fakes import Exchange, house, json_answer, settle
 
-KEYS = Keys(
-    [
-        KeyEntry(tenant=name, priority=Priority.LOW, admin=admin, key_sha256=digest)
-        for name, admin in (("user", False), ("boss", True))
-        for digest in (hashlib.sha256(name.encode()).hexdigest(),)
-    ]
-)
+ENTRIES = [
+    KeyEntry(tenant=name, priority=Priority.LOW, admin=admin, key_sha256=digest)
+    for name, admin in (("user", False), ("boss", True))
+    for digest in (hashlib.sha256(name.encode()).hexdigest(),)
+]
+KEYS = Keys(ENTRIES)
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 GENERATION = [route.path for route in ROUTES if route.kind is Kind.GENERATION]
+
+
+def asked(route: Route) -> dict[str, Any]:
+    """A request that `route` has nothing against, for `House.ask`."""
+    bodies: dict[str, object] = {
+        "/v1/admission/settings": AdmissionSection().mapping(),
+        "/v1/admission/settings/rollback": {"to": AdmissionSection().hash()},
+    }
+    document = bodies.get(route.path, {"model": "m", "prompt": "x"})
+    return {"document": document, "method": route.method, "headers": {"if-match": "*"}}
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda r: f"{r.method} {r.path}")
 async def test_every_route_on_the_list_answers(route: Route) -> None:
     at = house()
-    body = {"model": "m", "prompt": "x"}
-    assert (await at.ask(route.path, body, method=route.method)).status in {200, 202}
+    assert (await at.ask(route.path, **asked(route))).status in {200, 202}
 
 
 @pytest.mark.parametrize(
@@ -117,12 +128,17 @@ async def test_with_keys_only_health_is_open(route: Route) -> None:
 
 
 @pytest.mark.parametrize("route", [r for r in ROUTES if r.access is Access.ADMIN])
-async def test_state_and_drain_need_an_admin(route: Route) -> None:
-    at = house(keys=KEYS)
-    user = await at.ask(route.path, method=route.method, headers={"x-api-key": "user"})
+async def test_state_and_drain_need_an_admin(route: Route, tmp_path: Path) -> None:
+    file = tmp_path / "keys.yaml"
+    file.write_text(json.dumps([entry.model_dump(mode="json") for entry in ENTRIES]))
+    at = house(keys=Keys(ENTRIES), access=AccessSection(api_keys_file=file))
+    request = asked(route)
+    request["headers"]["x-api-key"] = "user"
+    user = await at.ask(route.path, **request)
     assert user.status == 403
     assert not at.gate.draining
-    boss = await at.ask(route.path, method=route.method, headers={"x-api-key": "boss"})
+    request["headers"]["x-api-key"] = "boss"
+    boss = await at.ask(route.path, **request)
     assert boss.status in {200, 202}
 
 

@@ -185,3 +185,39 @@ async def test_a_request_that_is_cut_off_bears_its_verdict() -> None:
     await gate.leave(visit)
     assert gate.controller.ledger.leases == {}
     await gate.close()
+
+
+async def test_a_drain_is_undone_unless_the_gateway_ends() -> None:
+    gate, _ = a_gate()
+    told = gate.state()
+    assert (told["draining"], told["draining_since"]) == (False, None)
+    gate.drain()
+    since = gate.state()["draining_since"]
+    assert since is not None
+    gate.drain()
+    assert gate.state()["draining_since"] == since
+    refused = gate.precheck(a_visit(gate), 0)
+    assert refused is not None
+    assert refused.reason is Reason.DRAINING
+    assert gate.resume()
+    assert gate.state()["draining_since"] is None
+    assert gate.precheck(a_visit(gate), 0) is None
+    visit = a_visit(gate)
+    assert await gate.admit(visit, ASKED)
+    await gate.leave(visit)
+    gate.drain(final=True)
+    gate.drain()
+    assert not gate.resume()
+    assert gate.draining
+    await gate.close()
+
+
+async def test_the_state_names_the_replica_as_the_decision_log_does(tmp_path: Path) -> None:
+    file = tmp_path / "decisions.jsonl"
+    gate, _ = a_gate(DecisionLog(JsonLines(str(file))))
+    visit = a_visit(gate)
+    await gate.admit(visit, ASKED)
+    await gate.leave(visit)
+    named = gate.state()["replica"]
+    await gate.close()
+    assert {json.loads(line)["replica"] for line in file.read_text().splitlines()} == {named}

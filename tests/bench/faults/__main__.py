@@ -1,4 +1,4 @@
-"""`python -m tests.bench.faults [--only WORDS] [--state idle|busy]`: the matrix.
+"""The matrix: `python -m tests.bench.faults [--only WORDS] [--state idle|busy]`.
 
 Prints a row per play as it ends, writes bench-results/faults.md; exit status 1 when a bound was
 not kept. 45 minutes for all on two cores; a gateway that survives one fault gets the next.

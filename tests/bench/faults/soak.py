@@ -1,4 +1,4 @@
-"""`python -m tests.bench.faults.soak [--minutes 60]`: many users for a long time; is it flat?
+"""Many users for a long time: `python -m tests.bench.faults.soak [--minutes 60]`.
 
 60 users of the simulated engine in a closed loop; three of ten requests are left by their clients,
 queued, at the first byte or in the middle. Prints what each process holds, minute by minute, and

@@ -1,0 +1,1 @@
+"""Commands that talk to a gateway that serves, over HTTP."""

@@ -1,0 +1,109 @@
+"""A gateway that serves, asked as its operator."""
+
+import argparse
+import http.client
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+from serve.profile.settings import ProfileError
+
+GOOD, REFUSED, BAD, DOWN = 0, 1, 2, 4  # exit codes (CONTRACTS)
+_TIMEOUT_S = 30.0
+_CALLERS_FAULT = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_REFUSALS = (
+    HTTPStatus.CONFLICT,
+    HTTPStatus.PRECONDITION_FAILED,
+    HTTPStatus.PRECONDITION_REQUIRED,
+)
+
+
+class AnswerError(Exception):
+    """No answer, or none that helps; the text is for people, `code` the exit code."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A good answer of the gateway."""
+
+    document: Any
+    etag: str  # in its quotes; empty where the answer has none
+
+
+class Endpoint:
+    """`http.client` and no more: proxy variables of the environment do not reach loopback."""
+
+    def __init__(self, url: str, key: str | None) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"--url {url}: give a URL, e.g. http://127.0.0.1:8000")
+        self.url = url.rstrip("/")
+        self._https = parts.scheme == "https"
+        self._host, self._port = parts.hostname, parts.port  # a ValueError when it is no port
+        self._base = parts.path.rstrip("/")
+        self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+
+    def ask(
+        self, method: str, path: str, document: object = None, *, if_match: str | None = None
+    ) -> Answer:
+        """The answer, when it is a good one; raises AnswerError for every other."""
+        body = None if document is None else json.dumps(document)
+        headers = {**self._headers, "Content-Type": "application/json"}
+        if if_match is not None:
+            headers["If-Match"] = if_match
+        kind = http.client.HTTPSConnection if self._https else http.client.HTTPConnection
+        connection = kind(self._host, self._port, timeout=_TIMEOUT_S)
+        try:
+            connection.request(method, self._base + path, body=body, headers=headers)
+            answer = connection.getresponse()
+            text, etag = answer.read(), answer.headers.get("etag", "")
+        except (OSError, http.client.HTTPException) as fault:
+            why = str(fault) or type(fault).__name__
+            raise AnswerError(f"{self.url} does not answer: {why}", DOWN) from None
+        finally:
+            connection.close()
+        return Answer(self._good(answer.status, path, text), etag)
+
+    def _good(self, status: int, path: str, text: bytes) -> Any:
+        try:
+            document = json.loads(text)
+        except ValueError:
+            document = None
+        if status < HTTPStatus.MULTIPLE_CHOICES and document is not None:
+            return document
+        fault = document.get("error") if isinstance(document, dict) else None
+        said = fault.get("message") if isinstance(fault, dict) else None
+        raise AnswerError(said or f"{self.url}{path} answered {status}", _exit_code(status))
+
+
+def run(
+    command: str, args: argparse.Namespace, verb: Callable[[Endpoint, argparse.Namespace], int]
+) -> int:
+    """Calls `verb` with the endpoint of the arguments; problems become words and an exit code."""
+    key = (args.api_key or os.environ.get("SLUICE_API_KEY", "")).strip() or None
+    try:
+        return verb(Endpoint(args.url, key), args)
+    except (ProfileError, ValueError) as problem:
+        return _failed(command, problem, BAD)
+    except AnswerError as problem:
+        return _failed(command, problem, problem.code)
+
+
+def _failed(command: str, problem: Exception, code: int) -> int:
+    sys.stderr.write(f"sluice {command}: {problem}\n")
+    return code
+
+
+def _exit_code(status: int) -> int:
+    if status in _CALLERS_FAULT:
+        return BAD
+    return REFUSED if status in _REFUSALS else DOWN

@@ -1,0 +1,135 @@
+"""The admission settings of the last changes, kept in the cache folder.
+
+A replica that is replaced finds here what an operator changed since the start, and one whose first
+settings are bad finds the last ones that worked.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from serve.embedded.model import cache_folder
+from serve.profile.difference import Change
+
+KEPT = 20  # some KB each
+
+_log = logging.getLogger("sluice.settings")
+
+
+class Via(StrEnum):
+    """How settings came into force."""
+
+    START = "start"  # a new start: the profile's section, or Serve's first user_config
+    SERVE = "serve"  # another user_config from Serve
+    PUT = "put"
+    ROLLBACK = "rollback"
+    RELOAD = "reload"  # SIGHUP: the profile read again
+
+
+class Entry(BaseModel):
+    """Settings that came into force, and where they came from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hash: str
+    applied_at: str  # wall time, ISO 8601
+    by: str | None  # the tenant whose key asked for it; None where no request did
+    via: Via
+    changed: list[Change]  # from the settings before; empty for the first of a start
+    settings: dict[str, Any]  # the whole section
+    start: str  # the start it belongs to: replicas of one start have one name for it
+    heard: dict[str, str]  # by source (`serve`, `profile`): what it last said, as a digest
+
+    def as_json(self) -> dict[str, Any]:
+        """What an operator reads of it; without the settings themselves."""
+        return self.model_dump(mode="json", exclude={"settings", "start", "heard"})
+
+
+_ENTRIES = TypeAdapter(list[Entry])
+
+
+class History:
+    """At most `KEPT` entries, oldest first; those of earlier starts of the profile included.
+
+    With no `path` it lives in memory alone. Several processes may keep one file: what one of them
+    adds meanwhile is in the file and not in the memory of the others.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self.entries = _read(path)
+
+    def add(self, entry: Entry) -> bool:
+        """Takes `entry` as the newest; False when it could not be kept in the file. Never raises.
+
+        Written aside and renamed, so that a reader sees the old file or the new one, whole.
+        """
+        self.entries = _with(self.entries, entry)
+        if self._path is None:
+            return False
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with _replacing(self._path) as partial:
+                partial.write_bytes(_ENTRIES.dump_json(_with(_read(self._path), entry), indent=1))
+        except OSError as error:
+            _log.warning(
+                "the admission settings could not be kept in %s: %s", self._path, error.strerror
+            )
+            return False
+        return True
+
+
+def history_of(profile_name: str, *, folder: Path | None = None) -> History:
+    """The history of a profile; `folder` in place of the cache folder."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", profile_name).lstrip(".") or "profile"
+    return History((folder or cache_folder()) / "admission" / f"{name}.json")
+
+
+def _with(entries: list[Entry], entry: Entry) -> list[Entry]:
+    """Replicas of one start that say the same say it once."""
+    newest = entries[-1] if entries else None
+    if newest and (newest.start, newest.hash, newest.via) == (entry.start, entry.hash, entry.via):
+        return [*entries[:-1], entry]
+    return [*entries, entry][-KEPT:]
+
+
+def _read(path: Path | None) -> list[Entry]:
+    """What is in the file; nothing (and a warning) when it cannot be used."""
+    if path is None:
+        return []
+    try:
+        return _ENTRIES.validate_python(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, RecursionError) as error:
+        _log.warning("the admission settings kept in %s cannot be used: %s", path, _why(error))
+        return []
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_input=False, include_url=False)[0]
+        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return str(error)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A file of its own beside `path` that takes its place when the block ends well."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(descriptor)
+    partial = Path(name)
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,8 @@
+"""The time of day as we tell it to operators."""
+
+import datetime
+
+
+def wall_time() -> str:
+    """Now, ISO 8601, UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
