@@ -214,10 +214,12 @@ async def test_a_drain_is_undone_unless_the_gateway_ends() -> None:
 
 async def test_the_state_names_the_replica_as_the_decision_log_does(tmp_path: Path) -> None:
     file = tmp_path / "decisions.jsonl"
-    gate, _ = a_gate(DecisionLog(JsonLines(str(file))))
+    lines = JsonLines(str(file))
+    gate, _ = a_gate(DecisionLog(lines))
     visit = a_visit(gate)
     await gate.admit(visit, ASKED)
     await gate.leave(visit)
     named = gate.state()["replica"]
     await gate.close()
+    lines.close()
     assert {json.loads(line)["replica"] for line in file.read_text().splitlines()} == {named}
