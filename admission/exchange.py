@@ -56,7 +56,8 @@ class StepRecord:
     `prefill_tokens` were computed in the step, `cached_tokens` found in the prefix cache by the
     requests it started. `ended` are rows the engine has freed; `ending` those whose end it hears
     of only with the next message (stop strings, aborts). `elapsed_s` is 0 where not reported,
-    `kv_used_ratio`, what the engine says it holds of its cache (0-1), None.
+    `kv_used_ratio`, what the engine says it holds of its cache (0-1), None. The engine made the
+    record `age_s` before it arrived here.
     """
 
     rows: Rows
@@ -66,6 +67,7 @@ class StepRecord:
     decode_tokens: int = 0
     elapsed_s: float = 0.0
     kv_used_ratio: float | None = None
+    age_s: float = 0.0
     preempted: int = 0
     ended: tuple[int, ...] = ()
     ending: tuple[int, ...] = ()

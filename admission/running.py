@@ -17,7 +17,7 @@ from admission.slack import PARTS, Slack
 from admission.unfinished import Unfinished
 from admission.used import Used
 
-_RECORDS_UNTIL_ABORTED = 3  # two may be on their way already, the next knows of the abort
+_RECORDS_UNTIL_ABORTED = 3  # one step runs, one is ordered, the next knows of the abort
 _REPRICED_PER_RECORD = 16  # bounds the cost of one step record; the rest follow in the next
 
 
@@ -105,7 +105,7 @@ class Running:
         ledger = self._ledger
         begun = ledger.prefilled(record.prefill_tokens + record.cached_tokens)
         self._prefixes.hits.see(begun, record.cached_tokens)
-        self._lingering.count_record()
+        self._lingering.count_record(now_s, age_s=record.age_s)
         self._note_ends(record, now_s)
         before = ledger.clock
         outlived = ledger.progress(record.rows, record.generated)

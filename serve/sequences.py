@@ -35,7 +35,7 @@ class Finished:
 class EngineStep:
     """One step as the engine reports it, in modelled seconds.
 
-    `kv_used_ratio` (0-1) is None where it did not say.
+    `kv_used_ratio` (0-1) is None where it did not say; `age_s` is the time from the engine to here.
     """
 
     running: Mapping[str, RunningState]
@@ -45,6 +45,7 @@ class EngineStep:
     decode_tokens: int = 0
     elapsed_s: float = 0.0
     kv_used_ratio: float | None = None
+    age_s: float = 0.0
     preempted: int = 0
 
 
@@ -133,6 +134,7 @@ class Sequences:
             decode_tokens=step.decode_tokens,
             elapsed_s=step.elapsed_s,
             kv_used_ratio=step.kv_used_ratio,
+            age_s=step.age_s,
             preempted=step.preempted,
             ended=ended,
             ending=ending,

@@ -4,7 +4,9 @@ A record must never raise: that ends vLLM's output handler, and with it every st
 """
 
 import logging
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from vllm.v1.engine.output_processor import OutputProcessor
@@ -32,6 +34,7 @@ class StepFeed:
 
     def __init__(self, time_scale: float = 1.0) -> None:
         self._time_scale = time_scale
+        self._newest_token_s = self._age_s = 0.0
         self.listener: Listener | None = None
         self.output_processor: OutputProcessor | None = None
         self.failures = 0
@@ -47,11 +50,25 @@ class StepFeed:
             return
         try:
             running = self.output_processor.request_states
-            self.listener(_step(running, scheduler, iteration, self._time_scale))
+            step = _step(running, scheduler, iteration, self._time_scale)
+            self.listener(replace(step, age_s=self._age_of_newest(running) * self._time_scale))
         except Exception:  # noqa: BLE001 - see above: anything that escapes kills vLLM
             self.failures += 1
             self.on_failure()
             _log.exception("a step record could not be counted")
+
+    def _age_of_newest(self, running: Mapping[str, Any]) -> float:
+        """Real seconds since the engine core made this record, by its newest token.
+
+        Both processes read the same monotonic clock. A record without a new token (prompts alone)
+        is taken to be as old as the one before was.
+        """
+        made = (state.stats.last_token_ts for state in running.values() if state.stats is not None)
+        newest_s = max(made, default=0.0)
+        if newest_s > self._newest_token_s:
+            self._newest_token_s = newest_s
+            self._age_s = max(0.0, time.monotonic() - newest_s)
+        return self._age_s
 
 
 class _StepLogger(StatLoggerBase):

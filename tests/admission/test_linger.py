@@ -6,9 +6,9 @@ from admission.linger import Lingering
 def test_a_row_is_due_after_its_records() -> None:
     rows = Lingering()
     rows.add(7, 0.0, records=2)
-    rows.count_record()
+    rows.count_record(0.1)
     assert rows.due(0.1) == []
-    rows.count_record()
+    rows.count_record(0.2)
     assert rows.due(0.2) == [7]
     assert rows.due(0.3) == []
 
@@ -24,7 +24,7 @@ def test_a_row_keeps_the_time_it_was_given_first() -> None:
     rows = Lingering()
     rows.add(7, 0.0, records=1)
     rows.add(7, 0.5, records=5)
-    rows.count_record()
+    rows.count_record(0.5)
     assert rows.due(0.5) == [7]
 
 
@@ -34,3 +34,22 @@ def test_who_was_due_is_remembered_no_longer() -> None:
         rows.add(row, row / 1000, records=10**6)
     assert rows.due(1.4995) == list(range(500))
     assert len(rows) == 500
+
+
+def test_records_that_the_engine_made_before_the_end_was_known_do_not_count() -> None:
+    rows = Lingering()
+    rows.add(7, 10.0, records=1)
+    for _ in range(20):
+        rows.count_record(10.1, age_s=0.2)
+    assert rows.due(10.1) == []
+    rows.count_record(10.2, age_s=0.1)
+    assert rows.due(10.2) == [7]
+
+
+def test_an_engine_that_sends_records_is_not_idle() -> None:
+    rows = Lingering()
+    rows.add(7, 0.0, records=100)
+    for tenth in range(1, 30):
+        rows.count_record(tenth / 10)
+        assert rows.due(tenth / 10) == []
+    assert rows.due(3.9) == [7]

@@ -59,6 +59,7 @@ def test_a_running_sequence_tells_whose_it_is_and_how_far_it_is() -> None:
     state = processor.request_states["mine-1a2b3c4d"]
     assert (state.external_req_id, state.request_index) == ("mine", 1), "sequences.py adopts by it"
     assert (state.stats.num_generation_tokens, state.stats.num_preemptions) == (0, 0)
+    assert state.stats.last_token_ts == 0.0, "steps.py tells by it how old a record is"
     assert processor.get_num_unfinished_requests() == 1
     assert "mine" in processor.external_req_ids, "Engine.abort looks up which ids are unfinished"
     assert processor.abort_requests(["mine"], internal=False) == ["mine-1a2b3c4d"]
