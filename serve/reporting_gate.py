@@ -118,6 +118,9 @@ class ReportingGate(Gate):
         if last is None:
             return {"count": outliers.count, "last": None}
         at = datetime.now(UTC) - timedelta(seconds=(self.now_s() - last.at_s) / self.time_scale)
-        told = {"at": at.isoformat(timespec="seconds")}
-        told |= {"measured_s": last.measured_s, "expected_s": last.expected_s}
+        told = {
+            "at": at.isoformat(timespec="seconds"),
+            "measured_s": last.measured_s,
+            "expected_s": last.expected_s,
+        }
         return {"count": outliers.count, "last": told}
