@@ -30,6 +30,7 @@ from admission.running import Running
 from admission.settings import Mode, Settings
 from admission.slack import Slack
 from admission.step_line import StepCoefficients
+from admission.step_outliers import StepOutliers
 from admission.timing import Timing
 from admission.unfinished import Unfinished
 from admission.waiting import WaitingLine
@@ -54,6 +55,7 @@ class Controller:
         self.prefixes = Prefixes(engine)
         self.pace = Pace()
         self.step_times = LiveSteps()
+        self.step_outliers = StepOutliers()
         self.margin = KvMargin(settings.kv_headroom_ratio)
         self.freshness = Freshness()
         self.heartbeat = Heartbeat(patience or Patience())
@@ -271,28 +273,43 @@ class Controller:
         steps = self._running.advance(record, self.settings, now_s)
         self.heartbeat.step(now_s)
         self.timing.step_begins(now_s)
+        self._compare(self._learn_speed(record, steps, now_s), now_s)
+        return self.tick(now_s)
+
+    def _learn_speed(self, record: StepRecord, steps: float, now_s: float) -> StepRecord:
+        """Learn what steps take; returns the record, without its time where that is an outlier."""
+        context_tokens = self.ledger.held_blocks * self.engine.block_tokens
+        expected_s = self.pace.step_with_s(
+            prefill_tokens=record.prefill_tokens,
+            sequences=record.decode_tokens,
+            context_tokens=context_tokens,
+        )
+        if self.step_outliers.note(record.elapsed_s, expected_s, now_s):
+            return replace(record, elapsed_s=0.0)
+        slower_ratio, known = self.step_outliers.slower_ratio, self.step_times.coefficients
+        if slower_ratio is not None and known is not None:
+            self.know_step_times(known.times(slower_ratio))
         self.pace.observe(
             elapsed_s=record.elapsed_s,
             steps=steps,
             prefill_tokens=record.prefill_tokens,
             decode_tokens=record.decode_tokens,
         )
-        self._compare(record, now_s)
-        return self.tick(now_s)
-
-    def _compare(self, record: StepRecord, now_s: float) -> None:
-        """Hold what is believed of the engine against what it did."""
-        ledger, held_blocks = self.ledger, self.ledger.held_blocks
         learned = self.step_times.observe(
             elapsed_s=record.elapsed_s,
             prefill_tokens=record.prefill_tokens,
             decode_sequences=record.decode_tokens,
-            context_tokens=held_blocks * self.engine.block_tokens,
+            context_tokens=context_tokens,
         )
         if learned and self.step_times.coefficients:
             self._use_step_times(self.step_times.coefficients)
             if self.step_times.surprised:
                 self.timing.first_tokens.start_over()
+        return record
+
+    def _compare(self, record: StepRecord, now_s: float) -> None:
+        """Hold what is believed of the engine's cache against what it did."""
+        ledger, held_blocks = self.ledger, self.ledger.held_blocks
         self.margin.preempted(record.preempted)
         usage_known = record.kv_used_ratio is not None
         if record.kv_used_ratio is not None:

@@ -61,6 +61,8 @@ class LiveSteps:
 
     def begin_with(self, prior: StepCoefficients) -> None:
         """Start, or start anew, from coefficients of some other source."""
+        self._batch.clear()
+        self._seconds.clear()
         self._line = np.array(astuple(prior))
         worth = np.zeros(4)
         known = self._line > 0

@@ -78,6 +78,16 @@ class Pace:
             prefill_tokens=0, decode_sequences=sequences, context_tokens=context_tokens
         )
 
+    def step_with_s(
+        self, *, prefill_tokens: int, sequences: int, context_tokens: int
+    ) -> float | None:
+        """Seconds of a step with these contents; None while nothing says so."""
+        decode_s = self.decode_step_s(sequences, context_tokens)
+        if not prefill_tokens or decode_s is None:
+            return decode_s
+        token_s = self.prefill_token_s
+        return None if token_s is None else decode_s + prefill_tokens * token_s
+
     def steps_s(self, steps: float) -> float:
         """Seconds that so many decode steps take; 0 while unknown (the deadline still holds)."""
         return steps * (self.step_s or 0.0)

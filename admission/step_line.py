@@ -3,7 +3,7 @@
 seconds = fixed + per decode x sequences + per prefill x tokens + per context x tokens
 """
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from admission.step_time import StepContents, StepTime
 
@@ -16,6 +16,10 @@ class StepCoefficients:
     prefill_token_s: float
     decode_sequence_s: float
     context_token_s: float
+
+    def times(self, factor: float) -> "StepCoefficients":
+        """Those of an engine whose every step takes `factor` times as long."""
+        return StepCoefficients(*(factor * each for each in astuple(self)))
 
     def seconds(
         self, *, prefill_tokens: float, decode_sequences: float, context_tokens: float

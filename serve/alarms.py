@@ -9,6 +9,9 @@ _log = logging.getLogger("sluice.gate")
 
 _SILENT = "sequences run and no step of the engine is reported: %s"
 _NO_USAGE = "the engine does not say how much KV cache it uses: %s"
+_OUTLIER = (
+    "a step took %.2f s and was expected to take %.3f s; nothing is learned of it (%d so far)"
+)
 _LENGTHS = "answers are not as long as predicted (median %s, price %s of them no longer): %s"
 
 
@@ -19,6 +22,7 @@ class Alarms:
         self._controller = controller
         self._metrics = metrics
         self._on: dict[str, bool] = {}
+        self._outliers = 0
 
     def look(self) -> None:
         """Set the metrics; log what has changed since the last look."""
@@ -33,6 +37,7 @@ class Alarms:
             covered_price_ratio=coverage.price.ratio,
             stale=fresh.stale,
         )
+        self._tell_outliers()
         alone = "the ledger stands alone and keeps 5 % of the blocks back"
         self._say(_SILENT, on=fresh.silent, means=alone)
         self._say(_NO_USAGE, on=fresh.usage_missing, means=alone)
@@ -40,6 +45,14 @@ class Alarms:
         told = [_LENGTHS, *("-" if share is None else f"{share:.2f}" for share in shares)]
         off = coverage.alarm(controller.settings.output_quantile)
         self._say(*told, on=off, means="the traffic has changed")
+
+    def _tell_outliers(self) -> None:
+        outliers = self._controller.step_outliers
+        self._metrics.step_outliers(outliers.count - self._outliers)
+        if outliers.last is not None and outliers.count > self._outliers:
+            last = outliers.last
+            _log.warning(_OUTLIER, last.measured_s, last.expected_s, outliers.count)
+        self._outliers = outliers.count
 
     def _say(self, what: str, *values: str, on: bool, means: str) -> None:
         if on == self._on.get(what, False):

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from admission.step_line import StepCoefficients
@@ -108,4 +109,18 @@ class ReportingGate(Gate):
             "coefficients": None if now is None else asdict(now),
             "records": live.records,
             "error_ratio": live.error_ratio,
+            "outliers": self._outliers(),
         }
+
+    def _outliers(self) -> dict[str, Any]:
+        outliers = self.controller.step_outliers
+        last = outliers.last
+        if last is None:
+            return {"count": outliers.count, "last": None}
+        at = datetime.now(UTC) - timedelta(seconds=(self.now_s() - last.at_s) / self.time_scale)
+        told = {
+            "at": at.isoformat(timespec="seconds"),
+            "measured_s": last.measured_s,
+            "expected_s": last.expected_s,
+        }
+        return {"count": outliers.count, "last": told}

@@ -93,6 +93,10 @@ class Metrics:
             "sluice_step_time_error_ratio",
             "Typical error of late of what a step was believed to take; NaN while nothing is known",
         )
+        self._step_outliers = counter(
+            "sluice_step_time_outliers",
+            "Engine steps that took ten times as long as expected and more than 1 s",
+        )
         self._late_steps = gauge(
             "sluice_simulation_late_steps_ratio",
             "Steps of a simulated engine that ended late; above 0.05 its run is invalid",
@@ -243,6 +247,10 @@ class Metrics:
         for predicted, ratio in covered:
             self._covered.labels(predicted).set(math.nan if ratio is None else ratio)
         self._stale.set(stale)
+
+    def step_outliers(self, steps: int) -> None:
+        """Counts steps that took far longer than expected."""
+        self._step_outliers.inc(steps)
 
     def late_steps(self, ratio: float) -> None:
         """Notes the share of a simulated engine's steps that ended late."""

@@ -6,7 +6,6 @@ import logging
 import os
 import resource
 import secrets
-import shutil
 import socket
 import sys
 import tempfile
@@ -17,12 +16,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from serve.embedded.model import cache_folder
-from serve.process import orphans, ray_environment
+from serve.process import old_logs, orphans, ray_environment
 from serve.process.last_words import cause
 from serve.profile.settings import Profile
 
 APPLICATION = "default"
-_KEPT_LOGS = 10  # folders of earlier starts; some MB each
 _OBJECT_STORE_BYTES = 80 * 2**20  # Ray's least: nothing of ours goes through it
 COULD_NOT_START = "A replica failed to start"  # so begins Serve's message, while it tries again
 _CLOSE_TIMEOUT_S = 5.0  # for vLLM to end by itself; then it is ended
@@ -90,21 +88,12 @@ def take_place() -> Place:
     scratch = Path(tempfile.mkdtemp(prefix="sl-", dir="/tmp"))  # private; TMPDIR may be long
     all_logs = cache_folder() / "logs"
     all_logs.mkdir(parents=True, exist_ok=True)
-    _forget_old(all_logs)
-    logs = all_logs / time.strftime(f"%Y-%m-%d-%H%M%S-{os.getpid()}")
+    old_logs.tidy(all_logs, now_s=time.time())
+    logs = all_logs / old_logs.name_of(os.getpid())
     place = Place(orphans.mark(orphans.RUN), scratch, logs)
     logs.symlink_to(place.ray / "session_latest" / "logs")
     orphans.guard(place.mark, scratch=scratch, logs=logs)
     return place
-
-
-def _forget_old(all_logs: Path) -> None:
-    for link in all_logs.iterdir():  # of a start whose machine was switched off
-        if link.is_symlink() and not link.exists():
-            link.unlink(missing_ok=True)
-    kept = sorted(folder for folder in all_logs.iterdir() if not folder.is_symlink())
-    for folder in kept[:-_KEPT_LOGS]:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def start(profile: Profile, place: Place) -> None:

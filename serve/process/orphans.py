@@ -23,6 +23,7 @@ RUN = "SLUICE_RUN"  # on everything that one `sluice serve` started
 REPLICA = "SLUICE_REPLICA"  # on everything that one replica started: EngineCore and its workers
 
 _POLL_S = 0.2  # how soon a guard notices that its parent is gone
+_TRACKERS_S = 2.0  # for Python's resource trackers to remove what their processes left, once alone
 _OUR_MEMORY = ("psm_", "sem.mp-", "vllm_", "nccl-")  # names in /dev/shm; never another program's
 
 
@@ -83,8 +84,11 @@ def end(given: str, *, grace_s: float) -> list[int]:
     patience_ends_s = time.monotonic() + grace_s
     while marked(given) and time.monotonic() < patience_ends_s:
         time.sleep(_POLL_S / 4)
+    trackers_end_s = time.monotonic() + _TRACKERS_S
     while left := marked(given):  # a process about to die may just have started another
-        _signal(left, given, signal.SIGKILL)
+        memory |= {segment for pid in left for segment in _shared_memory(pid)}
+        late = time.monotonic() > trackers_end_s
+        _signal([pid for pid in left if late or not _tracks(pid)], given, signal.SIGKILL)
         time.sleep(_POLL_S / 4)
     for segment in memory:
         segment.unlink(missing_ok=True)
@@ -98,6 +102,14 @@ def _shared_memory(pid: int) -> Iterator[Path]:
             name = line.rpartition("/dev/shm/")[2]  # noqa: S108 - Linux's place for it
             if name.startswith(_OUR_MEMORY):
                 yield Path("/dev/shm", name)  # noqa: S108
+
+
+def _tracks(pid: int) -> bool:
+    """Whether it is a resource tracker: it ends by itself after the processes it works for."""
+    try:
+        return b"multiprocessing.resource_tracker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def _pids() -> Iterator[int]:

@@ -126,6 +126,8 @@ def of_one_machine(profile: Profile, *, folder: Path, ports: Ports) -> dict[str,
         # Ray takes the machine's outer address for 127.0.0.1 unless it is told that there is no
         # cluster; its name is older than this use. With it Ray listens on loopback only.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        # vLLM's own sockets, which a killed engine leaves; its folder is the machine's otherwise.
+        "VLLM_RPC_BASE_PATH": str(folder),
         # The launcher ends a start that fails; once it serves, a replica is replaced until it runs.
         "RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT": str(UNLIMITED),
         # Loopback is shared with everybody who has an account here.

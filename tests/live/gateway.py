@@ -26,6 +26,7 @@ from serve.process import orphans
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 420.0  # two cores that others use as well; half a minute on an idle machine
 SERVE = Path(sys.executable).with_name("serve")  # Ray Serve's own command
+_GUARDED_S = 15.0  # a guard takes 4
 _TEST = "SLUICE_TEST"  # on everything that a test started, the guard included
 # Above those that a gateway takes for itself, below those that Linux hands to clients: a port that
 # is free now is free when the gateway comes to listen, however much Ray connects until then.
@@ -109,9 +110,17 @@ class Gateway:
         return self.process.wait(within_s)
 
     def end(self) -> None:
-        """The last resort of a fixture: by the mark, whatever state it is in."""
-        orphans.end(self.mark, grace_s=5.0)
+        """The last resort of a fixture, whatever state it is in.
+
+        The guard of a killed launcher ends the rest and removes its folders; the mark finds what is
+        left where there is none, or where it fails.
+        """
+        self.process.kill()
         self.process.wait(10.0)
+        end_s = time.monotonic() + _GUARDED_S
+        while self.find("serve/process/orphans.py") and time.monotonic() < end_s:
+            time.sleep(0.1)
+        orphans.end(self.mark, grace_s=5.0)
 
 
 def start(command: list[str], *, port: int, folder: Path, **environment: str) -> Gateway:

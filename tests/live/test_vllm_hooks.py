@@ -301,7 +301,11 @@ def test_who_reads_a_queue_of_vllm_looks_again_and_again_until_told_to_sleep() -
     assert parameters_of(condition.wait) == ["timeout_ms"]
     assert "self._spin_condition.wait(timeout_ms=" in inspect.getsource(reader.acquire_read)
     slept_ms: list[int] = []
-    condition.wait = slept_ms.append  # type: ignore[assignment]
+
+    def sleep(timeout_ms: int) -> None:
+        slept_ms.append(timeout_ms)
+
+    really_sleep, condition.wait = condition.wait, sleep
     sleep_until_told(reader)
     assert condition.busy_loop_s == 0
     for waited_s in (0.0, 0.05, 60.0):
@@ -310,6 +314,7 @@ def test_who_reads_a_queue_of_vllm_looks_again_and_again_until_told_to_sleep() -
     assert slept_ms[0] < slept_ms[1] < slept_ms[2] == 10
     condition.wait(timeout_ms=2)
     assert slept_ms[3] == 2, "a deadline that is nearer holds"
+    condition.wait = really_sleep
     writer.enqueue("told")
     assert reader.dequeue(timeout=10) == "told"
 

@@ -64,3 +64,17 @@ def test_how_far_step_times_were_off_is_a_metric() -> None:
         controller.progress(record({row: tokens}, decode_tokens=1, elapsed_s=0.1), tokens / 10)
     alarms.look()
     assert 0 < value(registry, "sluice_step_time_error_ratio") < 1
+
+
+def test_each_step_that_strays_far_is_counted_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    controller, alarms, registry = made()
+    controller.know_step_times(StepCoefficients(0.1, 1e-4, 1e-3, 0.0))
+    (row,) = controller.rows_of(accepted(controller.offer(offer(), 0.0)))
+    for tokens, seconds in enumerate((0.1, 5.0, 0.1), start=1):
+        controller.progress(record({row: tokens}, decode_tokens=1, elapsed_s=seconds), 1.0)
+        alarms.look()
+        alarms.look()
+    assert value(registry, "sluice_step_time_outliers_total") == 1
+    (told,) = caplog.messages
+    assert "5.00 s" in told
+    assert "0.101 s" in told

@@ -51,7 +51,7 @@ def test_every_port_and_file_of_a_start_is_its_own(
 ) -> None:
     files = [name for name, value in environment.items() if value.startswith("/")]
     assert all(Path(environment[name]).is_relative_to(tmp_path) for name in files)
-    assert len(files) == 7
+    assert len(files) == 8
     assert environment["RAY_SERVE_HAPROXY_STATS_PORT"] == "1"
     assert environment["RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT"] == "99"
 
