@@ -45,7 +45,12 @@ class Controller:
     """Admission for one engine. Synchronous, deterministic, never aware of a clock."""
 
     def __init__(
-        self, engine: EngineShape, settings: Settings, patience: Patience | None = None
+        self,
+        engine: EngineShape,
+        settings: Settings,
+        patience: Patience | None = None,
+        *,
+        confirms_ends: bool = False,
     ) -> None:
         self.engine = engine
         self.settings = settings
@@ -69,6 +74,7 @@ class Controller:
         self._running = Running(
             self.ledger, self.lengths, self.prefixes, slack, self.timing.first_tokens, unfinished
         )
+        self._running.lingering.confirms_ends = confirms_ends
         self._way_in = WayIn(
             self.line,
             self.headroom,
@@ -345,6 +351,15 @@ class Controller:
             return []
         self.accounts.settle(lease_id, used)
         return self.tick(now_s)
+
+    @property
+    def ends_to_confirm(self) -> bool:
+        """Whether the engine is still to be asked if it has heard of all ends known here."""
+        return self._running.lingering.unheard
+
+    def confirm_ends(self, asked_at_s: float, now_s: float) -> None:
+        """The engine answered what it was asked at `asked_at_s`: it heard of all earlier ends."""
+        self._running.lingering.confirm(asked_at_s, now_s)
 
     @property
     def coverage(self) -> Coverage:

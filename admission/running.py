@@ -54,7 +54,7 @@ class Running:
         self._prefixes = prefixes
         self._granted: dict[int, _Granted] = {}
         self._unfinished = unfinished
-        self._lingering = Lingering()
+        self.lingering = Lingering()
         self.coverage = Coverage()
         self._slack = slack
         self._first_tokens = first_tokens
@@ -105,7 +105,7 @@ class Running:
         ledger = self._ledger
         begun = ledger.prefilled(record.prefill_tokens + record.cached_tokens)
         self._prefixes.hits.see(begun, record.cached_tokens)
-        self._lingering.count_record(now_s, age_s=record.age_s)
+        self.lingering.count_record(now_s, age_s=record.age_s)
         self._note_ends(record, now_s)
         before = ledger.clock
         outlived = ledger.progress(record.rows, record.generated)
@@ -121,7 +121,7 @@ class Running:
         for row in record.ended:
             self._end(row)
         for row in record.ending:
-            self._lingering.add(row, now_s, records=_RECORDS_UNTIL_ABORTED + ahead)
+            self.lingering.add(row, now_s, records=_RECORDS_UNTIL_ABORTED + ahead)
 
     def _reprice(self, row: int, settings: Settings) -> None:
         """Predict anew for a sequence of which too few others would run as long."""
@@ -175,7 +175,7 @@ class Running:
             self._ledger.stop_prefill(lease)
             records = _RECORDS_UNTIL_ABORTED + self._ledger.engine.lookahead_tokens
             for row in lease.live:
-                self._lingering.add(row, now_s, records=records)
+                self.lingering.add(row, now_s, records=records)
         else:
             for row in list(lease.live):
                 self._drop(lease, row)
@@ -184,7 +184,7 @@ class Running:
 
     def free_due(self, now_s: float) -> None:
         """End the rows that the engine has freed by now without saying so."""
-        for row in self._lingering.due(now_s):
+        for row in self.lingering.due(now_s):
             self._end(row)
 
     def _end(self, row: int) -> None:

@@ -25,6 +25,10 @@ class Pinged(Protocol):
         """Returns once the engine and its workers have answered; however long that takes."""
         ...
 
+    async def confirm_ends(self) -> None:
+        """Returns once the engine has heard of every abort sent before."""
+        ...
+
     def kill(self) -> None:
         """Ends the engine's processes at once, also stopped ones."""
         ...
@@ -48,6 +52,7 @@ class EngineWatch:
         self._now_s = now_s
         self._running = running  # what holds a lease now
         self._hung = False
+        self._confirming: asyncio.Task[None] | None = None
 
     @property
     def healthy(self) -> bool:
@@ -86,6 +91,31 @@ class EngineWatch:
             )
         else:
             _log.warning("the engine answers again: admission goes on")
+
+    def confirm_ends(self) -> None:
+        """Have the engine say when it has heard of aborts and stop strings; one question at a time.
+
+        Until then its blocks count as held.
+        """
+        idle = self._confirming is None or self._confirming.done()
+        if idle and self._controller.ends_to_confirm and not self._controller.engine_down:
+            self._confirming = asyncio.get_running_loop().create_task(self._confirm_ends())
+
+    async def _confirm_ends(self) -> None:
+        while self._controller.ends_to_confirm:
+            asked_at_s = self._now_s()
+            try:
+                await self._engine.confirm_ends()
+            except Exception as error:  # noqa: BLE001 - asked again with the next tick
+                _log.debug("the engine did not confirm aborts: %s", error)
+                return
+            self._controller.confirm_ends(asked_at_s, self._now_s())
+
+    async def close(self) -> None:
+        """Asks nothing more."""
+        if self._confirming is not None:
+            self._confirming.cancel()
+            await asyncio.gather(self._confirming, return_exceptions=True)
 
     async def ping_on(self) -> None:
         """Pings while the engine is idle, one ping at a time; runs as a task."""

@@ -81,7 +81,7 @@ class Gate:
         patience: Patience | None = None,
         time_scale: float = 1.0,
     ) -> None:
-        self.controller = Controller(engine.shape, section.settings(), patience)
+        self.controller = Controller(engine.shape, section.settings(), patience, confirms_ends=True)
         self._in_flight = InFlight(self.controller, metrics)
         self._engine = engine
         self._settings_hash = section.hash()
@@ -117,6 +117,7 @@ class Gate:
             count += 1
             try:
                 self._engine_watch.look()
+                self._engine_watch.confirm_ends()
                 self._settle(self.controller.tick(self.now_s()))
                 if count % _TICKS_PER_LEVELS == 0:
                     self._set_levels()
@@ -142,6 +143,7 @@ class Gate:
         self._ticker.cancel()
         self._pinger.cancel()
         await asyncio.gather(self._ticker, self._pinger, return_exceptions=True)
+        await self._engine_watch.close()
 
     # -- before the answer -----------------------------------------------------------------
 
@@ -284,6 +286,7 @@ class Gate:
         """One engine step: correct the ledger, teach the lengths, let the line move."""
         turns = self.controller.progress(self._in_flight.read(step), self.now_s())
         self._in_flight.compare(step)
+        self._engine_watch.confirm_ends()
         self._settle(turns)
 
     def prefill_s(self, visit: Visit) -> float | None:
@@ -334,6 +337,7 @@ class Gate:
         self._in_flight.end(visit, lease_id)
         in_engine = bool(visit.engine_ids)
         self._settle(self.controller.release(lease_id, self.now_s(), in_engine=in_engine))
+        self._engine_watch.confirm_ends()
 
     # -- for ops ---------------------------------------------------------------------------
 

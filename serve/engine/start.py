@@ -79,6 +79,10 @@ class Engine:
         """Returns once EngineCore and every worker have answered, however long that takes."""
         await self._client.collective_rpc("check_health")
 
+    async def confirm_ends(self) -> None:
+        """Returns once EngineCore has heard of every abort sent before: it answers in order."""
+        await self._client.is_sleeping()
+
     def kill(self) -> None:
         """End EngineCore at once, also a stopped one; vLLM then reports it as dead.
 

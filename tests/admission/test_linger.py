@@ -53,3 +53,31 @@ def test_an_engine_that_sends_records_is_not_idle() -> None:
         rows.count_record(tenth / 10)
         assert rows.due(tenth / 10) == []
     assert rows.due(3.9) == [7]
+
+
+def test_an_engine_that_confirms_ends_holds_rows_until_it_has_heard_of_them() -> None:
+    rows = Lingering()
+    rows.confirms_ends = True
+    rows.add(7, 10.0, records=1)
+    for _ in range(20):
+        rows.count_record(10.1)
+    assert rows.due(10.1) == []
+    rows.confirm(9.9, 10.2)
+    assert rows.unheard, "that question was asked before the end was known"
+    rows.confirm(10.1, 10.3)
+    assert not rows.unheard
+    rows.count_record(10.4, age_s=0.2)  # made before the engine had answered
+    rows.count_record(10.4)
+    assert rows.due(10.4) == []
+    rows.count_record(10.5)
+    assert rows.due(10.5) == [7]
+
+
+def test_an_idle_engine_has_freed_what_it_confirmed() -> None:
+    rows = Lingering()
+    rows.confirms_ends = True
+    rows.add(7, 10.0, records=1)
+    assert rows.due(100.0) == []
+    rows.confirm(10.0, 100.0)
+    assert rows.due(100.9) == []
+    assert rows.due(101.0) == [7]

@@ -9,7 +9,14 @@ from admission.controller import Controller
 from admission.settings import Settings
 from serve.engine_watch import EngineWatch
 from serve.observability.telemetry import Metrics
+from tests.admission.examples import accepted, offer, record, shape
+from tests.fakes import settle
 from tests.serve.fake_engine import SHAPE, FakeEngine
+
+
+def granted(controller: Controller) -> int:
+    """A lease for a request of two blocks."""
+    return accepted(controller.offer(offer(shape(16, 16)), 0.0))
 
 
 class Watched:
@@ -63,3 +70,23 @@ def test_a_dead_engine_is_down_at_once(caplog: pytest.LogCaptureFixture) -> None
     at.look(0.1)
     assert at.controller.engine_down
     assert "the engine died with 2 leases out" in caplog.text
+
+
+async def test_the_engine_is_asked_once_for_all_ends_known_so_far() -> None:
+    engine = FakeEngine()
+    controller = Controller(SHAPE, Settings(), confirms_ends=True)
+    watch = EngineWatch(engine, controller, Metrics(CollectorRegistry()), now_s=float, running=[])
+    (row,) = controller.rows_of(lease := granted(controller))
+    controller.progress(record({row: 1}, elapsed_s=0.1), 0.0)
+    controller.release(lease, 0.0, in_engine=True)
+    assert controller.ends_to_confirm
+    engine.answers_pings = False
+    watch.confirm_ends()
+    watch.confirm_ends()
+    await settle()
+    assert controller.ends_to_confirm
+    await watch.close()
+    engine.answers_pings = True
+    watch.confirm_ends()
+    await settle()
+    assert not controller.ends_to_confirm
