@@ -321,7 +321,7 @@ class Controller:
         if record.kv_used_ratio is not None:
             self.margin.compare(
                 held=held_blocks,
-                ordered=ledger.ordered_blocks,
+                ordered=self.unseen_blocks,
                 sequences=ledger.sequences,
                 used=round(record.kv_used_ratio * self.engine.usable_blocks),
             )
@@ -356,6 +356,15 @@ class Controller:
     def ends_to_confirm(self) -> bool:
         """Whether the engine is still to be asked if it has heard of all ends known here."""
         return self._running.lingering.unheard
+
+    @property
+    def unseen_blocks(self) -> int:
+        """Blocks beyond the ledger's count that the engine may hold before a record says so.
+
+        Those of steps ordered ahead, and growth of sequences whose abort it has yet to hear of.
+        """
+        lingering = self._running.lingering
+        return self.ledger.ordered_blocks + lingering.unseen_blocks(self.engine.block_tokens)
 
     def confirm_ends(self, asked_at_s: float, now_s: float) -> None:
         """The engine answered what it was asked at `asked_at_s`: it heard of all earlier ends."""

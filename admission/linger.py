@@ -15,6 +15,7 @@ class _Row:
     since_s: float  # records that the engine made later count
     records: int  # still to come
     heard: bool
+    seen: int = 0  # records that came meanwhile
 
 
 class Lingering:
@@ -50,7 +51,12 @@ class Lingering:
         """A step record came that the engine made `age_s` ago."""
         self._last_record_at_s = now_s
         for row in self._rows.values():
+            row.seen += 1
             row.records -= row.heard and row.since_s <= now_s - age_s
+
+    def unseen_blocks(self, block_tokens: int) -> int:
+        """Blocks that these rows may have grown by unseen: a token with each record that came."""
+        return sum(1 + row.seen // block_tokens for row in self._rows.values())
 
     def due(self, now_s: float) -> list[int]:
         """Rows that are free by now; they are taken out."""

@@ -26,16 +26,16 @@ class Agreement:
         sequences: int,
         used_ratio: float,
         waiting: bool,
-        ordered_blocks: int = 0,
+        unseen_blocks: int = 0,
     ) -> None:
         """Compare one step record.
 
-        `ordered_blocks` are those that the engine may have taken for a step it ordered ahead: it
-        is within when its count is between the ledger's without and with them.
+        `unseen_blocks` are those that the engine may hold before a record says so: it is within
+        when its count is between the ledger's without and with them.
         """
         first = not self.records
         self.records += 1
-        below = used_blocks - held_blocks - ordered_blocks
+        below = used_blocks - held_blocks - unseen_blocks
         if below > 0:
             self.below_records += 1
             self.worst_below_blocks = max(self.worst_below_blocks, below)

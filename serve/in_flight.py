@@ -101,7 +101,7 @@ class InFlight:
         ledger = self._controller.ledger
         self.agreement.note(
             held_blocks=ledger.held_blocks,
-            ordered_blocks=ledger.ordered_blocks,
+            unseen_blocks=self._controller.unseen_blocks,
             used_blocks=round(step.kv_used_ratio * ledger.engine.usable_blocks),
             sequences=ledger.sequences,
             used_ratio=step.kv_used_ratio,

@@ -81,3 +81,15 @@ def test_an_idle_engine_has_freed_what_it_confirmed() -> None:
     rows.confirm(10.0, 100.0)
     assert rows.due(100.9) == []
     assert rows.due(101.0) == [7]
+
+
+def test_a_row_may_grow_unseen_until_the_engine_has_heard_of_its_end() -> None:
+    rows = Lingering()
+    rows.confirms_ends = True
+    assert rows.unseen_blocks(16) == 0
+    rows.add(7, 0.0, records=1)
+    rows.add(8, 0.0, records=1)
+    assert rows.unseen_blocks(16) == 2
+    for _ in range(16):
+        rows.count_record(0.1)
+    assert rows.unseen_blocks(16) == 4

@@ -47,7 +47,7 @@ def test_what_an_engine_ordered_ahead_it_may_hold_or_not() -> None:
     for used in (100, 132):
         check.note(
             held_blocks=100,
-            ordered_blocks=32,
+            unseen_blocks=32,
             used_blocks=used,
             sequences=0,
             used_ratio=0.5,
