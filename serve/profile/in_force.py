@@ -108,8 +108,11 @@ class InForce:
             return self.section
         if found is None:
             known = ", ".join(dict.fromkeys(entry.hash for entry in entries)) or "none"
-            asked = "earlier settings" if wanted is None else f"settings {wanted[:64]}"
-            raise ValueError(f"The history has no {asked}; the others in it: {known}.")
+            raise ValueError(
+                "The history has no earlier settings."
+                if wanted is None
+                else f"The history has no settings {wanted[:64]}; others in it: {known}."
+            )
         return parse_admission(found.settings, source=f"settings {found.hash}")
 
     @property
