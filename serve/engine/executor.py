@@ -24,6 +24,17 @@ class PatientExecutor(MultiprocExecutor):
         super()._init_executor()
         for answers in self.response_mqs:
             sleep_until_told(answers)
+        give_up_name(self.rpc_broadcast_mq)  # its workers have it open by now
+
+
+def give_up_name(messages: Any) -> None:
+    """Both sides of this queue of vLLM's have its memory open: it needs no name any more.
+
+    So it ends with them, however they end. A name outlives an engine that is killed: 160 MB each.
+    """
+    ring = messages.buffer
+    ring.shared_memory.unlink()
+    ring.is_creator = False  # else it is unlinked again with the object
 
 
 def sleep_until_told(messages: Any) -> None:

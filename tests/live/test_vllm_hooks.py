@@ -319,6 +319,24 @@ def test_who_reads_a_queue_of_vllm_looks_again_and_again_until_told_to_sleep() -
     assert reader.dequeue(timeout=10) == "told"
 
 
+def test_a_queue_of_vllm_works_on_without_the_name_of_its_memory() -> None:
+    from vllm.distributed.device_communicators.shm_broadcast import MessageQueue  # noqa: PLC0415
+    from vllm.v1.executor.multiproc_executor import MultiprocExecutor  # noqa: PLC0415
+
+    from serve.engine.executor import give_up_name  # noqa: PLC0415
+
+    assert "self.rpc_broadcast_mq = MessageQueue(" in inspect.getsource(MultiprocExecutor)
+    writer = MessageQueue(1, 1, max_chunk_bytes=65_536)
+    reader = MessageQueue.create_from_handle(writer.export_handle(), 0)
+    memory = Path("/dev/shm", writer.buffer.shared_memory.name)  # noqa: S108 - Linux's place for it
+    assert memory.exists()
+    give_up_name(writer)
+    assert not memory.exists()
+    writer.enqueue("told")
+    assert reader.dequeue(timeout=10) == "told"
+    writer.buffer.__del__()  # as when the engine ends: raises where the name is wanted again
+
+
 def test_the_second_of_two_answers_is_not_slept_through() -> None:
     """The socket that wakes the reader drops the second of two messages within a millisecond."""
     from vllm.distributed.device_communicators import shm_broadcast  # noqa: PLC0415
