@@ -1,6 +1,5 @@
 """What a start computes before anything is started, and how it says that it cannot."""
 
-import json
 import os
 import re
 import signal
@@ -16,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from serve.process import cluster, haproxy, orphans, ray_environment
+from serve.process import cluster, orphans, ray_environment
 from serve.process.last_words import cause, last_words
 from serve.process.signals import Interrupted, Signals
 from serve.process.start import time_kept, welcome
@@ -95,29 +94,6 @@ def test_the_serve_yaml_carries_the_profiles_admission_section(profile: Profile)
     (deployment,) = application["deployments"]
     assert parse_admission(deployment["user_config"]) == profile.admission
     assert ROOT / application["args"]["config"] == PROFILE
-
-
-def test_haproxys_statistics_and_metrics_move_to_loopback_and_nothing_else_does() -> None:
-    given = "frontend prometheus\n    bind :9101\nfrontend http_frontend\n    bind *:8000\n"
-    given += "listen stats\n  bind *:8404\n"
-    assert haproxy.on_loopback(given) == (
-        "frontend prometheus\n    bind 127.0.0.1:9101\nfrontend http_frontend\n    bind *:8000\n"
-        "listen stats\n  bind 127.0.0.1:8404\n"
-    )
-
-
-def test_haproxys_own_errors_are_our_503_and_no_500(tmp_path: Path) -> None:
-    given = "    errorfile 502 /x/500.http\n    errorfile 503 /x/500.http\n    balance leastconn\n"
-    mended = haproxy.with_error_page(given, tmp_path / "page.http")
-    assert "500.http" not in mended
-    assert mended.count(f"{tmp_path}/page.http\n") == 2
-    assert mended.endswith("    balance leastconn\n")
-
-    head, _, body = haproxy.error_page().partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 503 ")
-    assert b"\r\nretry-after: " in head
-    assert f"\r\ncontent-length: {len(body)}\r\n".encode() in head
-    assert json.loads(body)["error"]["code"] == "engine_down"
 
 
 def test_a_port_in_use_is_one_clear_message() -> None:
