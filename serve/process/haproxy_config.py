@@ -39,6 +39,7 @@ REWRITTEN = {
         re.MULTILINE,
     ),
     "error pages": re.compile(r"(?:^[ \t]*errorfile \d+ \S+\n)+", re.MULTILINE),
+    "admin socket": re.compile(r"^(?P<front>[ \t]*stats socket )(?P<path>\S+)", re.MULTILINE),
     "unknown path": re.compile(
         r"^(?P<front>backend default_backend\n[ \t]*)http-request return status 404 .*$",
         re.MULTILINE,
@@ -62,6 +63,17 @@ def mended(configuration: str, pages: Path) -> str:
 def has_backend(configuration: str) -> bool:
     """Whether it names an application; what a new HAProxyManager writes first names none."""
     return _BACKEND.search(configuration) is not None
+
+
+def admin_socket(configuration: str) -> Path | None:
+    """Where HAProxy answers its manager, and hands its listening sockets to its successor."""
+    found = REWRITTEN["admin socket"].search(configuration)
+    return None if found is None else Path(found["path"])
+
+
+def with_admin_socket(configuration: str, path: Path) -> str:
+    """The same configuration with another admin socket."""
+    return REWRITTEN["admin socket"].sub(rf"\g<front>{path}", configuration)
 
 
 def statuses() -> list[int]:

@@ -23,6 +23,7 @@ RUN = "SLUICE_RUN"  # on everything that one `sluice serve` started
 REPLICA = "SLUICE_REPLICA"  # on everything that one replica started: EngineCore and its workers
 
 _POLL_S = 0.2  # how soon a guard notices that its parent is gone
+_KILL_S = 20.0  # SIGKILL takes this long at most; a process that hangs in a driver never ends
 _OUR_MEMORY = ("psm_", "sem.mp-", "vllm_", "nccl-")  # names in /dev/shm; never another program's
 
 
@@ -73,7 +74,7 @@ def marked(given: str) -> list[int]:
 
 
 def end(given: str, *, grace_s: float) -> list[int]:
-    """Ends what carries the mark: SIGTERM, after `grace_s` SIGKILL, until nothing is left.
+    """Ends what carries the mark: SIGTERM, after `grace_s` SIGKILL, until nothing that can is left.
 
     Then removes the shared memory it leaves, some 160 MB per engine. Returns the ids it found.
     """
@@ -83,7 +84,10 @@ def end(given: str, *, grace_s: float) -> list[int]:
     patience_ends_s = time.monotonic() + grace_s
     while marked(given) and time.monotonic() < patience_ends_s:
         time.sleep(_POLL_S / 4)
+    killed_at_s = time.monotonic()
     while left := marked(given):  # a process about to die may just have started another
+        if time.monotonic() - killed_at_s > _KILL_S:
+            break
         _signal(left, given, signal.SIGKILL)
         time.sleep(_POLL_S / 4)
     for segment in memory:
