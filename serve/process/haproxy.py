@@ -36,7 +36,9 @@ def write_launcher(folder: Path) -> Path:
 
 def main(arguments: list[str]) -> None:
     """Becomes HAProxy; same process id, same arguments."""
-    if _IN_SLUICE_SERVE not in os.environ:
+    if _IN_SLUICE_SERVE in os.environ:
+        os.setsid()  # Ray ends the process group of a worker that ended
+    else:
         _end_with_parent()
     configuration = Path(arguments[arguments.index("-f") + 1])
     before = [] if "-sf" in arguments else running(configuration.parent)

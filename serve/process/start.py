@@ -1,6 +1,7 @@
 """`sluice serve`: everything from a profile to a gateway that answers, and back to nothing."""
 
 import argparse
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -106,6 +107,12 @@ def _prepare_model(profile: Profile, progress: Progress) -> None:
 
 def _run(config: Path, profile: Profile, place: Place, told: _Told) -> int:
     """Everything between the first process that is started and the last that is ended."""
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+        # Ray prints what its logs have as well, whole stacks of it, into our output.
+        return _start_and_serve(config, profile, place, told)
+
+
+def _start_and_serve(config: Path, profile: Profile, place: Place, told: _Told) -> int:
     events = Events(told.progress, place.logs / "sluice.log")
     replicas: Replicas | None = None
     try:
@@ -158,14 +165,15 @@ def _own_output(place: Place) -> str:
 
     Both append, so that neither overwrites the other's lines.
     """
-    path = f"/proc/{os.getpid()}/fd/{sys.stdout.fileno()}"
+    output = sys.__stdout__ or sys.stdout
+    path = f"/proc/{os.getpid()}/fd/{output.fileno()}"
     try:
         with Path(path).open("a"):
             pass
     except OSError:
         return str(place.logs.with_suffix(".access"))
-    flags = fcntl.fcntl(sys.stdout, fcntl.F_GETFL)
-    fcntl.fcntl(sys.stdout, fcntl.F_SETFL, flags | os.O_APPEND)
+    flags = fcntl.fcntl(output, fcntl.F_GETFL)
+    fcntl.fcntl(output, fcntl.F_SETFL, flags | os.O_APPEND)
     return path
 
 
