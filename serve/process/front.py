@@ -51,6 +51,7 @@ class Front:
         """From here on nothing is started any more."""
         self._ended.set()
         self._thread.join()
+        self._reap()
 
     def _run(self) -> None:
         was = "answers"
@@ -64,8 +65,12 @@ class Front:
                 told = {"answers": "HAProxy answers again", "is silent": "HAProxy does not answer"}
                 self._tell(told[now])
             was = now
-            if self._stand_in is not None:
-                self._stand_in.poll()  # else one that has been relieved stays a zombie
+            self._reap()
+
+    def _reap(self) -> None:
+        """A stand-in that has been relieved would stay a zombie."""
+        if self._stand_in is not None:
+            self._stand_in.poll()
 
     def _replace(self) -> None:
         if time.monotonic() - self._started_at_s < _PATIENCE_S:
