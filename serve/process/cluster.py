@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from serve.embedded.model import cache_folder
-from serve.process import old_logs, orphans, ray_environment
+from serve.process import bounded, old_logs, orphans, ray_environment
 from serve.process.last_words import cause
+from serve.process.ports import Ports, claim_ports
 from serve.profile.settings import Profile
 
 APPLICATION = "default"
 _OBJECT_STORE_BYTES = 80 * 2**20  # Ray's least: nothing of ours goes through it
 COULD_NOT_START = "A replica failed to start"  # so begins Serve's message, while it tries again
 _CLOSE_TIMEOUT_S = 5.0  # for vLLM to end by itself; then it is ended
+_SHUTDOWN_TIMEOUT_S = 10.0  # Ray's own; then its processes are ended
 
 
 class ClusterError(Exception):
@@ -37,11 +39,18 @@ class Place:
     mark: str
     scratch: Path  # private, short path, removed at the end; Ray's own folder is below it
     logs: Path  # in the cache folder; a link into `scratch` while it runs
+    ports: Ports
+    claim: socket.socket  # holds the ports until this process ends, or the place is given up
 
     @property
     def ray(self) -> Path:
         """Ray opens its folder to everybody on the machine, so it gets one of its own."""
         return self.scratch / "r"
+
+    @property
+    def haproxy(self) -> Path:
+        """HAProxy's files, in one folder below it per Ray node."""
+        return self.scratch / "h"
 
 
 class Phase(Protocol):
@@ -81,16 +90,20 @@ def require_open_files(profile: Profile) -> None:
 
 
 def take_place() -> Place:
-    """Folders and mark of a new start; from here on every child of this process is marked.
+    """Folders, ports and mark of a new start; from here on every child of this process is marked.
 
-    The guard that ends them when this process is killed already runs.
+    The guard that ends them when this process is killed already runs. Raises ClusterError.
     """
+    try:
+        ports, claim = claim_ports()
+    except OSError as error:
+        raise ClusterError(str(error)) from None
     scratch = Path(tempfile.mkdtemp(prefix="sl-", dir="/tmp"))  # private; TMPDIR may be long
     all_logs = cache_folder() / "logs"
     all_logs.mkdir(parents=True, exist_ok=True)
     old_logs.tidy(all_logs, now_s=time.time())
     logs = all_logs / old_logs.name_of(os.getpid())
-    place = Place(orphans.mark(orphans.RUN), scratch, logs)
+    place = Place(orphans.mark(orphans.RUN), scratch, logs, ports, claim)
     logs.symlink_to(place.ray / "session_latest" / "logs")
     orphans.guard(place.mark, scratch=scratch, logs=logs)
     return place
@@ -102,9 +115,7 @@ def start(profile: Profile, place: Place) -> None:
     token.touch(mode=0o600)
     token.write_text(secrets.token_hex(32))
     os.environ.update(
-        ray_environment.of_one_machine(
-            profile, folder=place.scratch, ports=ray_environment.free_ports()
-        )
+        ray_environment.of_one_machine(profile, folder=place.scratch, ports=place.ports)
     )
     # Not earlier: Ray reads its environment when it is imported.
     import ray  # noqa: PLC0415
@@ -184,11 +195,12 @@ class State:
 
     running: bool
     failed: bool
+    recovering: bool  # a new controller looks for replicas that run
     message: str
 
 
 def state() -> State:
-    """Asks Serve's controller."""
+    """Asks Serve's controller, and hangs as long as it does: see `looks`."""
     from ray import serve  # noqa: PLC0415 - see `start`
 
     application = serve.status().applications[APPLICATION]
@@ -198,19 +210,42 @@ def state() -> State:
     return State(
         running=application.status == "RUNNING",
         failed=application.status == "DEPLOY_FAILED" or could_not_start,
+        recovering=any(each.replica_states.get("RECOVERING") for each in deployments),
         message=max(messages, key=len, default=""),
     )
 
 
-def ask(method: str, *, timeout_s: float) -> list[Any]:
-    """Calls a method of `Gateway` on every replica and returns their answers."""
-    import ray  # noqa: PLC0415 - see `start`
-    from ray import serve  # noqa: PLC0415
+class Replicas:
+    """All replicas of `Gateway`, to be asked; made once they run, it needs nobody else's help.
 
-    if not ray.is_initialized():  # Serve would start one
-        raise ClusterError("Ray does not run")
-    handle = serve.get_app_handle(APPLICATION)
-    return list(handle.broadcast(method).results(timeout_s=timeout_s))
+    Calls go to the replicas themselves, so they are answered though Serve's controller, the raylet
+    or the GCS has gone.
+    """
+
+    def __init__(self) -> None:
+        from ray import serve  # noqa: PLC0415 - see `start`
+
+        self._handle = serve.get_app_handle(APPLICATION)
+
+    def ask(self, method: str, *arguments: object, timeout_s: float) -> list[Any]:
+        """Calls a method of `Gateway` on each and returns the answers of those that give one.
+
+        Raises ClusterError with what one of them raised when none does.
+        """
+
+        def call() -> list[Any]:
+            sent = self._handle.broadcast(method, *arguments)
+            return list(sent.results(timeout_s=timeout_s, return_exceptions=True))
+
+        try:
+            answers = bounded.call(call, within_s=timeout_s + 1)
+            good = [each for each in answers if not isinstance(each, BaseException)]
+            if not good:
+                raise answers[0]
+        except Exception as error:
+            told = cause(str(error) or type(error).__name__)
+            raise ClusterError(f"no replica answers: {told}") from error
+        return good
 
 
 def answers(host: str, port: int) -> bool:
@@ -230,12 +265,14 @@ def reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - a comparison
 
 
-def stop(place: Place) -> None:
+def stop(place: Place, replicas: Replicas | None = None) -> None:
     """Ends everything, whatever state it is in, and puts the logs away. Seconds."""
-    with contextlib.suppress(Exception):  # what does not end by itself is ended below
-        ask("close", timeout_s=_CLOSE_TIMEOUT_S)
-    if ray := sys.modules.get("ray"):
+    if replicas is not None:
+        with contextlib.suppress(ClusterError):  # what does not end by itself is ended below
+            replicas.ask("close", timeout_s=_CLOSE_TIMEOUT_S)
+    ray = sys.modules.get("ray")
+    if ray and not bounded.any_left():  # Ray may end this process when another thread is in it
         with contextlib.suppress(Exception):
-            ray.shutdown()
+            bounded.call(ray.shutdown, within_s=_SHUTDOWN_TIMEOUT_S)
     orphans.end(place.mark, grace_s=3.0)
     orphans.put_away(place.scratch, place.logs)

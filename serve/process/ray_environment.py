@@ -4,19 +4,13 @@
 """
 
 import os
-import random
-import socket
 from collections.abc import Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from serve.process import haproxy
+from serve.process.ports import Ports
 from serve.profile.settings import Profile
 
-PORTS = 100  # of one start; never as many replicas, and a released port rests for a while
-_SINGLE_PORTS = 5  # the first of them; the others are the replicas'
-_PORTS_FROM, _PORTS_TO = 20_000, 32_000  # below what Linux hands out: Ray's own servers take those
 UNLIMITED = 1_000_000  # tries
 _SLOTS_AT_MOST = 1024  # vLLM's largest default of max_num_seqs
 
@@ -32,6 +26,8 @@ FIXED: Mapping[str, str] = {
     "RAY_SERVE_HAPROXY_OBSERVE_ERROR_LIMIT": "1",
     # Serve's own counters, one datagram per request into a Python process: we have ours.
     "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
+    # A HAProxy or a manager of it that has ended is replaced after three looks that find it so.
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
     # Enough for one machine's streams; four take turns on the CPUs that the engine needs.
     "RAY_SERVE_HAPROXY_NBTHREAD": "1",
     # While no replica runs, clients get our 503 at once instead of waiting in Serve's proxy.
@@ -64,19 +60,6 @@ FIXED: Mapping[str, str] = {
     # vLLM, not Ray, decides what an engine without GPUs sees (and Ray warns about it).
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Ports of one start besides the gateway's own, all on loopback; `last` is the replicas'."""
-
-    haproxy_stats: int
-    haproxy_metrics: int
-    fallback_proxy: int
-    ray_autoscaler: int
-    ray_dashboard: int
-    replicas: int  # from this one on
-    last: int
 
 
 def ongoing_requests(profile: Profile) -> int:
@@ -147,27 +130,3 @@ def _named(ports: Ports) -> dict[str, str]:
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": ports.last,
     }
     return {name: str(port) for name, port in numbers.items()}
-
-
-def free_ports() -> Ports:
-    """A range that nobody listens in now; another start on this machine takes another.
-
-    Two gateways must not share one: a HAProxy that has not yet heard of a dead replica would send
-    its requests to whoever took the port.
-    """
-    ranges = list(range(_PORTS_FROM, _PORTS_TO, PORTS))
-    random.shuffle(ranges)
-    first = next((low for low in ranges if _free(low, low + _SINGLE_PORTS + 1)), ranges[0])
-    stats, metrics, fallback, autoscaler, dashboard = range(first, first + _SINGLE_PORTS)
-    replicas, last = first + _SINGLE_PORTS, first + PORTS - 1
-    return Ports(stats, metrics, fallback, autoscaler, dashboard, replicas, last)
-
-
-def _free(first: int, end: int) -> bool:
-    with ExitStack() as held:
-        try:
-            for port in range(first, end):
-                held.enter_context(socket.socket()).bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

@@ -3,52 +3,66 @@
 import signal
 from types import FrameType
 
-_KNOWN = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ENDS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(BaseException):
-    """A signal came while nothing was served yet; BaseException, so that nobody swallows it."""
+    """A signal came while nothing was served yet; BaseException, so that nothing swallows it."""
 
 
 class Signals:
-    """While starting a signal raises `Interrupted`; while serving it is noted; at the end ignored.
+    """While starting SIGINT and SIGTERM raise `Interrupted`; while serving all are noted.
 
-    The first noted SIGTERM asks for a drain. Anything else, or more, asks for an end at once:
-    nobody who presses Ctrl-C or closes the terminal wants to wait for other people's answers.
+    The first noted SIGINT or SIGTERM asks for a drain, another one for an end at once. SIGHUP asks
+    for what can change to be read again, and never for an end: a terminal that is closed sends it.
     """
 
     def __init__(self) -> None:
-        self._noted: list[int] = []
+        self._ends = 0
+        self._reload = False
         self._raise = True
+        self._nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
 
     def install(self) -> None:
-        """Takes the signals; again after Ray started, which takes SIGTERM for itself."""
-        for number in _KNOWN:
-            if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
-                continue  # nohup
+        """Takes the signals; again after Ray started, which takes SIGTERM for itself.
+
+        Children inherit an ignored signal: a terminal that is closed must not end Ray's processes.
+        """
+        for number in _ENDS:
             signal.signal(number, self._handle)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def note_only(self) -> None:
         """From here on the serving loop looks at them."""
         self._raise = False
         self.install()
+        if not self._nohup:
+            signal.signal(signal.SIGHUP, self._handle)
 
     def ignore(self) -> None:
         """The end has begun and takes seconds: no signal may stop it half way."""
-        for number in _KNOWN:
+        for number in (*_ENDS, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
 
     @property
     def any(self) -> bool:
-        """Whether somebody wants us to end."""
-        return bool(self._noted)
+        """Whether an end is asked for."""
+        return self._ends > 0
 
     @property
     def at_once(self) -> bool:
         """Whether running answers are to be cut."""
-        return self._noted not in ([], [signal.SIGTERM])
+        return self._ends > 1
+
+    def take_reload(self) -> bool:
+        """Whether a SIGHUP has come since the last look."""
+        asked, self._reload = self._reload, False
+        return asked
 
     def _handle(self, number: int, _: FrameType | None) -> None:
-        self._noted.append(number)
+        if number not in _ENDS:
+            self._reload = True
+            return
+        self._ends += 1
         if self._raise:
             raise Interrupted

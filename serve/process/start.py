@@ -1,6 +1,7 @@
 """`sluice serve`: everything from a profile to a gateway that answers, and back to nothing."""
 
 import argparse
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -8,23 +9,28 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from serve.embedded import model
 from serve.http.tenants import Keys, load_keys, require_safe_binding
-from serve.process import cluster
-from serve.process.cluster import ClusterError, Place
+from serve.process import bounded, cluster, serving
+from serve.process.cluster import ClusterError, Place, Replicas, State
+from serve.process.daemons import NEEDED, Daemons
+from serve.process.events import Events
 from serve.process.last_words import cause, last_words
+from serve.process.looks import Looks
 from serve.process.progress import Progress
+from serve.process.serving import Run
 from serve.process.signals import Interrupted, Signals
 from serve.profile.settings import Profile, ProfileError, load_profile
 
-GOOD, BAD, DOWN = 0, 2, 4  # exit codes (CONTRACTS)
-_POLL_S = 0.5  # each asks Serve's controller
-_LOOK_S = 2.0  # how often Serve is asked about the replicas while all is well
-_ANSWER_TIMEOUT_S = 5.0
+GOOD, LOST, BAD, DOWN = 0, 1, 2, 4  # exit codes (CONTRACTS); LOST: start it again
+_POLL_S = 0.5  # of Serve's controller, while starting
+_LOOK_S = 2.0  # and while all is well
+_LOOK_ENDS_S = 2.0
 
 
 def main(args: argparse.Namespace) -> int:
@@ -38,12 +44,27 @@ def main(args: argparse.Namespace) -> int:
         cluster.require_free_port(profile.http.host, profile.http.port)
         cluster.require_open_files(profile)
         _prepare_model(profile, progress)
+        place = cluster.take_place()
     except (ProfileError, ClusterError, model.ModelError, ValueError) as error:
         sys.stderr.write(f"sluice: {error}\n")
         return BAD
     except Interrupted:
         return GOOD
-    return _run(args.config, profile, keys, progress=progress, signals=signals)
+    code = _run(args.config, profile, place, _Told(keys, progress, signals))
+    if bounded.any_left():  # a thread hangs in Ray, whose clean-up at the end would hang as well
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Whom a start listens to, and whom it tells."""
+
+    keys: Keys
+    progress: Progress
+    signals: Signals
 
 
 def _profile(args: argparse.Namespace, progress: Progress) -> Profile:
@@ -84,44 +105,59 @@ def _prepare_model(profile: Profile, progress: Progress) -> None:
             model.prepare(name, progress=lambda _: None)
 
 
-def _run(
-    config: Path, profile: Profile, keys: Keys, *, progress: Progress, signals: Signals
-) -> int:
-    place = cluster.take_place()
+def _run(config: Path, profile: Profile, place: Place, told: _Told) -> int:
+    """Everything between the first process that is started and the last that is ended."""
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+        # Ray prints what its logs have as well, whole stacks of it, into our output.
+        return _start_and_serve(config, profile, place, told)
+
+
+def _start_and_serve(config: Path, profile: Profile, place: Place, told: _Told) -> int:
+    events = Events(told.progress, place.logs / "sluice.log")
+    replicas: Replicas | None = None
     try:
-        _start(config, profile, place, progress, signals)
-        progress.say(welcome(profile, _states()[0], place, with_key=keys.configured))
-        signals.note_only()
-        _serve(profile, progress, signals)
+        with told.progress.step("starting Ray"):
+            cluster.start(profile, place)
+        told.signals.install()
+        with Looks(cluster.state, every_s=_POLL_S, patience_s=_LOOK_ENDS_S) as looks:
+            with told.progress.step(f"starting engine {profile.engine.kind}"):
+                _deploy(config, place)
+                _wait(profile, looks, Daemons(place.mark))
+            looks.every_s = _LOOK_S
+            replicas = Replicas()
+            state = serving.states(replicas)[0]
+            told.progress.say(welcome(profile, state, place, with_key=told.keys.configured))
+            told.signals.note_only()
+            run = Run(config, profile, place, replicas, told.signals, told.progress, events)
+            return GOOD if serving.serve(run, looks) else LOST
     except Interrupted:
         return GOOD
     except ClusterError as error:
         _explain(error, place)
         return DOWN
     finally:
-        signals.ignore()
-        with progress.step("stopping"):
-            cluster.stop(place)
-    return GOOD
+        told.signals.ignore()
+        with told.progress.step("stopping"):
+            cluster.stop(place, replicas)
 
 
-def _start(
-    config: Path, profile: Profile, place: Place, progress: Progress, signals: Signals
-) -> None:
-    with progress.step("starting Ray"):
-        cluster.start(profile, place)
-    signals.install()
-    with progress.step(f"starting engine {profile.engine.kind}"):
-        from serve import app  # noqa: PLC0415 - imports Ray, which reads its environment then
+def _deploy(config: Path, place: Place) -> None:
+    from serve import app  # noqa: PLC0415 - imports Ray, which reads its environment then
 
-        arguments = app.Arguments(config=config, access_log=_own_output(place))
-        cluster.deploy(app.build(arguments))
-        while not (seen := cluster.state()).running:
-            if seen.failed:
-                raise ClusterError(f"the engine did not start: {cause(seen.message)}")
-            time.sleep(_POLL_S)
-        while not cluster.answers(profile.http.host, profile.http.port):
-            time.sleep(_POLL_S)
+    cluster.deploy(app.build(app.Arguments(config=config, access_log=_own_output(place))))
+
+
+def _wait(profile: Profile, looks: Looks[State], daemons: Daemons) -> None:
+    """Until the gateway answers. Raises ClusterError when it never will."""
+    while (seen := looks.state) is None or not seen.running:
+        if seen is not None and seen.failed:
+            raise ClusterError(f"the engine did not start: {cause(seen.message)}")
+        lost = [name for name in daemons.ended() if name in NEEDED.values()]
+        if lost:
+            raise ClusterError(f"{lost[0]} has ended")
+        time.sleep(_POLL_S)
+    while not cluster.answers(profile.http.host, profile.http.port):
+        time.sleep(_POLL_S)
 
 
 def _own_output(place: Place) -> str:
@@ -129,19 +165,16 @@ def _own_output(place: Place) -> str:
 
     Both append, so that neither overwrites the other's lines.
     """
-    path = f"/proc/{os.getpid()}/fd/{sys.stdout.fileno()}"
+    output = sys.__stdout__ or sys.stdout
+    path = f"/proc/{os.getpid()}/fd/{output.fileno()}"
     try:
         with Path(path).open("a"):
             pass
     except OSError:
         return str(place.logs.with_suffix(".access"))
-    flags = fcntl.fcntl(sys.stdout, fcntl.F_GETFL)
-    fcntl.fcntl(sys.stdout, fcntl.F_SETFL, flags | os.O_APPEND)
+    flags = fcntl.fcntl(output, fcntl.F_GETFL)
+    fcntl.fcntl(output, fcntl.F_SETFL, flags | os.O_APPEND)
     return path
-
-
-def _states() -> list[dict[str, Any]]:
-    return cluster.ask("state", timeout_s=_ANSWER_TIMEOUT_S)
 
 
 def welcome(profile: Profile, state: dict[str, Any], place: Place, *, with_key: bool) -> str:
@@ -159,48 +192,8 @@ Sluice is ready: {url}
 Try it:
   curl {url}/v1/chat/completions{key} -H 'Content-Type: application/json' \\
     -d '{json.dumps(body)}'
-Ctrl-C stops it.
+Ctrl-C finishes what runs and stops it; a second Ctrl-C cuts.
 """
-
-
-def _serve(profile: Profile, progress: Progress, signals: Signals) -> None:
-    """Until a signal comes; tells when a replica is lost and when it is back."""
-    running, looked_at_s = True, time.monotonic()
-    while not signals.any:
-        time.sleep(_POLL_S)
-        if time.monotonic() - looked_at_s < _LOOK_S:
-            continue
-        now = cluster.state()
-        if now.running != running:
-            progress.say("serving again" if now.running else "a replica failed; replacing it")
-        running, looked_at_s = now.running, time.monotonic()
-    if not signals.at_once:
-        with progress.step("draining (Ctrl-C cuts what still runs)"):
-            _drain(profile, signals)
-        if profile.engine.simulated:
-            progress.say(time_kept(_states()[0].get("simulation")))
-
-
-def time_kept(report: dict[str, Any] | None) -> str:
-    """What a run on a simulated engine was worth."""
-    if not report:
-        return "simulation: no step was run"
-    verdict = "" if report["valid"] else "; INVALID: lower simulation.speed"
-    return (
-        f"simulation: {report['steps']} steps at speed {report['speed']:g},"
-        f" {report['late_steps_ratio']:.1%} late, slept / scheduled"
-        f" {report['slept_over_scheduled']:.3f}, CPU {report['cpu_share']:.0%} of a core{verdict}"
-    )
-
-
-def _drain(profile: Profile, signals: Signals) -> None:
-    """Admits nothing more and waits for what runs, as long as the profile says."""
-    end_s = time.monotonic() + profile.http.drain_timeout_s
-    cluster.ask("drain", timeout_s=_ANSWER_TIMEOUT_S)
-    while any(state.get("leases") for state in _states()):
-        if signals.at_once or time.monotonic() > end_s:
-            return
-        time.sleep(_POLL_S)
 
 
 def _explain(error: ClusterError, place: Place) -> None:

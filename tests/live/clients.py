@@ -110,8 +110,11 @@ def tokens_in(gateway: Gateway, text: str) -> int:
 class Stream:
     """A chat stream that is read by a thread of its own until it ends or breaks."""
 
-    def __init__(self, gateway: Gateway, *, model: str = MODEL, max_tokens: int) -> None:
+    def __init__(
+        self, gateway: Gateway, *, model: str = MODEL, max_tokens: int, key: str = "none"
+    ) -> None:
         self.chunks = 0
+        self._headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
         self._done = False
         fields = {"max_tokens": max_tokens, "stream": True, "ignore_eos": True}
         self._body = json.dumps({**GOOD["/v1/chat/completions"], "model": model, **fields})
@@ -126,7 +129,7 @@ class Stream:
     def _read(self, port: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
         try:
-            connection.request("POST", "/v1/chat/completions", self._body, _JSON)
+            connection.request("POST", "/v1/chat/completions", self._body, self._headers)
             for line in connection.getresponse():
                 self.chunks += 1
                 self._done = self._done or line.startswith(b"data: [DONE]")
@@ -134,6 +137,3 @@ class Stream:
             pass  # cut: that is what some tests are about
         finally:
             connection.close()
-
-
-_JSON = {"Content-Type": "application/json"}

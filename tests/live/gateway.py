@@ -56,6 +56,16 @@ class Gateway:
         """Everything so far."""
         return self.output.read_text(errors="replace")
 
+    @property
+    def profile(self) -> Path:
+        """The file that it was started with."""
+        words = [str(word) for word in self.process.args]
+        return Path(words[words.index("--config") + 1])
+
+    def told(self, text: str) -> int:
+        """How many lines of its output contain `text`."""
+        return sum(text in line for line in self.written().splitlines())
+
     def logs(self, names: str) -> str:
         """Everything in those of its log files, e.g. "serve/replica_*.log"."""
         told = re.findall(r"^  logs +(\S+)$", self.written(), re.MULTILINE)

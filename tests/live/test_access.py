@@ -1,6 +1,6 @@
-"""A gateway with API keys, tenants kept apart, and a reasoning parser; in the end it is drained.
+"""A gateway with API keys, tenants kept apart, and a reasoning parser; then it is drained.
 
-And used again: its keys are read anew, and the drain is undone.
+And used again: its keys are read anew, and the drain is undone. In the end Ray's raylet is killed.
 
 One engine for all three, because each profile costs a start.
 """
@@ -14,11 +14,12 @@ from typing import Any
 
 import anthropic
 import openai
+import psutil
 import pytest
 import yaml
 
 from tests.live.ask import GONE_S, nothing_held, state_of
-from tests.live.clients import GOOD, MODEL, Answer, anthropic_of, openai_of, send
+from tests.live.clients import GOOD, MODEL, Answer, Stream, anthropic_of, openai_of, send
 from tests.live.conftest import OneAtATime
 from tests.live.gateway import Gateway, wait_until
 
@@ -239,3 +240,17 @@ def test_keys_are_read_again_whole_or_not_at_all(
     told = state_of(closed, key=ADMIN)["keys"]
     assert told["count"] == 2
     assert "no key found" in told["refused"]
+
+
+def test_without_its_raylet_it_finishes_what_runs_and_ends_with_exit_code_1(
+    closed: Gateway, profile: Mapping[str, Any]
+) -> None:
+    held = Stream(closed, max_tokens=60, key=ADMIN)
+    wait_until(lambda: held.chunks > 2, within_s=30.0)
+    (raylet,) = closed.find("raylet/raylet")
+    psutil.Process(raylet).kill()
+    wait_until(lambda: closed.told("Ray's raylet has ended") == 1, within_s=5.0)
+    assert closed.process.wait(60.0) == 1
+    assert held.finished(), closed.written()
+    wait_until(lambda: not closed.living(), within_s=5.0)
+    assert closed.told("Ray's raylet has ended") == 1

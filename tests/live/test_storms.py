@@ -159,9 +159,14 @@ def _controls_again(gateway: Gateway, dead: int, health: list[int | None]) -> bo
     )
 
 
-def test_ctrl_c_ends_everything_though_a_stream_runs(stepped: Gateway) -> None:
+def test_ctrl_c_finishes_what_runs_and_a_second_one_ends_everything(stepped: Gateway) -> None:
     long = Stream(stepped, max_tokens=1900)  # 19 s and more
     wait_until(lambda: long.chunks > 0, within_s=30.0)
+    stepped.process.send_signal(signal.SIGINT)
+    wait_until(lambda: stepped.get("/health") == 503, within_s=5.0)
+    seen = long.chunks
+    wait_until(lambda: long.chunks > seen + 20, within_s=20.0)  # it goes on
+    assert stepped.process.poll() is None
     assert stepped.stop(signal.SIGINT, within_s=20.0) == 0
     wait_until(lambda: not stepped.living(), within_s=5.0)  # the guard notices last
     assert not long.finished()

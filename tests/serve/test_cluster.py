@@ -1,9 +1,7 @@
 """What a start computes before anything is started, and how it says that it cannot."""
 
-import json
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -16,10 +14,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from serve.process import cluster, haproxy, orphans, ray_environment
+from serve.process import cluster, orphans, ray_environment
 from serve.process.last_words import cause, last_words
-from serve.process.signals import Interrupted, Signals
-from serve.process.start import time_kept, welcome
+from serve.process.ports import Ports, claim_ports
+from serve.process.serving import time_kept
+from serve.process.start import welcome
 from serve.profile.settings import Profile, load_profile, parse_admission
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +33,7 @@ def profile() -> Profile:
 
 @pytest.fixture
 def environment(profile: Profile, tmp_path: Path) -> dict[str, str]:
-    ports = ray_environment.Ports(1, 2, 3, 4, 5, 6, 99)
+    ports = Ports(1, 2, 3, 4, 5, 6, 7, 99)
     return ray_environment.of_one_machine(profile, folder=tmp_path, ports=ports)
 
 
@@ -52,17 +51,8 @@ def test_every_port_and_file_of_a_start_is_its_own(
     files = [name for name, value in environment.items() if value.startswith("/")]
     assert all(Path(environment[name]).is_relative_to(tmp_path) for name in files)
     assert len(files) == 8
-    assert environment["RAY_SERVE_HAPROXY_STATS_PORT"] == "1"
+    assert environment["RAY_SERVE_HAPROXY_STATS_PORT"] == "2"
     assert environment["RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT"] == "99"
-
-
-def test_the_ports_of_a_start_are_free_and_linux_hands_them_to_nobody_else() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", ray_environment.free_ports().fallback_proxy))
-        port = taken.getsockname()[1]
-        found = [ray_environment.free_ports() for _ in range(300)]
-    assert not any(each.haproxy_stats <= port <= each.last for each in found)
-    assert all(20_000 <= each.haproxy_stats < each.last < 32_768 for each in found)
 
 
 def test_the_shell_file_for_other_clusters_sets_the_same() -> None:
@@ -95,29 +85,6 @@ def test_the_serve_yaml_carries_the_profiles_admission_section(profile: Profile)
     (deployment,) = application["deployments"]
     assert parse_admission(deployment["user_config"]) == profile.admission
     assert ROOT / application["args"]["config"] == PROFILE
-
-
-def test_haproxys_statistics_and_metrics_move_to_loopback_and_nothing_else_does() -> None:
-    given = "frontend prometheus\n    bind :9101\nfrontend http_frontend\n    bind *:8000\n"
-    given += "listen stats\n  bind *:8404\n"
-    assert haproxy.on_loopback(given) == (
-        "frontend prometheus\n    bind 127.0.0.1:9101\nfrontend http_frontend\n    bind *:8000\n"
-        "listen stats\n  bind 127.0.0.1:8404\n"
-    )
-
-
-def test_haproxys_own_errors_are_our_503_and_no_500(tmp_path: Path) -> None:
-    given = "    errorfile 502 /x/500.http\n    errorfile 503 /x/500.http\n    balance leastconn\n"
-    mended = haproxy.with_error_page(given, tmp_path / "page.http")
-    assert "500.http" not in mended
-    assert mended.count(f"{tmp_path}/page.http\n") == 2
-    assert mended.endswith("    balance leastconn\n")
-
-    head, _, body = haproxy.error_page().partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 503 ")
-    assert b"\r\nretry-after: " in head
-    assert f"\r\ncontent-length: {len(body)}\r\n".encode() in head
-    assert json.loads(body)["error"]["code"] == "engine_down"
 
 
 def test_a_port_in_use_is_one_clear_message() -> None:
@@ -221,34 +188,13 @@ def test_the_welcome_has_all_that_a_new_user_needs(profile: Profile, tmp_path: P
         "policy": "footprint",
         "engine": {"capacity_tokens": 46_464, "max_sequences": 64},
     }
-    place = cluster.Place("A=b", tmp_path, tmp_path)
+    ports, claim = claim_ports()
+    claim.close()
+    place = cluster.Place("A=b", tmp_path, tmp_path, ports, claim)
     text = welcome(profile, state, place, with_key=True)
     assert "http://127.0.0.1:8000/v1/chat/completions" in text
     assert "46464 tokens" in text
     assert "Authorization: Bearer" in text
-
-
-def test_one_sigterm_asks_for_a_drain_and_everything_else_for_an_end_at_once() -> None:
-    first = _signals(signal.SIGTERM)
-    assert first.any
-    assert not first.at_once
-    assert _signals(signal.SIGTERM, signal.SIGTERM).at_once
-    assert _signals(signal.SIGINT).at_once
-    assert not _signals().any
-    assert not _signals().at_once
-
-
-def test_a_signal_before_anything_is_served_interrupts() -> None:
-    with pytest.raises(Interrupted):
-        Signals()._handle(signal.SIGTERM, None)
-
-
-def _signals(*numbers: signal.Signals) -> Signals:
-    signals = Signals()
-    signals._raise = False
-    for number in numbers:
-        signals._handle(number, None)
-    return signals
 
 
 def test_help_comes_at_once() -> None:

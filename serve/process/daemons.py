@@ -1,0 +1,67 @@
+"""Ray's processes that a gateway depends on: found by their titles, watched by their ids."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from serve.process import orphans
+
+# part of the command line -> what it is called; Ray starts these again when they end
+REPLACED = {
+    "ray::ServeController": "Ray Serve's controller",
+    "ray::HAProxyManager": "HAProxy's manager",
+}
+# and these it does not: the rest of Ray ends some time after them
+NEEDED = {
+    "raylet/raylet": "Ray's raylet",
+    "gcs/gcs_server": "Ray's GCS",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """A process id may be given to another; its start time goes with it."""
+
+    pid: int
+    started_ticks: int
+
+
+class Daemons:
+    """Those of one start."""
+
+    def __init__(self, mark: str) -> None:
+        self._mark = mark
+        self._known: dict[str, _Process] = {}
+
+    def ended(self) -> list[str]:
+        """The names of those that have ended since the last look, e.g. "Ray's raylet"."""
+        gone = [name for name, process in self._known.items() if _life(process.pid) != process]
+        for name in gone:
+            del self._known[name]
+        self._find()
+        return gone
+
+    def _find(self) -> None:
+        names = NEEDED | REPLACED
+        if len(self._known) == len(names):
+            return
+        for pid in orphans.marked(self._mark):
+            title = _title(pid)
+            for part, name in names.items():
+                if part in title and name not in self._known and (life := _life(pid)):
+                    self._known[name] = life
+
+
+def _title(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _life(pid: int) -> _Process | None:
+    """None when it has ended, though its parent has not yet asked how."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else _Process(pid, int(fields[19]))
