@@ -8,6 +8,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 
 from admission.decision import Limit, Outcome, Reason
 from admission.shadow import Seen
+from serve.observability.fault_counts import show_fault_counts
 from serve.observability.json_lines import JsonLines
 from serve.observability.tracing import Tracing, start_tracing
 from serve.profile.sections import TelemetrySection
@@ -317,6 +318,7 @@ def start_telemetry(section: TelemetrySection) -> Telemetry:
     Raises OSError when a log cannot be opened.
     """
     metrics = Metrics()
+    show_fault_counts(metrics.registry)
 
     def log(name: str, destination: str | None) -> JsonLines | None:
         if destination is None:

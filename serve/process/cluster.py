@@ -43,6 +43,11 @@ class Place:
     claim: socket.socket  # holds the ports until this process ends, or the place is given up
 
     @property
+    def fault_counts(self) -> Path:
+        """How often each part has failed, for replicas to show."""
+        return self.scratch / "fault-counts.json"
+
+    @property
     def ray(self) -> Path:
         """Ray opens its folder to everybody on the machine, so it gets one of its own."""
         return self.scratch / "r"

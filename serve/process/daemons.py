@@ -16,6 +16,14 @@ NEEDED = {
     "gcs/gcs_server": "Ray's GCS",
 }
 
+# and by these metrics count their ends
+KINDS = {
+    "Ray Serve's controller": "controller",
+    "HAProxy's manager": "haproxy_manager",
+    "Ray's raylet": "raylet",
+    "Ray's GCS": "gcs",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class _Process:

@@ -8,6 +8,7 @@ from pathlib import Path
 from subprocess import Popen
 
 from serve.process import haproxy
+from serve.process.events import Fault
 
 _LOOK_S = 0.25
 _ANSWER_S = 2.0
@@ -63,7 +64,7 @@ class Front:
                 self._replace()
             elif now != was:
                 told = {"answers": "HAProxy answers again", "is silent": "HAProxy does not answer"}
-                self._tell(told[now])
+                self._tell(Fault("haproxy_silent", told[now]) if now != "answers" else told[now])
             was = now
             self._reap()
 
@@ -85,4 +86,5 @@ class Front:
             self._tell(f"HAProxy has ended and cannot be started again: {error}")
             return
         self.replaced_at_s = time.monotonic()
-        self._tell("HAProxy has ended; it is started again (requests under way were cut)")
+        told = "HAProxy has ended; it is started again (requests under way were cut)"
+        self._tell(Fault("haproxy", told))

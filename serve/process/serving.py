@@ -8,8 +8,8 @@ from typing import Any
 
 from serve.process import cluster
 from serve.process.cluster import ClusterError, Place, Replicas, State
-from serve.process.daemons import NEEDED, REPLACED, Daemons
-from serve.process.events import Events
+from serve.process.daemons import KINDS, NEEDED, REPLACED, Daemons
+from serve.process.events import Events, Fault
 from serve.process.front import Front
 from serve.process.looks import Looks
 from serve.process.progress import Progress
@@ -67,13 +67,12 @@ def _watch(run: Run, looks: Looks[State], front: Front) -> str | None:
         time.sleep(_POLL_S)
         for name in daemons.ended():
             if name in NEEDED.values():
-                run.events.tell(
-                    f"{name} has ended, and Ray cannot go on without it: finishing what runs,"
-                    " then ending with exit code 1"
-                )
+                told = "cannot go on without it: finishing what runs, then ending with exit code 1"
+                run.events.tell(Fault(KINDS[name], f"{name} has ended, and Ray {told}"))
                 return name
             if name != _MANAGER or time.monotonic() - front.replaced_at_s > _OF_HAPROXY_S:
-                run.events.tell(f"{name} has ended; Ray starts another, requests are served on")
+                told = f"{name} has ended; Ray starts another, requests are served on"
+                run.events.tell(Fault(KINDS[name], told))
         controller.look(looks)
         if run.signals.take_reload():
             reload(run.config, run.profile, run.replicas, run.events.tell)
@@ -101,9 +100,11 @@ class Controller:
 
 _TOLD = {
     "serving": "serving again",
-    "silent": "Ray Serve's controller does not answer; requests are served on",
+    "silent": Fault(
+        "controller_silent", "Ray Serve's controller does not answer; requests are served on"
+    ),
     "recovering": "Ray Serve's new controller looks for the replicas; requests are served on",
-    "failed": "a replica failed; replacing it",
+    "failed": Fault("replica", "a replica failed; replacing it"),
 }
 
 

@@ -19,7 +19,7 @@ from serve.http.tenants import Keys, load_keys, require_safe_binding
 from serve.process import bounded, cluster, serving
 from serve.process.cluster import ClusterError, Place, Replicas, State
 from serve.process.daemons import NEEDED, Daemons
-from serve.process.events import Events
+from serve.process.events import COUNTS, Events
 from serve.process.last_words import cause, last_words
 from serve.process.looks import Looks
 from serve.process.progress import Progress
@@ -113,7 +113,8 @@ def _run(config: Path, profile: Profile, place: Place, told: _Told) -> int:
 
 
 def _start_and_serve(config: Path, profile: Profile, place: Place, told: _Told) -> int:
-    events = Events(told.progress, place.logs / "sluice.log")
+    os.environ[COUNTS] = str(place.fault_counts)
+    events = Events(told.progress, place.logs / "sluice.log", place.fault_counts)
     replicas: Replicas | None = None
     try:
         with told.progress.step("starting Ray"):
