@@ -10,6 +10,7 @@ from admission.decision import Accepted, Decision, Limit, Priority, Queued, Reje
 from admission.drawing import Trace
 from admission.exchange import Answer, Offer, Quote, StepRecord, Turn
 from admission.footprint import (
+    LEAST,
     EngineShape,
     Price,
     RequestShape,
@@ -116,6 +117,35 @@ class Controller:
         A small body may ask for millions of them, and adding them up would stop everybody.
         """
         return too_many_sequences(shape.total_sequences, self.engine) if self._enforcing else None
+
+    def late_at_least(
+        self,
+        tenant: str,
+        priority: Priority,
+        *,
+        deadline_at_s: float,
+        now_s: float,
+        behind: int = 0,
+    ) -> Rejected | None:
+        """The refusal of a request whose first token comes too late whatever its body asks for.
+
+        By the wait of the least price there is: what this refuses, `offer` refuses now as well.
+        With `behind` it is asked as if so many more like those in line were there before it.
+        """
+        if self._closed() or not self._enforcing:
+            return None
+        offer = Offer(tenant, priority, RequestShape(()), now_s, deadline_at_s)
+        first = self.line.overtakes_all(priority, now_s)
+        head = None if first else self.line.head(now_s)
+        blocked = self._way_in.limit_of(head) if head else self.headroom.shut()
+        if blocked is None:
+            return self._too_late(offer, LEAST, 0.0, Limit.PREFILL, now_s)
+        ahead = self.line.ahead_of(tenant, priority, self._way_in.turn_at_s(offer, LEAST))
+        if behind and ahead.requests:
+            ahead.add(ahead, behind / ahead.requests)
+        wait_s, limit = self.headroom.wait(LEAST, ahead, blocked, priority)
+        late = self._too_late(offer, LEAST, wait_s, limit, now_s)
+        return late or self._line_full(tenant, priority, 0)
 
     def _closed(self) -> Rejected | None:
         closed = self._closed_for_good()

@@ -161,6 +161,23 @@ class Price(NamedTuple):
         return Work(self.prefill_tokens, self.sequence_steps, self.area_block_steps)
 
 
+# One sequence that holds, computes and generates nothing: no request's price is below it in any
+# part, so whatever refuses this price for its wait refuses every request.
+LEAST = Price(
+    strands=(),
+    sequences=1,
+    prompt_tokens=0,
+    prefill_tokens=0,
+    output_tokens=0,
+    blocks_now=0,
+    blocks_peak=0,
+    expected_blocks=0,
+    expected_steps=0,
+    area_block_steps=0,
+    sequence_steps=0,
+)
+
+
 def shared_blocks(prompt_tokens: int, *, block_tokens: int) -> int:
     """Full blocks a second sequence with the same prompt takes from the prefix cache.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from admission.decision import Limit, Priority
 from admission.drawing import Trace
-from admission.footprint import Price
+from admission.footprint import LEAST, Price
 from admission.kv_margin import KvMargin
 from admission.ledger import Ledger
 from admission.pace import Pace
@@ -102,6 +102,14 @@ class Headroom:
             return traces
         return Limit.KV
 
+    def shut(self) -> Limit | None:
+        """The limit that keeps every request out now, whatever it asks for; None: some may fit."""
+        ledger = self._ledger
+        if ledger.sequences and not self._slots_fit(LEAST):
+            return Limit.SLOTS
+        full = ledger.backlog_tokens > self._settings.prefill_backlog_max_tokens
+        return Limit.PREFILL if ledger.sequences and full and not self._static else None
+
     def start_steps(self, priced: Price, priority: Priority) -> int:
         """Steps until KV and slots have room for as long as this price needs it."""
         slots = self._ledger.curve.steps_until_sequences(
@@ -180,6 +188,8 @@ class Headroom:
 
     def _kv_steps(self, priced: Price, priority: Priority) -> int:
         """By what is expected to be held, with as much beside it for surprises as now."""
+        if not priced.expected_steps:
+            return 0  # LEAST: what holds nothing for no time fits at once
         curve = self._ledger.curve
         needed = priced.expected_blocks - priced.held_blocks
         room = self._block_limits[priority] - curve.surprise() - needed

@@ -8,8 +8,7 @@ place in the ledger are one step that nothing interrupts.
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -29,6 +28,7 @@ from serve.observability.telemetry import Metrics
 from serve.observability.tracing import Tracing
 from serve.profile.admission_section import AdmissionSection
 from serve.profile.wall_time import wall_time
+from serve.renderings import Renderings
 from serve.sequences import EngineStep
 from serve.shadow_watch import ShadowWatch
 from serve.views import explanation, state
@@ -91,9 +91,9 @@ class Gate:
         self._tracing = tracing or Tracing()
         self._decisions = decisions or DecisionLog()
         self._shadow = ShadowWatch(metrics)
-        self._renderings = asyncio.Semaphore(max_concurrent_renderings)
         self.time_scale = time_scale
         self._loop = asyncio.get_running_loop()
+        self._renderings = Renderings(max_concurrent_renderings, self._loop.time, self._may_render)
         self._turns: dict[int, _Waiting] = {}  # by ticket
         self._tickets: dict[Visit, int] = {}
         self._alarms = Alarms(self.controller, metrics)
@@ -165,21 +165,48 @@ class Gate:
             self._metrics.decision(Outcome.REJECTED, refusal.reason)
         return refusal
 
-    @asynccontextmanager
-    async def rendering(self, visit: Visit) -> AsyncIterator[bool]:
-        """A place to render in, in order of arrival; False when the deadline passed first."""
-        left_s = visit.arrived_at_s + visit.deadline_s - self.now_s()
-        try:
-            async with asyncio.timeout(max(0.0, left_s) / self.time_scale):
-                await self._renderings.acquire()
-        except TimeoutError:
+    def late(self, visit: Visit) -> bool:
+        """Whether it is refused because its first token is late whatever its body asks for.
+
+        What this refuses, `admit` would refuse as well, had it been rendered now.
+        """
+        refusal = self._late(visit)
+        if refusal is None and self._renderings.wait_s * self.time_scale > self._left_s(visit):
+            refusal = _too_many_renderings(visit)
+        if refusal is not None:
+            self.refuse(visit, refusal)
+        return refusal is not None
+
+    def _late(self, visit: Visit, *, behind: int = 0) -> Rejected | None:
+        tenant, due_at_s = visit.tenant, visit.arrived_at_s + visit.deadline_s
+        return self.controller.late_at_least(
+            tenant.name, tenant.priority, deadline_at_s=due_at_s, now_s=self.now_s(), behind=behind
+        )
+
+    def _left_s(self, visit: Visit) -> float:
+        return max(0.0, visit.arrived_at_s + visit.deadline_s - self.now_s())
+
+    async def place(self, visit: Visit, left: asyncio.Future[None]) -> bool:
+        """A place to render in, kept until `admit` or `leave`; False when it is refused instead.
+
+        So it is when its deadline passes first, or when those before it took the line. One whose
+        client has `left` gets neither place nor verdict.
+        """
+        within_s = self._left_s(visit) / self.time_scale
+        in_time = await self._renderings.enter(visit, within_s=within_s, unless=left)
+        if not (in_time or left.done() or visit.verdict):
             self.refuse(visit, _too_many_renderings(visit))
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            self._renderings.release()
+        return in_time
+
+    def _may_render(self, who: Hashable, inside: int) -> bool | None:
+        """For `Renderings`: None where it comes too late if all inside join the line before it."""
+        if not isinstance(who, Visit):
+            return True  # an explanation
+        refusal = self._late(who)
+        if refusal is not None:
+            self.refuse(who, refusal)
+            return False
+        return None if inside and self._late(who, behind=inside) else True
 
     def refuse(self, visit: Visit, refusal: Rejected) -> None:
         """Put a verdict on the visit and count it."""
@@ -196,6 +223,7 @@ class Gate:
                 return False
             offer = self._offer(visit.tenant, shape, visit.arrived_at_s, visit.deadline_s)
             answer = self.controller.offer(offer, self.now_s())
+            self._renderings.leave(visit, rendered=True)
             self._note(visit, offer, answer.quote, answer.would)
             self._shadow.decided(visit, answer, self.controller.settings)
             if isinstance(answer.decision, Accepted):
@@ -323,6 +351,7 @@ class Gate:
         if visit.released:
             return
         visit.released = True  # from here on the engine client refuses it
+        self._renderings.leave(visit)
         self._leave_line(visit)
         if visit.lease_id is None:
             return
@@ -409,8 +438,12 @@ class Gate:
 
     async def explain(self, route: str, body: dict[str, Any], tenant: Tenant) -> dict[str, Any]:
         """What a body would cost and be answered, without running it."""
-        async with self._renderings:
+        place = object()
+        await self._renderings.enter(place)
+        try:
             shape = await self._engine.shape_of_body(route, body)
+        finally:
+            self._renderings.leave(place)
         hopeless = self.controller.hopeless(shape)
         if hopeless:
             raise ValueError(hopeless.message)

@@ -43,6 +43,8 @@ class FakeGate:
         self.sections: list[AdmissionSection] = []  # as they were applied
         self.told: dict[str, Any] = {}  # what the state has besides
         self.clock_s = 100.0
+        self.lateness: Rejected | None = None  # what is known before the body is parsed
+        self.crowded: Rejected | None = None  # what place answers
         self.refusal: Rejected | None = None  # what precheck answers
         self.verdict: Rejected | None = None  # what admit answers
         self.prechecked: list[tuple[Visit, int]] = []
@@ -62,9 +64,17 @@ class FakeGate:
     def deadline_s(self, requested_ms: float | None) -> float:
         return 30.0 if requested_ms is None else min(requested_ms / 1000, 120.0)
 
+    def late(self, visit: Visit) -> bool:
+        visit.verdict = self.lateness
+        return self.lateness is not None
+
     def precheck(self, visit: Visit, body_chars: int) -> Rejected | None:
         self.prechecked.append((visit, body_chars))
         return self.refusal
+
+    async def place(self, visit: Visit, left: asyncio.Future[None]) -> bool:
+        visit.verdict = self.crowded
+        return self.crowded is None
 
     async def admit(self, visit: Visit) -> bool:
         """What the render hook asks; False leaves the verdict on the visit."""

@@ -6,7 +6,6 @@ vLLM is handed an error that the edge replaces by ours.
 """
 
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from starlette.datastructures import State
@@ -21,9 +20,6 @@ from serve.visit import VISIT, Visit
 
 class Doorkeeper(Protocol):
     """What the hooks ask of the gate."""
-
-    def rendering(self, visit: Visit) -> AbstractAsyncContextManager[bool]:
-        """One of the few places to render in; False when the deadline passed while waiting."""
 
     async def admit(self, visit: Visit, shape: RequestShape) -> bool:
         """Wait for a lease; False when refused (the verdict is on the visit)."""
@@ -81,10 +77,7 @@ def _gated(
         if refusal:
             keeper.refuse(visit, refusal)
             return refused()
-        async with keeper.rendering(visit) as in_time:
-            if not in_time:
-                return refused()
-            rendered = await render(request, *args, **kwargs)
+        rendered = await render(request, *args, **kwargs)
         if is_error(rendered):
             return rendered
         try:

@@ -146,18 +146,29 @@ class Edge:
         if call.route is None:
             await self._options(call, caller, reply, scope)
             return None
-        body = await self._body_of(call, caller, call.route)
-        if isinstance(body, Problem):
-            return body
+        text = await self._text_of(call, caller)
+        if isinstance(text, Problem):
+            return text
         if caller.has_left:
             return None
-        if call.route.kind is Kind.OURS:
+        problem = self._make_visit(call) if call.route.kind is Kind.GENERATION else None
+        if problem is None and call.visit is not None and self._gate.late(call.visit):
+            await self._passage.refuse(call, reply)
+            return None
+        return problem or await self._further(call, caller, reply, scope, text)
+
+    async def _further(
+        self, call: Call, caller: Caller, reply: Reply, scope: Scope, text: bytes
+    ) -> Problem | None:
+        """Of a request whose body is read and that is not refused whatever is in it."""
+        body = self._body_of(call, text)
+        if isinstance(body, Problem):
+            return body
+        if call.route is not None and call.route.kind is Kind.OURS:
             await self._ours(call, reply, scope, call.route, body)
             return None
-        if call.route.kind is Kind.GENERATION:
-            problem = self._make_visit(call, body)
-            if problem is not None:
-                return problem
+        if call.visit is not None:
+            self._check_fields(call.visit, body)
         await self._to_app(call, caller, reply, scope, body)
         return None
 
@@ -181,20 +192,29 @@ class Edge:
         page = await self._routes.answer(route, question)
         await reply.whole(page.status, page.headers, page.body)
 
-    async def _body_of(self, call: Call, caller: Caller, route: Route) -> Body | Problem:
+    async def _text_of(self, call: Call, caller: Caller) -> bytes | Problem:
+        if call.method not in allow.METHODS_WITH_BODY:
+            return b""
+        declared = call.headers.get("content-length")
+        return await read_body(caller, declared, self._terms.limits, call.family)
+
+    def _body_of(self, call: Call, text: bytes) -> Body | Problem:
         if call.method not in allow.METHODS_WITH_BODY:
             return Body()
-        declared = call.headers.get("content-length")
-        text = await read_body(caller, declared, self._terms.limits, call.family)
-        if isinstance(text, Problem):
-            return text
-        if not text and route.kind is Kind.OURS and call.method == "POST":
+        ours = call.route is not None and call.route.kind is Kind.OURS
+        if ours and not text and call.method == "POST":
             return Body()  # drain asks for none; a PUT of nothing is a mistake
         fields = parse_body(text, self._terms.limits, call.family)
         return fields if isinstance(fields, Problem) else Body(text, fields)
 
-    def _make_visit(self, call: Call, body: Body) -> Problem | None:
-        """Puts the visit on `call`; a body that asks what cannot be priced gets its verdict."""
+    def _check_fields(self, visit: Visit, body: Body) -> None:
+        """A body that asks what cannot be priced gets its verdict."""
+        visit.verdict = unsupported(body.fields)
+        if visit.verdict is not None:
+            self._telemetry.metrics.decision(Outcome.REJECTED, visit.verdict.reason)
+
+    def _make_visit(self, call: Call) -> Problem | None:
+        """Puts the visit on `call`."""
         requested_ms = slo_ttft_ms(call.headers, call.family)
         if isinstance(requested_ms, Problem):
             return requested_ms
@@ -206,10 +226,7 @@ class Edge:
             deadline_s=self._gate.deadline_s(requested_ms),
             arrived_at_s=call.arrived_at_s,
             run=call.headers.get("x-sluice-run"),
-            verdict=unsupported(body.fields),
         )
-        if call.visit.verdict is not None:
-            self._telemetry.metrics.decision(Outcome.REJECTED, call.visit.verdict.reason)
         return None
 
     async def _to_app(

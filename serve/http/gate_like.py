@@ -1,5 +1,6 @@
 """What the HTTP edge needs of the gate; `serve/gate.py` is it, `tests/fakes.py` has a small one."""
 
+import asyncio
 from typing import Any, Protocol
 
 from admission.budgets import Standing
@@ -28,6 +29,10 @@ class GateLike(Protocol):
         """From arrival to the first token: as requested, capped, or the profile's default."""
         ...
 
+    def late(self, visit: Visit) -> bool:
+        """Whether it is refused, the verdict on the visit, as too late whatever its body says."""
+        ...
+
     def precheck(self, visit: Visit, body_chars: int) -> Rejected | None:
         """What can be refused before rendering: draining, engine down, line full, far too long."""
         ...
@@ -38,6 +43,10 @@ class GateLike(Protocol):
 
     def cut_off(self, visit: Visit) -> Rejected:
         """The verdict on an overdue request, also put on the visit."""
+        ...
+
+    async def place(self, visit: Visit, left: asyncio.Future[None]) -> bool:
+        """Waits for a place to render in; False: refused, the verdict on the visit, or `left`."""
         ...
 
     async def leave(self, visit: Visit) -> None:

@@ -57,6 +57,18 @@ class Passage:
             raise asyncio.CancelledError
         life.result()
 
+    async def refuse(self, call: Call, reply: Reply) -> None:
+        """Answers with the verdict on the visit; nothing was begun for it, so nothing can be cut.
+
+        Hence no task, as there is in `run`: under overload most requests end here.
+        """
+        with self._tracing.request(call):
+            await self._tell(call, reply)
+
+    async def _tell(self, call: Call, reply: Reply) -> None:
+        if call.verdict is not None:
+            await reply.problem(answer(call.verdict, call.family))
+
     async def _life(
         self, call: Call, caller: Caller, reply: Reply, scope: Scope, body_chars: int
     ) -> None:
@@ -68,7 +80,7 @@ class Passage:
             with self._tracing.request(call) as trace:
                 visit.verdict = visit.verdict or self._gate.precheck(visit, body_chars)
                 if visit.verdict is not None:
-                    await reply.problem(answer(visit.verdict, call.family))
+                    await self._tell(call, reply)
                     return
                 scope["headers"] = with_trace(scope["headers"], trace)
                 await self._through_app(call, caller, reply, scope)
@@ -109,7 +121,11 @@ class Passage:
         await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
 
     async def _in_app(self, call: Call, caller: Caller, reply: Reply, scope: Scope) -> None:
-        VISIT.set(call.visit)  # in this task's own context: the hooks in vLLM find it there
+        visit = call.visit
+        if visit is not None and not await self._gate.place(visit, caller.left):
+            await self._tell(call, reply)
+            return
+        VISIT.set(visit)  # in this task's own context: the hooks in vLLM find it there
         await self._inner(scope, caller.receive, reply)
 
     async def _end(self, app: asyncio.Task[None]) -> None:

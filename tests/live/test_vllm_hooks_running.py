@@ -7,8 +7,7 @@ time instead of weights. What the hooks are and who uses them is in `test_vllm_h
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,10 +59,6 @@ class Keeper:
     running: set[tuple[str, int]] = field(default_factory=set)  # our id, index for n > 1
     unleased_calls: int = 0
     seen_running: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @asynccontextmanager
-    async def rendering(self, visit: Visit) -> AsyncIterator[bool]:
-        yield True
 
     async def admit(self, visit: Visit, shape: RequestShape) -> bool:
         self.shapes.append(shape)

@@ -31,6 +31,9 @@ class App(FakeEngineApp):
         super().__init__(self)
         self.real_gate = gate
         self.engine = engine
+        self.rendered = 0
+        self.renders = asyncio.Event()
+        self.renders.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.running += 1
@@ -44,9 +47,10 @@ class App(FakeEngineApp):
         visit = VISIT.get()
         assert visit is not None
         shape = RequestShape(prompts=(PromptShape(asked["prompt"], asked["max_tokens"]),))
-        async with self.real_gate.rendering(visit) as in_time:
-            await asyncio.sleep(0)  # as long as it takes
-        if not in_time or not await self.real_gate.admit(visit, shape):
+        self.rendered += 1
+        await asyncio.sleep(0)  # as long as rendering takes
+        await self.renders.wait()
+        if not await self.real_gate.admit(visit, shape):
             await send(start(429))
             await send(body(b"{}"))
             return
@@ -253,4 +257,64 @@ async def test_any_mix_of_requests_and_exits_leaves_nothing_behind(seed: int) ->
             await call.end()
             assert call.finished
         await asyncio.gather(*leaving)
+        await at.assert_empty()
+
+
+async def test_a_burst_beyond_the_deadline_is_refused_without_the_engine_s_app() -> None:
+    async with real(ttft_deadline_s=30, line={"max_requests": 1000}) as at:
+        running = [at.ask(10, 20, limit=20) for _ in range(8)]
+        await settle()
+        await at.steps(1)
+        for _ in range(60):
+            at.gate.controller.pace.observe(
+                elapsed_s=0.5, steps=1, prefill_tokens=0, decode_tokens=8
+            )
+        calls = [at.ask(10, 20, limit=20) for _ in range(200)]  # eight in 10 s, so some 20 in time
+        for _ in range(20):
+            await settle()
+        refused = [call for call in calls if call.status == 429]
+        taken_in = len(calls) - len(refused)
+        assert 0 < taken_in <= at.waiting < 60
+        rendered = at.app.rendered - len(running)
+        assert rendered <= taken_in + 4, "those that came too late cost no rendering"
+        assert {call.answer_headers["x-sluice-reason"] for call in refused} <= {"slots", "ttft_slo"}
+        for call in (*running, *calls):
+            await hang_up(call, "disconnect")
+        await at.assert_empty()
+
+
+async def test_a_long_line_to_the_renderer_is_refused_at_the_door() -> None:
+    async with real() as at:
+        at.app.renders.clear()  # a prompt takes as long as the test says
+        stuck = [at.ask(30, 5) for _ in range(10)]  # four render, six wait
+        await settle()
+        at.gate._renderings._mean_s = 100.0  # of late
+        late = at.ask(30, 5)
+        await late.end()
+        assert late.status == 429
+        assert late.answer_headers["x-sluice-reason"] == "ttft_slo"
+        assert at.app.rendered == 4
+        at.app.renders.set()
+        for call in stuck:
+            await hang_up(call, "disconnect")
+        await at.assert_empty()
+
+
+@pytest.mark.parametrize("how", HOW)
+async def test_a_client_that_leaves_while_it_waits_to_be_rendered_holds_no_place(how: str) -> None:
+    async with real() as at:
+        at.app.renders.clear()
+        calls = [at.ask(30, 5) for _ in range(9)]
+        await settle()
+        for call in calls[4:]:
+            await hang_up(call, how)
+        assert at.app.rendered == 4
+        at.app.renders.set()
+        for call in calls[:4]:
+            await hang_up(call, how)
+        last = at.ask(30, 5)
+        await settle()
+        await at.steps(6)
+        await last.end()
+        assert last.status == 200
         await at.assert_empty()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from admission.decision import Priority
+from admission.decision import Priority, Reason, Rejected
 from serve.http.allow import ROUTES, Access, Kind, Route
 from serve.http.intake import depth_of, prompt_chars
 from serve.http.tenants import KeyEntry, Keys
@@ -365,6 +365,38 @@ async def test_precheck_hears_how_long_the_prompt_is_at_least() -> None:
     at = house()
     await at.ask()
     assert at.gate.prechecked[0][1] == len("hello")
+
+
+LATE = Rejected(Reason.TTFT_SLO, "Too late.", retry_after_s=3.0)
+
+
+async def test_what_is_late_whatever_it_asks_is_refused_before_its_body_is_parsed() -> None:
+    at = house()
+    at.gate.lateness = LATE
+    done = await at.ask(raw=b"nonsense")
+    assert done.status == 429
+    assert done.answer_headers["x-sluice-reason"] == "ttft_slo"
+    assert 3 <= int(done.answer_headers["retry-after"]) <= 5
+    assert (at.app.scopes, at.gate.prechecked, at.gate.left) == ([], [], [])
+    assert (at.log[0]["status"], at.log[0]["reason"]) == (429, Reason.TTFT_SLO)
+    other = await at.ask("/tokenize")
+    assert other.status == 200, "what needs no lease is not late"
+
+
+@pytest.mark.parametrize("headers", [{"x-slo-ttft-ms": "soon"}, {"authorization": "Bearer x"}])
+async def test_a_caller_who_may_not_enter_hears_that_first(headers: dict[str, str]) -> None:
+    at = house(keys=KEYS if "authorization" in headers else None)
+    at.gate.lateness = LATE
+    assert (await at.ask(headers=headers)).status in {400, 401}
+
+
+async def test_what_gets_no_place_to_render_in_never_reaches_the_app() -> None:
+    at = house()
+    at.gate.crowded = LATE
+    done = await at.ask()
+    assert done.status == 429
+    assert at.app.scopes == []
+    assert len(at.gate.left) == 1
 
 
 async def test_only_generation_routes_are_offered_to_the_gate() -> None:
