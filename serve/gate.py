@@ -170,6 +170,7 @@ class Gate:
 
         What this refuses, `admit` would refuse as well, had it been rendered now.
         """
+        self._engine_watch.look()
         refusal = self._late(visit)
         if refusal is None and self._renderings.wait_s * self.time_scale > self._left_s(visit):
             refusal = _too_many_renderings(visit)

@@ -11,6 +11,7 @@ _PARTS = {
     "serving": ["tests.bench.serving"],
     "admission": ["tests.bench.admission"],
     "overload": ["tests.bench.overload"],
+    "connections": ["tests.bench.connections"],
 }
 
 
