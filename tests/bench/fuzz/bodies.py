@@ -232,7 +232,18 @@ GRAMMARS = [
     'root ::= "a"{1,100000}',
     "\x00",
 ]
-REGEXES = ["(", "", "a{5,1}", "(?=a)b", r"\1", "[z-a]", "(a{1,1000}){1,1000}", "((a*)*)*b", "^$", "\x00"]
+REGEXES = [
+    "(",
+    "",
+    "a{5,1}",
+    "(?=a)b",
+    r"\1",
+    "[z-a]",
+    "(a{1,1000}){1,1000}",
+    "((a*)*)*b",
+    "^$",
+    "\x00",
+]
 STRUCTURED: list[Any] = [
     *({"json": schema} for schema in SCHEMAS),
     *({"grammar": grammar} for grammar in GRAMMARS),
@@ -250,7 +261,23 @@ STRUCTURED: list[Any] = [
     {},
 ]
 
-NUMBERS: list[Any] = [0, -0.0, -1, 1, 0.5, 2, 3, 4.0, 65, 2**31, 2**63, -(2**63) - 1, 2**64, 10**30, 1e308]
+NUMBERS: list[Any] = [
+    0,
+    -0.0,
+    -1,
+    1,
+    0.5,
+    2,
+    3,
+    4.0,
+    65,
+    2**31,
+    2**63,
+    -(2**63) - 1,
+    2**64,
+    10**30,
+    1e308,
+]
 STRINGS = [
     "",
     " ",
@@ -326,8 +353,21 @@ FIELDS: dict[str, list[Any]] = {
     "bad_words": [["a"], [""], ["\ud83d"], ["a"] * 200],
     "best_of": [1, 2],
     "cache_salt": ["s", "", "x" * 2000],
-    "chat_template": ["{{ messages }}", "{% for", "{{ 1/0 }}", "{{ x.y.z }}", "", "{{ raise_exception('x') }}"],
-    "chat_template_kwargs": [{}, {"messages": 1}, {"tools": None}, {"enable_thinking": False}, {"tokenize": True}],
+    "chat_template": [
+        "{{ messages }}",
+        "{% for",
+        "{{ 1/0 }}",
+        "{{ x.y.z }}",
+        "",
+        "{{ raise_exception('x') }}",
+    ],
+    "chat_template_kwargs": [
+        {},
+        {"messages": 1},
+        {"tools": None},
+        {"enable_thinking": False},
+        {"tokenize": True},
+    ],
     "continue_final_message": [True, False],
     "detokenize": [True, False],
     "documents": [[], [{"title": "a", "text": "b"}], [{}]],
@@ -342,7 +382,12 @@ FIELDS: dict[str, list[Any]] = {
     "include": [[], ["message.output_text.logprobs"], ["reasoning.encrypted_content"]],
     "include_reasoning": [True, False],
     "include_stop_str_in_output": [True, False],
-    "input": ["Hi", [], [{"role": "user", "content": "Hi"}], [{"type": "reasoning", "id": "r", "summary": []}]],
+    "input": [
+        "Hi",
+        [],
+        [{"role": "user", "content": "Hi"}],
+        [{"type": "reasoning", "id": "r", "summary": []}],
+    ],
     "instructions": ["Be brief.", ""],
     "kv_transfer_params": [{}, {"do_remote_decode": True}],
     "length_penalty": [1.0, 0],
@@ -402,7 +447,13 @@ FIELDS: dict[str, list[Any]] = {
     "store": [True, False, None],
     "stream": [True, False, None],
     "stream_interval": [1, 2, 0],
-    "stream_options": [None, {}, {"include_usage": True}, {"include_usage": True, "continuous_usage_stats": True}, {"include_usage": None}],
+    "stream_options": [
+        None,
+        {},
+        {"include_usage": True},
+        {"include_usage": True, "continuous_usage_stats": True},
+        {"include_usage": None},
+    ],
     "structured_outputs": STRUCTURED,
     "suffix": [None, "x"],
     "system": ["Be brief.", "", [{"type": "text", "text": "x"}], []],
@@ -415,7 +466,11 @@ FIELDS: dict[str, list[Any]] = {
         {"format": None, "verbosity": None},
         *({"format": {"type": "json_schema", "name": "x", "schema": s}} for s in SCHEMAS),
     ],
-    "thinking": [{"type": "disabled"}, {"type": "enabled", "budget_tokens": 1024}, {"type": "adaptive"}],
+    "thinking": [
+        {"type": "disabled"},
+        {"type": "enabled", "budget_tokens": 1024},
+        {"type": "adaptive"},
+    ],
     "thinking_token_budget": [0, 1, -1],
     "tokens": [[1], [], [-1], [10**9]],
     "tool_choice": [
@@ -433,7 +488,12 @@ FIELDS: dict[str, list[Any]] = {
         [],
         [_TOOL],
         [{"type": "function", "function": {"name": "f"}}],
-        [{"type": "function", "function": {"name": "f", "parameters": {"$ref": "#"}, "strict": True}}],
+        [
+            {
+                "type": "function",
+                "function": {"name": "f", "parameters": {"$ref": "#"}, "strict": True},
+            }
+        ],
         [{"type": "function", "name": "f", "parameters": None, "strict": None}],
         [{"type": "web_search"}],
         [{"name": "f", "input_schema": {"$ref": "#"}}],
@@ -446,7 +506,13 @@ FIELDS: dict[str, list[Any]] = {
     "truncation": [None, "auto", "disabled"],
     "truncation_side": ["left", "right"],
     "user": ["u", "", None],
-    "vllm_xargs": [{}, {"a": 1}, {"simulated_output_tokens": 3}, {"simulated_output_tokens": "x"}, {"simulated_output_tokens": -1}],
+    "vllm_xargs": [
+        {},
+        {"a": 1},
+        {"simulated_output_tokens": 3},
+        {"simulated_output_tokens": "x"},
+        {"simulated_output_tokens": -1},
+    ],
     "watermarking": [True, False],
 }
 

@@ -25,7 +25,9 @@ class Case:
             body = {"body": self.body.decode()}
         except UnicodeDecodeError:
             body = {"base64": base64.b64encode(self.body).decode()}
-        return json.dumps({"method": self.method, "path": self.path, **body, "headers": self.headers})
+        return json.dumps(
+            {"method": self.method, "path": self.path, **body, "headers": self.headers}
+        )
 
     def curl(self, url: str) -> str:
         """A shell command that sends it; bodies that are no text are given to base64 first."""
