@@ -1,17 +1,11 @@
 """Structured outputs that are refused by their looks: too large to compile, or contradictory."""
 
 import json
-import re
 from collections.abc import Collection, Iterator
 from typing import Any, Protocol
 
 SPEC_CHARS = 65_536  # OpenAI's limits come to about 120,000 for the names and values alone
 PROPERTIES = 1_000  # of a schema in all; compiling takes their square: 4 s if all are optional
-REPETITIONS = 200_000  # of a schema, regex or grammar in all, by their upper bounds
-
-_LENGTHS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
-_BRACES = re.compile(r"\{\s*(\d+)\s*,?\s*(\d*)\s*\}")
-_DIGITS = 9  # a number of more digits is too large, whatever it is
 
 
 class Structured(Protocol):
@@ -42,8 +36,6 @@ def too_large(form: Structured) -> str | None:
     schema = _parsed(spec) if form.json is not None or form.structural_tag is not None else None
     if sum(1 for _ in _properties(schema)) > PROPERTIES:
         return f"The JSON schema has more than {PROPERTIES} properties."
-    if sum(_repetitions(schema)) + sum(_in_braces(text)) > REPETITIONS:
-        return f"The structured output repeats its parts more than {REPETITIONS} times in all."
     return None
 
 
@@ -96,17 +88,3 @@ def _properties(schema: Any) -> Iterator[str]:
         properties = each.get("properties")
         if isinstance(properties, dict):
             yield from properties
-
-
-def _repetitions(schema: Any) -> Iterator[int]:
-    for each in _objects(schema):
-        for name in _LENGTHS:
-            value = each.get(name)
-            if isinstance(value, int):
-                yield max(0, value)
-
-
-def _in_braces(text: str) -> Iterator[int]:
-    for least, most in _BRACES.findall(text):
-        digits = most or least
-        yield int(digits) if len(digits) <= _DIGITS else REPETITIONS + 1

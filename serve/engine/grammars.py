@@ -28,7 +28,7 @@ from serve.engine.grammar_limits import contradiction, too_large
 
 _T = TypeVar("_T")
 
-BOUND_S = 10.0  # the largest that the limits let through take about half of it on two cores
+BOUND_S = 20.0  # a string with a maxLength takes half a second on two cores, each anew
 _AT_ONCE = 2  # threads that compile; one that is over its time keeps its place until it ends
 _REMEMBERED = 256  # verdicts
 _WALKED_TOKENS = 100

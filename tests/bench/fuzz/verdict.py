@@ -15,8 +15,8 @@ _LAST_OF_RESPONSES = {"response.completed", "response.incomplete", "response.fai
 
 def fault_of(case: Case, answer: Answer) -> str | None:
     """What is wrong with `answer`; None when nothing is. Its digits may differ from run to run."""
-    if _is_haproxys(answer):
-        return None  # what is no HTTP never reached the gateway
+    if _is_no_http(answer):
+        return None  # never reached the gateway
     if answer.status not in _STATUSES:
         return f"status {answer.status}: {_words(answer)}"
     if answer.status == 503 and answer.headers.get("x-sluice-reason") not in _DOCUMENTED_503:  # noqa: PLR2004
@@ -38,9 +38,10 @@ def kind_of(fault: str) -> str:
     return re.sub(r"\d+", "#", fault)[:110]
 
 
-def _is_haproxys(answer: Answer) -> bool:
-    """Bad requests in its own words; `docs/http-api.md` names them."""
-    return answer.status in {400, 408, 431} and answer.headers.get("content-type") == "text/html"
+def _is_no_http(answer: Answer) -> bool:
+    """HAProxy or the replica's HTTP parser, in their own words; `docs/http-api.md` names them."""
+    kind = answer.headers.get("content-type", "").partition(";")[0]
+    return answer.status in {400, 408, 431} and kind in {"text/html", "text/plain"}
 
 
 def _words(answer: Answer) -> str:
