@@ -18,7 +18,7 @@ from serve.engine.hooks import UnsupportedError, is_error, shape_of, unsupported
 
 _CHAT, _COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 _RESPONSES, _MESSAGES = "/v1/responses", "/v1/messages"
-_PARSERS: dict[str, TypeAdapter[Any]] = {
+PARSERS: dict[str, TypeAdapter[Any]] = {
     _CHAT: TypeAdapter(ChatCompletionRequest),
     _COMPLETIONS: TypeAdapter(CompletionRequest),
     _RESPONSES: TypeAdapter(ResponsesRequest),
@@ -50,7 +50,7 @@ async def shape_of_body(state: State, route: str, body: dict[str, Any]) -> Reque
 
 def fault_in(route: str, body: dict[str, Any]) -> str | None:
     """What vLLM's parser of a route finds wrong with a body; None: nothing."""
-    if route not in _PARSERS:
+    if route not in PARSERS:
         return None
     try:
         _parsed(route, body)
@@ -62,7 +62,7 @@ def fault_in(route: str, body: dict[str, Any]) -> str | None:
 def _parsed(route: str, body: dict[str, Any]) -> Any:
     """The request object. Raises ValueError, also where vLLM's checks raise something else."""
     try:
-        return _PARSERS[route].validate_python(body)
+        return PARSERS[route].validate_python(body)
     except ValidationError as failure:
         raise ValueError(_first_error(failure)) from failure
     except (VLLMError, MemoryError):

@@ -440,7 +440,6 @@ async def test_a_field_that_is_null_counts_as_left_out(path: str) -> None:
     body = {"model": "m", "truncation": None, "stream": None, "stop": {"a": None}}
     assert (await at.ask(path, body)).status == 200
     seen = json.loads(at.app.bodies[0])
-    del seen["cache_salt"]
     assert seen == {"model": "m", "stop": {"a": None}}, "inside a field null may mean something"
 
 

@@ -2,14 +2,18 @@
 
 import argparse
 import asyncio
+import itertools
+import math
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import yaml
 
+from tests.bench.fuzz.aftermath import Sample, growth, sample, unsettled
+from tests.bench.fuzz.case import Case
 from tests.bench.fuzz.mutate import Mutator
 from tests.bench.fuzz.play import CALLERS, Played, play
 from tests.bench.report import machine, table
@@ -22,12 +26,12 @@ def main(words: Sequence[str] | None = None) -> int:
     """0 when nothing was found, else 1."""
     given = _arguments(words)
     if given.url is not None:
-        return _fuzz(given, given.url)
+        return _fuzz(given, given.url, pids=list)
     with tempfile.TemporaryDirectory() as folder:
         gateway = serve(given.config, port=free_port(), folder=Path(folder))
         try:
             gateway.wait_until_ready()
-            return _fuzz(given, gateway.url)
+            return _fuzz(given, gateway.url, pids=gateway.living)
         finally:
             gateway.end()
 
@@ -35,11 +39,14 @@ def main(words: Sequence[str] | None = None) -> int:
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.fuzz", description=__doc__)
     parser.add_argument("--cases", type=int, default=100_000, help="how many to send at most")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="how long at most")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="how long at most")
     parser.add_argument("--seed", type=int, default=1, help="the same seed sends the same cases")
+    parser.add_argument(
+        "--described", type=int, default=500, help="so many of them by Schemathesis, which is slow"
+    )
     parser.add_argument("--model", help="its name at the gateway; else the profile's")
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--url", help="a gateway that runs already")
+    where.add_argument("--url", help="a gateway that runs already, without keys")
     where.add_argument("--config", type=Path, default=_PROFILE, help="a profile to start one with")
     given = parser.parse_args(words)
     if given.model is None:
@@ -48,13 +55,36 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     return given
 
 
-def _fuzz(given: argparse.Namespace, url: str) -> int:
+def _fuzz(given: argparse.Namespace, url: str, *, pids: Callable[[], list[int]]) -> int:
     parts = urlsplit(url)
     address = parts.hostname or "127.0.0.1", parts.port or 80
-    cases = Mutator(given.seed, given.model).cases()
-    played = asyncio.run(play(address, cases, most=given.cases, seconds=given.seconds))
+    cases = itertools.chain(_described(given), Mutator(given.seed, given.model).cases())
+    samples = list[Sample]()
+    played = asyncio.run(
+        play(
+            address,
+            cases,
+            most=given.cases,
+            seconds=given.seconds,
+            meanwhile=lambda: samples.append(sample(pids())),
+        )
+    )
+    complaints = [said for said in (unsettled(address), growth(samples)) if said is not None]
     print(report(played, url, seed=given.seed))
-    return 1 if played.findings else 0
+    if pids():
+        last = samples[-1]
+        print(f"\nat the end {last.rss_bytes >> 20} MiB, {last.open_files} open files")
+    print(*complaints, sep="\n")
+    return 1 if played.findings or complaints else 0
+
+
+def _described(given: argparse.Namespace) -> list[Case]:
+    """Drawn before anything is sent: drawing takes as long as answering."""
+    if not given.described:
+        return []
+    from tests.bench.fuzz.described import described_cases  # noqa: PLC0415 - imports vLLM
+
+    return list(itertools.islice(described_cases(given.seed, given.model), given.described))
 
 
 def report(played: Played, url: str, *, seed: int) -> str:

@@ -57,10 +57,10 @@ class Mutator:
         for _ in range(self._rng.choice((0, 1, 1, 1, 2, 2, 3, 4))):
             self._rng.choice(self._on_tree)(body)
         text = _dumped(body)
-        if self._rng.random() < 0.05:  # noqa: PLR2004 - one body in twenty is no good JSON
+        if self._rng.random() < 0.05:
             text = self._broken(text)
         case = Case("POST", path, text, limited=_limited(body))
-        return self._headers(case) if self._rng.random() < 0.12 else case  # noqa: PLR2004
+        return self._headers(case) if self._rng.random() < 0.12 else case
 
     # -- on the tree -----------------------------------------------------------------------
 
@@ -113,7 +113,7 @@ class Mutator:
         container, key = self._place(body)
         value = container[key]
         for _ in range(self._rng.choice((3, 30, 70, 300))):
-            value = [value] if self._rng.random() < 0.5 else {"a": value}  # noqa: PLR2004
+            value = [value] if self._rng.random() < 0.5 else {"a": value}
         container[key] = value
 
     def _place(self, body: Body) -> _Place:
@@ -147,13 +147,13 @@ class Mutator:
 
     def _headers(self, case: Case) -> Case:
         kind = self._rng.random()
-        if kind < 0.2:  # noqa: PLR2004
+        if kind < 0.2:
             return replace(case, headers=(("content-type", self._rng.choice(CONTENT_TYPES)),))
-        if kind < 0.25:  # noqa: PLR2004
+        if kind < 0.25:
             return replace(case, headers=())
-        if kind < 0.35:  # noqa: PLR2004
+        if kind < 0.35:
             return replace(case, headers=(*JSON_TYPE, ("transfer-encoding", "chunked")))
-        if kind < 0.4:  # noqa: PLR2004 - shorter than it is: the rest is another request
+        if kind < 0.4:
             length = self._rng.randint(0, len(case.body))
             return replace(case, headers=(*JSON_TYPE, ("content-length", str(length))))
         chosen = self._rng.sample(HEADERS, self._rng.choice((1, 1, 2, 3)))

@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from tests.bench.fuzz.wire import BrokenAnswerError, Wire
 CALLERS = 12
 ANSWER_S = 60.0  # a few tokens on a busy machine
 LEAVE_S = 5.0  # an answer without a limit is not waited for
+_MEANWHILE_S = 5.0
 _TRIES = 80  # requests spent on making one case small
 
 
@@ -39,9 +40,14 @@ class Played:
 
 
 async def play(
-    address: tuple[str, int], cases: Iterator[Case], *, most: int, seconds: float
+    address: tuple[str, int],
+    cases: Iterator[Case],
+    *,
+    most: int,
+    seconds: float,
+    meanwhile: Callable[[], object] = bool,
 ) -> Played:
-    """Sends `most` cases, or what goes into `seconds`."""
+    """Sends `most` cases, or what goes into `seconds`; calls `meanwhile` every few seconds."""
     played = Played()
     begun_s = time.monotonic()
     end_s = begun_s + seconds
@@ -57,9 +63,14 @@ async def play(
                 _note(played, case, fault)
         await wire.close()
 
-    watch = asyncio.create_task(_watch_health(address, played))
+    watches = [
+        asyncio.create_task(_watch_health(address, played)),
+        asyncio.create_task(_every(_MEANWHILE_S, meanwhile)),
+    ]
     await asyncio.gather(*(call() for _ in range(CALLERS)))
-    watch.cancel()
+    meanwhile()
+    for watch in watches:
+        watch.cancel()
     played.taken_s = time.monotonic() - begun_s
     for finding in played.findings.values():
         finding.case = await smallest(address, finding)
@@ -121,6 +132,12 @@ async def _watch_health(address: tuple[str, int], played: Played) -> None:
         if fault is not None:
             _note(played, Case("GET", "/health", headers=()), fault)
         await asyncio.sleep(0.2)
+
+
+async def _every(seconds: float, do: Callable[[], object]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        await asyncio.to_thread(do)
 
 
 def _smaller(case: Case) -> Iterator[Case]:

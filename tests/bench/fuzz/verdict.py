@@ -19,11 +19,11 @@ def fault_of(case: Case, answer: Answer) -> str | None:
         return None  # never reached the gateway
     if answer.status not in _STATUSES:
         return f"status {answer.status}: {_words(answer)}"
-    if answer.status == 503 and answer.headers.get("x-sluice-reason") not in _DOCUMENTED_503:  # noqa: PLR2004
+    if answer.status == 503 and answer.headers.get("x-sluice-reason") not in _DOCUMENTED_503:
         return f"503 without a reason: {_words(answer)}"
     if "x-sluice-config" not in answer.headers:
         return f"status {answer.status} without our headers: {_words(answer)}"
-    if answer.status != 200:  # noqa: PLR2004
+    if answer.status != 200:
         return _fault_of_error(case, answer)
     kind = answer.headers.get("content-type", "")
     if kind.startswith("text/event-stream"):

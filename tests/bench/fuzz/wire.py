@@ -91,7 +91,7 @@ def _request(case: Case, address: tuple[str, int]) -> bytes:
 
 
 def _wide(lines: list[str]) -> bool:
-    return any(ord(c) > 255 for line in lines for c in line)  # noqa: PLR2004 - not latin-1
+    return any(ord(c) > 255 for line in lines for c in line)
 
 
 async def _head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
@@ -102,10 +102,10 @@ async def _head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
             raise BrokenAnswerError("closed without an answer") from fault
         first, *lines = head.decode("latin-1").split("\r\n")
         words = first.split(" ", 2)
-        if len(words) < 2 or not words[1].isdecimal():  # noqa: PLR2004 - version and status
+        if len(words) < 2 or not words[1].isdecimal():
             raise BrokenAnswerError(f"no status line: {first[:80]!r}")
         status = int(words[1])
-        if status >= 200:  # noqa: PLR2004 - 100 Continue comes before the answer
+        if status >= 200:
             pairs = (line.partition(":") for line in lines if line)
             return status, {name.lower(): value.strip() for name, _, value in pairs}
 
