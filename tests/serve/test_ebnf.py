@@ -4,7 +4,10 @@ import pytest
 
 from serve.engine.ebnf import endless_rule
 
-BASIC = 'basic_string ::= (("\\"" basic_string_sub))\nbasic_string_sub ::= (("\\"") | ([^\\0-\\x1f\\"\\\\\\r\\n] basic_string_sub) | ("\\\\" [)(|]*)) (=([ \\n] [,}\\]:]))\n'
+BASIC = r"""
+basic_string ::= (("\"" basic_string_sub))
+basic_string_sub ::= (("\"") | ([^\0-\x1f\"\\\r\n)(|] basic_string_sub)) (=([ \n] [,}\]:]))
+"""
 
 
 @pytest.mark.parametrize(

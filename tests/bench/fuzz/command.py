@@ -94,7 +94,7 @@ def report(played: Played, url: str, *, seed: int) -> str:
     rows = [[r, *(str(played.statuses[r, status] or "") for status in statuses)] for r in routes]
     rate = played.cases / max(played.taken_s, 1e-9)
     lines = [
-        f"{played.cases} cases, seed {seed}, {CALLERS} at a time, {rate:.0f} a second, {machine()}; "
+        f"{played.cases} cases, seed {seed}, {CALLERS} at a time, {rate:.0f} a second, {machine()}",
         f"GET /health took {played.slowest_health_s:.2f} s at the most",
         "",
         table(["route", *statuses], rows),

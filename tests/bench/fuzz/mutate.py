@@ -7,18 +7,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from tests.bench.fuzz.bodies import (
+from tests.bench.fuzz.bodies import LIMITS, good_bodies
+from tests.bench.fuzz.case import JSON_TYPE, Case
+from tests.bench.fuzz.hard import (
     CONTENT_TYPES,
     FIELDS,
     HARD,
     HEADERS,
-    LIMITS,
     NUMBERS,
     RAW_VALUES,
     STRINGS,
-    good_bodies,
 )
-from tests.bench.fuzz.case import JSON_TYPE, Case
 
 _RAW = "\ue000raw:"  # begins a text that stands for JSON which no Python value dumps to
 _FEW_TOKENS = 16

@@ -154,15 +154,12 @@ def _smaller(case: Case) -> Iterator[Case]:
 
 
 def _trees_below(value: Any) -> Iterator[Any]:
+    """`value` without one of its parts, each in turn."""
     if isinstance(value, dict):
-        for key in value:
-            yield {name: inner for name, inner in value.items() if name != key}
-        for key in value:
-            for smaller in _trees_below(value[key]):
-                yield value | {key: smaller}
+        yield from ({n: inner for n, inner in value.items() if n != name} for name in value)
+        for name, inner in value.items():
+            yield from (value | {name: smaller} for smaller in _trees_below(inner))
     elif isinstance(value, list):
-        for at in range(len(value)):
-            yield value[:at] + value[at + 1 :]
-        for at in range(len(value)):
-            for smaller in _trees_below(value[at]):
-                yield [*value[:at], smaller, *value[at + 1 :]]
+        yield from (value[:at] + value[at + 1 :] for at in range(len(value)))
+        for at, inner in enumerate(value):
+            yield from ([*value[:at], smaller, *value[at + 1 :]] for smaller in _trees_below(inner))

@@ -17,20 +17,14 @@ def fault_of(case: Case, answer: Answer) -> str | None:
     """What is wrong with `answer`; None when nothing is. Its digits may differ from run to run."""
     if _is_no_http(answer):
         return None  # never reached the gateway
-    if answer.status not in _STATUSES:
-        return f"status {answer.status}: {_words(answer)}"
-    if answer.status == 503 and answer.headers.get("x-sluice-reason") not in _DOCUMENTED_503:
-        return f"503 without a reason: {_words(answer)}"
-    if "x-sluice-config" not in answer.headers:
-        return f"status {answer.status} without our headers: {_words(answer)}"
+    fault = _fault_of_status(answer)
+    if fault is not None:
+        return fault
     if answer.status != 200:
         return _fault_of_error(case, answer)
-    kind = answer.headers.get("content-type", "")
-    if kind.startswith("text/event-stream"):
+    if answer.headers.get("content-type", "").startswith("text/event-stream"):
         return _fault_of_stream(case, answer)
-    if answer.cut:
-        return None
-    return _fault_of_json(answer.body, "the answer")
+    return None if answer.cut else _fault_of_json(answer.body, "the answer")
 
 
 def kind_of(fault: str) -> str:
@@ -42,6 +36,16 @@ def _is_no_http(answer: Answer) -> bool:
     """HAProxy or the replica's HTTP parser, in their own words; `docs/http-api.md` names them."""
     kind = answer.headers.get("content-type", "").partition(";")[0]
     return answer.status in {400, 408, 431} and kind in {"text/html", "text/plain"}
+
+
+def _fault_of_status(answer: Answer) -> str | None:
+    if answer.status not in _STATUSES:
+        return f"status {answer.status}: {_words(answer)}"
+    if answer.status == 503 and answer.headers.get("x-sluice-reason") not in _DOCUMENTED_503:
+        return f"503 without a reason: {_words(answer)}"
+    if "x-sluice-config" not in answer.headers:
+        return f"status {answer.status} without our headers: {_words(answer)}"
+    return None
 
 
 def _words(answer: Answer) -> str:
