@@ -196,58 +196,6 @@ def test_what_only_the_engine_can_know_to_be_wrong_is_a_400_for_streams_too(
     bad_request(send(gateway, "POST", route, {**GOOD[route], "stream": stream} | fields), route)
 
 
-ENDLESS = {"$defs": {"A": {"$ref": "#/$defs/B"}, "B": {"$ref": "#/$defs/A"}}}
-LATER = {**ENDLESS, "properties": {"a": {"$ref": "#/$defs/A"}}, "required": ["a"]}
-
-
-def form(schema: Any) -> dict[str, Any]:
-    return {"response_format": {"type": "json_schema", "json_schema": {"name": "x"} | schema}}
-
-
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize(
-    ("route", "fields"),
-    [
-        (CHAT, {"structured_outputs": "x"}),
-        (COMPLETIONS, {"structured_outputs": [0]}),
-        (CHAT, form({"schema": {"$ref": "#"}})),
-        (CHAT, form({"schema": {**ENDLESS, "$ref": "#/$defs/A"}})),
-        (CHAT, form({"schema": {"type": "object", **LATER}})),
-        (RESPONSES, {"text": {"format": {"type": "json_schema", "name": "x", "schema": LATER}}}),
-        (MESSAGES, {"output_config": {"format": {"type": "json_schema", "schema": LATER}}}),
-        (COMPLETIONS, {"structured_outputs": {"grammar": 'root ::= "x" b\nb ::= b'}}),
-        (COMPLETIONS, {"structured_outputs": {"regex": "(.{1,100}){1,100}"}}),  # 0.3 s a token
-        (CHAT, {"structured_outputs": {"choice": ["a"]}, "allowed_token_ids": [1, 2, 3]}),
-        (CHAT, {"structured_outputs": {"choice": ["a"]}, "min_tokens": 2}),
-        (CHAT, {"structured_outputs": {"regex": "a" * 70_000}}),
-    ],
-    ids=lambda value: str(value)[:60],
-)
-def test_a_form_that_no_answer_can_have_is_a_400_before_anything_is_generated(
-    gateway: Gateway, route: str, fields: dict[str, Any], stream: bool
-) -> None:
-    answer = send(gateway, "POST", route, {**GOOD[route], "stream": stream} | fields)
-    bad_request(answer, route)
-    assert "prefill" not in answer.headers["server-timing"]
-
-
-def test_what_cannot_be_a_body_cannot_be_explained_either(gateway: Gateway) -> None:
-    path = "/v1/admission/explain"
-    for fields in ({"structured_outputs": "x"}, form({"schema": {"$ref": "#"}})):
-        bad_request(send(gateway, "POST", path, {**GOOD[CHAT]} | fields), path)
-
-
-@pytest.mark.parametrize("route", ROUTES)
-def test_every_optional_field_may_be_null(gateway: Gateway, route: str) -> None:
-    names = (
-        "truncation stream stream_options stop stop_sequences n tools tool_choice temperature top_p"
-        " logprobs top_logprobs metadata service_tier reasoning text store user min_tokens seed"
-        " bad_words ignore_eos response_format structured_outputs thinking system"
-    ).split()
-    answer = send(gateway, "POST", route, dict.fromkeys(names) | dict(GOOD[route]))
-    assert answer.status == 200, answer.body
-
-
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_unknown_model_is_a_404(gateway: Gateway, route: str, stream: bool) -> None:

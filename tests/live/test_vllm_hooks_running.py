@@ -239,6 +239,47 @@ def test_what_the_engine_would_find_wrong_is_found_before_anybody_is_asked(
     assert running.keeper.shapes == []
 
 
+FORMS = [
+    ({"json": {"$ref": "#"}}, "no finite text"),
+    ({"json": {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}}, "finite"),
+    ({"grammar": 'root ::= "x" b\nb ::= b'}, "no finite text"),
+    ({"grammar": 'root ::= root root root | root root | "a" | "b" | ""'}, "ambiguous"),
+    ({"regex": "(.{1,100}){1,100}"}, "ambiguous"),
+    ({"json": {"properties": {f"p{n}": {} for n in range(2000)}}}, "properties"),
+    ("x", "structured_outputs"),
+]
+
+
+@pytest.mark.parametrize(("form", "words"), FORMS, ids=lambda value: str(value)[:40])
+def test_a_form_that_cannot_be_answered_is_found_before_anybody_is_asked(
+    running: Running, form: Any, words: str
+) -> None:
+    for _ in range(2):  # compiled, and remembered
+        answer = running.post(CHAT, stream=True, structured_outputs=form)
+        assert answer.status_code in {400, 500}  # what no parser survives is made a 400 by the edge
+        if answer.status_code == 400:
+            assert words in answer.json()["error"]["message"]
+    assert running.engine.fault_in(CHAT, {**GOOD[CHAT], "structured_outputs": form}) is None or (
+        form == "x"
+    )
+    assert running.keeper.shapes == []
+
+
+def test_what_takes_too_long_to_compile_is_refused_while_the_loop_goes_on(
+    running: Running,
+) -> None:
+    grammars = running.engine._grammars
+    grammars._bound_s, usual_s = 0.01, grammars._bound_s
+    large = {"json": {"properties": {f"p{n}": {"type": "string"} for n in range(300)}}}
+    try:
+        answer = running.post(CHAT, structured_outputs=large)
+        assert answer.status_code == 400
+        assert "Compiling" in answer.json()["error"]["message"]
+    finally:
+        grammars._bound_s = usual_s
+    assert running.post(CHAT, structured_outputs={"choice": ["a", "b"]}).status_code == 200
+
+
 def test_steps_tell_tokens_times_and_the_end_of_each_answer(running: Running) -> None:
     answer = running.post(COMPLETIONS, prompt="word " * 700, max_tokens=5, ignore_eos=True)
     prompt_tokens, output_tokens = usage_of(answer.json())
