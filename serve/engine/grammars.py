@@ -27,6 +27,7 @@ from serve.engine.ebnf import endless_rule
 from serve.engine.grammar_limits import contradiction, too_large
 
 _T = TypeVar("_T")
+_Bits = npt.NDArray[np.uint32]
 
 BOUND_S = 20.0  # a string with a maxLength takes half a second on two cores, each anew
 _AT_ONCE = 2  # threads that compile; one that is over its time keeps its place until it ends
@@ -87,7 +88,7 @@ class Grammars:
     def _looked_at(self, look: Callable[[], list[Any]]) -> tuple[list[Any], str | None]:
         checked = look()
         params = checked[0].sampling_params
-        return checked, contradiction(params, self._special()) or self._compiled(params)
+        return checked, self._compiled(params)
 
     def _compiled(self, params: SamplingParams) -> str | None:
         """What is wrong with a form that vLLM has validated; None when it can be answered."""
@@ -103,7 +104,16 @@ class Grammars:
         compiled = getattr(grammar, "ctx", None)  # xgrammar's
         if compiled is not None and endless_rule(str(compiled.grammar)) is not None:
             return _ENDLESS
-        return _walked(grammar, self._manager.backend.allocate_token_bitmask(1))
+        mask = self._manager.backend.allocate_token_bitmask(1)
+        return self._contradiction(params, grammar, mask) or _walked(grammar, mask)
+
+    def _contradiction(self, params: SamplingParams, grammar: Any, mask: Any) -> str | None:
+        """As `contradiction`; tools that may be called leave the text beside them free."""
+        grammar.fill_bitmask(mask, 0)
+        ends = any(_is_allowed(_bits(mask), stop) for stop in params.all_stop_token_ids)
+        if ends and params.structured_outputs.structural_tag is not None:
+            return None
+        return contradiction(params, self._special())
 
     def _special(self) -> frozenset[int]:
         """Tokens that stand in no text."""
@@ -144,13 +154,13 @@ def _walked(grammar: Any, mask: Any) -> str | None:
     EngineCore does this between the steps of all its sequences. The same token again and again is
     what an ambiguous grammar has most readings of.
     """
-    allowed, last = mask.numpy()[0].view(np.uint32), 0
+    allowed, last = _bits(mask), 0
     for _ in range(_WALKED_TOKENS):
         begun_s = time.thread_time()
         grammar.fill_bitmask(mask, 0)
         if not allowed.any():
             return _NOTHING
-        last = last if int(allowed[last >> 5]) >> (last & 31) & 1 else _lowest(allowed)
+        last = last if _is_allowed(allowed, last) else _lowest(allowed)
         if not grammar.accept_tokens("checked", [last]) or grammar.is_terminated():
             return None
         if time.thread_time() - begun_s > _TOKEN_S:
@@ -158,7 +168,17 @@ def _walked(grammar: Any, mask: Any) -> str | None:
     return None
 
 
-def _lowest(allowed: npt.NDArray[np.uint32]) -> int:
+def _bits(mask: Any) -> _Bits:
+    """One bit per token, lowest first; shares the mask's memory."""
+    bits: _Bits = mask.numpy()[0].view(np.uint32)
+    return bits
+
+
+def _is_allowed(allowed: _Bits, token: int) -> bool:
+    return bool(int(allowed[token >> 5]) >> (token & 31) & 1)
+
+
+def _lowest(allowed: _Bits) -> int:
     """The first token of a mask that is not empty."""
     word = int(np.flatnonzero(allowed)[0])
     bits = int(allowed[word])
