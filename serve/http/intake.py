@@ -25,6 +25,7 @@ _HEADER_OVERHEAD_BYTES = 4  # ": " and the end of the line, as HAProxy counts th
 # chat template decides about them, and pictures are no text.
 _PROMPT_KEYS = ("messages", "input", "system", "instructions")
 _TEXT_KEYS = ("content", "text")
+_MANY_DIGITS = re.compile(r"\d{19}")  # that fit into 64 bits: asked of few bodies, as it takes long
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # escaped: half of a pair, or together one character
 
 
@@ -90,7 +91,10 @@ def parse_body(body: bytes, limits: HttpSection, family: Family) -> dict[str, An
     too_deep = f"Request body is nested deeper than {limits.max_json_depth} levels."
     try:
         text = body.decode(json.detect_encoding(body))
-        document = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+        whole = _in_64_bits if _MANY_DIGITS.search(text) else None
+        document = json.loads(
+            text, parse_constant=_no_constant, parse_float=_finite, parse_int=whole
+        )
         if _SURROGATE.search(text):
             json.dumps(document, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -169,6 +173,14 @@ def _chars(value: object) -> int:
                 inner += outer
         level = _containers(inner)
     return chars
+
+
+def _in_64_bits(digits: str) -> int:
+    """What vLLM can hand to its engine; MessagePack has no larger integers."""
+    value = int(digits)
+    if not -(2**63) <= value < 2**64:
+        raise ValueError(f"{digits[:20]}... is no integer of 64 bits")
+    return value
 
 
 def _finite(digits: str) -> float:

@@ -127,7 +127,9 @@ def _is_allowed(allowed: _Mask, token: int) -> bool:
 def _given_length(extra_args: Mapping[str, Any]) -> int | None:
     """Tokens that the request names; None for anything else: the engine must not end by it."""
     given = extra_args.get(LENGTH_KEY)
-    if type(given) not in {int, float} or not math.isfinite(given):
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        return None
+    if not math.isfinite(given):
         return None
     return max(1, int(given))
 

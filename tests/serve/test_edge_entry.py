@@ -419,13 +419,20 @@ async def test_only_generation_routes_are_offered_to_the_gate() -> None:
         '{"model": "m", "user": "\\ud83d"}'.encode("utf-16"),
         b'{"model": "m", "temperature": 1e400}',
         b'{"model": "m", "logit_bias": {"1": -1e999}}',
+        b'{"model": "m", "structured_outputs": {"json": {"const": 18446744073709551616}}}',
+        b'{"model": "m", "seed": -9223372036854775809}',
     ],
 )
-async def test_half_a_character_and_numbers_without_end_are_a_400(text: bytes) -> None:
+async def test_half_a_character_and_numbers_that_do_not_fit_are_a_400(text: bytes) -> None:
     at = house()
     done = await at.ask("/v1/completions", raw=text)
     assert done.status == 400
     assert at.app.scopes == []
+
+
+@pytest.mark.parametrize("number", [2**64 - 1, -(2**63), 0.1])
+async def test_numbers_that_fit_pass(number: float) -> None:
+    assert (await house().ask("/v1/completions", {"model": "m", "x": number})).status == 200
 
 
 async def test_a_whole_surrogate_pair_is_one_character() -> None:
