@@ -97,7 +97,7 @@ class Grammars:
             _compile(self._manager, first_form(self._config))
         try:
             grammar = _compile(self._manager, params)
-        except Exception as fault:  # noqa: BLE001 - a compiler says by any of them what it refuses
+        except BaseException as fault:  # noqa: BLE001 - by any of them, Rust's panic included
             return f"The structured output cannot be compiled: {first_line(fault)}"
         finally:
             _forget(self._manager.backend)

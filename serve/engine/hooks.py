@@ -22,6 +22,9 @@ from serve.engine.grammars import first_line
 from serve.visit import VISIT, Visit
 
 _T = TypeVar("_T")
+_PANIC = (
+    "PanicException"  # of Rust code, e.g. a tokenizer's: no Exception, and its class is nowhere
+)
 _log = logging.getLogger("sluice.engine")
 
 
@@ -164,7 +167,9 @@ async def _by_vllm(looks: Awaitable[_T]) -> _T:
         return await looks
     except (VLLMError, UnsupportedError, MemoryError):
         raise
-    except Exception as fault:
+    except BaseException as fault:
+        if not isinstance(fault, Exception) and type(fault).__name__ != _PANIC:
+            raise
         _log.warning("vLLM cannot take request %s", _request_id(), exc_info=fault)
         raise VLLMValidationError(first_line(fault)) from fault
 

@@ -14,6 +14,10 @@ class BrokenAnswerError(Exception):
     """What came back is no HTTP answer, or ended too soon."""
 
 
+class UnansweredError(BrokenAnswerError):
+    """Nothing came back."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """Header names are lower case; of repeated ones the last counts."""
@@ -38,6 +42,15 @@ class Wire:
 
         Raises TimeoutError when not even its head came, and BrokenAnswerError.
         """
+        reused = self._streams is not None
+        try:
+            return await self._ask(case, within_s)
+        except UnansweredError:
+            if not reused:
+                raise
+            return await self._ask(case, within_s)  # it closed an idle connection as we sent
+
+    async def _ask(self, case: Case, within_s: float) -> Answer:
         loop = asyncio.get_running_loop()
         begun_s = loop.time()
         reader, writer = await self._open()
@@ -54,7 +67,8 @@ class Wire:
                     await _read_body(reader, headers, body)
             except TimeoutError:
                 cut = True
-            kept = not cut and headers.get("connection", "").lower() != "close"
+            framed = any(name == "content-length" for name, _ in case.headers)  # perhaps wrongly
+            kept = not (cut or framed) and headers.get("connection", "").lower() != "close"
             return Answer(status, headers, bytes(body), kept, cut, loop.time() - begun_s)
         finally:
             if not kept:
@@ -99,7 +113,7 @@ async def _head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
         except (asyncio.IncompleteReadError, OSError) as fault:
-            raise BrokenAnswerError("closed without an answer") from fault
+            raise UnansweredError("closed without an answer") from fault
         first, *lines = head.decode("latin-1").split("\r\n")
         words = first.split(" ", 2)
         if len(words) < 2 or not words[1].isdecimal():
