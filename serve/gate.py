@@ -58,6 +58,10 @@ class EngineLike(Pinged, Protocol):
         """Shape of a body that is not run; ValueError when it is invalid."""
         ...
 
+    def fault_in(self, route: str, body: dict[str, Any]) -> str | None:
+        """What its parser finds wrong with a body of one of its routes; None: nothing."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
@@ -436,6 +440,10 @@ class Gate:
         """What mode shadow would have refused, and how it ended, since these settings hold."""
         told = {"mode": self.controller.settings.mode, "config_hash": self.settings_hash()}
         return told | self._shadow.report.as_json()
+
+    def fault_in(self, route: str, body: dict[str, Any]) -> str | None:
+        """What the engine's parser finds wrong with a body of one of its routes; None: nothing."""
+        return self._engine.fault_in(route, body)
 
     async def explain(self, route: str, body: dict[str, Any], tenant: Tenant) -> dict[str, Any]:
         """What a body would cost and be answered, without running it."""

@@ -54,6 +54,7 @@ class FakeGate:
         self.room = asyncio.Event()
         self.room.set()
         self.known_prefill_s: float | None = None
+        self.body_fault: str | None = None
         self.budgets: Standing | None = None
         self.overdue: Rejected | None = None  # the verdict on a request that is overdue now
         self.overdue_in: float | None = None  # seconds until the edge asks again
@@ -125,6 +126,9 @@ class FakeGate:
         if "model" not in body:
             raise ValueError("model is missing")
         return {"route": route, "tenant": tenant.name}
+
+    def fault_in(self, route: str, body: dict[str, Any]) -> str | None:
+        return self.body_fault
 
     def drain(self) -> None:
         self.draining = True

@@ -9,6 +9,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 
 from admission.footprint import PromptShape, RequestShape
 from serve.engine.chains import Chains
+from serve.engine.grammars import Grammars
 from serve.visit import VISIT, Visit
 
 _log = logging.getLogger("sluice.engine")
@@ -31,13 +32,24 @@ class UnleasedCallError(RuntimeError):
 class LeasedClient:
     """Delegates to AsyncLLM; `generate` notes its request id on the visit or refuses.
 
-    `chains` name prompts for the hooks; None where nothing is found in a cache.
+    The hooks ask it for the rest: `chains` name prompts, None where nothing is found in a cache;
+    `grammars` look at structured outputs; `logprobs` says whether the engine has any.
     """
 
-    def __init__(self, client: AsyncLLM, keeper: LeaseKeeper, chains: Chains | None = None) -> None:
+    def __init__(
+        self,
+        client: AsyncLLM,
+        keeper: LeaseKeeper,
+        grammars: Grammars,
+        *,
+        chains: Chains | None = None,
+        logprobs: bool = True,
+    ) -> None:
         self._client = client
         self._keeper = keeper
+        self.grammars = grammars
         self.chains = chains
+        self.logprobs = logprobs
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)

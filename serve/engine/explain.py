@@ -3,15 +3,29 @@
 from http import HTTPStatus
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import State
 from vllm.entrypoints.anthropic.protocol import AnthropicMessagesRequest
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
 from vllm.entrypoints.openai.completion.protocol import CompletionRequest
 from vllm.entrypoints.openai.responses.protocol import ResponsesRequest
+from vllm.entrypoints.serve.tokenize.protocol import DetokenizeRequest, TokenizeRequest
+from vllm.exceptions import VLLMError
 
 from admission.footprint import RequestShape
-from serve.engine.hooks import is_error, shape_of, unsupported
+from serve.engine.grammars import first_line
+from serve.engine.hooks import UnsupportedError, is_error, shape_of, unsupported
+
+_CHAT, _COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+_RESPONSES, _MESSAGES = "/v1/responses", "/v1/messages"
+PARSERS: dict[str, TypeAdapter[Any]] = {
+    _CHAT: TypeAdapter(ChatCompletionRequest),
+    _COMPLETIONS: TypeAdapter(CompletionRequest),
+    _RESPONSES: TypeAdapter(ResponsesRequest),
+    _MESSAGES: TypeAdapter(AnthropicMessagesRequest),
+    "/tokenize": TypeAdapter(TokenizeRequest),
+    "/detokenize": TypeAdapter(DetokenizeRequest),
+}
 
 
 async def shape_of_body(state: State, route: str, body: dict[str, Any]) -> RequestShape:
@@ -24,9 +38,9 @@ async def shape_of_body(state: State, route: str, body: dict[str, Any]) -> Reque
         rendered = await render.plain(*args)
         if is_error(rendered):
             raise ValueError(rendered.error.message)
-        return shape_of(serving, args[0], render.prompts_of(rendered))
-    except ValidationError as failure:
-        raise ValueError(_first_error(failure)) from failure
+        return await shape_of(serving, args[0], render.prompts_of(rendered))
+    except UnsupportedError as fault:
+        raise ValueError(fault.refusal.message) from fault
     except Exception as fault:
         error = state.openai_serving_chat.create_error_response(fault).error
         if error.code >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -34,32 +48,55 @@ async def shape_of_body(state: State, route: str, body: dict[str, Any]) -> Reque
         raise ValueError(error.message) from fault
 
 
+def fault_in(route: str, body: dict[str, Any]) -> str | None:
+    """What vLLM's parser of a route finds wrong with a body; None: nothing."""
+    if route not in PARSERS:
+        return None
+    try:
+        _parsed(route, body)
+    except (ValueError, VLLMError) as fault:
+        return first_line(fault)
+    return None
+
+
+def _parsed(route: str, body: dict[str, Any]) -> Any:
+    """The request object. Raises ValueError, also where vLLM's checks raise something else."""
+    try:
+        return PARSERS[route].validate_python(body)
+    except ValidationError as failure:
+        raise ValueError(_first_error(failure)) from failure
+    except (VLLMError, MemoryError):
+        raise
+    except Exception as fault:
+        raise ValueError(first_line(fault)) from fault
+
+
 def _rendering(state: State, route: str, body: dict[str, Any]) -> tuple[Any, Any, tuple[Any, ...]]:
-    if route == "/v1/chat/completions":
+    if route == _CHAT:
         serving = state.openai_serving_chat
-        return serving, serving.render_chat_request, (ChatCompletionRequest(**body),)
-    if route == "/v1/completions":
+        return serving, serving.render_chat_request, (_parsed(route, body),)
+    if route == _COMPLETIONS:
         serving = state.openai_serving_completion
-        return serving, serving.render_completion_request, (CompletionRequest(**body),)
-    if route == "/v1/responses":
+        return serving, serving.render_completion_request, (_parsed(route, body),)
+    if route == _RESPONSES:
         serving = state.openai_serving_responses
         render = serving._render_resolved_response_inputs  # noqa: SLF001 - the hook, see hooks.py
-        return serving, render, (ResponsesRequest(**body), None)
-    if route == "/v1/messages":
+        return serving, render, (_parsed(route, body), None)
+    if route == _MESSAGES:
         serving = state.anthropic_serving_messages
-        return serving, serving.render_chat_request, (_as_chat(serving, body),)
+        return serving, serving.render_chat_request, (_as_chat(serving, _parsed(route, body)),)
     raise ValueError(f"{route} is not a generation route")
 
 
-def _as_chat(serving: Any, body: dict[str, Any]) -> ChatCompletionRequest:
+def _as_chat(serving: Any, request: AnthropicMessagesRequest) -> ChatCompletionRequest:
     """As vLLM's route converts it."""
     return serving.to_chat_completion_request(
-        AnthropicMessagesRequest(**body),
+        request,
         merge_inline_system=serving._merge_inline_system,  # noqa: SLF001 - depends on the template
     )
 
 
 def _first_error(failure: ValidationError) -> str:
-    first = failure.errors()[0]
+    first = failure.errors(include_url=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     return f"{where}: {first['msg']}"

@@ -5,17 +5,27 @@ tokens, works out the request's shape, and waits for the gate; a refusal is left
 vLLM is handed an error that the edge replaces by ours.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from starlette.datastructures import State
+from vllm.entrypoints.openai.responses.protocol import ResponsesRequest, ResponsesResponse
 from vllm.entrypoints.serve.utils.api_utils import get_max_tokens
+from vllm.exceptions import VLLMError, VLLMValidationError
 from vllm.platforms import current_platform
 
 from admission.decision import Reason, Rejected
 from admission.footprint import PromptShape, RequestShape
 from admission.prefixes import Chain
+from serve.engine.grammars import first_line
 from serve.visit import VISIT, Visit
+
+_T = TypeVar("_T")
+_PANIC = (
+    "PanicException"  # of Rust code, e.g. a tokenizer's: no Exception, and its class is nowhere
+)
+_log = logging.getLogger("sluice.engine")
 
 
 class Doorkeeper(Protocol):
@@ -32,6 +42,11 @@ _BEAMS = Rejected(
     Reason.UNSUPPORTED,
     "Beam search is not priced: its beams share and copy cache blocks. Use n instead.",
     param="use_beam_search",
+)
+_NO_LOGPROBS = Rejected(
+    Reason.UNSUPPORTED,
+    "The simulated engine has no logprobs: it computes no probabilities.",
+    param="logprobs",
 )
 _SEED = Rejected(
     Reason.UNSUPPORTED,
@@ -77,13 +92,14 @@ def _gated(
         if refusal:
             keeper.refuse(visit, refusal)
             return refused()
-        rendered = await render(request, *args, **kwargs)
+        rendered = await _by_vllm(render(request, *args, **kwargs))
         if is_error(rendered):
             return rendered
         try:
-            shape = shape_of(serving, request, prompts_of(rendered))
-        except Exception as fault:  # noqa: BLE001 - whatever it is, vLLM knows its status
-            return serving.create_error_response(fault)
+            shape = await shape_of(serving, request, prompts_of(rendered))
+        except UnsupportedError as fault:
+            keeper.refuse(visit, fault.refusal)
+            return refused()
         return rendered if await keeper.admit(visit, shape) else refused()
 
     # the plain method stays within reach, for prices without a run
@@ -112,12 +128,23 @@ def is_error(rendered: Any) -> bool:
     return hasattr(rendered, "error")
 
 
-def shape_of(serving: Any, request: Any, prompts: list[Any]) -> RequestShape:
-    """What the engine will be asked for. Raises what vLLM raises about what it will not run."""
+class UnsupportedError(Exception):
+    """What only the sampling parameters show to be unsupported."""
+
+    def __init__(self, refusal: Rejected) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+async def shape_of(serving: Any, request: Any, prompts: list[Any]) -> RequestShape:
+    """What the engine will be asked for.
+
+    Raises UnsupportedError, and VLLMError for what vLLM will not run.
+    """
     sizes = [serving._extract_prompt_len(prompt) for prompt in prompts]  # noqa: SLF001 - no other
     limits = [_answer_limit(serving, request, prompt_tokens) for prompt_tokens in sizes]
-    params = request.to_sampling_params(max(limits), serving.default_sampling_params)
-    chains = [_chain(serving, request, checked) for checked in _checked(serving, params, prompts)]
+    params, checked = await _by_vllm(_checked(serving, request, max(limits), prompts))
+    chains = [_chain(serving, request, each) for each in checked]
     return RequestShape(
         # an echo without an answer still computes one token
         prompts=tuple(map(PromptShape, sizes, (max(1, limit) for limit in limits), chains)),
@@ -129,13 +156,64 @@ def shape_of(serving: Any, request: Any, prompts: list[Any]) -> RequestShape:
     )
 
 
-def _checked(serving: Any, params: Any, prompts: list[Any]) -> list[Any]:
-    """What the engine would be sent; its front end finds fault before anybody waits in line.
+async def _by_vllm(looks: Awaitable[_T]) -> _T:
+    """What vLLM makes of a request that has not run.
 
-    vLLM itself looks when generation starts: for a stream that is after its 200.
+    Its own checks trip over values that they did not expect, and raise anything. Whatever that is,
+    the request is what they cannot take: VLLMValidationError, a 400. Our own mistakes and a lack of
+    memory stay what they are.
     """
-    process = serving.engine_client.input_processor.process_inputs
-    return [process("", prompt, params, ("generate",)) for prompt in prompts]
+    try:
+        return await looks
+    except (VLLMError, UnsupportedError, MemoryError):
+        raise
+    except BaseException as fault:
+        if not isinstance(fault, Exception) and type(fault).__name__ != _PANIC:
+            raise
+        _log.warning("vLLM cannot take request %s", _request_id(), exc_info=fault)
+        raise VLLMValidationError(first_line(fault)) from fault
+
+
+def _request_id() -> str:
+    visit = VISIT.get()
+    return "that is explained" if visit is None else visit.request_id
+
+
+async def _checked(
+    serving: Any, request: Any, limit: int, prompts: list[Any]
+) -> tuple[Any, list[Any]]:
+    """The sampling parameters, and what the engine would be sent for each prompt.
+
+    vLLM itself looks when generation starts: for a stream that is after its 200, and of a response
+    it learns at the end whether it can be told.
+    """
+    client = serving.engine_client
+    params = request.to_sampling_params(limit, serving.default_sampling_params)
+    if not client.logprobs and _wants_logprobs(params):
+        raise UnsupportedError(_NO_LOGPROBS)
+    if isinstance(request, ResponsesRequest):
+        _can_be_told(request, params)
+
+    def look() -> list[Any]:
+        process = client.input_processor.process_inputs
+        return [process("", prompt, params, ("generate",)) for prompt in prompts]
+
+    if params.structured_outputs is None:
+        return params, look()
+    return params, await client.grammars.checked(params, look)
+
+
+def _wants_logprobs(params: Any) -> bool:
+    wanted = (params.num_logprobs, params.prompt_logprobs, params.prompt_logprob_token_ids)
+    return any(value is not None for value in wanted)
+
+
+def _can_be_told(request: ResponsesRequest, params: Any) -> None:
+    """Raises what the answer would raise, which repeats what was asked."""
+    answer = ResponsesResponse.from_request(
+        request, params, model_name="", created_time=0, output=[], status="in_progress"
+    )
+    answer.model_dump_json(by_alias=True)
 
 
 def _chain(serving: Any, request: Any, checked: Any) -> Chain:

@@ -20,11 +20,12 @@ from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from admission.footprint import EngineShape, RequestShape
-from serve.engine import explain, hooks, reasoning
+from serve.engine import explain, hooks, merging, reasoning
 from serve.engine.chains import Chains
 from serve.engine.client import LeasedClient, LeaseKeeper
 from serve.engine.executor import PATIENT
 from serve.engine.facts import facts_of
+from serve.engine.grammars import Grammars, first_form
 from serve.engine.steps import Listener, StepFeed
 
 _log = logging.getLogger("sluice.engine")
@@ -44,8 +45,12 @@ class EngineStartError(RuntimeError):
 class Engine:
     """One running vLLM engine. `app` answers only after `attach`."""
 
-    def __init__(self, client: AsyncLLM, args: Namespace, feed: StepFeed) -> None:
+    def __init__(
+        self, client: AsyncLLM, args: Namespace, feed: StepFeed, *, simulated: bool = False
+    ) -> None:
         self._client = client
+        self._simulated = simulated
+        self._grammars: Grammars | None = None
         self._args = args
         self._feed = feed
         self.shape = shape_of(client.vllm_config)
@@ -58,10 +63,20 @@ class Engine:
         """Build vLLM's app around a client that knows leases, and let steps flow to the gate."""
         tasks = await self._client.get_supported_tasks()
         app = build_app(self._args, tasks, self._client.model_config)
-        leased = LeasedClient(self._client, keeper, _chains(self._client.vllm_config, self.shape))
+        config = self._client.vllm_config
+        self._grammars = Grammars(config)
+        leased = LeasedClient(
+            self._client,
+            keeper,
+            self._grammars,
+            chains=_chains(config, self.shape),
+            logprobs=not self._simulated,
+        )
+        await self._fix_backend()
         await init_app_state(leased, app.state, self._args, tasks)
         app.state.server = SimpleNamespace()  # vLLM's engine-error handler writes to it
         hooks.install(app.state, keeper)
+        merging.keep_prompt_logprobs()
         if self._args.structured_outputs_config.reasoning_parser:
             reasoning.add_second_name()
         # vLLM reads its environment again for every chunk unless told that it stands still
@@ -109,6 +124,10 @@ class Engine:
         """Shape of a body as it would run; ValueError with vLLM's words when it is invalid."""
         return await explain.shape_of_body(self._state, route, body)
 
+    def fault_in(self, route: str, body: dict[str, Any]) -> str | None:
+        """What vLLM's parser finds wrong with a body of one of its routes; None: nothing."""
+        return explain.fault_in(route, body)
+
     def listen(self, listener: Listener) -> None:
         """Let steps flow to `listener` alone: for an engine without a gate."""
         self._feed.listener = listener
@@ -142,7 +161,16 @@ class Engine:
 
     def close(self) -> None:
         """End EngineCore and its workers."""
+        if self._grammars is not None:
+            self._grammars.close()
         self._client.shutdown()
+
+    async def _fix_backend(self) -> None:
+        """One token in the form that makes EngineCore take the backend which serves all forms."""
+        form = first_form(self._client.vllm_config)
+        request = TokensPrompt(prompt_token_ids=[0])
+        async for _ in self._client.generate(request, form, f"first-form-{uuid.uuid4().hex}"):
+            pass
 
 
 async def start(args: Namespace, *, simulated: bool = False, time_scale: float = 1.0) -> Engine:
@@ -159,7 +187,7 @@ async def start(args: Namespace, *, simulated: bool = False, time_scale: float =
     client = await asyncio.to_thread(AsyncLLM.from_vllm_config, config, stat_loggers=[feed.logger])
     feed.output_processor = client.output_processor
     try:
-        return Engine(client, args, feed)
+        return Engine(client, args, feed, simulated=simulated)
     except EngineStartError:
         client.shutdown()
         raise

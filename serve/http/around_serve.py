@@ -9,6 +9,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serve.http.nobody import NobodyServes
 
 _HEARS_FOR_ITSELF = (b"x-request-disconnect-disabled", b"?1")  # Ray Serve 2.60's name for it
+# Serve 2.60 ends the request after the first, and routes by the others, with underscores too.
+_FOR_SERVE = frozenset(
+    {
+        b"x_request_timeout_seconds",
+        b"x_request_disconnect_disabled",
+        b"serve_multiplexed_model_id",
+    }
+)
 
 
 def middlewares() -> list[Middleware]:
@@ -26,10 +34,11 @@ def middlewares() -> list[Middleware]:
 
 
 class HearsForItself:
-    """Tells Serve not to listen for the caller's hang-up: our own edge does.
+    """What Serve reads of a request in a replica, which is the caller's no longer.
 
-    Serve would run two more tasks per request for it, and cancel ours in the middle of its
-    clean-up.
+    It is told not to listen for the caller's hang-up: our own edge does, and Serve would run two
+    more tasks per request for it and cancel ours in the middle of its clean-up. Headers that are
+    for Serve are taken out, and those that it could not decode: it would answer with a 500.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -38,5 +47,16 @@ class HearsForItself:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] == "http":
-            scope["headers"] = [*scope["headers"], _HEARS_FOR_ITSELF]
+            readable = [(name, value) for name, value in scope["headers"] if _is_ours(name, value)]
+            scope["headers"] = [*readable, _HEARS_FOR_ITSELF]
         await self._app(scope, receive, send)
+
+
+def _is_ours(name: bytes, value: bytes) -> bool:
+    """False for a header that Serve obeys or fails by."""
+    try:
+        name.decode()
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return name.lower().replace(b"-", b"_") not in _FOR_SERVE

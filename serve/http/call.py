@@ -1,6 +1,7 @@
 """One HTTP request as the edge knows it, from its first header to its line in the access log."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from admission.decision import Rejected
 from serve.http.allow import Route
@@ -24,6 +25,7 @@ class Call:
     tenant: Tenant = STRANGER
     visit: Visit | None = None
     status: int | None = None  # as sent; None while nothing was
+    body: dict[str, Any] = field(default_factory=dict)  # as vLLM's app got it
 
     @property
     def verdict(self) -> Rejected | None:

@@ -29,6 +29,7 @@ from serve.http.problems import Problem, error
 from serve.http.reply import Reply
 from serve.http.routes import Routes
 from serve.http.scrub import (
+    drop_nulls,
     engine_id_for,
     request_id_of,
     salt_cache,
@@ -234,6 +235,8 @@ class Edge:
     ) -> None:
         """Shows the app a scrubbed request; a body with nothing to scrub goes as it came."""
         changed = scrub_body(body.fields)
+        if call.visit is not None:
+            changed |= drop_nulls(body.fields, call.path)
         if call.visit is not None and self._terms.access.isolate_prefix_cache:
             salt_cache(body.fields, call.visit.tenant.name)
             changed = True
@@ -244,5 +247,6 @@ class Edge:
         )
         method = "GET" if call.method == "HEAD" else call.method
         inner = {**scope, "method": method, "headers": headers}
+        call.body = body.fields
         chars = prompt_chars(body.fields)
         await self._passage.run(call, caller, reply, inner, body_chars=chars)

@@ -81,6 +81,10 @@ class GateLike(Protocol):
         """Price, budgets and decision of a body that is not run; ValueError when it is invalid."""
         ...
 
+    def fault_in(self, route: str, body: dict[str, Any]) -> str | None:
+        """What the engine's parser finds wrong with a body of one of its routes; None: nothing."""
+        ...
+
     @property
     def replica(self) -> str:
         """Names this start of one engine."""

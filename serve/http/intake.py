@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -24,6 +25,8 @@ _HEADER_OVERHEAD_BYTES = 4  # ": " and the end of the line, as HAProxy counts th
 # chat template decides about them, and pictures are no text.
 _PROMPT_KEYS = ("messages", "input", "system", "instructions")
 _TEXT_KEYS = ("content", "text")
+_MANY_DIGITS = re.compile(r"\d{19}")  # that fit into 64 bits: asked of few bodies, as it takes long
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # escaped: half of a pair, or together one character
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,15 @@ def parse_body(body: bytes, limits: HttpSection, family: Family) -> dict[str, An
     """
     too_deep = f"Request body is nested deeper than {limits.max_json_depth} levels."
     try:
-        document = json.loads(body, parse_constant=_no_constant)
+        text = body.decode(json.detect_encoding(body))
+        whole = _in_64_bits if _MANY_DIGITS.search(text) else None
+        document = json.loads(
+            text, parse_constant=_no_constant, parse_float=_finite, parse_int=whole
+        )
+        if _SURROGATE.search(text):
+            json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return error(400, "Request body has half a surrogate pair: it is no text.", family)
     except RecursionError:
         return error(400, too_deep, family)
     except ValueError as fault:  # also bad UTF-8 and numbers of thousands of digits
@@ -162,6 +173,21 @@ def _chars(value: object) -> int:
                 inner += outer
         level = _containers(inner)
     return chars
+
+
+def _in_64_bits(digits: str) -> int:
+    """What vLLM can hand to its engine; MessagePack has no larger integers."""
+    value = int(digits)
+    if not -(2**63) <= value < 2**64:
+        raise ValueError(f"{digits[:20]}... is no integer of 64 bits")
+    return value
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError(f"{digits[:20]} is out of range")
+    return value
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -16,6 +16,7 @@ from serve.visit import VISIT, Visit
 
 _log = logging.getLogger(__name__)
 
+_CALLERS = range(400, 500)  # statuses
 GRACE_S = 2.0  # vLLM ends within milliseconds of a disconnect; longer means it does not listen
 
 
@@ -143,7 +144,9 @@ class Passage:
     ) -> None:
         """No request ends without an answer, whatever the app did."""
         fault = None if app.cancelled() else app.exception()
-        if fault is not None:
+        if fault is not None and call.status in _CALLERS:
+            _log.warning("Request %s broke vLLM's parser: %s", call.request_id, fault)
+        elif fault is not None:
             _log.error("Request %s failed in the app", call.request_id, exc_info=fault)
         if reply.finished or caller.has_left:
             return

@@ -68,7 +68,7 @@ _ERRORS: dict[int, tuple[Kind, str]] = {
     429: (_CONTENDED, "rate_limited"),
     431: (Kind(431, "invalid_request_error", "request_too_large", False), "headers_too_large"),
     500: (Kind(500, "server_error", "api_error", True), "internal_error"),
-    501: (Kind(501, "invalid_request_error", "invalid_request_error", False), "unsupported"),
+    501: (_CANNOT_BE, "unsupported"),  # what vLLM has not implemented, no waiting brings
     502: (Kind(502, "server_error", "api_error", True), "bad_gateway"),
     503: (_NOTHING_SERVES, "unavailable"),
 }

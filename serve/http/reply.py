@@ -116,11 +116,19 @@ class Reply:
             self._error_body += body
         if more:
             return
-        if not is_callers(start["status"]) and not self._gate.healthy:
-            problem = self._engine_down()
-        else:
-            problem = _in_shape(start["status"], bytes(self._error_body), self._call)
+        problem = self._fault_of_ours() if not is_callers(start["status"]) else None
+        problem = problem or _in_shape(start["status"], bytes(self._error_body), self._call)
         await self.problem(_with_cors(problem, start))
+
+    def _fault_of_ours(self) -> Problem | None:
+        """What stands behind a 5xx of the app: a dead engine, or a body that its parser trips over.
+
+        vLLM checks some fields before it knows their types, and fails by what it did not expect.
+        """
+        if not self._gate.healthy:
+            return self._engine_down()
+        fault = self._gate.fault_in(self._call.path, self._call.body)
+        return None if fault is None else error(400, fault, self._call.family)
 
     def _engine_down(self) -> Problem:
         if self._call.visit is not None:

@@ -23,6 +23,9 @@ FIELDS = frozenset(
         "request_id",
     }
 )
+# What null means where it is not the same as leaving the field out: vLLM's "to the end of the
+# context", while the field's default is 16.
+_NULL_HAS_A_MEANING = {("/v1/completions", "max_tokens")}
 # vLLM merges these into SamplingParams.extra_args, where it looks for the same names.
 _EXTRA_FIELDS = ("vllm_xargs", "extra_args")
 _DROPPED_HEADERS = frozenset(
@@ -50,6 +53,22 @@ def scrub_body(body: dict[str, Any]) -> bool:
         if isinstance(inner, dict):
             changed |= _drop(inner)
     return changed
+
+
+def drop_nulls(body: dict[str, Any], route: str) -> bool:
+    """Takes fields that are null out of `body` in place; True when there were any.
+
+    SDKs dump objects with every field that was not set as null, and in the APIs null is the
+    default. Not so in vLLM: some fields refuse it, and `truncation: null` truncates.
+    """
+    nulls = [
+        name
+        for name, value in body.items()
+        if value is None and (route, name) not in _NULL_HAS_A_MEANING
+    ]
+    for name in nulls:
+        del body[name]
+    return bool(nulls)
 
 
 def unsupported(body: dict[str, Any]) -> Rejected | None:

@@ -81,8 +81,7 @@ class Answers:
             return
         drawn = self._lengths.draw(self._rng)
         offset = self._rng.randrange(len(self._words.filler))
-        given = (sampling.extra_args or {}).get(LENGTH_KEY)
-        length = drawn if given is None else max(1, int(given))
+        length = _given_length(sampling.extra_args or {}) or drawn
         endless = math.inf if sampling.ignore_eos else max(length, sampling.min_tokens)
         self._answers[key] = _Answer(endless, offset)
 
@@ -112,7 +111,7 @@ class Answers:
             tried = (filler, *tried)
         token = next((t for t in tried if _is_allowed(allowed, t)), None)
         if token is None:
-            token = _lowest(allowed)
+            token = _lowest(allowed, otherwise=words.eos)
         answer.in_text ^= words.spell(token).count('"') % 2 == 1
         return token
 
@@ -125,8 +124,21 @@ def _is_allowed(allowed: _Mask, token: int) -> bool:
     return bool(int(allowed[token >> 5]) >> (token & 31) & 1)
 
 
-def _lowest(allowed: _Mask) -> int:
-    """The first token that is allowed; a grammar never forbids everything."""
-    word = int(np.flatnonzero(allowed)[0])
+def _given_length(extra_args: Mapping[str, Any]) -> int | None:
+    """Tokens that the request names; None for anything else: the engine must not end by it."""
+    given = extra_args.get(LENGTH_KEY)
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        return None
+    if not math.isfinite(given):
+        return None
+    return max(1, int(given))
+
+
+def _lowest(allowed: _Mask, *, otherwise: int) -> int:
+    """The first token that is allowed; `otherwise` when the grammar forbids everything."""
+    words = np.flatnonzero(allowed)
+    if not words.size:
+        return otherwise
+    word = int(words[0])
     bits: int = int(allowed[word]) & 0xFFFFFFFF
     return word * 32 + (bits & -bits).bit_length() - 1

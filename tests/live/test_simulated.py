@@ -117,6 +117,12 @@ def test_json_and_tools_get_valid_answers(client: openai.OpenAI) -> None:
     jsonschema.validate(json.loads(call.function.arguments), WEATHER["function"]["parameters"])
 
 
+def test_logprobs_are_refused_before_the_first_byte(client: openai.OpenAI) -> None:
+    for stream in (False, True):
+        with pytest.raises(openai.BadRequestError, match="no logprobs"):
+            ask(client, max_tokens=2, logprobs=True, stream=stream)
+
+
 def test_time_is_modelled_and_divided_by_the_speed(
     simulated: Gateway, client: openai.OpenAI
 ) -> None:

@@ -164,6 +164,97 @@ def test_a_request_can_be_checked_without_being_started() -> None:
     ], "hooks._checked passes these four by position"
 
 
+def test_a_response_repeats_what_was_asked_and_may_fail_by_it() -> None:
+    from pydantic import ValidationError  # noqa: PLC0415
+    from vllm.entrypoints.openai.responses.protocol import ResponsesRequest  # noqa: PLC0415
+
+    from serve.engine.hooks import _can_be_told  # noqa: PLC0415
+
+    good = ResponsesRequest(input="x", max_output_tokens=1)
+    _can_be_told(good, good.to_sampling_params(1, {}))
+    bad = ResponsesRequest(input="x", max_output_tokens=1, truncation=None)
+    with pytest.raises(ValidationError):
+        _can_be_told(bad, bad.to_sampling_params(1, {}))
+
+
+def test_a_null_truncation_still_means_another_thing_than_none_given() -> None:
+    from vllm.entrypoints.openai.responses.protocol import ResponsesRequest  # noqa: PLC0415
+
+    fields = ResponsesRequest.model_fields
+    assert fields["truncation"].default == "disabled", "scrub.drop_nulls leaves vLLM its default"
+
+
+def test_outputs_that_are_merged_keep_the_prompts_logprobs() -> None:
+    from vllm.outputs import CompletionOutput, RequestOutput  # noqa: PLC0415
+
+    from serve.engine.merging import keep_prompt_logprobs  # noqa: PLC0415
+
+    def output(index: int, prompt_logprobs: Any) -> RequestOutput:
+        said = CompletionOutput(index, "a", [1], 0.0, [])
+        return RequestOutput("r", "p", [1], prompt_logprobs, [said], finished=False)
+
+    assert parameters_of(RequestOutput.add) == ["self", "next_output", "aggregate"]
+    keep_prompt_logprobs()
+    keep_prompt_logprobs()
+    first, second = output(0, []), output(1, [None, {1: "of the prompt"}])
+    first.add(second, aggregate=True)
+    assert first.prompt_logprobs == second.prompt_logprobs
+    assert [said.index for said in first.outputs] == [0, 1], "merged by vLLM as before"
+
+
+# -- serve/engine/grammars.py, ebnf.py -----------------------------------------------------
+
+
+def test_grammars_are_compiled_as_engine_core_does_it() -> None:
+    from vllm.v1.structured_output import StructuredOutputManager  # noqa: PLC0415
+    from vllm.v1.structured_output.backend_types import (  # noqa: PLC0415
+        StructuredOutputBackend,
+        StructuredOutputGrammar,
+    )
+    from vllm.v1.structured_output.request import StructuredOutputRequest  # noqa: PLC0415
+    from xgrammar import GrammarCompiler  # noqa: PLC0415
+
+    assert parameters_of(StructuredOutputManager.__init__)[1:] == ["vllm_config"]
+    assert parameters_of(StructuredOutputManager.grammar_init)[1:] == ["request"]
+    source = inspect.getsource(StructuredOutputManager.grammar_init)
+    assert "if self.backend is None" in source, (
+        "the first request's backend serves no longer all: Engine._fix_backend can go"
+    )
+    assert "_grammar" in StructuredOutputRequest.__dataclass_fields__
+    for owner, name in (
+        (StructuredOutputBackend, "allocate_token_bitmask"),
+        (StructuredOutputGrammar, "fill_bitmask"),
+        (StructuredOutputGrammar, "accept_tokens"),
+        (StructuredOutputGrammar, "is_terminated"),
+        (GrammarCompiler, "clear_cache"),
+    ):
+        assert hasattr(owner, name), f"grammars.py calls {owner.__name__}.{name}"
+
+
+@pytest.mark.parametrize(
+    ("schema", "endless"),
+    [
+        ({"$ref": "#"}, True),
+        ({"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}, True),
+        ({"type": "object", "properties": {"a": {"$ref": "#"}}}, False),
+        ({"type": "array", "items": {"$ref": "#"}}, False),
+        ({"anyOf": [{"$ref": "#"}, {"type": "string", "pattern": "[)|(]"}]}, False),
+    ],
+    ids=str,
+)
+def test_xgrammar_prints_grammars_as_they_are_read(schema: Any, endless: bool) -> None:
+    from xgrammar import Grammar  # noqa: PLC0415
+
+    from serve.engine.ebnf import endless_rule  # noqa: PLC0415
+
+    printed = str(Grammar.from_json_schema(schema))
+    assert "root ::= ((" in printed, "ebnf.py reads another form"
+    assert (endless_rule(printed) is not None) == endless
+
+
+# -- serve/engine/hooks.py: prompts --------------------------------------------------------
+
+
 def test_prompts_are_told_apart_by_what_vllm_tells_blocks_apart_by() -> None:
     from vllm.sampling_params import SamplingParams  # noqa: PLC0415
     from vllm.v1.core import kv_cache_utils  # noqa: PLC0415

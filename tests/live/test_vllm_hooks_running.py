@@ -239,6 +239,52 @@ def test_what_the_engine_would_find_wrong_is_found_before_anybody_is_asked(
     assert running.keeper.shapes == []
 
 
+FORMS = [
+    ({"json": {"$ref": "#"}}, "no finite text"),
+    ({"json": {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}}, "finite"),
+    ({"grammar": 'root ::= "x" b\nb ::= b'}, "no finite text"),
+    ({"grammar": 'root ::= root root root | root root | "a" | "b" | ""'}, "ambiguous"),
+    ({"regex": "(.{1,100}){1,100}"}, "ambiguous"),
+    ({"json": {"properties": {f"p{n}": {} for n in range(2000)}}}, "properties"),
+]
+
+
+@pytest.mark.parametrize(("form", "words"), FORMS, ids=lambda value: str(value)[:40])
+def test_a_form_that_cannot_be_answered_is_found_before_anybody_is_asked(
+    running: Running, form: Any, words: str
+) -> None:
+    for _ in range(2):  # compiled, and remembered
+        answer = running.post(CHAT, stream=True, structured_outputs=form)
+        assert answer.status_code == 400
+        assert words in answer.json()["error"]["message"]
+    assert running.keeper.shapes == []
+
+
+def test_a_body_that_vllms_checks_trip_over_is_known_by_its_parser(running: Running) -> None:
+    fault_in = running.engine.fault_in
+    for form in ("x", 1, [0]):
+        assert fault_in(CHAT, {**GOOD[CHAT], "structured_outputs": form})
+    for route in GOOD:
+        assert fault_in(route, dict(GOOD[route])) is None
+    assert fault_in("/tokenize", {"tokens": 1})
+    assert fault_in("/v1/models", {}) is None
+
+
+def test_what_takes_too_long_to_compile_is_refused_while_the_loop_goes_on(
+    running: Running,
+) -> None:
+    grammars = running.engine._grammars
+    grammars._bound_s, usual_s = 0.01, grammars._bound_s
+    large = {"json": {"properties": {f"p{n}": {"type": "string"} for n in range(300)}}}
+    try:
+        answer = running.post(CHAT, structured_outputs=large)
+        assert answer.status_code == 400
+        assert "Compiling" in answer.json()["error"]["message"]
+    finally:
+        grammars._bound_s = usual_s
+    assert running.post(CHAT, structured_outputs={"choice": ["a", "b"]}).status_code == 200
+
+
 def test_steps_tell_tokens_times_and_the_end_of_each_answer(running: Running) -> None:
     answer = running.post(COMPLETIONS, prompt="word " * 700, max_tokens=5, ignore_eos=True)
     prompt_tokens, output_tokens = usage_of(answer.json())

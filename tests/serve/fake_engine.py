@@ -70,6 +70,9 @@ class FakeEngine:
     async def shape_of_body(self, route: str, body: dict[str, Any]) -> RequestShape:
         return RequestShape(prompts=(PromptShape(16, 16),))
 
+    def fault_in(self, route: str, body: dict[str, Any]) -> str | None:
+        return None
+
     async def generate(self, visit: Visit, prompt_tokens: int, wanted: int) -> AsyncIterator[int]:
         """As vLLM's leased client does: the visit knows the request before it starts."""
         assert self.gate is not None

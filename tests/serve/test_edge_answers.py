@@ -293,3 +293,26 @@ async def test_a_probe_has_a_line_only_where_it_finds_trouble(method: str) -> No
     at.gate.healthy = False
     await at.ask("/health", method=method)
     assert [line["status"] for line in at.log] == [503]
+
+
+async def test_a_body_that_vllms_own_checks_trip_over_is_a_400() -> None:
+    at = house()
+    at.app.script = json_answer(500, {"error": {"message": "no attribute 'get'"}})
+    at.gate.body_fault = "structured_outputs: not an object"
+    done = await at.ask()
+    assert done.status == 400
+    assert done.answer_json["error"]["message"] == at.gate.body_fault
+
+
+async def test_a_failure_that_is_not_the_bodys_stays_a_500() -> None:
+    at = house()
+    at.app.script = json_answer(500, {"error": {"message": "a bug"}})
+    assert (await at.ask()).status == 500
+
+
+async def test_what_vllm_has_not_implemented_is_a_400() -> None:
+    at = house()
+    at.app.script = json_answer(501, {"error": {"message": "not yet"}})
+    done = await at.ask()
+    assert done.status == 400
+    assert done.answer_json["error"]["code"] == "unsupported"

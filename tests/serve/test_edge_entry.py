@@ -407,3 +407,50 @@ async def test_only_generation_routes_are_offered_to_the_gate() -> None:
     assert at.app.visits == [None, None]
     await settle()
     assert at.gate.left == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        rb'{"model": "m", "stop": ["a\ud83d"]}',
+        rb'{"model": "m", "\udc00": 1}',
+        rb'{"model": "m", "tools": [{"name": "\ude00\ud83d"}]}',
+        b'{"model": "m", "user": "\xed\xa0\xbd"}',
+        '{"model": "m", "user": "\\ud83d"}'.encode("utf-16"),
+        b'{"model": "m", "temperature": 1e400}',
+        b'{"model": "m", "logit_bias": {"1": -1e999}}',
+        b'{"model": "m", "structured_outputs": {"json": {"const": 18446744073709551616}}}',
+        b'{"model": "m", "seed": -9223372036854775809}',
+    ],
+)
+async def test_half_a_character_and_numbers_that_do_not_fit_are_a_400(text: bytes) -> None:
+    at = house()
+    done = await at.ask("/v1/completions", raw=text)
+    assert done.status == 400
+    assert at.app.scopes == []
+
+
+@pytest.mark.parametrize("number", [2**64 - 1, -(2**63), 0.1])
+async def test_numbers_that_fit_pass(number: float) -> None:
+    assert (await house().ask("/v1/completions", {"model": "m", "x": number})).status == 200
+
+
+async def test_a_whole_surrogate_pair_is_one_character() -> None:
+    at = house()
+    done = await at.ask("/v1/completions", raw=rb'{"prompt": "\ud83d\ude00"}')
+    assert done.status == 200
+
+
+@pytest.mark.parametrize("path", GENERATION)
+async def test_a_field_that_is_null_counts_as_left_out(path: str) -> None:
+    at = house()
+    body = {"model": "m", "truncation": None, "stream": None, "stop": {"a": None}}
+    assert (await at.ask(path, body)).status == 200
+    seen = json.loads(at.app.bodies[0])
+    assert seen == {"model": "m", "stop": {"a": None}}, "inside a field null may mean something"
+
+
+async def test_null_tokens_of_a_completion_mean_as_many_as_fit_as_vllm_has_it() -> None:
+    at = house()
+    await at.ask("/v1/completions", {"model": "m", "max_tokens": None})
+    assert json.loads(at.app.bodies[0])["max_tokens"] is None

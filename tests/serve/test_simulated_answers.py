@@ -124,3 +124,16 @@ def test_tokens_beyond_the_first_word_of_the_mask_are_found() -> None:
     bits = np.zeros(3, dtype=np.int32)
     bits[1] = np.int32(-(2**31))  # token 63
     assert found.next_token("a", bits) == 63
+
+
+@pytest.mark.parametrize("given", ["x", [3], 1e400, None, True])
+def test_a_length_that_is_no_number_leaves_the_drawn_one(given: Any) -> None:
+    found = answers()
+    found.begin("a", Sampling(extra_args={LENGTH_KEY: given}))
+    assert said(found, "a")[-1] == WORDS.eos
+
+
+def test_a_grammar_that_forbids_everything_ends_the_answer_and_not_the_engine() -> None:
+    found = answers()
+    found.begin("a", Sampling())
+    assert found.next_token("a", mask()) == WORDS.eos

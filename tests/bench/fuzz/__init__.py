@@ -1,0 +1,1 @@
+"""Mutated bodies and headers against a running gateway; `python -m tests.bench.fuzz --help`."""

@@ -1,0 +1,82 @@
+"""Structured outputs that are refused before anything is compiled."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from serve.engine.grammar_limits import PROPERTIES, SPEC_CHARS, contradiction, too_large
+
+
+@dataclass
+class Form:
+    json: Any = None
+    regex: str | None = None
+    choice: list[str] | None = None
+    grammar: str | None = None
+    structural_tag: str | None = None
+
+
+@dataclass
+class Sampling:
+    min_tokens: int = 0
+    stop_token_ids: list[int] = field(default_factory=list)
+    allowed_token_ids: list[int] | None = None
+    bad_words: list[str] = field(default_factory=list)
+
+
+def properties(count: int) -> dict[str, Any]:
+    return {"properties": {f"p{number}": {"type": "string"} for number in range(count)}}
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        Form(json={}),
+        Form(json="no JSON, which vLLM says"),
+        Form(json=properties(PROPERTIES)),
+        Form(regex="a" * SPEC_CHARS),
+        Form(choice=["yes", "no"]),
+        Form(structural_tag="{}"),
+        Form(),
+    ],
+    ids=str,
+)
+def test_usual_forms_are_tried(form: Form) -> None:
+    assert too_large(form) is None
+
+
+@pytest.mark.parametrize(
+    ("form", "word"),
+    [
+        (Form(json=properties(PROPERTIES + 1)), "properties"),
+        (Form(json={"anyOf": [properties(PROPERTIES // 2)] * 3}), "properties"),
+        (Form(regex="a" * (SPEC_CHARS + 1)), "characters"),
+        (Form(grammar="a" * (SPEC_CHARS + 1)), "characters"),
+        (Form(choice=["a" * 100] * 1000), "characters"),
+        (Form(json={"const": "a" * SPEC_CHARS}), "characters"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_what_is_too_large_is_refused_by_its_size(form: Form, word: str) -> None:
+    assert word in (too_large(form) or "")
+
+
+@pytest.mark.parametrize(
+    ("params", "name"),
+    [
+        (Sampling(min_tokens=1), "min_tokens"),
+        (Sampling(allowed_token_ids=[1]), "allowed_token_ids"),
+        (Sampling(bad_words=["a"]), "bad_words"),
+        (Sampling(stop_token_ids=[2, 7]), "stop_token_ids"),
+    ],
+    ids=str,
+)
+def test_a_parameter_that_may_forbid_what_the_form_requires_is_named(
+    params: Sampling, name: str
+) -> None:
+    assert (contradiction(params, special={2}) or "").startswith(name)
+
+
+def test_a_special_token_may_stop_a_form() -> None:
+    assert contradiction(Sampling(stop_token_ids=[2]), special={2}) is None
