@@ -22,11 +22,7 @@ class Pinged(Protocol):
         ...
 
     async def ping(self) -> None:
-        """Returns once the engine and its workers have answered; however long that takes."""
-        ...
-
-    async def confirm_ends(self) -> None:
-        """Returns once the engine has heard of every abort sent before."""
+        """Returns once the engine has answered, and so has heard of every abort sent before."""
         ...
 
     def kill(self) -> None:
@@ -105,7 +101,7 @@ class EngineWatch:
         while self._controller.ends_to_confirm:
             asked_at_s = self._now_s()
             try:
-                await self._engine.confirm_ends()
+                await self._engine.ping()
             except Exception as error:  # noqa: BLE001 - asked again with the next tick
                 _log.debug("the engine did not confirm aborts: %s", error)
                 return

@@ -91,11 +91,11 @@ class Engine:
         return bool(self._client.errored)
 
     async def ping(self) -> None:
-        """Returns once EngineCore and every worker have answered, however long that takes."""
-        await self._client.collective_rpc("check_health")
+        """Returns once EngineCore has answered, however long that takes.
 
-    async def confirm_ends(self) -> None:
-        """Returns once EngineCore has heard of every abort sent before: it answers in order."""
+        It answers in order: it has heard of every abort sent before. Workers are not asked: vLLM's
+        spin for a second after each message.
+        """
         await self._client.is_sleeping()
 
     def kill(self) -> None:

@@ -53,9 +53,6 @@ class FakeEngine:
         if not self.answers_pings:
             await asyncio.get_running_loop().create_future()
 
-    async def confirm_ends(self) -> None:
-        await self.ping()
-
     def kill(self) -> None:
         self.killed = self.errored = True
 
