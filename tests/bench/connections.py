@@ -35,7 +35,7 @@ from tests.bench.fronts import Front
 from tests.bench.report import machine, table
 from tests.bench.wire import Connection, Lag, Pool, Told, closed_loop, get, open_loop, post
 from tests.live.ask import nothing_held, state_of
-from tests.live.gateway import serve, wait_until, write_profile
+from tests.live.gateway import free_port, serve, wait_until, write_profile
 
 _MODEL = "smollm2-135m-instruct"
 _SPEED = 4.0
@@ -314,7 +314,7 @@ def run(args: argparse.Namespace, done: Callable[[list[Part]], None]) -> None:
         folder = Path(name)
         line = longest_line(folder, args)
         profile = profile_of(folder, args, line)
-        gateway = serve(profile, port=args.port, folder=folder)
+        gateway = serve(profile, port=args.port or free_port(), folder=folder)
         try:
             gateway.wait_until_ready()
             front = Front(fronts.SLUICE, gateway)
@@ -348,7 +348,7 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=200, help="of a prompt")
     parser.add_argument("--tokens", type=int, default=32, help="of an answer")
     parser.add_argument("--slots", type=int, default=8)
-    parser.add_argument("--port", type=int, default=33_400)
+    parser.add_argument("--port", type=int, help="of the gateway; a free one otherwise")
     parser.add_argument("--access-log", help="where to; none is written otherwise")
     parser.add_argument("--state", action="store_true", help="print the gateway's state at the end")
     args = parser.parse_args()
