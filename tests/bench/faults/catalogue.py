@@ -1,9 +1,12 @@
 """The faults: how each is made, what it may cost, and what an operator must be able to read."""
 
+import http.client
+import json
 import os
 import re
 import signal
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +74,20 @@ def tell(*numbers: signal.Signals) -> Inflict:
     return inflict
 
 
+def _change_settings(gateway: Gateway) -> None:
+    """There and back, ten times a second for two seconds."""
+    url = f"{gateway.url}/v1/admission/settings"
+    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - http, ours
+        section = json.load(answer)
+    for number in range(20):
+        body = json.dumps(section | {"ttft_grace_s": 10 + number % 2}).encode()
+        headers = {"If-Match": "*", "Content-Type": "application/json"}
+        request = urllib.request.Request(url, body, headers, method="PUT")  # noqa: S310
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            assert answer.status == http.client.OK
+        time.sleep(0.1)
+
+
 def _stop_controller_then_terminate(gateway: Gateway) -> None:
     kill("ServeController", signal.SIGSTOP)(gateway)
     time.sleep(3.0)
@@ -103,6 +120,15 @@ FAULTS: tuple[Fault, ...] = (
         back_s=45.0 + 15.0,  # it is given 15 s to wake up
     ),
     Fault("replica killed", kill(REPLICA), "replica", cuts=True, outage=True),
+    Fault(
+        "replica stopped for ever",
+        kill(REPLICA, signal.SIGSTOP),
+        "replica",
+        cuts=True,
+        outage=True,
+        back_s=120.0,  # Serve gives each of three health checks 10 s
+    ),
+    Fault("settings changed", _change_settings, ""),
     Fault(
         "HAProxy killed",
         kill("haproxy.cfg"),
