@@ -262,6 +262,8 @@ async def test_any_mix_of_requests_and_exits_leaves_nothing_behind(seed: int) ->
 
 async def test_a_burst_beyond_the_deadline_is_refused_without_the_engine_s_app() -> None:
     async with real(ttft_deadline_s=30, line={"max_requests": 1000}) as at:
+        clock_s = [at.gate.now_s()]
+        at.gate.now_s = lambda: clock_s[0]
         running = [at.ask(10, 20, limit=20) for _ in range(8)]
         await settle()
         await at.steps(1)
@@ -269,8 +271,10 @@ async def test_a_burst_beyond_the_deadline_is_refused_without_the_engine_s_app()
             at.gate.controller.pace.observe(
                 elapsed_s=0.5, steps=1, prefill_tokens=0, decode_tokens=8
             )
-        calls = [at.ask(10, 20, limit=20) for _ in range(200)]  # eight in 10 s, so some 20 in time
-        for _ in range(20):
+        calls = []
+        for _ in range(200):  # a hundred in a second; eight end in 10 s, so some 20 are in time
+            clock_s[0] += 0.01
+            calls.append(at.ask(10, 20, limit=20))
             await settle()
         refused = [call for call in calls if call.status == 429]
         taken_in = len(calls) - len(refused)
@@ -280,6 +284,7 @@ async def test_a_burst_beyond_the_deadline_is_refused_without_the_engine_s_app()
         assert {call.answer_headers["x-sluice-reason"] for call in refused} <= {"slots", "ttft_slo"}
         for call in (*running, *calls):
             await hang_up(call, "disconnect")
+        clock_s[0] += 10.0  # an idle engine has freed what was aborted by then
         await at.assert_empty()
 
 
