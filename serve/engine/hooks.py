@@ -48,6 +48,13 @@ _NO_LOGPROBS = Rejected(
     "The simulated engine has no logprobs: it computes no probabilities.",
     param="logprobs",
 )
+_PENALTIES = 0.01, 100.0
+_PENALTY = Rejected(
+    Reason.UNSUPPORTED,
+    "repetition_penalty must lie between {:g} and {:g}: beyond, a token's score is lost in single "
+    "precision.".format(*_PENALTIES),
+    param="repetition_penalty",
+)
 _SEED = Rejected(
     Reason.UNSUPPORTED,
     "vLLM's CPU build stops as a whole when a seeded prompt is computed in pieces. Leave seed out, "
@@ -167,6 +174,8 @@ async def _by_vllm(looks: Awaitable[_T]) -> _T:
         return await looks
     except (VLLMError, UnsupportedError, MemoryError):
         raise
+    except (ValueError, TypeError) as fault:  # said to the caller, most of them on purpose
+        raise VLLMValidationError(first_line(fault)) from fault
     except BaseException as fault:
         if not isinstance(fault, Exception) and type(fault).__name__ != _PANIC:
             raise
@@ -191,6 +200,8 @@ async def _checked(
     params = request.to_sampling_params(limit, serving.default_sampling_params)
     if not client.logprobs and _wants_logprobs(params):
         raise UnsupportedError(_NO_LOGPROBS)
+    if not _PENALTIES[0] <= params.repetition_penalty <= _PENALTIES[1]:
+        raise UnsupportedError(_PENALTY)
     if isinstance(request, ResponsesRequest):
         _can_be_told(request, params)
 

@@ -68,6 +68,7 @@ def form(schema: Any) -> dict[str, Any]:
         (CHAT, {"structured_outputs": {"choice": ["a"]}, "allowed_token_ids": [1, 2, 3]}),
         (CHAT, {"structured_outputs": {"choice": ["a"]}, "min_tokens": 2}),
         (CHAT, {"structured_outputs": {"regex": "a" * 70_000}}),
+        (CHAT, {"structured_outputs": {"regex": "a{9}"}, "repetition_penalty": 1e-300}),
     ],
     ids=lambda value: str(value)[:60],
 )

@@ -16,6 +16,7 @@ CALLERS = 12
 ANSWER_S = 60.0  # a few tokens on a busy machine
 LEAVE_S = 5.0  # an answer without a limit is not waited for
 _MEANWHILE_S = 5.0
+_HEALTH = Case("GET", "/health", headers=(), limited=True)
 _TRIES = 80  # requests spent on making one case small
 
 
@@ -71,6 +72,7 @@ async def play(
     meanwhile()
     for watch in watches:
         watch.cancel()
+    await asyncio.gather(*watches, return_exceptions=True)
     played.taken_s = time.monotonic() - begun_s
     for finding in played.findings.values():
         finding.case = await smallest(address, finding)
@@ -124,14 +126,17 @@ def _note(played: Played, case: Case, fault: str) -> None:
 async def _watch_health(address: tuple[str, int], played: Played) -> None:
     """How long GET /health took at the most: the event loop must not be held up."""
     wire = Wire(*address)
-    while True:
-        begun_s = time.monotonic()
-        _, fault = await _judge(wire, Case("GET", "/health", headers=(), limited=True))
-        took_s = time.monotonic() - begun_s
-        played.slowest_health_s = max(played.slowest_health_s, took_s)
-        if fault is not None:
-            _note(played, Case("GET", "/health", headers=()), fault)
-        await asyncio.sleep(0.2)
+    try:
+        while True:
+            begun_s = time.monotonic()
+            _, fault = await _judge(wire, _HEALTH)
+            took_s = time.monotonic() - begun_s
+            played.slowest_health_s = max(played.slowest_health_s, took_s)
+            if fault is not None:
+                _note(played, _HEALTH, fault)
+            await asyncio.sleep(0.2)
+    finally:
+        await wire.close()
 
 
 async def _every(seconds: float, do: Callable[[], object]) -> None:
