@@ -280,7 +280,7 @@ async def test_a_burst_beyond_the_deadline_is_refused_without_the_engine_s_app()
         taken_in = len(calls) - len(refused)
         assert 0 < taken_in <= at.waiting < 60
         rendered = at.app.rendered - len(running)
-        assert rendered < 2 * taken_in, "of those that came too late hardly any is rendered"
+        assert rendered <= taken_in + 4, "those that came too late cost no rendering"
         assert {call.answer_headers["x-sluice-reason"] for call in refused} <= {"slots", "ttft_slo"}
         for call in (*running, *calls):
             await hang_up(call, "disconnect")
