@@ -16,6 +16,8 @@ CALLERS = 12
 ANSWER_S = 60.0  # a few tokens on a busy machine
 LEAVE_S = 5.0  # an answer without a limit is not waited for
 _MEANWHILE_S = 5.0
+_REFUSED = "refused"
+_GONE = 100  # connections refused in a row: nothing is there any more
 _HEALTH = Case("GET", "/health", headers=(), limited=True)
 _TRIES = 80  # requests spent on making one case small
 
@@ -52,13 +54,16 @@ async def play(
     played = Played()
     begun_s = time.monotonic()
     end_s = begun_s + seconds
+    refused = 0  # connections in a row
 
     async def call() -> None:
         wire = Wire(*address)
-        while played.cases < most and time.monotonic() < end_s:
+        nonlocal refused
+        while played.cases < most and time.monotonic() < end_s and refused < _GONE:
             case = next(cases)
             played.cases += 1
             status, fault = await _judge(wire, case)
+            refused = refused + 1 if status == _REFUSED else 0
             played.statuses[case.path.partition("?")[0], status] += 1
             if fault is not None:
                 _note(played, case, fault)
@@ -107,7 +112,7 @@ async def _judge(wire: Wire, case: Case) -> tuple[str, str | None]:
     except BrokenAnswerError as fault:
         return "broken", str(fault)
     except OSError as fault:
-        return "refused", f"no connection: {fault}"
+        return _REFUSED, f"no connection: {fault}"
     status = f"{answer.status} left" if answer.cut else str(answer.status)
     return status, fault_of(case, answer)
 
