@@ -82,7 +82,7 @@ class Bench:
         self.parts.append(part)
         return part
 
-    def bodies(self, count: int, seed: int, *, deadline_s: float = 100.0) -> list[bytes]:
+    def bodies(self, count: int, seed: int, *, deadline_s: float = 600.0) -> list[bytes]:
         """So many streams, each with a prompt of its own."""
         rng, args = random.Random(seed), self.args
         deadline_ms = f"{deadline_s * _SPEED * 1000:.0f}"
@@ -287,6 +287,7 @@ def profile_of(folder: Path, args: argparse.Namespace, line: int) -> Path:
         simulation={"speed": _SPEED},
         engine_args={"max_num_seqs": args.slots, "async_scheduling": True},
         admission={
+            "ttft_deadline_max_s": 3600,  # those in no hurry wait as long as it takes
             "line": {
                 "max_requests": line,
                 "max_requests_per_tenant": line,
