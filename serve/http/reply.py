@@ -1,6 +1,7 @@
 """The way back to the caller: vLLM's answer as it is, or a problem in its place."""
 
 import json
+import logging
 from http import HTTPStatus
 from typing import Any
 
@@ -14,7 +15,10 @@ from serve.http.intake import RawHeaders
 from serve.http.problems import ENGINE_DOWN, Problem, answer, error, error_event, is_callers
 from serve.http.rate_limits import rate_limit_headers
 
+_log = logging.getLogger("sluice.http")
+
 _ERROR_BODY_MAX_BYTES = 1_048_576  # vLLM's own are bounded far below
+_ERROR_LOGGED_BYTES = 500  # vLLM's words for its own fault
 _TOO_LONG = b"This model's maximum context length"  # how vLLM begins to say so
 
 
@@ -125,6 +129,8 @@ class Reply:
 
         vLLM checks some fields before it knows their types, and fails by what it did not expect.
         """
+        told = bytes(self._error_body[:_ERROR_LOGGED_BYTES])
+        _log.error("Request %s failed in the app: %r", self._call.request_id, told)
         if not self._gate.healthy:
             return self._engine_down()
         fault = self._gate.fault_in(self._call.path, self._call.body)

@@ -292,7 +292,7 @@ def profile_of(folder: Path, args: argparse.Namespace, line: int) -> Path:
                 "max_requests": line,
                 "max_requests_per_tenant": line,
                 "max_tokens": 100_000_000,
-            }
+            },
         },
         telemetry={"access_log": args.access_log},
     )
