@@ -160,10 +160,10 @@ async def play(front: Front, args: argparse.Namespace, queued: int) -> list[Part
     gc.freeze()
     gc.disable()  # a pass over 10,000 requests would be a lag of its own
     bench = Bench(front, Pool(front.gateway.port), args)
-    kept: list[Connection] = []
     if "idle" in args.only:
         kept = await idle(bench, args.idle)
         await at_once(bench, args.at_once, f"{args.at_once} requests at once beside them")
+        await bench.phase("the idle connections, after these", health_of(kept))
         await at_once(bench, queued, f"{queued} requests at once")
         await rest(bench)
     if "overload" in args.only:
@@ -173,8 +173,6 @@ async def play(front: Front, args: argparse.Namespace, queued: int) -> list[Part
         for times in args.times:
             await overload(bench, per_s, times, args.seconds)
             await rest(bench)
-    if kept:
-        await bench.phase("the idle connections, at the end", health_of(kept))
     bench.pool.close()
     return bench.parts
 
