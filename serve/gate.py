@@ -8,8 +8,9 @@ place in the ledger are one step that nothing interrupts.
 import asyncio
 import logging
 import random
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from admission.budgets import Standing
@@ -54,8 +55,13 @@ class EngineLike(Pinged, Protocol):
         """End those requests that are unfinished; returns how many there were."""
         ...
 
-    async def shape_of_body(self, route: str, body: dict[str, Any]) -> RequestShape:
-        """Shape of a body that is not run; ValueError when it is invalid."""
+    async def shape_of_body(
+        self, route: str, body: dict[str, Any], *, waits: Callable[[], None]
+    ) -> RequestShape:
+        """Shape of a body that is not run; ValueError when it is invalid.
+
+        Calls `waits` when it is rendered and what is left takes longer.
+        """
         ...
 
     def fault_in(self, route: str, body: dict[str, Any]) -> str | None:
@@ -192,7 +198,7 @@ class Gate:
         return max(0.0, visit.arrived_at_s + visit.deadline_s - self.now_s())
 
     async def place(self, visit: Visit, left: asyncio.Future[None]) -> bool:
-        """A place to render in, kept until `admit` or `leave`; False when it is refused instead.
+        """A place to render in, until `rendered`, `admit` or `leave`; False when it is refused instead.
 
         So it is when its deadline passes first, or when those before it took the line. One whose
         client has `left` gets neither place nor verdict.
@@ -202,6 +208,10 @@ class Gate:
         if not (in_time or left.done() or visit.verdict):
             self.refuse(visit, _too_many_renderings(visit))
         return in_time
+
+    def rendered(self, visit: Visit) -> None:
+        """Its prompt is rendered and its form has still to be compiled: others may render."""
+        self._renderings.leave(visit, rendered=True)
 
     def _may_render(self, who: Hashable, inside: int) -> bool | None:
         """For `Renderings`: None where it comes too late if all inside join the line before it."""
@@ -450,7 +460,8 @@ class Gate:
         place = object()
         await self._renderings.enter(place)
         try:
-            shape = await self._engine.shape_of_body(route, body)
+            waits = partial(self._renderings.leave, place, rendered=True)
+            shape = await self._engine.shape_of_body(route, body, waits=waits)
         finally:
             self._renderings.leave(place)
         hopeless = self.controller.hopeless(shape)

@@ -1,5 +1,6 @@
 """Rendering without running: the shape of a request body, for `/v1/admission/explain`."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -28,8 +29,13 @@ PARSERS: dict[str, TypeAdapter[Any]] = {
 }
 
 
-async def shape_of_body(state: State, route: str, body: dict[str, Any]) -> RequestShape:
-    """Shape of a body as its route would run it. Raises ValueError with vLLM's own words."""
+async def shape_of_body(
+    state: State, route: str, body: dict[str, Any], *, waits: Callable[[], None]
+) -> RequestShape:
+    """Shape of a body as its route would run it; `waits` as of `shape_of`.
+
+    Raises ValueError with vLLM's own words.
+    """
     try:
         serving, render, args = _rendering(state, route, body)
         refusal = unsupported(serving, args[0])
@@ -38,7 +44,7 @@ async def shape_of_body(state: State, route: str, body: dict[str, Any]) -> Reque
         rendered = await render.plain(*args)
         if is_error(rendered):
             raise ValueError(rendered.error.message)
-        return await shape_of(serving, args[0], render.prompts_of(rendered))
+        return await shape_of(serving, args[0], render.prompts_of(rendered), waits=waits)
     except UnsupportedError as fault:
         raise ValueError(fault.refusal.message) from fault
     except Exception as fault:

@@ -7,6 +7,7 @@ vLLM is handed an error that the edge replaces by ours.
 
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from starlette.datastructures import State
@@ -30,6 +31,9 @@ _log = logging.getLogger("sluice.engine")
 
 class Doorkeeper(Protocol):
     """What the hooks ask of the gate."""
+
+    def rendered(self, visit: Visit) -> None:
+        """What is left to do before `admit` takes longer than a rendering, in other threads."""
 
     async def admit(self, visit: Visit, shape: RequestShape) -> bool:
         """Wait for a lease; False when refused (the verdict is on the visit)."""
@@ -103,7 +107,8 @@ def _gated(
         if is_error(rendered):
             return rendered
         try:
-            shape = await shape_of(serving, request, prompts_of(rendered))
+            waits = partial(keeper.rendered, visit)
+            shape = await shape_of(serving, request, prompts_of(rendered), waits=waits)
         except UnsupportedError as fault:
             keeper.refuse(visit, fault.refusal)
             return refused()
@@ -143,14 +148,16 @@ class UnsupportedError(Exception):
         self.refusal = refusal
 
 
-async def shape_of(serving: Any, request: Any, prompts: list[Any]) -> RequestShape:
-    """What the engine will be asked for.
+async def shape_of(
+    serving: Any, request: Any, prompts: list[Any], *, waits: Callable[[], None]
+) -> RequestShape:
+    """What the engine will be asked for; calls `waits` before it waits for a form to be compiled.
 
     Raises UnsupportedError, and VLLMError for what vLLM will not run.
     """
     sizes = [serving._extract_prompt_len(prompt) for prompt in prompts]  # noqa: SLF001 - no other
     limits = [_answer_limit(serving, request, prompt_tokens) for prompt_tokens in sizes]
-    params, checked = await _by_vllm(_checked(serving, request, max(limits), prompts))
+    params, checked = await _by_vllm(_checked(serving, request, max(limits), prompts, waits))
     chains = [_chain(serving, request, each) for each in checked]
     return RequestShape(
         # an echo without an answer still computes one token
@@ -189,7 +196,7 @@ def _request_id() -> str:
 
 
 async def _checked(
-    serving: Any, request: Any, limit: int, prompts: list[Any]
+    serving: Any, request: Any, limit: int, prompts: list[Any], waits: Callable[[], None]
 ) -> tuple[Any, list[Any]]:
     """The sampling parameters, and what the engine would be sent for each prompt.
 
@@ -211,6 +218,7 @@ async def _checked(
 
     if params.structured_outputs is None:
         return params, look()
+    waits()
     return params, await client.grammars.checked(params, look)
 
 

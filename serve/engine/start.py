@@ -4,7 +4,7 @@ import asyncio
 import logging
 import uuid
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, Protocol
 
@@ -120,9 +120,14 @@ class Engine:
         """Sequences the front end still follows."""
         return int(self._client.output_processor.get_num_unfinished_requests())
 
-    async def shape_of_body(self, route: str, body: dict[str, Any]) -> RequestShape:
-        """Shape of a body as it would run; ValueError with vLLM's words when it is invalid."""
-        return await explain.shape_of_body(self._state, route, body)
+    async def shape_of_body(
+        self, route: str, body: dict[str, Any], *, waits: Callable[[], None]
+    ) -> RequestShape:
+        """Shape of a body as it would run; ValueError with vLLM's words when it is invalid.
+
+        Calls `waits` once it is rendered, if a form has still to be compiled.
+        """
+        return await explain.shape_of_body(self._state, route, body, waits=waits)
 
     def fault_in(self, route: str, body: dict[str, Any]) -> str | None:
         """What vLLM's parser finds wrong with a body of one of its routes; None: nothing."""

@@ -58,7 +58,11 @@ class Keeper:
     steps: list[EngineStep] = field(default_factory=list)
     running: set[tuple[str, int]] = field(default_factory=set)  # our id, index for n > 1
     unleased_calls: int = 0
+    compiling: int = 0  # those that were rendered before their form was compiled
     seen_running: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def rendered(self, visit: Visit) -> None:
+        self.compiling += 1
 
     async def admit(self, visit: Visit, shape: RequestShape) -> bool:
         self.shapes.append(shape)
@@ -260,6 +264,14 @@ def test_a_form_that_cannot_be_answered_is_found_before_anybody_is_asked(
     assert running.keeper.shapes == []
 
 
+def test_a_form_is_compiled_when_the_prompt_counts_as_rendered(running: Running) -> None:
+    assert running.post(CHAT).status_code == 200
+    assert running.keeper.compiling == 0
+    form = {"choice": ["yes", "no"]}
+    assert running.post(CHAT, structured_outputs=form).status_code == 200
+    assert running.keeper.compiling == 1
+
+
 def test_a_body_that_vllms_checks_trip_over_is_known_by_its_parser(running: Running) -> None:
     fault_in = running.engine.fault_in
     for form in ("x", 1, [0]):
@@ -324,7 +336,9 @@ def test_an_aborted_request_is_gone_from_the_engine(running: Running) -> None:
 def test_a_price_is_known_without_asking_or_running(running: Running) -> None:
     async def shape_of(route: str) -> RequestShape:
         VISIT.set(None)
-        shape: RequestShape = await running.engine.shape_of_body(route, dict(GOOD[route]))
+        shape: RequestShape = await running.engine.shape_of_body(
+            route, dict(GOOD[route]), waits=lambda: None
+        )
         return shape
 
     for route in GOOD:

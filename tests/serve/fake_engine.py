@@ -1,7 +1,7 @@
 """An engine without weights for tests of the gate: one token per running sequence and step."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -64,7 +64,9 @@ class FakeEngine:
         self.aborted += alive
         return len(alive)
 
-    async def shape_of_body(self, route: str, body: dict[str, Any]) -> RequestShape:
+    async def shape_of_body(
+        self, route: str, body: dict[str, Any], *, waits: Callable[[], None]
+    ) -> RequestShape:
         return RequestShape(prompts=(PromptShape(16, 16),))
 
     def fault_in(self, route: str, body: dict[str, Any]) -> str | None:

@@ -34,6 +34,7 @@ class App(FakeEngineApp):
         self.rendered = 0
         self.renders = asyncio.Event()
         self.renders.set()
+        self.compiles = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.running += 1
@@ -48,6 +49,9 @@ class App(FakeEngineApp):
         assert visit is not None
         shape = RequestShape(prompts=(PromptShape(asked["prompt"], asked["max_tokens"]),))
         self.rendered += 1
+        if "form" in asked:  # something takes longer than rendering
+            self.real_gate.rendered(visit)
+            await self.compiles.wait()
         await asyncio.sleep(0)  # as long as rendering takes
         await self.renders.wait()
         if not await self.real_gate.admit(visit, shape):
@@ -75,10 +79,12 @@ class Real:
     engine: FakeEngine
     app: App
 
-    def ask(self, prompt: int, wanted: int, *, stream: bool = True, limit: int = 64) -> Exchange:
+    def ask(
+        self, prompt: int, wanted: int, *, stream: bool = True, limit: int = 64, **more: int
+    ) -> Exchange:
         """A request whose answer will have `wanted` tokens of at most `limit`."""
         call = Exchange()
-        asked = {"prompt": prompt, "wanted": wanted, "max_tokens": limit, "stream": stream}
+        asked = {"prompt": prompt, "wanted": wanted, "max_tokens": limit, "stream": stream, **more}
         call.give(json.dumps(asked).encode())
         return call.begin(self.edge)
 
@@ -322,4 +328,23 @@ async def test_a_client_that_leaves_while_it_waits_to_be_rendered_holds_no_place
         await at.steps(6)
         await last.end()
         assert last.status == 200
+        await at.assert_empty()
+
+
+async def test_forms_that_take_long_to_compile_keep_no_other_prompt_from_being_rendered() -> None:
+    async with real() as at:
+        slow = [at.ask(10, 2, form=1) for _ in range(6)]  # more than there are places
+        await settle()
+        other = at.ask(10, 2)
+        await settle()
+        await at.steps(3)
+        await other.end()
+        assert other.status == 200
+        assert not any(call.sent for call in slow)
+        at.app.compiles.set()
+        await settle()
+        await at.steps(3)
+        for call in slow:
+            await call.end()
+            assert call.status == 200
         await at.assert_empty()
