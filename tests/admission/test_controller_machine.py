@@ -135,7 +135,7 @@ class Admission(RuleBasedStateMachine):
         self.traffic.tick(2.0)
         assert all(visit.outcome for visit in self.traffic.visits)
         assert is_empty(self.traffic.controller.ledger)
-        assert len(self.traffic.controller._running._lingering) == 0
+        assert len(self.traffic.controller._running.lingering) == 0
 
 
 TestAdmission = Admission.TestCase
