@@ -198,7 +198,7 @@ class Gate:
         return max(0.0, visit.arrived_at_s + visit.deadline_s - self.now_s())
 
     async def place(self, visit: Visit, left: asyncio.Future[None]) -> bool:
-        """A place to render in, until `rendered`, `admit` or `leave`; False when it is refused instead.
+        """A place to render in, until `rendered`, `admit` or `leave`; False when it is refused.
 
         So it is when its deadline passes first, or when those before it took the line. One whose
         client has `left` gets neither place nor verdict.
