@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -105,7 +105,8 @@ class Grammars:
         if compiled is not None and endless_rule(str(compiled.grammar)) is not None:
             return _ENDLESS
         mask = self._manager.backend.allocate_token_bitmask(1)
-        return self._contradiction(params, grammar, mask) or _walked(grammar, mask)
+        ends = self._special() | {*params.all_stop_token_ids}
+        return self._contradiction(params, grammar, mask) or _walked(grammar, mask, ends)
 
     def _contradiction(self, params: SamplingParams, grammar: Any, mask: Any) -> str | None:
         """As `contradiction`; tools that may be called leave the text beside them free."""
@@ -148,11 +149,11 @@ def _compile(manager: StructuredOutputManager, params: SamplingParams) -> Any:
     return form._grammar.result()  # noqa: SLF001 - the property hides what went wrong
 
 
-def _walked(grammar: Any, mask: Any) -> str | None:
+def _walked(grammar: Any, mask: Any, ends: Collection[int]) -> str | None:
     """What comes of one short answer in the form: no token at some place, or one that takes long.
 
     EngineCore does this between the steps of all its sequences. The same token again and again is
-    what an ambiguous grammar has most readings of.
+    what an ambiguous grammar has most readings of; `ends`, tokens that end the answer, are avoided.
     """
     allowed, last = _bits(mask), 0
     for _ in range(_WALKED_TOKENS):
@@ -160,6 +161,10 @@ def _walked(grammar: Any, mask: Any) -> str | None:
         grammar.fill_bitmask(mask, 0)
         if not allowed.any():
             return _NOTHING
+        for token in ends:
+            allowed[token >> 5] &= ~np.uint32(1 << (token & 31))
+        if not allowed.any():
+            return None
         last = last if _is_allowed(allowed, last) else _lowest(allowed)
         if not grammar.accept_tokens("checked", [last]) or grammar.is_terminated():
             return None
