@@ -6,6 +6,10 @@ from typing import Any, Protocol
 
 SPEC_CHARS = 65_536  # OpenAI's limits come to about 120,000 for the names and values alone
 PROPERTIES = 1_000  # of a schema in all; compiling takes their square: 4 s if all are optional
+ITEMS = 100_000  # of a schema's arrays in all; llguidance, which vLLM asks about what xgrammar
+# does not know, takes a kilobyte for each, and was not seen to end at 2^63
+
+_COUNTS = ("minItems", "maxItems", "minContains", "maxContains")
 
 
 class Structured(Protocol):
@@ -36,6 +40,8 @@ def too_large(form: Structured) -> str | None:
     schema = _parsed(spec) if form.json is not None or form.structural_tag is not None else None
     if sum(1 for _ in _properties(schema)) > PROPERTIES:
         return f"The JSON schema has more than {PROPERTIES} properties."
+    if sum(_items(schema)) > ITEMS:
+        return f"The JSON schema allows arrays of more than {ITEMS} items in all."
     return None
 
 
@@ -88,3 +94,9 @@ def _properties(schema: Any) -> Iterator[str]:
         properties = each.get("properties")
         if isinstance(properties, dict):
             yield from properties
+
+
+def _items(schema: Any) -> Iterator[float]:
+    for each in _objects(schema):
+        counts = (each.get(name) for name in _COUNTS)
+        yield from (max(0, count) for count in counts if isinstance(count, int | float))

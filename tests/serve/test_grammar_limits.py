@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from serve.engine.grammar_limits import PROPERTIES, SPEC_CHARS, contradiction, too_large
+from serve.engine.grammar_limits import ITEMS, PROPERTIES, SPEC_CHARS, contradiction, too_large
 
 
 @dataclass
@@ -37,6 +37,7 @@ def properties(count: int) -> dict[str, Any]:
         Form(json=properties(PROPERTIES)),
         Form(regex="a" * SPEC_CHARS),
         Form(choice=["yes", "no"]),
+        Form(json={"maxItems": ITEMS, "minItems": "no number"}),
         Form(structural_tag="{}"),
         Form(),
     ],
@@ -51,6 +52,10 @@ def test_usual_forms_are_tried(form: Form) -> None:
     [
         (Form(json=properties(PROPERTIES + 1)), "properties"),
         (Form(json={"anyOf": [properties(PROPERTIES // 2)] * 3}), "properties"),
+        (Form(json={"maxItems": 2**63}), "items"),
+        (Form(json='{"minItems": 1e9}'), "items"),
+        (Form(json={"items": {"maxItems": 60_000}, "maxItems": 60_000}), "items"),
+        (Form(structural_tag='{"structures": [{"schema": {"maxItems": 1000000}}]}'), "items"),
         (Form(regex="a" * (SPEC_CHARS + 1)), "characters"),
         (Form(grammar="a" * (SPEC_CHARS + 1)), "characters"),
         (Form(choice=["a" * 100] * 1000), "characters"),

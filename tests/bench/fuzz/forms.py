@@ -29,6 +29,8 @@ SCHEMAS: list[Any] = [
     {"type": "string", "pattern": "(?=a)b"},
     {"type": "string", "format": "nonsense"},
     {"type": "array", "items": False, "minItems": 1},
+    {"type": "array", "items": {"enum": ["a", "b"]}, "maxItems": 2**63},
+    {"type": "array", "items": {"type": "integer", "multipleOf": 2}, "maxItems": 10**9},
     {"type": "array", "uniqueItems": True, "items": {"enum": ["a"]}, "minItems": 2},
     {"type": "object", "additionalProperties": {"$ref": "#/nope"}},
     {"type": "object", "patternProperties": {"^a": {"type": "string"}, "^b": {}}},
