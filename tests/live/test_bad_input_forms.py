@@ -61,6 +61,7 @@ def form(schema: Any) -> dict[str, Any]:
         (CHAT, form({"schema": {"$ref": "#"}})),
         (CHAT, form({"schema": {**ENDLESS, "$ref": "#/$defs/A"}})),
         (CHAT, form({"schema": {"type": "object", **LATER}})),
+        (CHAT, form({"schema": {"type": "array", "items": {"enum": ["a"]}, "maxItems": 2**63}})),
         (RESPONSES, {"text": {"format": {"type": "json_schema", "name": "x", "schema": LATER}}}),
         (MESSAGES, {"output_config": {"format": {"type": "json_schema", "schema": LATER}}}),
         (COMPLETIONS, {"structured_outputs": {"grammar": 'root ::= "x" b\nb ::= b'}}),
