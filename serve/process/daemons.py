@@ -1,5 +1,6 @@
 """Ray's processes that a gateway depends on: found by their titles, watched by their ids."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,11 +53,17 @@ class Daemons:
         names = NEEDED | REPLACED
         if len(self._known) == len(names):
             return
-        for pid in orphans.marked(self._mark):
-            title = _title(pid)
-            for part, name in names.items():
-                if part in title and name not in self._known and (life := _life(pid)):
-                    self._known[name] = life
+        # The oldest, because a child has its parent's command line until it runs its own program.
+        living = [(life, _title(life.pid)) for life in _lives(orphans.marked(self._mark))]
+        for part, name in names.items():
+            if name not in self._known:
+                found = [life for life, title in living if part in title]
+                if found:
+                    self._known[name] = min(found, key=lambda life: life.started_ticks)
+
+
+def _lives(pids: Iterable[int]) -> Iterator[_Process]:
+    return (life for pid in pids if (life := _life(pid)))
 
 
 def _title(pid: int) -> str:

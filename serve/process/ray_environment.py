@@ -113,6 +113,9 @@ def of_one_machine(profile: Profile, *, folder: Path, ports: Ports) -> dict[str,
         "VLLM_RPC_BASE_PATH": str(folder),
         # The launcher ends a start that fails; once it serves, a replica is replaced until it runs.
         "RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT": str(UNLIMITED),
+        # When its raylet ends, Ray ends this process at once if its parent is process 1, as under
+        # systemd, unless this names a process that lives. Raylets tell their workers the real one.
+        "RAY_RAYLET_PID": str(os.getpid()),
         # Loopback is shared with everybody who has an account here.
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(folder / "ray-token"),

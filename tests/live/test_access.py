@@ -249,8 +249,9 @@ def test_without_its_raylet_it_finishes_what_runs_and_ends_with_exit_code_1(
     wait_until(lambda: held.chunks > 2, within_s=30.0)
     (raylet,) = closed.find("raylet/raylet")
     psutil.Process(raylet).kill()
-    wait_until(lambda: closed.told("Ray's raylet has ended") == 1, within_s=5.0)
+    told = "Ray's raylet has ended"
+    wait_until(lambda: closed.told(told) == 1, within_s=5.0, what=closed.written)
     assert closed.process.wait(60.0) == 1
     assert held.finished(), closed.written()
     wait_until(lambda: not closed.living(), within_s=5.0)
-    assert closed.told("Ray's raylet has ended") == 1
+    assert closed.told(told) == 1

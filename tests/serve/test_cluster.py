@@ -55,6 +55,17 @@ def test_every_port_and_file_of_a_start_is_its_own(
     assert environment["RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT"] == "99"
 
 
+def test_a_start_whose_parent_is_process_1_outlives_its_raylet(
+    environment: dict[str, str],
+) -> None:
+    """Ray ends a process at once when this process has ended, or, unset, when its parent is 1."""
+    assert environment["RAY_RAYLET_PID"] == str(os.getpid())
+    ray = find_spec("ray")
+    assert ray is not None
+    assert ray.origin is not None
+    assert b"RAYLET_PID" in (Path(ray.origin).parent / "_raylet.so").read_bytes()
+
+
 def test_the_shell_file_for_other_clusters_sets_the_same() -> None:
     exported = dict(
         re.findall(r"^export (\w+)=(\S+)", (ROOT / "deploy" / "env.sh").read_text(), re.MULTILINE)

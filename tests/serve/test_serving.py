@@ -259,6 +259,33 @@ def test_a_daemon_of_ray_that_ends_is_named_once_though_nobody_reaps_it(
             process.communicate()
 
 
+def test_a_child_that_still_has_its_parent_s_command_line_is_not_watched_in_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(orphans.os, "environ", orphans.os.environ.copy())
+    mark = orphans.mark("SLUICE_TEST_DAEMONS")
+    lines = "import os, time; time.sleep(0.1); os.fork(); print(flush=True); time.sleep(600)"
+    raylet = subprocess.Popen(  # noqa: S603 - our own
+        [sys.executable, "-c", lines, "/x/raylet/raylet"],
+        stdout=subprocess.PIPE,
+        env=orphans.os.environ,
+    )
+    try:
+        _wait_until(lambda: len(orphans.marked(mark)) == 2)
+        # the order of process ids is chance once they have wrapped around
+        backwards = sorted(orphans.marked(mark), reverse=True)
+        monkeypatch.setattr(orphans, "marked", lambda _mark: backwards)
+        daemons = Daemons(mark)
+        assert daemons.ended() == []
+        raylet.kill()
+        _wait_until(lambda: daemons.ended() == [NEEDED["raylet/raylet"]])
+    finally:
+        raylet.kill()
+        monkeypatch.undo()
+        orphans.end(mark, grace_s=0.0)
+        raylet.communicate()
+
+
 def test_an_event_is_one_line_in_the_output_and_one_with_its_time_in_a_file(
     output: Output, tmp_path: Path
 ) -> None:
