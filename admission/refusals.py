@@ -3,7 +3,7 @@
 from admission.decision import Limit, Reason, Rejected
 
 _DRAIN_RETRY_S = 5.0  # long enough for another server to be found
-_DOWN_RETRY_S = 15.0  # about half an engine start: the second try meets a living one
+_DOWN_RETRY_S = 30.0  # a small engine is back by then; a large one says so again
 _RETRY_MIN_S = 1.0  # sooner than that nothing has changed
 
 _CONTENDED: dict[Limit, tuple[Reason, str]] = {
@@ -15,8 +15,8 @@ _CONTENDED: dict[Limit, tuple[Reason, str]] = {
 
 
 def engine_down() -> Rejected:
-    """The engine died under a living replica."""
-    why = "The engine stopped and is being restarted."
+    """The engine died, or no replica runs; whoever finds out says the same."""
+    why = "No engine serves at the moment: it is starting or being restarted. Try again shortly."
     return Rejected(Reason.ENGINE_DOWN, why, retry_after_s=_DOWN_RETRY_S)
 
 

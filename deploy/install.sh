@@ -27,22 +27,43 @@ venv_usable() {
   .venv/bin/python -c '' 2>/dev/null && grep -qsF "$(pwd -P)/.venv" .venv/pyvenv.cfg
 }
 
+# Making it anew empties the folder, and the lock removes what it does not name: never from another's.
+refuse_foreign_venv() {
+  local remedy="move it away (mv .venv ../venv-old) and run make setup again"
+  if [[ -L .venv ]]; then
+    fail ".venv is a link to $(readlink .venv); nothing there is touched. Remove the link (rm .venv) and run make setup again"
+  elif [[ -e .venv && ! -d .venv ]]; then
+    fail ".venv is no folder; $remedy"
+  elif [[ -d .venv && ! -e .venv/$mark && ! -e .venv/.device && -n $(ls -A .venv) ]]; then
+    fail ".venv was not made by make setup; nothing in it is touched: $remedy"
+  fi
+}
+
+make_venv() {
+  local python
+  python=$(python_command)
+  say "creating .venv with $("$python" --version)"
+  mkdir -p .venv
+  touch ".venv/$mark" # first: a set-up that is cut off here is still known as ours
+  find .venv -mindepth 1 -maxdepth 1 ! -name "$mark" -exec rm -rf {} +
+  "$python" -m venv .venv || fail "python's venv module failed; on Debian and Ubuntu: apt install python3-venv"
+}
+
 # Whether step $1 was done before for the same input $2; `record` notes that it is done.
 is_done() { [[ $(cat ".venv/.done-$1" 2>/dev/null) == "$2" ]]; }
 record() { echo "$2" >".venv/.done-$1"; }
 hash_of() { cat "$@" | sha256sum | cut -d' ' -f1; }
 
-device=${DEVICE:-$(cat .venv/.device 2>/dev/null || echo cpu)} # unsaid: what .venv was made for
+device=${DEVICE:-$(cat .venv/.device 2>/dev/null || true)} # unsaid: what .venv was made for
+device=${device:-cpu}
 lock=deploy/lock-$device.txt
 [[ -f $lock ]] || fail "DEVICE=$device: there is no $lock; use DEVICE=cpu or DEVICE=gpu"
 packages=$(hash_of "$lock")
 project=$packages-$(hash_of pyproject.toml)
 
-if ! venv_usable; then
-  python=$(python_command)
-  say "creating .venv with $("$python" --version)"
-  "$python" -m venv --clear .venv || fail "python's venv module failed; on Debian and Ubuntu: apt install python3-venv"
-fi
+mark=.made-by-make-setup
+refuse_foreign_venv
+venv_usable || make_venv
 if ! is_done packages "$packages"; then
   say "installing uv"
   .venv/bin/python -m pip install -q --disable-pip-version-check "$(sed -n 's/^\(uv==[^ ]*\).*$/\1/p' "$lock")"

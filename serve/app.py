@@ -12,6 +12,7 @@ from ray import serve
 from ray.serve.context import _get_global_client
 from starlette.types import ASGIApp
 
+from serve import shipped
 from serve.http import loopback
 from serve.http.tenants import Keys, load_keys, require_safe_binding
 from serve.observability import replica_log
@@ -25,15 +26,13 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("sluice.app")
 
-_CHECKOUT = Path(__file__).resolve().parents[1]
-
 
 class Arguments(BaseModel):
     """What the builder takes, from the command line or a Serve YAML's `args`."""
 
     model_config = ConfigDict(extra="forbid")
 
-    config: Path  # the profile; a relative path is taken from here or from the checkout
+    config: Path  # the profile; a relative path is taken from here or from where Sluice is
     admission: dict[str, Any] | None = None  # in place of the profile's section
     access_log: str | None = None  # in place of the profile's `-`: a replica's output is a file
 
@@ -89,7 +88,7 @@ def _name(config: Path) -> str:
 
 def _found(path: Path) -> Path:
     """Where a profile is: Serve's own processes may run in a folder that the user never saw."""
-    return path if path.is_absolute() or path.exists() else _CHECKOUT / path
+    return path if path.is_absolute() or path.exists() else shipped.configs().parent / path
 
 
 @serve.ingress()

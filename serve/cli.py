@@ -7,11 +7,12 @@ from pathlib import Path
 
 from loadtests.compare.flags import add_compare
 from loadtests.limit.flags import add_limit
+from serve import shipped
 from serve.lab.flags import add_lab
 from serve.operate.flags import add_config, add_drain
 from serve.plan.flags import add_plan
 
-_DEFAULT_PROFILE = Path(__file__).resolve().parents[1] / "configs" / "smollm2-cpu.yaml"
+_DEFAULT_PROFILE = shipped.configs() / "smollm2-cpu.yaml"
 _LOADTESTS = ("gevent", "geventhttpclient", "locust")  # an extra that a gateway does without
 _BAD_ARGUMENTS = 2
 _PORTS = range(1, 65_536)

@@ -332,6 +332,10 @@ class Gate:
         self._engine_watch.confirm_ends()
         self._settle(turns)
 
+    def step_lost(self) -> None:
+        """The ledger did not follow a step of the engine."""
+        self._metrics.step_record_failed()
+
     def prefill_s(self, visit: Visit) -> float | None:
         """Seconds from acceptance to the first token, as the engine measured; None until known."""
         return visit.prefill_s

@@ -37,6 +37,9 @@ class Keeper(hooks.Doorkeeper, LeaseKeeper, Protocol):
     def stepped(self, step: Any) -> None:
         """One step of the engine was done."""
 
+    def step_lost(self) -> None:
+        """The record of one could not be read or taken; the ledger did not follow it."""
+
 
 class EngineStartError(RuntimeError):
     """The engine cannot be run under admission; the message says why and what to change."""
@@ -84,6 +87,7 @@ class Engine:
         self._state, self.app = app.state, app
         listener: Listener = keeper.stepped
         self._feed.listener = listener
+        self._feed.on_failure = keeper.step_lost
 
     @property
     def errored(self) -> bool:

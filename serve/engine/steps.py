@@ -36,9 +36,8 @@ class StepFeed:
         self._time_scale = time_scale
         self._newest_token_s = self._age_s = 0.0
         self.listener: Listener | None = None
-        self.output_processor: OutputProcessor | None = None
-        self.failures = 0
         self.on_failure: Callable[[], None] = lambda: None
+        self.output_processor: OutputProcessor | None = None
 
     def logger(self, *_: Any, **__: Any) -> StatLoggerBase:
         """The factory vLLM is given."""
@@ -53,7 +52,6 @@ class StepFeed:
             step = _step(running, scheduler, iteration, self._time_scale)
             self.listener(replace(step, age_s=self._age_of_newest(running) * self._time_scale))
         except Exception:  # noqa: BLE001 - see above: anything that escapes kills vLLM
-            self.failures += 1
             self.on_failure()
             _log.exception("a step record could not be counted")
 

@@ -6,22 +6,17 @@ until one is back, for minutes and without bound.
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from admission.decision import Reason, Rejected
+from admission import refusals
 from serve.http import problems
 from serve.http.allow import family_of
 from serve.http.problems import Problem
 
 _SERVES_OWN = "/-/"  # HAProxy's health checks of the proxy itself
-_NOBODY = Rejected(
-    Reason.ENGINE_DOWN,
-    "No engine is ready behind this gateway: it is starting or being replaced. Try again shortly.",
-    retry_after_s=30.0,  # a small engine is back by then; a large one says so again
-)
 
 
 def nobody_serves(path: str) -> Problem:
     """The 503 for a request to `path`."""
-    return problems.answer(_NOBODY, family_of(path))
+    return problems.answer(refusals.engine_down(), family_of(path))
 
 
 class NobodyServes:

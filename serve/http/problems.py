@@ -73,12 +73,6 @@ _ERRORS: dict[int, tuple[Kind, str]] = {
     503: (_NOTHING_SERVES, "unavailable"),
 }
 
-ENGINE_DOWN = Rejected(
-    Reason.ENGINE_DOWN,
-    "The engine behind this gateway has stopped and is being restarted. Try again shortly.",
-    retry_after_s=30.0,  # a small engine is back by then; a large one says so again
-)
-
 
 def answer(rejected: Rejected, family: Family, *, jitter: Jitter = random.uniform) -> Problem:
     """A refusal with its reason and, where coming back helps, when.

@@ -7,12 +7,13 @@ from typing import Any
 
 from starlette.types import Message, Send
 
+from admission import refusals
 from admission.decision import Rejected
 from serve.http.call import STRANGER, Call
 from serve.http.caller import Caller
 from serve.http.gate_like import GateLike
 from serve.http.intake import RawHeaders
-from serve.http.problems import ENGINE_DOWN, Problem, answer, error, error_event, is_callers
+from serve.http.problems import Problem, answer, error, error_event, is_callers
 from serve.http.rate_limits import rate_limit_headers
 
 _log = logging.getLogger("sluice.http")
@@ -137,9 +138,10 @@ class Reply:
         return None if fault is None else error(400, fault, self._call.family)
 
     def _engine_down(self) -> Problem:
+        refusal = refusals.engine_down()
         if self._call.visit is not None:
-            self._call.visit.verdict = ENGINE_DOWN
-        return answer(ENGINE_DOWN, self._call.family)
+            self._call.visit.verdict = refusal
+        return answer(refusal, self._call.family)
 
     async def _open(self, status: int, headers: RawHeaders) -> None:
         self._call.status = status

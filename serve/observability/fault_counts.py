@@ -29,7 +29,7 @@ class FaultCounts(Collector):
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """`sluice_faults_total{part}`."""
-        what = "Failures of a part around the engine since `sluice serve` began"
+        what = "Failures of parts around the engine since `sluice serve` started"
         family = CounterMetricFamily("sluice_faults", what, labels=["part"])
         counts = dict.fromkeys(KINDS, 0) | self._read()
         for kind, count in counts.items():

@@ -37,74 +37,84 @@ class Metrics:
 
         self._decisions = counter(
             "sluice_admission_decisions",
-            "Answers of admission; a request that waits counts as queued and again when decided",
+            "Decisions; a request that waits counts as queued, and again when it leaves the queue",
             "outcome",
             "reason",
         )
-        self._capacity = gauge("sluice_kv_capacity_tokens", "KV tokens that requests can hold")
-        self._held = gauge("sluice_kv_held_tokens", "KV tokens held by leases now, whole blocks")
-        self._peak = gauge(
-            "sluice_kv_projected_peak_tokens", "Most KV tokens the present leases will hold"
+        self._capacity = gauge("sluice_kv_capacity_tokens", "Tokens that the KV cache holds")
+        self._held = gauge(
+            "sluice_kv_held_tokens", "KV tokens that running requests hold now, in whole blocks"
         )
-        self._queue = gauge("sluice_queue_size", "Requests waiting in line")
-        self._leases = gauge("sluice_leases", "Requests that hold a lease")
+        self._peak = gauge(
+            "sluice_kv_projected_peak_tokens",
+            "Most KV tokens that the running requests are expected to hold at one time",
+        )
+        self._queue = gauge("sluice_queue_size", "Requests in the queue")
+        self._leases = gauge("sluice_leases", "Requests accepted and not yet finished")
         self._waits = histogram(
-            "sluice_queue_wait_seconds", "Time in line of requests that left it", _WAIT_BUCKETS_S
+            "sluice_queue_wait_seconds",
+            "Time in the queue, of requests that have left it",
+            _WAIT_BUCKETS_S,
         )
         self._binding = gauge(
-            "sluice_binding_limit", "1 for the limit that bound the last wait, else 0", "limit"
+            "sluice_binding_limit",
+            "1 for the limit that made the last request wait, else 0",
+            "limit",
         )
         self._predicted = histogram(
             "sluice_output_predicted_tokens",
-            "Output length priced at admission, per finished request",
+            "Output tokens that a request was priced at, per finished request",
             _LENGTH_BUCKETS_TOKENS,
         )
         self._real = histogram(
             "sluice_output_real_tokens",
-            "Output length produced, per finished request",
+            "Output tokens produced, per finished request",
             _LENGTH_BUCKETS_TOKENS,
         )
         self._ratio = histogram(
             "sluice_output_real_to_predicted_ratio",
-            "Produced / priced output length; above 1 the request outgrew its price",
+            "Output tokens produced / priced; above 1 the request outgrew its price",
             _RATIO_BUCKETS,
         )
         self._preemptions = counter(
-            "sluice_engine_preemptions", "Preemptions seen in the engine; the aim is none"
+            "sluice_engine_preemptions", "Preemptions in the engine; the aim is none"
         )
         self._cached = counter(
             "sluice_prefix_cached_tokens",
-            "Prompt tokens of started requests: foreseen in the prefix cache, and found there",
+            "Prompt tokens of started requests: predicted in the prefix cache, and found there",
             "what",
         )
         self._cached_so_far = {"foreseen": 0, "found": 0}
         self._unleased = counter(
-            "sluice_unleased_engine_calls", "Engine calls refused because they held no lease"
+            "sluice_unleased_engine_calls",
+            "Calls to the engine refused because admission had not accepted them",
         )
         self._config = counter(
-            "sluice_config_refused", "New admission settings refused; the old ones stay"
+            "sluice_config_refused",
+            "Changes of admission settings refused; the settings in force stay",
         )
         self._records = counter(
-            "sluice_step_record_failures", "Engine step records that could not be counted"
+            "sluice_step_record_failures",
+            "Step records of the engine that could not be read; the ledger misses them",
         )
         self._plan_error = gauge(
-            "sluice_plan_kv_error_ratio", "Planned / real KV blocks - 1; NaN without a plan"
+            "sluice_plan_kv_error_ratio", "Planned / actual KV blocks - 1; NaN without a plan"
         )
         self._step_error = gauge(
             "sluice_step_time_error_ratio",
-            "Typical error of late of what a step was believed to take; NaN while nothing is known",
+            "Typical relative error of recent step-time predictions; NaN before the first",
         )
         self._step_outliers = counter(
             "sluice_step_time_outliers",
-            "Engine steps that took ten times as long as expected and more than 1 s",
+            "Engine steps that took ten times as long as predicted and more than 1 s",
         )
         self._late_steps = gauge(
             "sluice_simulation_late_steps_ratio",
-            "Steps of a simulated engine that ended late; above 0.05 its run is invalid",
+            "Share of a simulated engine's steps that ended late; above 0.05 the run is invalid",
         )
         self._first_token_error = gauge(
             "sluice_first_token_error_seconds",
-            "Mean size of the error of the last forecasts of first tokens; NaN before ten",
+            "Mean absolute error of the last 100 TTFT predictions; NaN before ten",
         )
         self._promised = gauge(
             "sluice_kv_promised_ratio",
@@ -112,41 +122,47 @@ class Metrics:
         )
         self._bias = gauge(
             "sluice_kv_bias_ratio",
-            "KV blocks that the engine holds / blocks of the ledger, of late",
+            "KV blocks that the engine uses / blocks in the ledger, recently",
         )
         self._covered = gauge(
             "sluice_output_coverage_ratio",
-            "Share of the last answers not longer than predicted; NaN before a hundred",
+            "Share of the last 400 completions not longer than predicted; NaN before 100",
             "predicted",
         )
         self._stale = gauge(
-            "sluice_engine_stale", "1 while the engine's step records or its KV use are missing"
+            "sluice_engine_stale", "1 while the engine's step records or its KV usage are missing"
         )
         self._silent = gauge(
             "sluice_engine_silent_seconds", "Seconds since the engine's last sign of life"
         )
         self._hangs = counter(
-            "sluice_engine_hangs", "Times that the engine was silent for longer than a step takes"
+            "sluice_engine_hangs",
+            "Times that the engine was silent for longer than engine.hang_after_s",
         )
         self._overdue = counter(
-            "sluice_overdue_requests", "Accepted requests cut off without a first token"
+            "sluice_overdue_requests",
+            "Accepted requests aborted because no token came by the deadline and its grace",
         )
         self._dropped = counter(
-            "sluice_log_lines_dropped", "Log lines lost: the disk is full or too slow", "log"
+            "sluice_log_lines_dropped", "Log lines lost because the disk is full or too slow", "log"
         )
         self._shadow = counter(
             "sluice_shadow_requests",
-            "Requests that mode shadow let pass and that have ended, by what it would have said",
+            "Finished requests in mode shadow, by what admission would have decided",
             "would",
         )
         self._shadow_refusals = counter(
-            "sluice_shadow_would_refuse", "Those of them that it would have refused", "reason"
+            "sluice_shadow_would_refuse",
+            "Finished requests in mode shadow that admission would have refused",
+            "reason",
         )
         self._shadow_false = counter(
-            "sluice_shadow_false_refusals", "Would have been refused, and were served in time"
+            "sluice_shadow_false_refusals",
+            "Requests that mode shadow would have refused and that met their SLO",
         )
         self._shadow_missed = counter(
-            "sluice_shadow_missed_refusals", "Would have been accepted, and were not in time"
+            "sluice_shadow_missed_refusals",
+            "Requests that mode shadow would have accepted and that missed their SLO",
         )
         self._start_at_zero()
 
@@ -269,6 +285,8 @@ class Metrics:
         """A series that appears with its first event has no rate for it."""
         for unknown in (self._plan_error, self._step_error, self._first_token_error):
             unknown.set(math.nan)
+        for predicted in ("median", "price"):
+            self._covered.labels(predicted).set(math.nan)
         for what in self._cached_so_far:
             self._cached.labels(what)
         for log in ("access", "decision"):

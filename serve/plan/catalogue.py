@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from admission.spelling import UnknownNameError
+from serve import shipped
 
-_CATALOGUE = Path(__file__).resolve().parents[2] / "configs" / "models.json"
+_CATALOGUE = shipped.configs() / "models.json"
 
 # Endings of checkpoint names that say a format, and what their quantization_config would say.
 _FORMATS: tuple[tuple[str, dict[str, Any]], ...] = (

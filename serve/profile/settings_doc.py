@@ -1,40 +1,15 @@
-"""The tables of docs/configuration.md: `python -m serve.profile.settings_doc FILE`.
+"""The tables of docs/configuration.md: `python -m serve.profile.settings_doc FILE`."""
 
-The file is written by hand but for what stands between a pair of marks; that is replaced.
-"""
-
-import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from enum import Enum
-from pathlib import Path
 
 from pydantic import BaseModel
 
+from serve.doc_tables import Tables, rewrite
 from serve.profile.keys import Key, entry_of, keys_of, plain, section_of
 from serve.profile.refused_arguments import by_reason
 from serve.profile.settings import Profile
-
-
-def main(arguments: list[str]) -> int:
-    """Rewrite the tables of one file in place."""
-    if len(arguments) != 1:
-        sys.stderr.write("usage: python -m serve.profile.settings_doc docs/configuration.md\n")
-        return 2
-    path = Path(arguments[0])
-    path.write_text(current(path.read_text(encoding="utf-8")), encoding="utf-8")
-    return 0
-
-
-def current(text: str) -> str:
-    """`text` with every table as the code stands now."""
-    for name, table in TABLES.items():
-        body = "\n".join(table()).strip()
-        before, begin, _, end, after = re.split(
-            rf"(<!-- {name}: begin.*?-->\n)(.*?)(<!-- {name}: end -->)", text, flags=re.DOTALL
-        )
-        text = f"{before}{begin}\n{body}\n\n{end}{after}"
-    return text
 
 
 def key_tables() -> Iterator[str]:
@@ -76,7 +51,7 @@ def refused_table() -> Iterator[str]:
         yield f"| {', '.join(f'`{name}`' for name in names)} | {reason} |"
 
 
-TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
+TABLES: Tables = {
     "keys": key_tables,
     "refused": refused_table,
 }
@@ -101,4 +76,5 @@ def _default(value: object) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    usage = "python -m serve.profile.settings_doc docs/configuration.md"
+    raise SystemExit(rewrite(sys.argv[1:], TABLES, usage=usage))

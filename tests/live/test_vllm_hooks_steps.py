@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
+
+from serve.observability.telemetry import Metrics
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,6 +81,25 @@ def test_our_stat_logger_is_one_of_vllm_s() -> None:
         for each in (_StepLogger, loggers.StatLoggerBase)
     )
     assert ours == theirs, "StatLoggerBase.record takes other arguments"
+
+
+def test_a_step_record_that_cannot_be_taken_is_counted_and_raises_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from serve.engine.steps import StepFeed  # noqa: PLC0415
+
+    def refuse(step: Any) -> None:
+        raise KeyError(step)
+
+    registry = CollectorRegistry()
+    feed = StepFeed()
+    feed.output_processor = _processor()
+    feed.listener, feed.on_failure = refuse, Metrics(registry).step_record_failed
+    feed.logger(None, 0).record(None, None)
+    feed.listener = lambda _step: None
+    feed.logger(None, 0).record(None, None)
+    assert registry.get_sample_value("sluice_step_record_failures_total") == 1
+    assert "a step record could not be counted" in caplog.text
 
 
 def _processor() -> Any:

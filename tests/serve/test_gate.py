@@ -223,3 +223,11 @@ async def test_the_state_names_the_replica_as_the_decision_log_does(tmp_path: Pa
     await gate.close()
     lines.close()
     assert {json.loads(line)["replica"] for line in file.read_text().splitlines()} == {named}
+
+
+async def test_a_step_that_the_ledger_did_not_follow_is_counted() -> None:
+    registry = CollectorRegistry()
+    gate = Gate(FakeEngine(), AdmissionSection(), metrics=Metrics(registry), decisions=None)
+    gate.step_lost()
+    assert registry.get_sample_value("sluice_step_record_failures_total") == 1
+    await gate.close()

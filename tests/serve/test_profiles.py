@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from serve.doc_tables import current, rewrite
 from serve.http.tenants import KeyEntry
 from serve.profile.keys import keys_of
 from serve.profile.settings import AdmissionSection, Profile, load_profile
-from serve.profile.settings_doc import current, main
+from serve.profile.settings_doc import TABLES
 
 ROOT = Path(__file__).parents[2]
 PROFILES = sorted(path for path in (ROOT / "configs").glob("*.yaml") if "api-keys" not in path.name)
@@ -58,7 +59,9 @@ def test_the_example_of_api_keys_is_in_the_format_that_is_read() -> None:
 
 def test_the_tables_of_the_documentation_are_current() -> None:
     text = DOCUMENT.read_text()
-    assert current(text) == text, "run: python -m serve.profile.settings_doc docs/configuration.md"
+    assert current(text, TABLES) == text, (
+        "run: python -m serve.profile.settings_doc docs/configuration.md"
+    )
 
 
 def test_the_documentation_names_every_key() -> None:
@@ -72,7 +75,7 @@ def test_the_documentation_can_be_rewritten_in_place(tmp_path: Path) -> None:
     stale = tmp_path / "doc.md"
     marks = "<!-- {0}: begin -->\nold\n<!-- {0}: end -->\n"
     stale.write_text(f"by hand\n{marks.format('keys')}{marks.format('refused')}the end\n")
-    assert main([str(stale)]) == 0
+    assert rewrite([str(stale)], TABLES, usage="") == 0
     text = stale.read_text()
     assert "\nold\n" not in text
     assert "`ttft_deadline_s`" in text
@@ -81,5 +84,5 @@ def test_the_documentation_can_be_rewritten_in_place(tmp_path: Path) -> None:
 
 
 def test_without_a_file_the_command_says_how_it_is_used(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == 2
-    assert "usage" in capsys.readouterr().err
+    assert rewrite([], TABLES, usage="this command FILE") == 2
+    assert "usage: this command FILE" in capsys.readouterr().err

@@ -12,12 +12,15 @@ from starlette.types import Send
 
 from admission.decision import Limit, Outcome, Reason, Rejected
 from admission.shadow import Seen
+from serve.doc_tables import current
 from serve.observability.json_lines import JsonLines
+from serve.observability.metrics_doc import TABLES
 from serve.observability.telemetry import Metrics, Telemetry
 from serve.observability.tracing import Tracing, start_tracing
 from serve.visit import VISIT
 from tests.fakes import body, house, start
 
+PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
@@ -223,3 +226,10 @@ def test_lost_log_lines_are_counted_by_log() -> None:
         return registry.get_sample_value("sluice_log_lines_dropped_total", {"log": log})
 
     assert (lost("access"), lost("decision")) == (3, 0)
+
+
+def test_the_page_of_metrics_is_current() -> None:
+    text = PAGE.read_text()
+    told = "run: python -m serve.observability.metrics_doc docs/metrics.md"
+    assert current(text, TABLES) == text, told
+    assert "`sluice_faults_total` | counter | `part`" in text
