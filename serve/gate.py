@@ -64,6 +64,10 @@ class EngineLike(Pinged, Protocol):
         """
         ...
 
+    async def models(self) -> list[dict[str, Any]]:
+        """The models that it serves, in OpenAI's shape."""
+        ...
+
     def fault_in(self, route: str, body: dict[str, Any]) -> str | None:
         """What its parser finds wrong with a body of one of its routes; None: nothing."""
         ...
@@ -458,6 +462,10 @@ class Gate:
     def fault_in(self, route: str, body: dict[str, Any]) -> str | None:
         """What the engine's parser finds wrong with a body of one of its routes; None: nothing."""
         return self._engine.fault_in(route, body)
+
+    async def models(self) -> list[dict[str, Any]]:
+        """What is served, in OpenAI's shape."""
+        return await self._engine.models()
 
     async def explain(self, route: str, body: dict[str, Any], tenant: Tenant) -> dict[str, Any]:
         """What a body would cost and be answered, without running it."""

@@ -32,6 +32,17 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
+def model_entry(name: str) -> dict[str, Any]:
+    """As vLLM tells a model."""
+    return {
+        "id": name,
+        "object": "model",
+        "created": 1_700_000_000,
+        "owned_by": "vllm",
+        "max_model_len": 4096,
+    }
+
+
 class FakeGate:
     """A gate with one rule: `room` open means accepted, closed means queued."""
 
@@ -129,6 +140,9 @@ class FakeGate:
 
     def fault_in(self, route: str, body: dict[str, Any]) -> str | None:
         return self.body_fault
+
+    async def models(self) -> list[dict[str, Any]]:
+        return [model_entry("m"), model_entry("org/name")]
 
     def drain(self) -> None:
         self.draining = True

@@ -57,7 +57,7 @@ class Engine:
         self._client = client
         self._simulated = simulated
         self._grammars: Grammars | None = None
-        self._args = args
+        self.args = args  # as vLLM's parser made them of the profile
         self._feed = feed
         self.shape = shape
         self.facts = facts_of(client.vllm_config)
@@ -68,7 +68,9 @@ class Engine:
     async def attach(self, keeper: Keeper) -> None:
         """Build vLLM's app around a client that knows leases, and let steps flow to the gate."""
         tasks = await self._client.get_supported_tasks()
-        app = build_app(self._args, tasks, self._client.model_config)
+        # the gateway's own layer tells browsers what they may read, on every answer
+        inner = Namespace(**{**vars(self.args), "allowed_origins": []})
+        app = build_app(inner, tasks, self._client.model_config)
         config = self._client.vllm_config
         self._grammars = Grammars(config)
         leased = LeasedClient(
@@ -79,11 +81,11 @@ class Engine:
             logprobs=not self._simulated,
         )
         await self._fix_backend()
-        await init_app_state(leased, app.state, self._args, tasks)
+        await init_app_state(leased, app.state, self.args, tasks)
         app.state.server = SimpleNamespace()  # vLLM's engine-error handler writes to it
         hooks.install(app.state, keeper)
         merging.keep_prompt_logprobs()
-        if self._args.structured_outputs_config.reasoning_parser:
+        if self.args.structured_outputs_config.reasoning_parser:
             reasoning.add_second_name()
         # vLLM reads its environment again for every chunk unless told that it stands still
         envs.enable_envs_cache()
@@ -139,6 +141,12 @@ class Engine:
     def fault_in(self, route: str, body: dict[str, Any]) -> str | None:
         """What vLLM's parser finds wrong with a body of one of its routes; None: nothing."""
         return explain.fault_in(route, body)
+
+    async def models(self) -> list[dict[str, Any]]:
+        """The entries of vLLM's `/v1/models`."""
+        told = await self._state.openai_serving_models.show_available_models()
+        entries: list[dict[str, Any]] = told.model_dump()["data"]
+        return entries
 
     def listen(self, listener: Listener) -> None:
         """Let steps flow to `listener` alone: for an engine without a gate."""

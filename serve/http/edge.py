@@ -16,6 +16,7 @@ from serve.http.gate_like import GateLike
 from serve.http.intake import (
     Body,
     check_headers,
+    decode_body,
     headers_of,
     parse_body,
     prompt_chars,
@@ -109,15 +110,15 @@ class Edge:
                 self._telemetry.access_log.write(line)
 
     def _call_of(self, scope: Scope) -> Call:
-        headers = headers_of(scope["headers"])
+        headers, path = headers_of(scope["headers"]), allow.plain(scope["path"])
         return Call(
             request_id=request_id_of(headers),
             method=scope["method"],
-            path=scope["path"],
-            family=allow.family_of(scope["path"]),
+            path=path,
+            family=allow.family_of(path, headers),
             headers=headers,
             arrived_at_s=self._gate.now_s(),
-            route=allow.find(scope["method"], scope["path"]),
+            route=allow.find(scope["method"], path),
         )
 
     def _may_enter(self, call: Call, scope: Scope) -> Problem | None:
@@ -145,7 +146,8 @@ class Edge:
     async def _walk(self, call: Call, caller: Caller, reply: Reply, scope: Scope) -> Problem | None:
         """From a caller who may enter to the end of the answer, or to a problem to answer."""
         if call.route is None:
-            await self._options(call, caller, reply, scope)
+            methods = ", ".join(allow.methods_of(call.path))
+            await reply.whole(200, [(b"allow", methods.encode())], b"")
             return None
         text = await self._text_of(call, caller)
         if isinstance(text, Problem):
@@ -162,7 +164,12 @@ class Edge:
         self, call: Call, caller: Caller, reply: Reply, scope: Scope, text: bytes
     ) -> Problem | None:
         """Of a request whose body is read and that is not refused whatever is in it."""
-        body = self._body_of(call, text)
+        text_or_problem = await decode_body(
+            text, scope["headers"], self._terms.limits, call.family
+        )
+        if isinstance(text_or_problem, Problem):
+            return text_or_problem
+        body = self._body_of(call, text_or_problem)
         if isinstance(body, Problem):
             return body
         if call.route is not None and call.route.kind is Kind.OURS:
@@ -173,17 +180,11 @@ class Edge:
         await self._to_app(call, caller, reply, scope, body)
         return None
 
-    async def _options(self, call: Call, caller: Caller, reply: Reply, scope: Scope) -> None:
-        """A browser's preflight is answered by vLLM's CORS layer, as the profile sets it."""
-        if {"origin", "access-control-request-method"} <= call.headers.keys():
-            await self._passage.run(call, caller, reply, dict(scope))
-        else:
-            methods = ", ".join(allow.methods_of(call.path))
-            await reply.whole(200, [(b"allow", methods.encode())], b"")
-
     async def _ours(self, call: Call, reply: Reply, scope: Scope, route: Route, body: Body) -> None:
         question = Question(
             tenant=call.tenant,
+            family=call.family,
+            path=call.path,
             query=scope["query_string"].decode("latin-1"),
             accept=call.headers.get("accept", ""),
             body=body.fields,
@@ -245,8 +246,7 @@ class Edge:
         headers = scrub_headers(
             scope["headers"], request_id=engine_id_for(call.request_id), body_bytes=len(text)
         )
-        method = "GET" if call.method == "HEAD" else call.method
-        inner = {**scope, "method": method, "headers": headers}
+        inner = {**scope, "path": call.path, "headers": headers}
         call.body = body.fields
         chars = prompt_chars(body.fields)
         await self._passage.run(call, caller, reply, inner, body_chars=chars)

@@ -85,6 +85,10 @@ class GateLike(Protocol):
         """What the engine's parser finds wrong with a body of one of its routes; None: nothing."""
         ...
 
+    async def models(self) -> list[dict[str, Any]]:
+        """What is served, in OpenAI's shape: `id`, `created`, `max_model_len` and more."""
+        ...
+
     @property
     def replica(self) -> str:
         """Names this start of one engine."""

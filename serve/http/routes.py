@@ -10,6 +10,7 @@ from prometheus_client.exposition import choose_encoder
 from serve.http.allow import GENERATION_PATHS, Route
 from serve.http.gate_like import GateLike
 from serve.http.operations_like import OperationsLike
+from serve.http.model_routes import ModelRoutes
 from serve.http.page import Answer, Page, Question, json_page
 from serve.http.problems import Problem, answer, error
 from serve.http.scrub import drop_nulls, unsupported
@@ -49,6 +50,7 @@ class Routes:
             ("POST", "/v1/admission/explain"): self._explain,
             ("POST", "/v1/admission/drain"): self._drain,
             ("POST", "/v1/admission/resume"): self._resume,
+            **ModelRoutes(gate).answers,
             **SettingsRoutes(operations).answers,
         }
 

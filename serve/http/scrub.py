@@ -35,6 +35,7 @@ _DROPPED_HEADERS = frozenset(
         # written anew
         b"x-request-id",
         b"content-length",
+        b"content-encoding",  # it has been decoded
         b"transfer-encoding",
     }
 )
