@@ -8,7 +8,8 @@ place in the ledger are one step that nothing interrupts.
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -212,6 +213,15 @@ class Gate:
         if not (in_time or left.done() or visit.verdict):
             self.refuse(visit, _too_many_renderings(visit))
         return in_time
+
+    @asynccontextmanager
+    async def rendering(self, left: asyncio.Future[None]) -> AsyncIterator[bool]:
+        """A place to render in for what holds nothing else; False: its caller has `left` first."""
+        place = object()
+        try:
+            yield await self._renderings.enter(place, unless=left)
+        finally:
+            self._renderings.leave(place)
 
     def rendered(self, visit: Visit) -> None:
         """Its prompt is rendered and its form has still to be compiled: others may render."""

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -61,6 +62,7 @@ class FakeGate:
         self.prechecked: list[tuple[Visit, int]] = []
         self.waiting: set[Visit] = set()
         self.held: set[Visit] = set()
+        self.rendered_beside = 0  # without a visit
         self.left: list[Visit] = []
         self.room = asyncio.Event()
         self.room.set()
@@ -87,6 +89,11 @@ class FakeGate:
     async def place(self, visit: Visit, left: asyncio.Future[None]) -> bool:
         visit.verdict = self.crowded
         return self.crowded is None
+
+    @asynccontextmanager
+    async def rendering(self, left: asyncio.Future[None]) -> AsyncIterator[bool]:
+        self.rendered_beside += 1
+        yield not left.done()
 
     async def admit(self, visit: Visit) -> bool:
         """What the render hook asks; False leaves the verdict on the visit."""

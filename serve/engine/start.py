@@ -20,7 +20,7 @@ from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from admission.footprint import EngineShape, RequestShape
-from serve.engine import explain, hooks, merging, reasoning
+from serve.engine import explain, hooks, merging, reasoning, told
 from serve.engine.chains import Chains
 from serve.engine.client import LeasedClient, LeaseKeeper
 from serve.engine.executor import PATIENT
@@ -84,6 +84,7 @@ class Engine:
         await init_app_state(leased, app.state, self.args, tasks)
         app.state.server = SimpleNamespace()  # vLLM's engine-error handler writes to it
         hooks.install(app.state, keeper)
+        told.install(app.state)
         merging.keep_prompt_logprobs()
         if self.args.structured_outputs_config.reasoning_parser:
             reasoning.add_second_name()
@@ -144,8 +145,8 @@ class Engine:
 
     async def models(self) -> list[dict[str, Any]]:
         """The entries of vLLM's `/v1/models`."""
-        told = await self._state.openai_serving_models.show_available_models()
-        entries: list[dict[str, Any]] = told.model_dump()["data"]
+        listed = await self._state.openai_serving_models.show_available_models()
+        entries: list[dict[str, Any]] = listed.model_dump()["data"]
         return entries
 
     def listen(self, listener: Listener) -> None:

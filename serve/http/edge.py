@@ -27,10 +27,10 @@ from serve.http.operations_like import OperationsLike
 from serve.http.page import Question
 from serve.http.passage import GRACE_S, Passage
 from serve.http.problems import Problem, error
+from serve.http.replayed import complete
 from serve.http.reply import Reply
 from serve.http.routes import Routes
 from serve.http.scrub import (
-    drop_nulls,
     engine_id_for,
     request_id_of,
     salt_cache,
@@ -211,7 +211,7 @@ class Edge:
 
     def _check_fields(self, visit: Visit, body: Body) -> None:
         """A body that asks what cannot be priced gets its verdict."""
-        visit.verdict = unsupported(body.fields)
+        visit.verdict = unsupported(body.fields, visit.route)
         if visit.verdict is not None:
             self._telemetry.metrics.decision(Outcome.REJECTED, visit.verdict.reason)
 
@@ -235,9 +235,7 @@ class Edge:
         self, call: Call, caller: Caller, reply: Reply, scope: Scope, body: Body
     ) -> None:
         """Shows the app a scrubbed request; a body with nothing to scrub goes as it came."""
-        changed = scrub_body(body.fields)
-        if call.visit is not None:
-            changed |= drop_nulls(body.fields, call.path)
+        changed = scrub_body(body.fields) | complete(body.fields, call.path)
         if call.visit is not None and self._terms.access.isolate_prefix_cache:
             salt_cache(body.fields, call.visit.tenant.name)
             changed = True

@@ -1,6 +1,7 @@
 """What the HTTP edge needs of the gate; `serve/gate.py` is it, `tests/fakes.py` has a small one."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from admission.budgets import Standing
@@ -47,6 +48,10 @@ class GateLike(Protocol):
 
     async def place(self, visit: Visit, left: asyncio.Future[None]) -> bool:
         """Waits for a place to render in; False: refused, the verdict on the visit, or `left`."""
+        ...
+
+    def rendering(self, left: asyncio.Future[None]) -> AbstractAsyncContextManager[bool]:
+        """A place to render in for what holds nothing else; False: its caller has `left` first."""
         ...
 
     async def leave(self, visit: Visit) -> None:

@@ -13,7 +13,8 @@ from serve.http.operations_like import OperationsLike
 from serve.http.model_routes import ModelRoutes
 from serve.http.page import Answer, Page, Question, json_page
 from serve.http.problems import Problem, answer, error
-from serve.http.scrub import drop_nulls, unsupported
+from serve.http.replayed import complete
+from serve.http.scrub import unsupported
 from serve.http.settings_routes import SettingsRoutes
 from serve.visit import Family
 
@@ -89,8 +90,8 @@ class Routes:
             known = ", ".join(sorted(GENERATION_PATHS))
             message = f"Say with ?route= which route the body is for: one of {known}."
             return error(400, message, Family.OPENAI, param="route")
-        drop_nulls(question.body, route)
-        refusal = unsupported(question.body)
+        complete(question.body, route)
+        refusal = unsupported(question.body, route)
         if refusal is not None:
             return answer(refusal, Family.OPENAI)
         try:
