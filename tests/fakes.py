@@ -18,9 +18,10 @@ from serve.http.tenants import Keys
 from serve.observability.telemetry import Metrics, Telemetry
 from serve.observability.tracing import Tracing
 from serve.operations import Changing, Operations
+from serve.profile.access_section import AccessSection
 from serve.profile.history import History
 from serve.profile.in_force import InForce
-from serve.profile.sections import AccessSection, HttpSection
+from serve.profile.sections import HttpSection
 from serve.profile.settings import AdmissionSection
 from serve.visit import VISIT, Tenant, Visit
 

@@ -43,7 +43,7 @@ def name_messages() -> None:
         after(self, context)
 
     model_post_init._sluice_names = True  # type: ignore[attr-defined]  # noqa: SLF001
-    AnthropicMessagesResponse.model_post_init = model_post_init  # type: ignore[assignment]
+    AnthropicMessagesResponse.model_post_init = model_post_init
 
 
 def as_object(arguments: str) -> str:

@@ -30,6 +30,7 @@ from serve.http.problems import Problem, error
 from serve.http.replayed import complete
 from serve.http.reply import Reply
 from serve.http.routes import Routes
+from serve.http.rules import Rules
 from serve.http.scrub import (
     engine_id_for,
     request_id_of,
@@ -40,7 +41,8 @@ from serve.http.scrub import (
 )
 from serve.http.tenants import Keys
 from serve.observability.telemetry import Telemetry
-from serve.profile.sections import AccessSection, HttpSection
+from serve.profile.access_section import AccessSection
+from serve.profile.sections import HttpSection
 from serve.visit import REQUEST_ID, Visit
 
 _log = logging.getLogger(__name__)
@@ -77,6 +79,7 @@ class Edge:
         self._gate = gate
         self._terms = terms
         self._telemetry = telemetry
+        self._rules = Rules(terms.access.rules)
         self._echo_request_id = echo_request_id
         self._routes = Routes(gate, operations, registry=telemetry.metrics.registry)
         self._passage = Passage(inner, gate, telemetry.tracing, grace_s=grace_s)
@@ -164,9 +167,7 @@ class Edge:
         self, call: Call, caller: Caller, reply: Reply, scope: Scope, text: bytes
     ) -> Problem | None:
         """Of a request whose body is read and that is not refused whatever is in it."""
-        text_or_problem = await decode_body(
-            text, scope["headers"], self._terms.limits, call.family
-        )
+        text_or_problem = await decode_body(text, scope["headers"], self._terms.limits, call.family)
         if isinstance(text_or_problem, Problem):
             return text_or_problem
         body = self._body_of(call, text_or_problem)
@@ -176,13 +177,18 @@ class Edge:
             await self._ours(call, reply, scope, call.route, body)
             return None
         if call.visit is not None:
+            call.visit.tenant, _ = self._rules.apply(call.tenant, call.headers, body.fields)
             self._check_fields(call.visit, body)
         await self._to_app(call, caller, reply, scope, body)
         return None
 
     async def _ours(self, call: Call, reply: Reply, scope: Scope, route: Route, body: Body) -> None:
+        tenant, rules = call.tenant, tuple[str, ...]()
+        if call.path == "/v1/admission/explain":
+            tenant, rules = self._rules.apply(call.tenant, call.headers, body.fields)
         question = Question(
-            tenant=call.tenant,
+            tenant=tenant,
+            rules=rules,
             family=call.family,
             path=call.path,
             query=scope["query_string"].decode("latin-1"),
@@ -220,9 +226,10 @@ class Edge:
         requested_ms = slo_ttft_ms(call.headers, call.family)
         if isinstance(requested_ms, Problem):
             return requested_ms
+        tenant, _ = self._rules.apply(call.tenant, call.headers, {})
         call.visit = Visit(
             request_id=call.request_id,
-            tenant=call.tenant,
+            tenant=tenant,
             route=call.path,
             family=call.family,
             deadline_s=self._gate.deadline_s(requested_ms),

@@ -95,12 +95,12 @@ def _gzip(body: bytes, limit: int) -> bytes:
 
 
 def _zstd(body: bytes, limit: int) -> bytes:
-    options = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_MAX_LOG}
+    options = {int(zstd.DecompressionParameter.window_log_max): _ZSTD_WINDOW_MAX_LOG}
     return _pieces(lambda: zstd.ZstdDecompressor(options=options), body, limit)
 
 
 def _deflate(body: bytes, limit: int) -> bytes:
-    """zlib's format as RFC 9110 has it, or without its frame as some clients send it."""
+    """Zlib's format as RFC 9110 has it, or without its frame as some clients send it."""
     head = body[:2]
     framed = (
         len(head) == 2  # noqa: PLR2004 - bytes of a zlib header

@@ -18,7 +18,8 @@ def close_delimited() -> None:
         return
 
     async def run_asgi(self: Any, app: Any) -> None:
-        await run(self, _Plain(app, self) if self.scope["http_version"] == "1.0" else app)
+        inner: Any = _Plain(app, self) if self.scope["http_version"] == "1.0" else app
+        await run(self, inner)
 
     run_asgi._sluice_one_zero = True  # type: ignore[attr-defined]  # noqa: SLF001
     RequestResponseCycle.run_asgi = run_asgi  # type: ignore[method-assign]

@@ -16,6 +16,7 @@ class Question:
     tenant: Tenant
     family: Family = Family.OPENAI  # whose shapes the caller reads
     path: str = ""
+    rules: tuple[str, ...] = ()  # of the profile, that made the key's tenant this one
     query: str = ""
     accept: str = ""
     body: dict[str, Any] = field(default_factory=dict)

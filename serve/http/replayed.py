@@ -1,4 +1,4 @@
-"""Bodies as clients send them, made what vLLM takes: nulls, and answers that come back as history."""
+"""Bodies as clients send them, made what vLLM takes: nulls, and answers that are sent back."""
 
 from typing import Any
 

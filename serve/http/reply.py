@@ -178,7 +178,7 @@ class Reply:
             (b"server-timing", timing.encode()),
         ]
         if call.tenant is not STRANGER:
-            headers += rate_limit_headers(self._gate.standing(call.tenant))
+            headers += rate_limit_headers(self._gate.standing(call.charged))
         if self._echo_request_id:
             headers.append((b"x-request-id", call.request_id.encode("latin-1", "replace")))
         return headers

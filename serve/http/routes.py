@@ -9,8 +9,8 @@ from prometheus_client.exposition import choose_encoder
 
 from serve.http.allow import GENERATION_PATHS, Route
 from serve.http.gate_like import GateLike
-from serve.http.operations_like import OperationsLike
 from serve.http.model_routes import ModelRoutes
+from serve.http.operations_like import OperationsLike
 from serve.http.page import Answer, Page, Question, json_page
 from serve.http.problems import Problem, answer, error
 from serve.http.replayed import complete
@@ -95,7 +95,8 @@ class Routes:
         if refusal is not None:
             return answer(refusal, Family.OPENAI)
         try:
-            return json_page(await self._gate.explain(route, question.body, question.tenant))
+            told = await self._gate.explain(route, question.body, question.tenant)
+            return json_page(told | ({"rules": question.rules} if question.rules else {}))
         except ValueError as fault:
             return error(400, str(fault), Family.OPENAI)
 

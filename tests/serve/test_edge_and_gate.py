@@ -17,8 +17,9 @@ from serve.http.edge import Edge, Terms
 from serve.http.tenants import Keys
 from serve.observability.telemetry import Metrics, Telemetry
 from serve.observability.tracing import Tracing
+from serve.profile.access_section import AccessSection
 from serve.profile.admission_section import AdmissionSection
-from serve.profile.sections import AccessSection, HttpSection
+from serve.profile.sections import HttpSection
 from serve.visit import VISIT
 from tests.fakes import Exchange, FakeEngineApp, body, operations_of, settle, start
 from tests.serve.fake_engine import SHAPE, FakeEngine

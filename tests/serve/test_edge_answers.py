@@ -229,7 +229,7 @@ async def test_a_whole_answer_has_nothing_for_proxies() -> None:
 async def test_what_the_model_did_wrong_is_not_the_callers(
     path: str, prefill_s: float | None, status: int
 ) -> None:
-    """vLLM tells every ValueError as a 400, also one of reading what the model wrote."""
+    """VLLM tells every ValueError as a 400, also one of reading what the model wrote."""
     at = house()
     at.gate.known_prefill_s = prefill_s
     at.app.script = json_answer(400, {"error": {"message": "1 validation error", "code": 400}})

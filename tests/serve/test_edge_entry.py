@@ -11,9 +11,10 @@ from admission.decision import Priority, Reason, Rejected
 from serve.http.allow import ROUTES, Access, Kind, Route
 from serve.http.intake import depth_of, prompt_chars
 from serve.http.tenants import KeyEntry, Keys
-from serve.profile.sections import AccessSection, HttpSection
+from serve.profile.access_section import AccessSection
+from serve.profile.sections import HttpSection
 from serve.profile.settings import AdmissionSection
-from tests.fakes import Exchange, house, json_answer, settle
+from tests.fakes import Exchange, house, settle
 
 ENTRIES = [
     KeyEntry(tenant=name, priority=Priority.LOW, admin=admin, key_sha256=digest)

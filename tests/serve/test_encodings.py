@@ -74,7 +74,7 @@ async def test_what_nothing_here_decodes_is_a_415_that_says_what_is(path: str, n
     done = await at.ask(path, raw=b"x", headers={"content-encoding": named})
     assert done.status == 415
     assert done.answer_headers["accept-encoding"] == "gzip, deflate, br, zstd, identity"
-    assert named.split(",")[-1].strip() in done.answer_json["error"]["message"]
+    assert named.rsplit(",", maxsplit=1)[-1].strip() in done.answer_json["error"]["message"]
     assert at.app.scopes == []
 
 
@@ -169,7 +169,7 @@ async def test_a_body_of_our_own_routes_is_decoded_too() -> None:
     body = gzip.compress(b'{"model": "m", "prompt": "x"}')
     at = house()
     done = await at.ask("/v1/admission/explain", raw=body, headers={"content-encoding": "gzip"})
-    assert done.answer_json == {"route": "/v1/completions", "tenant": "anonymous"}
+    assert done.answer_json["route"] == "/v1/completions"
 
 
 async def test_a_request_without_a_body_may_name_an_encoding() -> None:

@@ -35,7 +35,7 @@ async def served() -> AsyncIterator[int]:
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     task = asyncio.create_task(server.serve())
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110 - uvicorn has nothing to wait for
         await asyncio.sleep(0)
     try:
         yield server.servers[0].sockets[0].getsockname()[1]
