@@ -35,22 +35,32 @@ FORMS: dict[str, tuple[str, ...]] = {
 # OpenAI's names before there were tools.
 _TOOLS = {"functions": "tools", "function_call": "tool_choice"}
 _OF_PYTHON = "extra_body"  # OpenAI's SDK spreads it over the body; others send it as it is
+# Most bodies have none of these.
+_WORTH_A_LOOK = frozenset().union(*FORMS.values(), _TOOLS, [_OF_PYTHON])
 
 
 def ignored(body: dict[str, Any], route: str) -> Rejected | None:
     """The refusal of a body whose answer would lack the form that it asks for."""
+    if _WORTH_A_LOOK.isdisjoint(body):
+        return None
+    named = _named(body, route)
+    if named is not None:
+        return _refusal(named, _instead(named, route))
     extra = body.get(_OF_PYTHON)
-    for fields, place in ((body, ""), (extra if isinstance(extra, dict) else {}, _OF_PYTHON)):
-        named = next((name for name in FORMS.get(route, ()) if _asks(fields, name)), None)
-        if named is not None:
-            return _refusal(f"{place}.{named}" if place else named, _FORMS[route])
-        if route == _CHAT:
-            tool = next((name for name in _TOOLS if _asks(fields, name)), None)
-            if tool is not None:
-                return _refusal(tool, f"`{_TOOLS[tool]}`")
-    if isinstance(extra, dict) and "structured_outputs" in extra:
-        return _refusal(f"{_OF_PYTHON}.structured_outputs", _FORMS[route])
-    return None
+    if not isinstance(extra, dict):
+        return None
+    named = "structured_outputs" if "structured_outputs" in extra else _named(extra, route)
+    return None if named is None else _refusal(f"{_OF_PYTHON}.{named}", _instead(named, route))
+
+
+def _named(fields: dict[str, Any], route: str) -> str | None:
+    """The first field that asks for what the route passes over."""
+    names = (*FORMS.get(route, ()), *(_TOOLS if route == _CHAT else ()))
+    return next((name for name in names if name in fields and _asks(fields, name)), None)
+
+
+def _instead(name: str, route: str) -> str:
+    return f"`{_TOOLS[name]}`" if name in _TOOLS else _FORMS[route]
 
 
 def _asks(fields: dict[str, Any], name: str) -> bool:
