@@ -13,7 +13,7 @@ from ray.serve.context import _get_global_client
 from starlette.types import ASGIApp
 
 from serve import shipped
-from serve.http import loopback
+from serve.http import loopback, one_zero
 from serve.http.tenants import Keys, load_keys, require_safe_binding
 from serve.observability import replica_log
 from serve.process import orphans, ray_environment
@@ -110,6 +110,7 @@ class Gateway:
         from ray.serve._private import replica  # noqa: PLC0415 - private; see serve/http/loopback.py
 
         loopback.stay(replica)
+        one_zero.close_delimited()
         _leave_threads_to_the_engine(self._profile)
         orphans.guard(orphans.mark(orphans.REPLICA))
         from serve.reporting_gate import ServePlace  # noqa: PLC0415

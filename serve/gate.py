@@ -8,7 +8,8 @@ place in the ledger are one step that nothing interrupts.
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -62,6 +63,10 @@ class EngineLike(Pinged, Protocol):
 
         Calls `waits` when it is rendered and what is left takes longer.
         """
+        ...
+
+    async def models(self) -> list[dict[str, Any]]:
+        """The models that it serves, in OpenAI's shape."""
         ...
 
     def fault_in(self, route: str, body: dict[str, Any]) -> str | None:
@@ -208,6 +213,15 @@ class Gate:
         if not (in_time or left.done() or visit.verdict):
             self.refuse(visit, _too_many_renderings(visit))
         return in_time
+
+    @asynccontextmanager
+    async def rendering(self, left: asyncio.Future[None]) -> AsyncIterator[bool]:
+        """A place to render in for what holds nothing else; False: its caller has `left` first."""
+        place = object()
+        try:
+            yield await self._renderings.enter(place, unless=left)
+        finally:
+            self._renderings.leave(place)
 
     def rendered(self, visit: Visit) -> None:
         """Its prompt is rendered and its form has still to be compiled: others may render."""
@@ -458,6 +472,10 @@ class Gate:
     def fault_in(self, route: str, body: dict[str, Any]) -> str | None:
         """What the engine's parser finds wrong with a body of one of its routes; None: nothing."""
         return self._engine.fault_in(route, body)
+
+    async def models(self) -> list[dict[str, Any]]:
+        """What is served, in OpenAI's shape."""
+        return await self._engine.models()
 
     async def explain(self, route: str, body: dict[str, Any], tenant: Tenant) -> dict[str, Any]:
         """What a body would cost and be answered, without running it."""

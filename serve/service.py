@@ -18,6 +18,7 @@ from serve.embedded import model
 from serve.engine.arguments import parse_arguments
 from serve.engine.start import Engine
 from serve.engine.start import start as start_engine
+from serve.http.cors import with_cors
 from serve.http.edge import Edge, Terms
 from serve.http.key_ring import KeyRing
 from serve.http.tenants import Keys
@@ -49,7 +50,8 @@ class Service:
         self.engine = engine
         self.gate = gate
         self.operations = operations
-        self.app: ASGIApp = Edge(_app_of(engine), gate, terms, telemetry, operations)
+        edge = Edge(_app_of(engine), gate, terms, telemetry, operations)
+        self.app: ASGIApp = with_cors(edge, engine.args)
         self._telemetry = telemetry
 
     async def close(self) -> None:

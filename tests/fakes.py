@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -17,9 +18,10 @@ from serve.http.tenants import Keys
 from serve.observability.telemetry import Metrics, Telemetry
 from serve.observability.tracing import Tracing
 from serve.operations import Changing, Operations
+from serve.profile.access_section import AccessSection
 from serve.profile.history import History
 from serve.profile.in_force import InForce
-from serve.profile.sections import AccessSection, HttpSection
+from serve.profile.sections import HttpSection
 from serve.profile.settings import AdmissionSection
 from serve.visit import VISIT, Tenant, Visit
 
@@ -30,6 +32,17 @@ async def settle() -> None:
     """Lets everything run that can run without time passing."""
     for _ in range(TURNS):
         await asyncio.sleep(0)
+
+
+def model_entry(name: str) -> dict[str, Any]:
+    """As vLLM tells a model."""
+    return {
+        "id": name,
+        "object": "model",
+        "created": 1_700_000_000,
+        "owned_by": "vllm",
+        "max_model_len": 4096,
+    }
 
 
 class FakeGate:
@@ -50,6 +63,7 @@ class FakeGate:
         self.prechecked: list[tuple[Visit, int]] = []
         self.waiting: set[Visit] = set()
         self.held: set[Visit] = set()
+        self.rendered_beside = 0  # without a visit
         self.left: list[Visit] = []
         self.room = asyncio.Event()
         self.room.set()
@@ -76,6 +90,11 @@ class FakeGate:
     async def place(self, visit: Visit, left: asyncio.Future[None]) -> bool:
         visit.verdict = self.crowded
         return self.crowded is None
+
+    @asynccontextmanager
+    async def rendering(self, left: asyncio.Future[None]) -> AsyncIterator[bool]:
+        self.rendered_beside += 1
+        yield not left.done()
 
     async def admit(self, visit: Visit) -> bool:
         """What the render hook asks; False leaves the verdict on the visit."""
@@ -129,6 +148,9 @@ class FakeGate:
 
     def fault_in(self, route: str, body: dict[str, Any]) -> str | None:
         return self.body_fault
+
+    async def models(self) -> list[dict[str, Any]]:
+        return [model_entry("m"), model_entry("org/name")]
 
     def drain(self) -> None:
         self.draining = True

@@ -22,13 +22,14 @@ def parse_arguments(engine_args: Mapping[str, Any], server_args: Mapping[str, An
     Raises ValueError naming the key for unknown names, wrong types and contradictions.
     """
     parser = make_arg_parser(_Parser())
-    known = {action.dest for action in parser._actions}  # noqa: SLF001 - argparse has no other list
+    known = {action.dest: action for action in parser._actions}  # noqa: SLF001 - argparse has no other list
     words: list[str] = []
     for section, given in (("engine_args", engine_args), ("server_args", server_args)):
         for name, value in given.items():
             if name not in known:
                 raise ValueError(f"{section}.{name}: vLLM has no such argument")
-            words += _words(name, value)
+            as_json = known[name].nargs is None  # a list in one word
+            words += _words(name, value, as_json=as_json)
     try:
         args: Namespace = parser.parse_args(words)
         validate_parsed_serve_args(args)
@@ -37,14 +38,14 @@ def parse_arguments(engine_args: Mapping[str, Any], server_args: Mapping[str, An
     return args
 
 
-def _words(name: str, value: Any) -> list[str]:
+def _words(name: str, value: Any, *, as_json: bool) -> list[str]:
     """One key as command-line words; booleans are flags, mappings JSON, None means unset."""
     flag = name.replace("_", "-")
     if value is None:
         return []
     if isinstance(value, bool):
         return [f"--{flag}" if value else f"--no-{flag}"]
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) or (as_json and isinstance(value, list)):
         return [f"--{flag}", json.dumps(value)]
     if isinstance(value, list):
         return [f"--{flag}", *(str(item) for item in value)]

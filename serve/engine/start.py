@@ -20,12 +20,13 @@ from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from admission.footprint import EngineShape, RequestShape
-from serve.engine import explain, hooks, merging, reasoning
+from serve.engine import explain, hooks, merging, reasoning, told
 from serve.engine.chains import Chains
 from serve.engine.client import LeasedClient, LeaseKeeper
 from serve.engine.executor import PATIENT
 from serve.engine.facts import facts_of
 from serve.engine.grammars import Grammars, first_form
+from serve.engine.shape import GROUPS, EngineStartError, shape_of
 from serve.engine.steps import Listener, StepFeed
 
 _log = logging.getLogger("sluice.engine")
@@ -41,22 +42,24 @@ class Keeper(hooks.Doorkeeper, LeaseKeeper, Protocol):
         """The record of one could not be read or taken; the ledger did not follow it."""
 
 
-class EngineStartError(RuntimeError):
-    """The engine cannot be run under admission; the message says why and what to change."""
-
-
 class Engine:
     """One running vLLM engine. `app` answers only after `attach`."""
 
     def __init__(
-        self, client: AsyncLLM, args: Namespace, feed: StepFeed, *, simulated: bool = False
+        self,
+        client: AsyncLLM,
+        args: Namespace,
+        feed: StepFeed,
+        *,
+        shape: EngineShape,
+        simulated: bool = False,
     ) -> None:
         self._client = client
         self._simulated = simulated
         self._grammars: Grammars | None = None
-        self._args = args
+        self.args = args  # as vLLM's parser made them of the profile
         self._feed = feed
-        self.shape = shape_of(client.vllm_config)
+        self.shape = shape
         self.facts = facts_of(client.vllm_config)
         self.served_model = _served_model(args)
         self.app: ASGIApp | None = None
@@ -65,7 +68,9 @@ class Engine:
     async def attach(self, keeper: Keeper) -> None:
         """Build vLLM's app around a client that knows leases, and let steps flow to the gate."""
         tasks = await self._client.get_supported_tasks()
-        app = build_app(self._args, tasks, self._client.model_config)
+        # the gateway's own layer tells browsers what they may read, on every answer
+        inner = Namespace(**{**vars(self.args), "allowed_origins": []})
+        app = build_app(inner, tasks, self._client.model_config)
         config = self._client.vllm_config
         self._grammars = Grammars(config)
         leased = LeasedClient(
@@ -76,11 +81,12 @@ class Engine:
             logprobs=not self._simulated,
         )
         await self._fix_backend()
-        await init_app_state(leased, app.state, self._args, tasks)
+        await init_app_state(leased, app.state, self.args, tasks)
         app.state.server = SimpleNamespace()  # vLLM's engine-error handler writes to it
         hooks.install(app.state, keeper)
+        told.install(app.state)
         merging.keep_prompt_logprobs()
-        if self._args.structured_outputs_config.reasoning_parser:
+        if self.args.structured_outputs_config.reasoning_parser:
             reasoning.add_second_name()
         # vLLM reads its environment again for every chunk unless told that it stands still
         envs.enable_envs_cache()
@@ -136,6 +142,12 @@ class Engine:
     def fault_in(self, route: str, body: dict[str, Any]) -> str | None:
         """What vLLM's parser finds wrong with a body of one of its routes; None: nothing."""
         return explain.fault_in(route, body)
+
+    async def models(self) -> list[dict[str, Any]]:
+        """The entries of vLLM's `/v1/models`."""
+        listed = await self._state.openai_serving_models.show_available_models()
+        entries: list[dict[str, Any]] = listed.model_dump()["data"]
+        return entries
 
     def listen(self, listener: Listener) -> None:
         """Let steps flow to `listener` alone: for an engine without a gate."""
@@ -196,10 +208,12 @@ async def start(args: Namespace, *, simulated: bool = False, time_scale: float =
     client = await asyncio.to_thread(AsyncLLM.from_vllm_config, config, stat_loggers=[feed.logger])
     feed.output_processor = client.output_processor
     try:
-        return Engine(client, args, feed, simulated=simulated)
-    except EngineStartError:
+        groups = await client.engine_core.call_utility_async(GROUPS)
+        shape = shape_of(client.vllm_config, groups)
+    except BaseException:
         client.shutdown()
         raise
+    return Engine(client, args, feed, shape=shape, simulated=simulated)
 
 
 def config_of(args: Namespace, *, simulated: bool) -> Any:
@@ -229,31 +243,6 @@ def _refuse_unpriced(config: Any) -> None:
         raise EngineStartError("context parallelism splits blocks over GPUs: not priced yet")
     if config.kv_transfer_config is not None:
         raise EngineStartError("KV transfer moves blocks outside the ledger: not priced yet")
-
-
-def shape_of(config: Any) -> EngineShape:
-    """What an engine that runs by this VllmConfig can hold; EngineStartError as `start`."""
-    cache, scheduler = config.cache_config, config.scheduler_config
-    blocks, size = cache.num_gpu_blocks, cache.block_size
-    if not blocks or not size:
-        raise EngineStartError("the engine reports no KV cache: only generation models are served")
-    reported = cache.kv_cache_size_tokens
-    if reported is not None and reported != blocks * size:
-        raise EngineStartError(
-            f"the engine has more than one KV-cache group ({blocks} blocks of {size} tokens, but "
-            f"{reported} tokens in all): hybrid and sliding-window layouts are not priced yet"
-        )
-    speculative = config.speculative_config
-    ahead = speculative.num_speculative_tokens if speculative else 0
-    return EngineShape(
-        usable_blocks=blocks - 1,
-        block_tokens=size,
-        max_sequences=scheduler.max_num_active_seqs or scheduler.max_num_seqs,
-        max_model_len=config.model_config.max_model_len,
-        max_batched_tokens=scheduler.max_num_batched_tokens,
-        prefix_caching=bool(cache.enable_prefix_caching),
-        lookahead_tokens=ahead + int(bool(scheduler.async_scheduling)),
-    )
 
 
 def _chains(config: Any, shape: EngineShape) -> Chains | None:

@@ -20,7 +20,7 @@ def access_line(call: Call, *, ended_at_s: float) -> dict[str, Any]:
     line = {
         "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "id": call.request_id,
-        "tenant": call.tenant.name,
+        "tenant": call.charged.name,
         "method": call.method,
         "route": call.path[:_PATH_CHARS],
         "status": CLIENT_LEFT_STATUS if call.status is None else call.status,

@@ -1,5 +1,7 @@
-"""The allow-list: every way in, by exact method and path. What is not here does not exist."""
+"""The allow-list: every way in, by method and path. What is not here does not exist."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -37,7 +39,9 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/completions", Kind.GENERATION),
     Route("POST", "/v1/responses", Kind.GENERATION),
     Route("POST", "/v1/messages", Kind.GENERATION),
-    Route("GET", "/v1/models", Kind.ENGINE),
+    Route("POST", "/v1/messages/count_tokens", Kind.ENGINE),
+    Route("GET", "/v1/models", Kind.OURS),
+    Route("GET", "/v1/models/{id}", Kind.OURS),
     Route("POST", "/tokenize", Kind.ENGINE),
     Route("POST", "/detokenize", Kind.ENGINE),
     # Balancers and judges ask without a key, and the answer is one word.
@@ -60,22 +64,42 @@ ROUTES: tuple[Route, ...] = (
 )
 
 _BY_METHOD_AND_PATH = {(route.method, route.path): route for route in ROUTES}
+_SLASHES = re.compile("/{2,}")
+_MODEL = "/v1/models/"
 METHODS_WITH_BODY = ("POST", "PUT")
 GENERATION_PATHS = frozenset(r.path for r in ROUTES if r.kind is Kind.GENERATION)
 
 
+def plain(path: str) -> str:
+    """`path` without the slashes that clients add: at its end, and doubled after a base URL."""
+    return _SLASHES.sub("/", path).rstrip("/") or "/"
+
+
 def find(method: str, path: str) -> Route | None:
     """The route, or None: not on the list. HEAD is a GET whose body the server leaves out."""
-    return _BY_METHOD_AND_PATH.get(("GET" if method == "HEAD" else method, path))
+    return _BY_METHOD_AND_PATH.get(("GET" if method == "HEAD" else method, _listed(path)))
 
 
 def methods_of(path: str) -> list[str]:
     """What OPTIONS answers for `path`; empty where nothing is."""
-    methods = [route.method for route in ROUTES if route.path == path]
+    methods = [route.method for route in ROUTES if route.path == _listed(path)]
     return [*methods, *(["HEAD"] if "GET" in methods else []), *(["OPTIONS"] if methods else [])]
 
 
-def family_of(path: str) -> Family:
-    """Whose error shape a path speaks, known or not."""
-    anthropic = path == "/v1/messages" or path.startswith("/v1/messages/")
-    return Family.ANTHROPIC if anthropic else Family.OPENAI
+def model_in(path: str) -> str:
+    """The model that a path under `/v1/models` names, slashes and all; empty where none is."""
+    return path[len(_MODEL) :] if path.startswith(_MODEL) else ""
+
+
+def family_of(path: str, headers: Mapping[str, str] | None = None) -> Family:
+    """Whose shapes a path speaks, known or not; models are told to both APIs, by their headers."""
+    if path == "/v1/messages" or path.startswith("/v1/messages/"):
+        return Family.ANTHROPIC
+    asks_for_models = path == "/v1/models" or path.startswith(_MODEL)
+    if asks_for_models and headers is not None and "anthropic-version" in headers:
+        return Family.ANTHROPIC
+    return Family.OPENAI
+
+
+def _listed(path: str) -> str:
+    return "/v1/models/{id}" if model_in(path) else path

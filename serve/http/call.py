@@ -28,6 +28,11 @@ class Call:
     body: dict[str, Any] = field(default_factory=dict)  # as vLLM's app got it
 
     @property
+    def charged(self) -> Tenant:
+        """Whose budgets the request counts for: the key's tenant, or what a rule made of it."""
+        return self.tenant if self.visit is None else self.visit.tenant
+
+    @property
     def verdict(self) -> Rejected | None:
         """The refusal, where there is one."""
         return None if self.visit is None else self.visit.verdict

@@ -16,6 +16,7 @@ from serve.http.gate_like import GateLike
 from serve.http.intake import (
     Body,
     check_headers,
+    decode_body,
     headers_of,
     parse_body,
     prompt_chars,
@@ -26,10 +27,11 @@ from serve.http.operations_like import OperationsLike
 from serve.http.page import Question
 from serve.http.passage import GRACE_S, Passage
 from serve.http.problems import Problem, error
+from serve.http.replayed import complete
 from serve.http.reply import Reply
 from serve.http.routes import Routes
+from serve.http.rules import Rules
 from serve.http.scrub import (
-    drop_nulls,
     engine_id_for,
     request_id_of,
     salt_cache,
@@ -39,7 +41,8 @@ from serve.http.scrub import (
 )
 from serve.http.tenants import Keys
 from serve.observability.telemetry import Telemetry
-from serve.profile.sections import AccessSection, HttpSection
+from serve.profile.access_section import AccessSection
+from serve.profile.sections import HttpSection
 from serve.visit import REQUEST_ID, Visit
 
 _log = logging.getLogger(__name__)
@@ -76,6 +79,7 @@ class Edge:
         self._gate = gate
         self._terms = terms
         self._telemetry = telemetry
+        self._rules = Rules(terms.access.rules)
         self._echo_request_id = echo_request_id
         self._routes = Routes(gate, operations, registry=telemetry.metrics.registry)
         self._passage = Passage(inner, gate, telemetry.tracing, grace_s=grace_s)
@@ -109,15 +113,15 @@ class Edge:
                 self._telemetry.access_log.write(line)
 
     def _call_of(self, scope: Scope) -> Call:
-        headers = headers_of(scope["headers"])
+        headers, path = headers_of(scope["headers"]), allow.plain(scope["path"])
         return Call(
             request_id=request_id_of(headers),
             method=scope["method"],
-            path=scope["path"],
-            family=allow.family_of(scope["path"]),
+            path=path,
+            family=allow.family_of(path, headers),
             headers=headers,
             arrived_at_s=self._gate.now_s(),
-            route=allow.find(scope["method"], scope["path"]),
+            route=allow.find(scope["method"], path),
         )
 
     def _may_enter(self, call: Call, scope: Scope) -> Problem | None:
@@ -145,7 +149,8 @@ class Edge:
     async def _walk(self, call: Call, caller: Caller, reply: Reply, scope: Scope) -> Problem | None:
         """From a caller who may enter to the end of the answer, or to a problem to answer."""
         if call.route is None:
-            await self._options(call, caller, reply, scope)
+            methods = ", ".join(allow.methods_of(call.path))
+            await reply.whole(200, [(b"allow", methods.encode())], b"")
             return None
         text = await self._text_of(call, caller)
         if isinstance(text, Problem):
@@ -162,28 +167,30 @@ class Edge:
         self, call: Call, caller: Caller, reply: Reply, scope: Scope, text: bytes
     ) -> Problem | None:
         """Of a request whose body is read and that is not refused whatever is in it."""
-        body = self._body_of(call, text)
+        text_or_problem = await decode_body(text, scope["headers"], self._terms.limits, call.family)
+        if isinstance(text_or_problem, Problem):
+            return text_or_problem
+        body = self._body_of(call, text_or_problem)
         if isinstance(body, Problem):
             return body
         if call.route is not None and call.route.kind is Kind.OURS:
             await self._ours(call, reply, scope, call.route, body)
             return None
         if call.visit is not None:
+            call.visit.tenant, _ = self._rules.apply(call.tenant, call.headers, body.fields)
             self._check_fields(call.visit, body)
         await self._to_app(call, caller, reply, scope, body)
         return None
 
-    async def _options(self, call: Call, caller: Caller, reply: Reply, scope: Scope) -> None:
-        """A browser's preflight is answered by vLLM's CORS layer, as the profile sets it."""
-        if {"origin", "access-control-request-method"} <= call.headers.keys():
-            await self._passage.run(call, caller, reply, dict(scope))
-        else:
-            methods = ", ".join(allow.methods_of(call.path))
-            await reply.whole(200, [(b"allow", methods.encode())], b"")
-
     async def _ours(self, call: Call, reply: Reply, scope: Scope, route: Route, body: Body) -> None:
+        tenant, rules = call.tenant, tuple[str, ...]()
+        if call.path == "/v1/admission/explain":
+            tenant, rules = self._rules.apply(call.tenant, call.headers, body.fields)
         question = Question(
-            tenant=call.tenant,
+            tenant=tenant,
+            rules=rules,
+            family=call.family,
+            path=call.path,
             query=scope["query_string"].decode("latin-1"),
             accept=call.headers.get("accept", ""),
             body=body.fields,
@@ -210,7 +217,7 @@ class Edge:
 
     def _check_fields(self, visit: Visit, body: Body) -> None:
         """A body that asks what cannot be priced gets its verdict."""
-        visit.verdict = unsupported(body.fields)
+        visit.verdict = unsupported(body.fields, visit.route)
         if visit.verdict is not None:
             self._telemetry.metrics.decision(Outcome.REJECTED, visit.verdict.reason)
 
@@ -219,9 +226,10 @@ class Edge:
         requested_ms = slo_ttft_ms(call.headers, call.family)
         if isinstance(requested_ms, Problem):
             return requested_ms
+        tenant, _ = self._rules.apply(call.tenant, call.headers, {})
         call.visit = Visit(
             request_id=call.request_id,
-            tenant=call.tenant,
+            tenant=tenant,
             route=call.path,
             family=call.family,
             deadline_s=self._gate.deadline_s(requested_ms),
@@ -234,9 +242,7 @@ class Edge:
         self, call: Call, caller: Caller, reply: Reply, scope: Scope, body: Body
     ) -> None:
         """Shows the app a scrubbed request; a body with nothing to scrub goes as it came."""
-        changed = scrub_body(body.fields)
-        if call.visit is not None:
-            changed |= drop_nulls(body.fields, call.path)
+        changed = scrub_body(body.fields) | complete(body.fields, call.path)
         if call.visit is not None and self._terms.access.isolate_prefix_cache:
             salt_cache(body.fields, call.visit.tenant.name)
             changed = True
@@ -245,8 +251,7 @@ class Edge:
         headers = scrub_headers(
             scope["headers"], request_id=engine_id_for(call.request_id), body_bytes=len(text)
         )
-        method = "GET" if call.method == "HEAD" else call.method
-        inner = {**scope, "method": method, "headers": headers}
+        inner = {**scope, "path": call.path, "headers": headers}
         call.body = body.fields
         chars = prompt_chars(body.fields)
         await self._passage.run(call, caller, reply, inner, body_chars=chars)

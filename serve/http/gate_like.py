@@ -1,6 +1,7 @@
 """What the HTTP edge needs of the gate; `serve/gate.py` is it, `tests/fakes.py` has a small one."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from admission.budgets import Standing
@@ -49,6 +50,10 @@ class GateLike(Protocol):
         """Waits for a place to render in; False: refused, the verdict on the visit, or `left`."""
         ...
 
+    def rendering(self, left: asyncio.Future[None]) -> AbstractAsyncContextManager[bool]:
+        """A place to render in for what holds nothing else; False: its caller has `left` first."""
+        ...
+
     async def leave(self, visit: Visit) -> None:
         """Ends everything `visit` holds or waits for; returns when nothing is left. Idempotent."""
         ...
@@ -83,6 +88,10 @@ class GateLike(Protocol):
 
     def fault_in(self, route: str, body: dict[str, Any]) -> str | None:
         """What the engine's parser finds wrong with a body of one of its routes; None: nothing."""
+        ...
+
+    async def models(self) -> list[dict[str, Any]]:
+        """What is served, in OpenAI's shape: `id`, `created`, `max_model_len` and more."""
         ...
 
     @property

@@ -9,6 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from serve.http.caller import Caller
+from serve.http.encodings import (
+    ACCEPTED,
+    TooLargeError,
+    UnknownEncodingError,
+    WrongEncodingError,
+    decoded,
+    encodings_of,
+)
 from serve.http.problems import Problem, error
 from serve.profile.sections import HttpSection
 from serve.visit import Family
@@ -77,6 +85,31 @@ async def read_body(
     except TimeoutError:
         return error(408, f"Request body took longer than {BODY_TIMEOUT_S:.0f} s.", family)
     return _too_large(limits, family) if size > limit else bytes(body)
+
+
+async def decode_body(
+    body: bytes, raw: RawHeaders, limits: HttpSection, family: Family
+) -> bytes | Problem:
+    """`body` without its content encodings; the limit on bodies holds for what comes out, too."""
+    named = [v.decode("latin-1") for name, v in raw if name.lower() == b"content-encoding"]
+    if not named or not body:
+        return body
+    try:
+        encodings = encodings_of(named)
+        if not encodings:
+            return body
+        most = limits.max_body_bytes
+        return await asyncio.to_thread(decoded, body, encodings, max_bytes=most)
+    except UnknownEncodingError as fault:
+        message = f"Content-Encoding {fault} is not supported; send one of {ACCEPTED}."
+        problem = error(415, message, family, param="content-encoding")
+        headers = [*problem.headers, (b"accept-encoding", ACCEPTED.encode())]
+        return Problem(problem.status, headers, problem.body)
+    except WrongEncodingError as fault:
+        message = f"Request body is not what Content-Encoding says: {fault}"
+        return error(400, message, family, param="content-encoding")
+    except TooLargeError:
+        return _too_large(limits, family)
 
 
 def _too_large(limits: HttpSection, family: Family) -> Problem:

@@ -5,7 +5,7 @@ import logging
 from typing import Any
 
 from serve.http.tenants import Keys, load_keys
-from serve.profile.sections import AccessSection
+from serve.profile.access_section import AccessSection
 from serve.profile.wall_time import wall_time
 
 _log = logging.getLogger("sluice.access")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from serve.http.problems import Problem
-from serve.visit import Tenant
+from serve.visit import Family, Tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +14,9 @@ class Question:
     """A request to one of our routes; `body` is empty where the route takes none."""
 
     tenant: Tenant
+    family: Family = Family.OPENAI  # whose shapes the caller reads
+    path: str = ""
+    rules: tuple[str, ...] = ()  # of the profile, that made the key's tenant this one
     query: str = ""
     accept: str = ""
     body: dict[str, Any] = field(default_factory=dict)

@@ -123,7 +123,12 @@ class Passage:
 
     async def _in_app(self, call: Call, caller: Caller, reply: Reply, scope: Scope) -> None:
         visit = call.visit
-        if visit is not None and not await self._gate.place(visit, caller.left):
+        if visit is None:  # counts tokens: as much work as to render for an answer
+            async with self._gate.rendering(caller.left) as inside:
+                if inside:
+                    await self._inner(scope, caller.receive, reply)
+            return
+        if not await self._gate.place(visit, caller.left):
             await self._tell(call, reply)
             return
         VISIT.set(visit)  # in this task's own context: the hooks in vLLM find it there

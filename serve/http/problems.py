@@ -64,6 +64,10 @@ _ERRORS: dict[int, tuple[Kind, str]] = {
     409: (Kind(409, "invalid_request_error", "invalid_request_error", False), "conflict"),
     412: (Kind(412, "invalid_request_error", "invalid_request_error", False), "settings_changed"),
     413: (Kind(413, "invalid_request_error", "request_too_large", False), "request_too_large"),
+    415: (
+        Kind(415, "invalid_request_error", "invalid_request_error", False),
+        "unsupported_encoding",
+    ),
     428: (Kind(428, "invalid_request_error", "invalid_request_error", False), "if_match_required"),
     429: (_CONTENDED, "rate_limited"),
     431: (Kind(431, "invalid_request_error", "request_too_large", False), "headers_too_large"),

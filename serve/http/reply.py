@@ -20,6 +20,7 @@ _log = logging.getLogger("sluice.http")
 
 _ERROR_BODY_MAX_BYTES = 1_048_576  # vLLM's own are bounded far below
 _ERROR_LOGGED_BYTES = 500  # vLLM's words for its own fault
+_STREAMING = {b"cache-control": b"no-cache", b"x-accel-buffering": b"no"}
 _TOO_LONG = b"This model's maximum context length"  # how vLLM begins to say so
 
 
@@ -95,8 +96,7 @@ class Reply:
     async def _hold(self, start: Message) -> None:
         self._start = start
         if self._call.verdict is not None:
-            verdict = answer(self._call.verdict, self._call.family)
-            await self.problem(_with_cors(verdict, start))
+            await self.problem(answer(self._call.verdict, self._call.family))
 
     async def _first_body(self, message: Message) -> None:
         start = self._start
@@ -108,9 +108,9 @@ class Reply:
         elif more and not message.get("body"):
             return
         elif more and not self._gate.healthy:
-            await self.problem(_with_cors(self._engine_down(), start))
+            await self.problem(self._engine_down())
         else:
-            await self._open(start["status"], start["headers"])
+            await self._open(start["status"], _for_proxies(start["headers"]))
             self._note_first_byte()
             self._passing = True
             self.finished = not more
@@ -121,9 +121,20 @@ class Reply:
             self._error_body += body
         if more:
             return
-        problem = self._fault_of_ours() if not is_callers(start["status"]) else None
-        problem = problem or _in_shape(start["status"], bytes(self._error_body), self._call)
-        await self.problem(_with_cors(problem, start))
+        status, problem = start["status"], None
+        if not is_callers(status):
+            problem = self._fault_of_ours()
+        elif self._generated:
+            status = HTTPStatus.INTERNAL_SERVER_ERROR  # what could be the caller's was found before
+            _log.error("Request %s: the app cannot tell its answer", self._call.request_id)
+        problem = problem or _in_shape(status, bytes(self._error_body), self._call)
+        await self.problem(problem)
+
+    @property
+    def _generated(self) -> bool:
+        """Whether the engine has begun to answer."""
+        visit = self._call.visit
+        return visit is not None and self._gate.prefill_s(visit) is not None
 
     def _fault_of_ours(self) -> Problem | None:
         """What stands behind a 5xx of the app: a dead engine, or a body that its parser trips over.
@@ -167,7 +178,7 @@ class Reply:
             (b"server-timing", timing.encode()),
         ]
         if call.tenant is not STRANGER:
-            headers += rate_limit_headers(self._gate.standing(call.tenant))
+            headers += rate_limit_headers(self._gate.standing(call.charged))
         if self._echo_request_id:
             headers.append((b"x-request-id", call.request_id.encode("latin-1", "replace")))
         return headers
@@ -177,14 +188,13 @@ class Reply:
             self._call.visit.first_byte_at_s = self._gate.now_s()
 
 
-def _with_cors(problem: Problem, start: Message) -> Problem:
-    """Keeps what vLLM's CORS layer said: without it a page in a browser cannot read the error."""
-    cors = [
-        (name, value)
-        for name, value in start["headers"]
-        if name.lower().startswith(b"access-control-") or name.lower() == b"vary"
-    ]
-    return Problem(problem.status, [*problem.headers, *cors], problem.body)
+def _for_proxies(headers: RawHeaders) -> RawHeaders:
+    """Of a stream: nginx holds tokens back unless told, and caches keep what they are not told."""
+    kind = next((value for name, value in headers if name.lower() == b"content-type"), b"")
+    if not kind.startswith(b"text/event-stream"):
+        return headers
+    kept = [(name, value) for name, value in headers if name.lower() not in _STREAMING]
+    return [*kept, *_STREAMING.items()]
 
 
 def _in_shape(status: int, body: bytes, call: Call) -> Problem:

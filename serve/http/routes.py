@@ -9,10 +9,12 @@ from prometheus_client.exposition import choose_encoder
 
 from serve.http.allow import GENERATION_PATHS, Route
 from serve.http.gate_like import GateLike
+from serve.http.model_routes import ModelRoutes
 from serve.http.operations_like import OperationsLike
 from serve.http.page import Answer, Page, Question, json_page
 from serve.http.problems import Problem, answer, error
-from serve.http.scrub import drop_nulls, unsupported
+from serve.http.replayed import complete
+from serve.http.scrub import unsupported
 from serve.http.settings_routes import SettingsRoutes
 from serve.visit import Family
 
@@ -49,6 +51,7 @@ class Routes:
             ("POST", "/v1/admission/explain"): self._explain,
             ("POST", "/v1/admission/drain"): self._drain,
             ("POST", "/v1/admission/resume"): self._resume,
+            **ModelRoutes(gate).answers,
             **SettingsRoutes(operations).answers,
         }
 
@@ -87,12 +90,13 @@ class Routes:
             known = ", ".join(sorted(GENERATION_PATHS))
             message = f"Say with ?route= which route the body is for: one of {known}."
             return error(400, message, Family.OPENAI, param="route")
-        drop_nulls(question.body, route)
-        refusal = unsupported(question.body)
+        complete(question.body, route)
+        refusal = unsupported(question.body, route)
         if refusal is not None:
             return answer(refusal, Family.OPENAI)
         try:
-            return json_page(await self._gate.explain(route, question.body, question.tenant))
+            told = await self._gate.explain(route, question.body, question.tenant)
+            return json_page(told | ({"rules": question.rules} if question.rules else {}))
         except ValueError as fault:
             return error(400, str(fault), Family.OPENAI)
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from admission.decision import Reason, Rejected
+from serve.http.ignored import ignored
 from serve.http.intake import RawHeaders
 
 # `priority` and the ranks would reorder or place requests behind the ledger's back, the transfer
@@ -23,9 +24,6 @@ FIELDS = frozenset(
         "request_id",
     }
 )
-# What null means where it is not the same as leaving the field out: vLLM's "to the end of the
-# context", while the field's default is 16.
-_NULL_HAS_A_MEANING = {("/v1/completions", "max_tokens")}
 # vLLM merges these into SamplingParams.extra_args, where it looks for the same names.
 _EXTRA_FIELDS = ("vllm_xargs", "extra_args")
 _DROPPED_HEADERS = frozenset(
@@ -35,6 +33,7 @@ _DROPPED_HEADERS = frozenset(
         # written anew
         b"x-request-id",
         b"content-length",
+        b"content-encoding",  # it has been decoded
         b"transfer-encoding",
     }
 )
@@ -55,31 +54,15 @@ def scrub_body(body: dict[str, Any]) -> bool:
     return changed
 
 
-def drop_nulls(body: dict[str, Any], route: str) -> bool:
-    """Takes fields that are null out of `body` in place; True when there were any.
-
-    SDKs dump objects with every field that was not set as null, and in the APIs null is the
-    default. Not so in vLLM: some fields refuse it, and `truncation: null` truncates.
-    """
-    nulls = [
-        name
-        for name, value in body.items()
-        if value is None and (route, name) not in _NULL_HAS_A_MEANING
-    ]
-    for name in nulls:
-        del body[name]
-    return bool(nulls)
-
-
-def unsupported(body: dict[str, Any]) -> Rejected | None:
-    """What would run beside its lease: an answer nobody waits for, a beam nobody priced."""
+def unsupported(body: dict[str, Any], route: str) -> Rejected | None:
+    """What would run beside its lease, as an answer nobody waits for, or in another form."""
     if body.get("background"):
         message = "`background: true` is not supported: an answer ends with its connection."
         return Rejected(Reason.UNSUPPORTED, message, param="background")
     if body.get("use_beam_search"):
         message = "`use_beam_search: true` is not supported: its memory cannot be foretold."
         return Rejected(Reason.UNSUPPORTED, message, param="use_beam_search")
-    return None
+    return ignored(body, route)
 
 
 def salt_cache(body: dict[str, Any], tenant: str, *, secret: bytes = PROCESS_SECRET) -> None:

@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
 from admission.decision import Priority
-from serve.profile.sections import AccessSection
+from serve.profile.access_section import AccessSection
 from serve.visit import Tenant
 
 ANONYMOUS = "anonymous"

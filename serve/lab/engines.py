@@ -7,7 +7,8 @@ from admission.footprint import EngineShape
 from admission.settings import Settings
 from admission.step_time import StepContents
 from serve.engine.arguments import parse_arguments
-from serve.engine.start import config_of, shape_of
+from serve.engine.shape import shape_of
+from serve.engine.start import config_of
 from serve.lab.catalogue import Facts
 from serve.lab.door import Bounds
 from serve.profile.settings import Profile
@@ -39,9 +40,11 @@ class Engines:
     @property
     def shape(self) -> EngineShape:
         """What an engine can hold; makes one where none was made yet."""
-        if not self._config.cache_config.num_gpu_blocks:
-            self.fresh().close()
-        return shape_of(self._config)
+        engine = self._last
+        if engine is None:
+            engine = self.fresh()
+            engine.close()
+        return shape_of(self._config, engine.kv_groups)
 
     def facts(self, bounds: Bounds, settings: Settings | None) -> Facts:
         """What policies are made from, by default with the profile's own settings."""

@@ -23,7 +23,8 @@ _UNANSWERED = (502, 503, 504)  # a replica did not answer: it ended, or none is 
 # latter need a rule that refuses, and Ray's configuration has none.
 _REFUSED = "The gateway's HAProxy refused the request."
 _WORDS = {
-    400: "The request is not valid HTTP, or its headers are larger than 16 KiB.",
+    400: "The request is not valid HTTP, its headers are larger than 16 KiB, or its sender closed "
+    "the sending half of its connection before the answer began.",
     404: "No application of this gateway serves this path.",
     408: "The request did not arrive completely in time.",
     413: "The request is too large.",

@@ -14,7 +14,7 @@ from serve.profile.sections import Section
 
 _DEFAULT = Settings()  # the one place where admission's defaults live
 _TERMS = TenantTerms()
-_TENANT = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_TENANT = re.compile(r"[A-Za-z0-9._-]{1,64}(/[A-Za-z0-9._-]{1,64})?")
 
 
 class StaticSection(Section):

@@ -5,10 +5,6 @@ from collections.abc import Iterable
 _LISTENS = "Ray Serve listens for requests, not vLLM; set http.host and http.port"
 _TLS = "vLLM's own web server is not used; end TLS in a proxy in front of the gateway"
 _UVICORN = "vLLM's own web server is not used, so this would do nothing"
-_CORS = (
-    "the gateway's own answers would lack the headers, so browsers would fail on every refusal; "
-    "add CORS in a proxy in front"
-)
 _ONE_ENGINE = (
     "one replica owns exactly one engine and its KV ledger; for more engines set engine.replicas"
 )
@@ -26,10 +22,6 @@ REASONS: dict[str, str] = {
     "middleware": "it would run inside the admitted request and could answer past its lease",
     "root_path": "admitted routes are matched by exact path; strip prefixes in a proxy in front",
     "enable_ssl_refresh": _TLS,
-    "allowed_origins": _CORS,
-    "allowed_methods": _CORS,
-    "allowed_headers": _CORS,
-    "allow_credentials": _CORS,
     "uvicorn_log_level": _UVICORN,
     "disable_uvicorn_access_log": f"{_UVICORN}; see telemetry.access_log",
     "disable_access_log_for_endpoints": f"{_UVICORN}; see telemetry.access_log",

@@ -1,6 +1,5 @@
-"""The sections of a profile around the engine: what runs, where it listens, who may call."""
+"""The sections of a profile around the engine: what runs, where it listens, what it writes."""
 
-from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -294,42 +293,6 @@ class HttpSection(Section):
         why="1,500 tokens at 0.2 s each, the slowest rate promised",
         zero="0: running answers are cut at once",
     )
-
-
-class AccessSection(Section):
-    """Who may call. API keys are hashed at rest; each maps to a tenant and a priority class."""
-
-    api_keys_file: Path | None = key(
-        None,
-        strict=False,
-        what="YAML file of API keys (see `configs/api-keys.example.yaml`), relative to the "
-        "profile's folder",
-        unit="path",
-        why="without keys the gateway starts on loopback only",
-        zero="null: no file",
-        allowed="a path",
-    )
-    api_keys_env: str | None = key(
-        None,
-        what="Name of the environment variable that holds API keys in the same format",
-        unit="name",
-        why="for platforms that hand out secrets as variables",
-        zero="null: no variable",
-        allowed="the name of an environment variable, e.g. SLUICE_API_KEYS",
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
-    )
-    isolate_prefix_cache: bool = key(
-        False,
-        what="Salt the prefix cache per tenant, so that no tenant can time another's prompts",
-        unit="switch",
-        why="sharing system prompts between tenants saves KV; switch on for mutual distrust",
-        zero="false: tenants share cached prefixes",
-    )
-
-    @property
-    def configured(self) -> bool:
-        """True when a source of API keys is named."""
-        return self.api_keys_file is not None or self.api_keys_env is not None
 
 
 class TelemetrySection(Section):

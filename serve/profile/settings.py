@@ -10,11 +10,11 @@ from pydantic import BaseModel, ValidationError, ValidationInfo, field_validator
 from admission.gpus import find_gpu
 from serve.embedded.model import WITHOUT_WEIGHTS
 from serve.profile import refused_arguments
+from serve.profile.access_section import AccessSection
 from serve.profile.admission_section import AdmissionSection, LineSection, StaticSection
 from serve.profile.complaints import ProfileError, complaints, profile_error
 from serve.profile.keys import key, plain
 from serve.profile.sections import (
-    AccessSection,
     EngineSection,
     HttpSection,
     Section,

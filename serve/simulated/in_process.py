@@ -156,6 +156,12 @@ class VirtualEngine:
         """When the step that runs is over; None while the engine is idle."""
         return None if self._over is None else self._over.end_s
 
+    @property
+    def kv_groups(self) -> list[dict[str, Any]]:
+        """Its KV-cache groups as vLLM tells them (`serve.engine.shape`)."""
+        groups: list[dict[str, Any]] = self._core.get_kv_cache_group_metadata()
+        return groups
+
     def add(self, request: EngineRequest, now_s: float) -> None:
         """Hand a request over; an idle engine begins with it at once."""
         self._added += 1

@@ -7,7 +7,7 @@ import anthropic
 import jsonschema
 import pytest
 
-from tests.live.ask import GONE_S, nothing_held
+from tests.live.ask import GONE_S, nothing_held, state_of
 from tests.live.clients import MODEL, anthropic_of, async_anthropic_of
 from tests.live.gateway import Gateway, wait_until
 
@@ -124,8 +124,64 @@ def test_a_prompt_over_the_limit_is_a_bad_request(client: anthropic.Anthropic) -
 
 def test_what_is_not_served_is_not_found_in_the_same_words(client: anthropic.Anthropic) -> None:
     with pytest.raises(anthropic.NotFoundError) as failure:
-        client.messages.count_tokens(model=MODEL, messages=MESSAGES)
+        client.messages.batches.list()
     assert failure.value.type == "not_found_error"
+
+
+TOOL: Any = {
+    "name": "get_weather",
+    "description": "Weather of a city",
+    "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}},
+}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"system": "Be brief."},
+        {"tools": [TOOL]},
+        {"tools": [TOOL], "tool_choice": {"type": "any"}},
+        {"thinking": {"type": "disabled"}},
+        {"output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}}},
+    ],
+    ids=["plain", "system", "tools", "forced tool", "thinking", "form"],
+)
+def test_tokens_are_counted_as_usage_counts_them_and_nothing_runs(
+    gateway: Gateway, client: anthropic.Anthropic, more: dict[str, Any]
+) -> None:
+    before = state_of(gateway)["prefix_cache"]
+    counted = client.messages.count_tokens(model=MODEL, messages=MESSAGES, **more)
+    assert state_of(gateway)["prefix_cache"] == before
+    assert nothing_held(gateway)
+    usage = client.messages.create(max_tokens=1, **GREEDY, **more).usage
+    assert counted.input_tokens == usage.input_tokens + (usage.cache_read_input_tokens or 0)
+
+
+def test_tokens_of_an_unknown_model_or_a_bad_body_are_not_counted(
+    client: anthropic.Anthropic,
+) -> None:
+    with pytest.raises(anthropic.NotFoundError):
+        client.messages.count_tokens(model="nope", messages=MESSAGES)
+    with pytest.raises(anthropic.BadRequestError):
+        client.messages.count_tokens(model=MODEL, messages="no list")  # type: ignore[arg-type]
+
+
+def test_models_are_told_in_anthropics_shape(client: anthropic.Anthropic) -> None:
+    (listed,) = client.models.list()
+    one = client.models.retrieve(MODEL)
+    assert listed == one
+    assert (one.id, one.type, one.display_name) == (MODEL, "model", MODEL)
+    with pytest.raises(anthropic.NotFoundError):
+        client.models.retrieve("org/unknown")
+
+
+def test_a_message_has_an_id_of_a_message(client: anthropic.Anthropic) -> None:
+    assert client.messages.create(max_tokens=1, **GREEDY).id.startswith("msg_")
+    with client.messages.stream(max_tokens=2, **GREEDY) as stream:
+        started = next(event for event in stream if event.type == "message_start")
+        assert started.message.id.startswith("msg_")
+        assert stream.get_final_message().id == started.message.id
 
 
 def test_afterwards_nothing_is_held(gateway: Gateway, client: anthropic.Anthropic) -> None:

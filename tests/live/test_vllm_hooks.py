@@ -333,7 +333,7 @@ def test_the_engine_s_limits_are_read_from_fields_that_exist() -> None:
     )
 
     expected = {
-        CacheConfig: "num_gpu_blocks block_size kv_cache_size_tokens enable_prefix_caching",
+        CacheConfig: "num_gpu_blocks block_size enable_prefix_caching",
         SchedulerConfig: "max_num_active_seqs max_num_seqs max_num_batched_tokens "
         "async_scheduling enable_chunked_prefill long_prefill_token_threshold",
         ParallelConfig: "data_parallel_size decode_context_parallel_size "
@@ -344,6 +344,30 @@ def test_the_engine_s_limits_are_read_from_fields_that_exist() -> None:
     for config, names in expected.items():
         missing = set(names.split()) - set(config.__dataclass_fields__)
         assert not missing, f"serve/engine reads {config.__name__}.{missing}: gone"
+
+
+def test_an_engine_tells_its_kv_groups_in_the_words_we_know() -> None:
+    from vllm.config import SchedulerConfig  # noqa: PLC0415
+    from vllm.v1.engine.core import EngineCore  # noqa: PLC0415
+    from vllm.v1.engine.core_client import AsyncMPClient  # noqa: PLC0415
+    from vllm.v1.kv_cache_interface import KVCacheSpecKind  # noqa: PLC0415
+
+    from serve.engine import shape  # noqa: PLC0415
+
+    told = inspect.getsource(getattr(EngineCore, shape.GROUPS))
+    for name in ("kind", "block_size"):
+        assert f'"{name}":' in told, f"serve/engine/shape.py reads {name!r} of a KV-cache group"
+    assert parameters_of(AsyncMPClient.call_utility_async)[1] == "method"
+    kinds = {kind.value for kind in KVCacheSpecKind}
+    assert kinds - shape._PRICED - shape._WINDOWS == {
+        "mamba",
+        "encoder_only_attention",
+        "cross_attention",
+        "unknown",
+    }, "vLLM has a kind of KV cache that serve/engine/shape.py neither prices nor refuses by name"
+    assert "disable_hybrid_kv_cache_manager" in SchedulerConfig.__dataclass_fields__, (
+        "shape.py tells users of that argument"
+    )
 
 
 def test_the_front_end_s_arguments_have_the_names_we_set() -> None:

@@ -19,7 +19,6 @@ CLOSED = {
     ("POST", "/v1/chat/completions/batch"),
     ("GET", "/v1/responses/{response_id}"),
     ("POST", "/v1/responses/{response_id}/cancel"),
-    ("POST", "/v1/messages/count_tokens"),
     ("POST", "/generative_scoring"),
     ("POST", "/scale_elastic_ep"),
     ("POST", "/is_scaling_elastic_ep"),
@@ -33,7 +32,7 @@ CLOSED = {
     ("POST", "/inference/v1/abort_requests"),
 }
 # vLLM's answers to these are replaced by ours.
-REPLACED = {("GET", "/health"), ("GET", "/version"), ("GET", "/metrics")}
+REPLACED = {("GET", path) for path in ("/health", "/version", "/metrics", "/v1/models")}
 
 
 def routes_of_vllm() -> set[tuple[str, str]]:

@@ -49,6 +49,9 @@ class FakeEngine:
     def unfinished(self) -> int:
         return len(self.running)
 
+    async def models(self) -> list[dict[str, Any]]:
+        return []
+
     async def ping(self) -> None:
         if not self.answers_pings:
             await asyncio.get_running_loop().create_future()

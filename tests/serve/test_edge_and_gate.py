@@ -17,8 +17,9 @@ from serve.http.edge import Edge, Terms
 from serve.http.tenants import Keys
 from serve.observability.telemetry import Metrics, Telemetry
 from serve.observability.tracing import Tracing
+from serve.profile.access_section import AccessSection
 from serve.profile.admission_section import AdmissionSection
-from serve.profile.sections import AccessSection, HttpSection
+from serve.profile.sections import HttpSection
 from serve.visit import VISIT
 from tests.fakes import Exchange, FakeEngineApp, body, operations_of, settle, start
 from tests.serve.fake_engine import SHAPE, FakeEngine
@@ -32,6 +33,7 @@ class App(FakeEngineApp):
         self.real_gate = gate
         self.engine = engine
         self.rendered = 0
+        self.counting = 0
         self.renders = asyncio.Event()
         self.renders.set()
         self.compiles = asyncio.Event()
@@ -46,7 +48,9 @@ class App(FakeEngineApp):
 
     async def _answer(self, asked: dict[str, int], send: Send) -> None:
         visit = VISIT.get()
-        assert visit is not None
+        if visit is None:
+            await self._count(send)
+            return
         shape = RequestShape(prompts=(PromptShape(asked["prompt"], asked["max_tokens"]),))
         self.rendered += 1
         if "form" in asked:  # something takes longer than rendering
@@ -69,6 +73,15 @@ class App(FakeEngineApp):
             await send(body(b"data: %d\n\n" % token, more=True))
         await send(body(b"data: [DONE]\n\n"))
 
+    async def _count(self, send: Send) -> None:
+        self.counting += 1
+        try:
+            await self.renders.wait()
+        finally:
+            self.counting -= 1
+        await send(start(200))
+        await send(body(b'{"input_tokens": 7}'))
+
 
 @dataclass
 class Real:
@@ -86,6 +99,12 @@ class Real:
         call = Exchange()
         asked = {"prompt": prompt, "wanted": wanted, "max_tokens": limit, "stream": stream, **more}
         call.give(json.dumps(asked).encode())
+        return call.begin(self.edge)
+
+    def count(self) -> Exchange:
+        """A request for the number of its tokens."""
+        call = Exchange(path="/v1/messages/count_tokens")
+        call.give(b"{}")
         return call.begin(self.edge)
 
     @property
@@ -328,6 +347,27 @@ async def test_a_client_that_leaves_while_it_waits_to_be_rendered_holds_no_place
         await at.steps(6)
         await last.end()
         assert last.status == 200
+        await at.assert_empty()
+
+
+@pytest.mark.parametrize("how", HOW)
+async def test_counting_tokens_takes_a_place_to_render_in_and_holds_nothing_else(how: str) -> None:
+    async with real() as at:
+        at.app.renders.clear()
+        calls = [at.ask(30, 5) for _ in range(3)]
+        await settle()
+        counting = [at.count() for _ in range(3)]  # one renders, two wait
+        await settle()
+        assert at.app.counting == 1
+        for call in counting:
+            await hang_up(call, how)
+        assert at.app.counting == 0
+        at.app.renders.set()
+        last = at.count()
+        await settle()
+        assert last.answer_json == {"input_tokens": 7}
+        await at.steps(10)
+        assert all(call.finished for call in calls), "who left keeps no place"
         await at.assert_empty()
 
 

@@ -198,17 +198,44 @@ async def test_an_error_in_plain_text_and_in_pieces_is_told_whole() -> None:
     assert len(done.sent) == 2
 
 
-async def test_the_cors_headers_of_vllm_stay_on_errors_and_refusals() -> None:
+async def test_a_stream_tells_proxies_to_pass_it_on_at_once() -> None:
+    headers = (await house().ask()).answer_headers
+    assert headers["x-accel-buffering"] == "no"
+    assert headers["cache-control"] == "no-cache"
+
+
+async def test_a_streams_own_words_on_caching_are_not_doubled() -> None:
     at = house()
 
-    async def refuse(send: Send) -> None:
-        await send(start(400, (b"access-control-allow-origin", b"*"), (b"x-other", b"1")))
-        await send(body(b"{}"))
+    async def stream(send: Send) -> None:
+        kind = (b"Content-Type", b"text/event-stream; charset=utf-8")
+        await send(start(200, kind, (b"Cache-Control", b"no-store")))
+        await send(body(b"data: [DONE]\n\n"))
 
-    at.app.script = refuse
-    headers = (await at.ask()).answer_headers
-    assert headers["access-control-allow-origin"] == "*"
-    assert "x-other" not in headers
+    at.app.script = stream
+    assert (await at.ask()).answer_headers["cache-control"] == "no-cache"
+
+
+async def test_a_whole_answer_has_nothing_for_proxies() -> None:
+    at = house()
+    at.app.script = json_answer(200, {})
+    assert "x-accel-buffering" not in (await at.ask()).answer_headers
+
+
+@pytest.mark.parametrize(
+    ("prefill_s", "status"), [(None, 400), (0.5, 500)], ids=["before a token", "after one"]
+)
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/chat/completions", "/v1/responses"])
+async def test_what_the_model_did_wrong_is_not_the_callers(
+    path: str, prefill_s: float | None, status: int
+) -> None:
+    """VLLM tells every ValueError as a 400, also one of reading what the model wrote."""
+    at = house()
+    at.gate.known_prefill_s = prefill_s
+    at.app.script = json_answer(400, {"error": {"message": "1 validation error", "code": 400}})
+    done = await at.ask(path)
+    assert done.status == status
+    assert "1 validation error" in done.answer_json["error"]["message"]
 
 
 async def test_a_refusal_says_why_when_and_whether_to_come_back() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from admission.decision import Priority
 from serve.http.tenants import KeyEntry, Keys, load_keys, main, new_key, require_safe_binding
-from serve.profile.sections import AccessSection
+from serve.profile.access_section import AccessSection
 from serve.visit import Tenant
 
 DIGEST = hashlib.sha256(b"secret").hexdigest()

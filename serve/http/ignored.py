@@ -1,0 +1,83 @@
+"""Fields that ask for another form of answer and that vLLM passes over without a word.
+
+They are of older vLLM, of other servers and of other routes. An answer in free text where JSON was
+asked for is worse than a refusal that names the field to use.
+"""
+
+from typing import Any
+
+from admission.decision import Reason, Rejected
+
+_CHAT, _COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+_RESPONSES, _MESSAGES = "/v1/responses", "/v1/messages"
+
+_FORMS = {
+    _CHAT: "`structured_outputs` or `response_format`",
+    _COMPLETIONS: "`structured_outputs` or `response_format`",
+    _RESPONSES: "`structured_outputs` or `text.format`",
+    _MESSAGES: "`output_config.format`",
+}
+# What older vLLM had, and what SGLang, llama.cpp, TGI and Ollama call theirs.
+_OLD = ("guided_json", "guided_choice", "guided_regex", "guided_grammar")
+_OLD_BESIDE = ("guided_decoding_backend", "guided_whitespace_pattern", "guided_decoding")
+_OTHERS = ("structural_tag", "grammar", "json_schema", "regex", "ebnf", "format")
+_EVERYWHERE = (*_OLD, *_OLD_BESIDE, *_OTHERS)
+# Fields of one route that another one passes over.
+_OF_OTHER_ROUTES = {
+    _CHAT: ("text", "output_config"),
+    _COMPLETIONS: ("text", "output_config"),
+    _RESPONSES: ("response_format", "output_config"),
+    _MESSAGES: ("response_format", "structured_outputs", "text"),
+}
+FORMS: dict[str, tuple[str, ...]] = {
+    route: (*_EVERYWHERE, *others) for route, others in _OF_OTHER_ROUTES.items()
+}
+# OpenAI's names before there were tools.
+_TOOLS = {"functions": "tools", "function_call": "tool_choice"}
+_OF_PYTHON = "extra_body"  # OpenAI's SDK spreads it over the body; others send it as it is
+# Most bodies have none of these.
+_WORTH_A_LOOK = frozenset().union(*FORMS.values(), _TOOLS, [_OF_PYTHON])
+
+
+def ignored(body: dict[str, Any], route: str) -> Rejected | None:
+    """The refusal of a body whose answer would lack the form that it asks for."""
+    if _WORTH_A_LOOK.isdisjoint(body):
+        return None
+    named = _named(body, route)
+    if named is not None:
+        return _refusal(named, _instead(named, route))
+    extra = body.get(_OF_PYTHON)
+    if not isinstance(extra, dict):
+        return None
+    named = "structured_outputs" if "structured_outputs" in extra else _named(extra, route)
+    return None if named is None else _refusal(f"{_OF_PYTHON}.{named}", _instead(named, route))
+
+
+def _named(fields: dict[str, Any], route: str) -> str | None:
+    """The first field that asks for what the route passes over."""
+    names = (*FORMS.get(route, ()), *(_TOOLS if route == _CHAT else ()))
+    return next((name for name in names if name in fields and _asks(fields, name)), None)
+
+
+def _instead(name: str, route: str) -> str:
+    return f"`{_TOOLS[name]}`" if name in _TOOLS else _FORMS[route]
+
+
+def _asks(fields: dict[str, Any], name: str) -> bool:
+    """False for what asks for nothing: null, an empty value, or text of the plain form."""
+    value = fields.get(name)
+    if name == "text" and isinstance(value, dict):
+        form = value.get("format")
+        return isinstance(form, dict) and form.get("type") != "text"
+    if name == "output_config" and isinstance(value, dict):
+        return bool(value.get("format"))
+    if name == "response_format" and isinstance(value, dict):
+        return value.get("type") != "text"
+    if name in ("text", "function_call") and isinstance(value, str):
+        return name == "function_call" and value not in ("none", "auto")
+    return bool(value)
+
+
+def _refusal(name: str, instead: str) -> Rejected:
+    message = f"`{name}` has no effect here; use {instead} in its place."
+    return Rejected(Reason.UNSUPPORTED, message, param=name)
