@@ -1,11 +1,16 @@
-"""Engine arguments and admission settings for a layout: what to write into a profile."""
+"""Engine arguments and admission settings for a layout: what to write into a profile.
+
+A layout is judged by what it carries with the step that is advised for it, so that a table of
+layouts, the recommendation and the profile that is written all have one number.
+"""
 
 import math
 from dataclasses import dataclass, replace
 
 from admission.even_steps import EvenStep, even_step
+from admission.layouts import Layout, as_layout, layouts
 from admission.no_effect import no_effect
-from admission.plan import Plan, make_plan, steps_of
+from admission.plan import Plan, Question, make_plan, steps_of
 from admission.settings import Settings
 from admission.step_limits import prefill_tokens_per_s
 
@@ -32,16 +37,47 @@ class Advice:
     even_step: EvenStep | None
 
 
-def advise(plan: Plan) -> Advice:
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A layout with its advised step, and the advice; None = it does not fit."""
+
+    layout: Layout
+    advice: Advice | None
+
+    @property
+    def plan(self) -> Plan | None:
+        """What the layout comes to; None where vLLM would not start at all."""
+        return self.layout.plan
+
+
+def choices(question: Question, *, keep_step: bool = False) -> list[Choice]:
+    """Every layout of the cards, each with its advised step unless that is to stay.
+
+    Those of `layouts`, and the split that was asked for where it is none of them.
+    """
+    found, split = layouts(question), question.arguments.tensor_parallel_size
+    if not any(layout.asked and layout.tp == split for layout in found):
+        found.append(as_layout(make_plan(question)))
+    return [_choice(layout, keep_step=keep_step) for layout in found]
+
+
+def _choice(layout: Layout, *, keep_step: bool) -> Choice:
+    if layout.plan is None or layout.misfit:
+        return Choice(layout, None)
+    advice = advise(layout.plan, keep_step=keep_step)
+    return Choice(replace(layout, plan=advice.plan), advice)
+
+
+def advise(plan: Plan, *, keep_step: bool = False) -> Advice:
     """The step that carries most within the SLO, slots a quarter above that, the backlog of TTFT.
 
     Where steps in which no token comes late carry as much, it is those (`even_steps`).
     Backlog = prompt tokens a second x TTFT bound: what stands before a request that is still in
-    time; at least one step.
+    time; at least one step. `keep_step`: the plan's own step stays.
     """
-    chosen = _best_step(plan)
+    chosen = plan if keep_step else _best_step(plan)
     even = even_step(chosen, slots=_slots(chosen))
-    if even and even.needed and _as_good(even, chosen):
+    if even and even.needed and not keep_step and _as_good(even, chosen):
         chosen, even = even.plan, replace(even, asked=even.plan, asked_step_s=even.step_s)
     engine, workload, slo = chosen.memory.engine, chosen.question.workload, chosen.question.slo
     replicas = chosen.question.replicas

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from admission.gpus import Gpu, Link, find_gpu
+from admission.layouts import weights_name
 from admission.memory.arguments import ENGINE_KEYS, EngineArguments
 from admission.memory.config_json import read_shape
 from admission.memory.estimate import GIB
@@ -16,13 +17,16 @@ from admission.sentences import Sentence
 from admission.slo import parse_slo
 from admission.spelling import UnknownNameError
 from admission.step_line import StepCoefficients
-from admission.workload import Workload, find_workload
+from admission.workload import Workload
 from loadtests.asking.trace_file import is_trace
 from serve.plan.catalogue import find_config
+from serve.plan.findings import Open
 from serve.plan.from_profile import FromProfile
 from serve.plan.trace_file import read_trace
+from serve.plan.workloads import named_workload
 
 ASSUMED_GPU = "a10"  # of a profile that names none
+_SIXTEEN_BITS = "FP16"  # as `weights_name` says
 
 
 def question(args: argparse.Namespace, profile: FromProfile) -> Question:
@@ -50,6 +54,23 @@ def question(args: argparse.Namespace, profile: FromProfile) -> Question:
         slo=parse_slo(args.slo),
         available_kv_bytes=_given_kv_bytes(args.available_kv_gib, profile),
         link=_link(args.link) or _simulated_link(profile.link, gpu),
+    )
+
+
+def left_open(args: argparse.Namespace, asked: Question) -> Open:
+    """What neither flags nor a profile say; a profile names a whole engine.
+
+    A checkpoint in another format than 16 bits was chosen for its format.
+    """
+    named = args.config is not None
+    step = args.max_num_batched_tokens is not None
+    split = args.tensor_parallel_size is not None or args.available_kv_gib is not None
+    weights = args.quantization is not None or args.weight_bits is not None
+    return Open(
+        split=not (named or split),
+        step=not (named or step),
+        weights=not (named or weights) and weights_name(asked) == _SIXTEEN_BITS,
+        steps=not step,
     )
 
 
@@ -101,7 +122,7 @@ def _workload(args: argparse.Namespace, max_model_len: int) -> Workload:
     if is_trace(args.workload or ""):
         named = read_trace(Path(args.workload), max_model_len=max_model_len)
     else:
-        named = find_workload(args.workload or "chat")
+        named = named_workload(args.workload or "chat", max_model_len=max_model_len)
     if args.isl is None and args.osl is None:
         return named
     return replace(
