@@ -19,6 +19,9 @@ _SLOTS_GRAIN = 8  # slots are rounded up to this: sizes that CUDA graphs are cap
 _SPARE_SLOTS_RATIO = 1.25  # requests shorter than the mean still find a slot
 _WORTH_RATIO = 1.02  # a change of step that brings less is none
 
+STEP, SLOTS = "max_num_batched_tokens", "max_num_seqs"
+Kept = frozenset[str]  # of these two: arguments that are no matter of advice
+
 _DEFAULT = Settings()
 _ADVISED = ("kv_headroom_ratio", "prefill_backlog_max_tokens")
 
@@ -31,6 +34,7 @@ class Advice:
     """
 
     plan: Plan  # with the advised step
+    settled: Plan  # with the advised slots, too: what a profile of this advice comes to
     max_num_seqs: int
     settings: Settings
     idle: tuple[str, ...]
@@ -50,38 +54,39 @@ class Choice:
         return self.layout.plan
 
 
-def choices(question: Question, *, keep_step: bool = False) -> list[Choice]:
-    """Every layout of the cards, each with its advised step unless that is to stay.
+def choices(question: Question, kept: Kept = frozenset()) -> list[Choice]:
+    """Every layout of the cards, each with its advised step and slots but for what is `kept`.
 
     Those of `layouts`, and the split that was asked for where it is none of them.
     """
     found, split = layouts(question), question.arguments.tensor_parallel_size
     if not any(layout.asked and layout.tp == split for layout in found):
         found.append(as_layout(make_plan(question)))
-    return [_choice(layout, keep_step=keep_step) for layout in found]
+    return [_choice(layout, kept) for layout in found]
 
 
-def _choice(layout: Layout, *, keep_step: bool) -> Choice:
+def _choice(layout: Layout, kept: Kept) -> Choice:
     if layout.plan is None or layout.misfit:
         return Choice(layout, None)
-    advice = advise(layout.plan, keep_step=keep_step)
-    return Choice(replace(layout, plan=advice.plan), advice)
+    advice = advise(layout.plan, kept)
+    return Choice(replace(layout, plan=advice.settled), advice)
 
 
-def advise(plan: Plan, *, keep_step: bool = False) -> Advice:
+def advise(plan: Plan, kept: Kept = frozenset()) -> Advice:
     """The step that carries most within the SLO, slots a quarter above that, the backlog of TTFT.
 
     Where steps in which no token comes late carry as much, it is those (`even_steps`).
     Backlog = prompt tokens a second x TTFT bound: what stands before a request that is still in
-    time; at least one step. `keep_step`: the plan's own step stays.
+    time; at least one step. What is `kept` stays as it is in the plan.
     """
+    keep_step = STEP in kept
     chosen = plan if keep_step else _best_step(plan)
     even = even_step(chosen, slots=_slots(chosen))
     if even and even.needed and not keep_step and _as_good(even, chosen):
         chosen, even = even.plan, replace(even, asked=even.plan, asked_step_s=even.step_s)
     engine, workload, slo = chosen.memory.engine, chosen.question.workload, chosen.question.slo
     replicas = chosen.question.replicas
-    slots = _slots(chosen)
+    slots = engine.max_sequences if SLOTS in kept else _slots(chosen)
     deadline_s = min(slo.ttft_s, _DEFAULT.ttft_deadline_s)
     backlog = _DEFAULT.prefill_backlog_max_tokens
     model = steps_of(chosen.question, chosen.memory)
@@ -95,7 +100,9 @@ def advise(plan: Plan, *, keep_step: bool = False) -> Advice:
         tpot_target_s=slo.tpot_s if slo.tpot_s < math.inf else None,
         prefill_backlog_max_tokens=max(engine.max_batched_tokens, backlog),
     )
-    return Advice(chosen, slots, settings, _idle(chosen, slots, settings), even)
+    settled = _with(chosen, max_num_seqs=slots)
+    idle = tuple(x.why for x in no_effect(settled, settings) if x.setting in _ADVISED)
+    return Advice(chosen, settled, slots, settings, idle, even)
 
 
 def _slots(plan: Plan) -> int:
@@ -111,19 +118,17 @@ def _as_good(even: EvenStep, chosen: Plan) -> bool:
     return in_time and not even.plan.misfit and rate * _WORTH_RATIO >= other
 
 
-def _idle(plan: Plan, slots: int, settings: Settings) -> tuple[str, ...]:
-    """Settings that would decide nothing; spare slots are meant to be spare."""
-    given = replace(plan.question.arguments, max_num_seqs=slots)
-    advised = make_plan(replace(plan.question, arguments=given))
-    return tuple(x.why for x in no_effect(advised, settings) if x.setting in _ADVISED)
+def _with(plan: Plan, **arguments: int) -> Plan:
+    """The plan with other engine arguments."""
+    given = replace(plan.question.arguments, **arguments)
+    return make_plan(replace(plan.question, arguments=given))
 
 
 def _best_step(plan: Plan) -> Plan:
     """The plan with the step size that brings the highest rate; its own unless clearly beaten."""
     chosen = plan
     for tokens in _STEPS_TOKENS:
-        given = replace(plan.question.arguments, max_num_batched_tokens=tokens)
-        tried = make_plan(replace(plan.question, arguments=given))
+        tried = _with(plan, max_num_batched_tokens=tokens)
         worth = (chosen.load.rate_per_s or 0.0) * _WORTH_RATIO
         if not tried.misfit and (tried.load.rate_per_s or 0.0) > worth:
             chosen = tried

@@ -5,23 +5,24 @@ LABELS = {
     "gap": " ",  # between sentences
     "title": "Capacity plan: {model} on {gpus} x {gpu}",
     # the answer first
-    "lead": "{gpus} x {gpu} can carry {requests:.0f} requests of {workload} at once{range}{users},"
+    "lead": "{gpus} x {gpu} can carry {requests:.0f} requests of {workload} at once{range}{users}"
     " as {layout} in {weights}{condition}",
     "lead_none": "{gpus} x {gpu} can keep this SLO for no request of {workload} (0 to {high:.0f} at"
     " once), not even as {layout} in {weights}{condition}",
     "also": "; {requests:.0f}{range}{users} as {layout} in {weights}{condition}",
     "also_asked": "; {requests:.0f}{range}{users} as asked: {layout} in {weights}, {step:,} tokens a"
     " step",
-    "range_of": " ({low:.0f} to {high:.0f})",
-    "users_of": ", about {users:,} users",
-    "if_INT4": ", if you may use 4 bits",
-    "if_INT8": ", if you may use 8 bits",
-    "if_FP8": ", if you may use 8 bits",
-    "if_FP16": ", with weights in 16 bits",
-    "within": "That is {rate} requests/s within {slo}; {why}",
-    "within_memory": "By memory alone, as the speed of this card is not known; {why}",
-    "within_asked": " (as asked {binding}).",
-    "within_end": ".",
+    "range_of": " ({low:.0f} to {high:.0f}; {rate}/s)",
+    "rate_of": " ({rate}/s)",
+    "users_of": ", about {users:,} users,",
+    "if_INT4": " if you may use 4 bits",
+    "if_INT8": " if you may use 8 bits",
+    "if_FP8": " if you may use 8 bits",
+    "if_FP16": " with weights in 16 bits",
+    "end": ".",
+    "within": "Within {slo}; {why}.",
+    "within_memory": "By memory alone, as the speed of this card is not known; {why}.",
+    "within_asked": " As asked, {why}.",
     "why_kv": "kv binds: the cache holds no more",
     "why_slots": "slots bind: max_num_seqs lets no more run",
     "why_prefill": "prefill binds: with more, first tokens come too late",

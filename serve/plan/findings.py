@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from admission.advice import Advice, Choice, advise, choices
+from admission.advice import Advice, Choice, Kept, choices
 from admission.layouts import Layout, as_layout, best, nearest_fit, weights_name
 from admission.no_effect import ENGINE_SETTINGS, Idle, no_effect
 from admission.plan import Load, Plan, Question, make_plan, over_context
@@ -18,16 +18,14 @@ _WORTH_ANOTHER_FORMAT = 1.1  # another checkpoint is worth a word only where it 
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """What the question leaves to the plan.
+    """What the question leaves to the plan: the split into engines, the format of the weights.
 
-    `split` and `step` (max_num_batched_tokens) are of the engine that is asked about, `weights` is
-    the format. `steps` are those of all other layouts.
+    `kept` are arguments that hold for every layout (see `admission.advice`).
     """
 
     split: bool = False
-    step: bool = False
     weights: bool = False
-    steps: bool = True
+    kept: Kept = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +48,8 @@ class Findings:
     `asked` is the deployment asked about: with the split open it is `own`. `shown` is what is told
     in detail: `asked`, or with the split and the format open what is led with.
     `nearest` is None where `asked` fits as it is. `layouts` are all that were tried, each with its
-    advised step, and at the end `asked_apart`: what was asked about, where its engines are none of
-    these.
+    advised step and slots, and at the end what was asked about, where that has others. `named` is the
+    layout of `asked` where its split was said: it gets a number of its own.
     """
 
     asked: Detail
@@ -61,7 +59,7 @@ class Findings:
     led: Choice | None
     own: Choice | None
     other: Choice | None
-    asked_apart: Layout | None
+    named: Layout | None
     think_s: float
 
     @property
@@ -82,9 +80,12 @@ class Findings:
     @property
     def answered(self) -> list[Layout]:
         """What the first sentence names, what is led with first and what was asked about second."""
-        lead = [self.led.layout] if self.led else []
-        rest = [self.asked_apart, *(x.layout for x in (self.own, self.other) if x)]
-        return lead + [x for x in rest if x is not None and x is not self.chosen]
+        answered = [self.led.layout] if self.led else []
+        rest = [self.named, *(x.layout for x in (self.own, self.other) if x)]
+        for layout in rest:
+            if layout is not None and layout not in answered:
+                answered.append(layout)
+        return answered
 
 
 def find(
@@ -96,26 +97,30 @@ def find(
 ) -> Findings:
     """The findings; ValueError for arguments that no engine would take."""
     left = left or Open()
-    found = choices(question, keep_step=not left.steps)
+    found = choices(question, left.kept)
     own = _best([x for x in found if x.layout.asked])
     other = _other([x for x in found if not x.layout.asked], own)
     led = other or own if left.weights else own or other
-    asked = _detail(_asked_plan(question, own, left), profile)
+    said = _said(profile, left)
+    plan = own.plan if left.split and own and own.plan else make_plan(question)
+    asked = _detail(plan, profile, said)
     shown = asked
     if left.split and led and led.plan and led is not own:
-        shown = _detail(led.plan, profile)
+        shown = _detail(led.plan, profile, said)
     tried = [x.layout for x in found]
-    known = asked.plan.misfit or any(_same(x.plan, asked.plan) for x in tried)
-    apart = None if known else as_layout(asked.plan)
+    named = next((x for x in tried if _same(x.plan, asked.plan)), None)
+    if named is None:
+        named = as_layout(asked.plan)
+        tried.append(named)
     return Findings(
         asked=asked,
         shown=shown,
         nearest=nearest_fit(question) if asked.plan.misfit else None,
-        layouts=[*tried, apart] if apart else tried,
+        layouts=tried,
         led=led,
         own=own,
         other=other,
-        asked_apart=apart,
+        named=None if left.split or asked.plan.misfit else named,
         think_s=think_s,
     )
 
@@ -139,32 +144,28 @@ def _other(found: Sequence[Choice], own: Choice | None) -> Choice | None:
     return chosen if more > less * _WORTH_ANOTHER_FORMAT else None
 
 
-def _asked_plan(question: Question, own: Choice | None, left: Open) -> Plan:
-    """The deployment asked about, as far as it was said; the rest as it is best."""
-    if left.split and own and own.plan:
-        return own.plan
-    plan = make_plan(question)
-    return advise(plan).plan if left.step and not plan.misfit else plan
+def _said(profile: FromProfile, left: Open) -> frozenset[str]:
+    """Settings that somebody chose: what has no effect among others is nobody's mistake."""
+    engine = left.kept if left.split else frozenset(ENGINE_SETTINGS)
+    return engine | (profile.named if profile.settings else _SAID_WITHOUT_PROFILE)
 
 
-def _detail(plan: Plan, profile: FromProfile) -> Detail:
-    named = frozenset(ENGINE_SETTINGS) | (
-        profile.named if profile.settings else _SAID_WITHOUT_PROFILE
-    )
+def _detail(plan: Plan, profile: FromProfile, said: frozenset[str]) -> Detail:
     idle = no_effect(plan, profile.settings or Settings())
     return Detail(
         plan=plan,
         contexts=over_context(plan),
         rule=rule_of_thumb(plan),
-        idle=tuple(x for x in idle if x.setting in named),
+        idle=tuple(x for x in idle if x.setting in said),
     )
 
 
 def _same(one: Plan | None, other: Plan) -> bool:
-    """Whether two plans are of the same engines: split, format and step."""
+    """Whether two plans are of the same engines: split, format, step and slots."""
     return one is not None and _engines(one) == _engines(other)
 
 
 def _engines(plan: Plan) -> tuple[object, ...]:
     engine = plan.memory.engine
-    return (engine.tp, engine.pp, engine.max_batched_tokens, weights_name(plan.question))
+    sizes = (engine.tp, engine.pp, engine.max_batched_tokens, engine.max_sequences)
+    return (*sizes, weights_name(plan.question))

@@ -43,19 +43,18 @@ def _first(found: Findings, best: Layout, plan: Plan, words: Words) -> str:
         if layout is best or layout.plan is None or not carried.expected:
             continue
         engine = layout.plan.memory.engine
-        key = "also_asked" if layout is found.asked_apart else "also"
+        key = "also_asked" if layout is found.named else "also"
         values = _layout(found, layout, layout.plan, words)
         told += words(key, step=engine.max_batched_tokens, **values)
-    return told + words("within_end")
+    return told + words("end")
 
 
 def _layout(found: Findings, layout: Layout, plan: Plan, words: Words) -> dict[str, object]:
     """What is said of every layout: requests with their range, users, the format's condition."""
-    carried, served = plan.load.sustained, people(plan.load, found.think_s)
-    ranged = carried.low < carried.high
+    served = people(plan.load, found.think_s)
     return {
-        "requests": carried.expected,
-        "range": words("range_of", low=carried.low, high=carried.high) if ranged else "",
+        "requests": plan.load.sustained.expected,
+        "range": _range(plan.load, words),
         "users": words("users_of", users=served.users) if served else "",
         "layout": layout.name,
         "weights": layout.weights,
@@ -63,17 +62,24 @@ def _layout(found: Findings, layout: Layout, plan: Plan, words: Words) -> dict[s
     }
 
 
+def _range(load: Load, words: Words) -> str:
+    """The range of what is sustained, where it is one, and the rate."""
+    low, high = load.sustained.low, load.sustained.high
+    if low < high:
+        return words("range_of", low=low, high=high, rate=rate(load.rate_per_s))
+    return words("rate_of", rate=rate(load.rate_per_s))
+
+
 def _within(found: Findings, load: Load, words: Words) -> str:
-    """The rate, the SLO, and what stands in the way of more."""
+    """The SLO, and what stands in the way of more: for the layout led with and for the asked."""
     slo = str(found.plan.question.slo) or words("slo_none")
-    why = _why(load, words)
-    told = words("within", rate=rate(load.rate_per_s), slo=slo, why=why)
+    told = words("within", slo=slo, why=_why(load, words))
     if load.rate_per_s is None:
-        told = words("within_memory", why=why)
-    asked = found.asked_apart and found.asked_apart.plan
+        told = words("within_memory", why=_why(load, words))
+    asked = found.named and found.named.plan
     if asked and asked.load.binding != load.binding:
-        return told + words("within_asked", binding=_why(asked.load, words))
-    return told + words("within_end")
+        told += words("within_asked", why=_why(asked.load, words))
+    return told
 
 
 def _why(load: Load, words: Words) -> str:

@@ -154,7 +154,7 @@ def _layouts(found: Findings, words: Words) -> Section:
         row = [layout.name, layout.weights]
         if layout is found.chosen:
             marked.add(index)
-        if layout is found.asked_apart:
+        if layout is found.named:
             row[0] += words("as_asked")
         if layout.plan is None or layout.misfit:
             rows.append([*row, "", "", "", "", "", words.say(layout.misfit)])

@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from admission.advice import SLOTS, STEP
 from admission.gpus import Gpu, Link, find_gpu
 from admission.layouts import weights_name
 from admission.memory.arguments import ENGINE_KEYS, EngineArguments
@@ -63,14 +64,12 @@ def left_open(args: argparse.Namespace, asked: Question) -> Open:
     A checkpoint in another format than 16 bits was chosen for its format.
     """
     named = args.config is not None
-    step = args.max_num_batched_tokens is not None
     split = args.tensor_parallel_size is not None or args.available_kv_gib is not None
     weights = args.quantization is not None or args.weight_bits is not None
     return Open(
         split=not (named or split),
-        step=not (named or step),
         weights=not (named or weights) and weights_name(asked) == _SIXTEEN_BITS,
-        steps=not step,
+        kept=frozenset(name for name in (STEP, SLOTS) if getattr(args, name) is not None),
     )
 
 

@@ -164,7 +164,7 @@ def _layouts(found: Findings, words: Words) -> list[str]:
 
 
 def _layout(layout: Layout, found: Findings, words: Words) -> str:
-    mark = "*" if layout is found.chosen else ">" if layout is found.asked_apart else " "
+    mark = "*" if layout is found.chosen else ">" if layout is found.named else " "
     row = f"{mark} {layout.name:<14}{layout.weights:<8}"
     if layout.plan is None or layout.misfit:
         return f"{row}  {words('misfit')}"

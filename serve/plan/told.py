@@ -106,7 +106,7 @@ def advised(found: Findings, words: Words) -> str:
     """The recommended layout and what it carries; "" where nothing fits."""
     if found.chosen is None or found.advice is None:
         return ""
-    load = load_line(found.advice.plan.load, words)
+    load = load_line(found.advice.settled.load, words)
     return words("advice", layout=found.chosen.name, weights=found.chosen.weights, load=load)
 
 
@@ -117,9 +117,9 @@ def remarks(advice: Advice) -> list[str]:
 
 def settings(advice: Advice) -> list[tuple[str, str]]:
     """Recommended settings by the names of a profile."""
-    engine, tpot_s = advice.plan.memory.engine, advice.settings.tpot_target_s
+    engine, tpot_s = advice.settled.memory.engine, advice.settings.tpot_target_s
     return [
-        ("engine.replicas", str(advice.plan.question.replicas)),
+        ("engine.replicas", str(advice.settled.question.replicas)),
         ("tensor_parallel_size", str(engine.tp)),
         ("gpu_memory_utilization", f"{engine.utilization_ratio:g}"),
         ("max_model_len", str(engine.max_model_len)),
