@@ -39,14 +39,20 @@ def _first(found: Findings, best: Layout, plan: Plan, words: Words) -> str:
         high=carried.high,
         **_layout(found, best, plan, words),
     )
-    for layout in found.answered:
-        if layout is best or layout.plan is None or not carried.expected:
-            continue
-        engine = layout.plan.memory.engine
-        key = "also_asked" if layout is found.named else "also"
-        values = _layout(found, layout, layout.plan, words)
-        told += words(key, step=engine.max_batched_tokens, **values)
-    return told + words("end")
+    others = found.answered[1:] if carried.expected else []
+    return told + "".join(_also(found, layout, words) for layout in others) + words("end")
+
+
+def _also(found: Findings, layout: Layout, words: Words) -> str:
+    """Another layout in the same sentence; the step of the asked one where only that tells it."""
+    if layout.plan is None:
+        return ""
+    values = _layout(found, layout, layout.plan, words)
+    if layout is not found.named:
+        return words("also", **values | {"range": _rate(layout.plan.load, words)})
+    twins = [x for x in found.answered if (x.name, x.weights) == (layout.name, layout.weights)]
+    step = words("step_of", step=layout.plan.memory.engine.max_batched_tokens)
+    return words("also_asked", step=step if len(twins) > 1 else "", **values)
 
 
 def _layout(found: Findings, layout: Layout, plan: Plan, words: Words) -> dict[str, object]:
@@ -67,6 +73,10 @@ def _range(load: Load, words: Words) -> str:
     low, high = load.sustained.low, load.sustained.high
     if low < high:
         return words("range_of", low=low, high=high, rate=rate(load.rate_per_s))
+    return _rate(load, words)
+
+
+def _rate(load: Load, words: Words) -> str:
     return words("rate_of", rate=rate(load.rate_per_s))
 
 
@@ -78,7 +88,7 @@ def _within(found: Findings, load: Load, words: Words) -> str:
         told = words("within_memory", why=_why(load, words))
     asked = found.named and found.named.plan
     if asked and asked.load.binding != load.binding:
-        told += words("within_asked", why=_why(asked.load, words))
+        told += words("within_asked", binding=asked.load.binding)
     return told
 
 
