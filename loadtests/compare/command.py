@@ -21,7 +21,9 @@ def main(args: argparse.Namespace) -> int:
         arms = _arms(args.files)
         found = [compare(arms[0], other) for other in arms[1:]]
     except (ValueError, OSError) as problem:
-        sys.stderr.write(f"sluice compare: {problem}\n")
+        missing = isinstance(problem, OSError) and problem.filename
+        told = f"{problem.filename}: {problem.strerror}" if missing else problem
+        sys.stderr.write(f"sluice compare: {told}\n")
         return _BAD
     shown = json.dumps(as_json(arms, found), indent=_INDENT) if args.json else text(arms, found)
     sys.stdout.write(shown + "\n")

@@ -13,7 +13,9 @@ import aiohttp
 
 from admission.footprint import EngineShape
 from admission.step_fit import TimedStep
+from loadtests.client.no_answer import no_answer
 from serve.calibrate.load import play
+from serve.operate.endpoint import checked_url
 from serve.profile.settings import Profile
 from serve.step_times import StepTimes, timed
 
@@ -77,6 +79,7 @@ async def _measure_engine(profile: Profile, seconds: float, say: Say) -> Measure
 
 def measure_gateway(url: str, key: str | None, *, seconds: float, say: Say) -> Measured:
     """Load a gateway that has nothing else to do, and read its last steps."""
+    checked_url(url)
     return asyncio.run(_measure_gateway(url, key, seconds, say))
 
 
@@ -105,7 +108,7 @@ async def _measure_gateway(url: str, key: str | None, seconds: float, say: Say) 
             )
             found = await _get(session, "/v1/admission/steps")
         except (aiohttp.ClientError, TimeoutError) as problem:
-            raise DownError(f"{url}: {str(problem) or type(problem).__name__}") from problem
+            raise DownError(no_answer(url, problem)) from problem
     steps = timed(tuple(map(tuple, found["rows"])), found["capacity_tokens"])
     return Measured(model, steps, done, time.monotonic() - begun_s)
 

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
+from loadtests.client.no_answer import no_answer
 from serve.profile.settings import ProfileError
 
 GOOD, REFUSED, BAD, DOWN = 0, 1, 2, 4  # exit codes (CONTRACTS)
@@ -31,6 +32,18 @@ class AnswerError(Exception):
         self.code = code
 
 
+def checked_url(url: str) -> SplitResult:
+    """The parts of what `--url` says; ValueError where it is none."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is none, half an IPv6 address
+        good = False
+    if not good:
+        raise ValueError(f"--url {url!r} is no URL: give one as http://127.0.0.1:8000")
+    return parts
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A good answer of the gateway."""
@@ -43,12 +56,10 @@ class Endpoint:
     """`http.client` and no more: proxy variables of the environment do not reach loopback."""
 
     def __init__(self, url: str, key: str | None) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"--url {url}: give a URL, e.g. http://127.0.0.1:8000")
+        parts = checked_url(url)
         self.url = url.rstrip("/")
         self._https = parts.scheme == "https"
-        self._host, self._port = parts.hostname, parts.port  # a ValueError when it is no port
+        self._host, self._port = str(parts.hostname), parts.port
         self._base = parts.path.rstrip("/")
         self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}
 
@@ -67,8 +78,7 @@ class Endpoint:
             answer = connection.getresponse()
             text, etag = answer.read(), answer.headers.get("etag", "")
         except (OSError, http.client.HTTPException) as fault:
-            why = str(fault) or type(fault).__name__
-            raise AnswerError(f"{self.url} does not answer: {why}", DOWN) from None
+            raise AnswerError(no_answer(self.url, fault), DOWN) from None
         finally:
             connection.close()
         return Answer(self._good(answer.status, path, text), etag)

@@ -4,9 +4,14 @@ import argparse
 import json
 import math
 import sys
+from collections.abc import Callable, Iterable
 
+from admission.gpus import known_gpus
 from loadtests.report.words import Language
+from loadtests.scenarios import SCENARIOS
+from serve.command_line import filled
 from serve.plan.answer import answer
+from serve.plan.catalogue import known_models
 from serve.plan.columns import wrapped
 from serve.plan.findings import Findings, find
 from serve.plan.from_profile import FromProfile, read_profile
@@ -15,12 +20,20 @@ from serve.plan.question import ASSUMED_GPU, left_open, question
 from serve.plan.text import brief, text
 from serve.plan.words import Words
 
+_KNOWN: dict[str, Callable[[], Iterable[str]]] = {
+    "gpus": known_gpus,
+    "models": known_models,
+    "workloads": lambda: SCENARIOS,
+}
 _FITS, _MISFIT, _BAD_ARGUMENTS = 0, 1, 2
 
 
 def main(args: argparse.Namespace) -> int:
     """Prints the plan; 0 = fits, 1 = does not fit, 2 = bad arguments or a file that fails."""
     words = Words(Language(args.lang))
+    if args.list:
+        sys.stdout.write("".join(f"{name}\n" for name in _KNOWN[args.list]()))
+        return _FITS
     try:
         _refuse_to_replace(args)
         profile = read_profile(args.config)
@@ -30,7 +43,7 @@ def main(args: argparse.Namespace) -> int:
     except ValueError as problem:
         return _bad(str(problem))
     except OSError as problem:
-        return _bad(f"{problem.filename}: {problem.strerror}")
+        return _bad(f"{problem.filename}: {problem.strerror or problem}")
     if not args.gpu and not profile.gpu:
         sys.stderr.write(f"sluice plan: no --gpu given; {ASSUMED_GPU.upper()} taken\n")
     _show(args, found, words)
@@ -58,7 +71,7 @@ def _think_s(args: argparse.Namespace) -> float:
 
 
 def _bad(problem: str) -> int:
-    sys.stderr.write(f"sluice plan: {problem}\n")
+    sys.stderr.write(filled(f"sluice plan: {problem}"))
     return _BAD_ARGUMENTS
 
 

@@ -38,6 +38,9 @@ def add_plan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "plan", help="say what fits on some GPUs, how many requests they carry, and what binds"
     )
     plan.set_defaults(module="serve.plan.command")
+    plan.add_argument(
+        "--list", choices=("gpus", "models", "workloads"), help="print the known names, and exit"
+    )
     plan.add_argument("--config", type=Path, metavar="FILE", help="profile; flags override it")
     plan.add_argument("--model", help="name in the catalogue, config.json, or folder with one")
     plan.add_argument("--gpu", help="card, e.g. a10; default with --config: a10")

@@ -9,7 +9,7 @@ from functools import cache
 
 from admission.sentences import Sentence
 from admission.spelling import UnknownNameError
-from admission.workload import PRESETS, Workload, from_requests
+from admission.workload import PRESETS, Workload, find_workload, from_requests
 from loadtests.scenarios import SCENARIOS
 
 _DRAWS = 2000  # lengths that stand for a scenario
@@ -22,7 +22,7 @@ def named_workload(name: str, *, max_model_len: int) -> Workload:
     Of drawn lengths, those beyond `max_model_len` are left out.
     """
     if name in PRESETS:
-        return PRESETS[name]
+        return find_workload(name)
     if name not in SCENARIOS:
         raise UnknownNameError("workload", name, SCENARIOS)
     return from_requests(
