@@ -9,10 +9,12 @@ _PORTS = {"http": 80, "https": 443}
 
 def no_answer(url: str, problem: BaseException) -> str:
     """The sentence for what a connection to `url` ended with."""
-    causes = list(_causes(problem))
+    causes = _causes(problem)
     place = _place(url)
+    if place is None:
+        return f"{url!r} is no URL: give one as http://127.0.0.1:8000"
     if _any(causes, ConnectionRefusedError):
-        return f"nothing listens on {place}: is it started, and is this its port?"
+        return f"nothing listens at {place}: is it started, and is this its port?"
     if _any(causes, socket.gaierror):
         return f"no host is called {urlsplit(url).hostname}: look at the URL, {url}"
     if _any(causes, TimeoutError):
@@ -24,11 +26,11 @@ def no_answer(url: str, problem: BaseException) -> str:
     if _any(causes, OSError):
         told = next(x for x in causes if isinstance(x, OSError))
         return f"{place} cannot be reached: {told.strerror or told}"
-    told_by = causes[0]
-    return f"{place} does not answer as HTTP: {str(told_by) or type(told_by).__name__}"
+    first = (str(problem) or type(problem).__name__).splitlines()[0]
+    return f"{place} does not answer as HTTP: {first}"
 
 
-def _causes(problem: BaseException) -> "list[BaseException]":
+def _causes(problem: BaseException) -> list[BaseException]:
     """The exception, what it carries as the system's own, and what it was raised from."""
     found: list[BaseException] = []
     todo: list[BaseException | None] = [problem]
@@ -40,15 +42,16 @@ def _causes(problem: BaseException) -> "list[BaseException]":
     return found
 
 
-def _any(causes: "list[BaseException]", kind: type[BaseException]) -> bool:
+def _any(causes: list[BaseException], kind: type[BaseException]) -> bool:
     return any(isinstance(cause, kind) for cause in causes)
 
 
-def _place(url: str) -> str:
-    """Host and port; the URL itself where it has none."""
-    parts = urlsplit(url)
+def _place(url: str) -> str | None:
+    """Scheme, host and port; None where the URL is none."""
     try:
-        port = parts.port or _PORTS.get(parts.scheme, 80)
-    except ValueError:
-        return url
-    return f"{parts.hostname}:{port}" if parts.hostname else url
+        parts = urlsplit(url)
+        port = parts.port or _PORTS[parts.scheme]
+    except (ValueError, KeyError):
+        return None
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}:{port}" if host else None

@@ -85,7 +85,10 @@ def _predict(args: argparse.Namespace, scenario: Scenario) -> Prediction | None:
 def _beside(args: argparse.Namespace) -> dict[str, Any] | None:
     if args.beside is None:
         return None
-    other = json.loads(args.beside.read_text(encoding="utf-8"))
+    try:
+        other = json.loads(args.beside.read_text(encoding="utf-8"))
+    except ValueError:
+        other = None
     if not isinstance(other, dict) or "sentence" not in other:
         raise ValueError(f"{args.beside}: not what sluice limit --json prints")
     return other

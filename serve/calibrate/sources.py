@@ -88,9 +88,9 @@ async def _measure_gateway(url: str, key: str | None, seconds: float, say: Say) 
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
     async with aiohttp.ClientSession(url, headers=headers, timeout=timeout) as session:
         try:
-            state = await _get(session, "/v1/admission/state")
+            state = await _get(session, "/v1/admission/state", "leases", "line", "engine")
             _refuse_busy(state)
-            models = await _get(session, "/v1/models")
+            models = await _get(session, "/v1/models", "data")
             model = models["data"][0]["id"]
 
             async def run(prompt: Any, output_tokens: int) -> None:
@@ -106,7 +106,7 @@ async def _measure_gateway(url: str, key: str | None, seconds: float, say: Say) 
                 now=time.monotonic,
                 say=say,
             )
-            found = await _get(session, "/v1/admission/steps")
+            found = await _get(session, "/v1/admission/steps", "rows", "capacity_tokens")
         except (aiohttp.ClientError, TimeoutError) as problem:
             raise DownError(no_answer(url, problem)) from problem
     steps = timed(tuple(map(tuple, found["rows"])), found["capacity_tokens"])
@@ -126,14 +126,21 @@ def _shape(engine: dict[str, Any]) -> EngineShape:
     return EngineShape(**{k: v for k, v in engine.items() if k != "capacity_tokens"})
 
 
-async def _get(session: aiohttp.ClientSession, path: str) -> Any:
+async def _get(session: aiohttp.ClientSession, path: str, *keys: str) -> dict[str, Any]:
+    """A gateway's answer, which has these keys."""
     async with session.get(path) as answer:
         if answer.status != 200:  # noqa: PLR2004
             raise DownError(
                 f"GET {path} answered {answer.status}; it takes a Sluice gateway, and an"
                 " administrator's key where keys are configured"
             )
-        return await answer.json()
+        try:
+            document = await answer.json(content_type=None)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict) or not document.keys() >= {*keys}:
+            raise DownError(f"GET {path} is answered by no Sluice gateway of this version")
+        return document
 
 
 async def _post(session: aiohttp.ClientSession, body: dict[str, Any]) -> None:

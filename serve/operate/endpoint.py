@@ -44,11 +44,19 @@ def checked_url(url: str) -> SplitResult:
     return parts
 
 
+class Document(dict[str, Any]):
+    """A JSON object; a key that a gateway would have said is missing: it is none, or another's."""
+
+    def __missing__(self, key: str) -> Any:
+        """Raises AnswerError."""
+        raise AnswerError(f"no Sluice gateway of this version: its answer has no {key!r}", DOWN)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A good answer of the gateway."""
 
-    document: Any
+    document: Document
     etag: str  # in its quotes; empty where the answer has none
 
 
@@ -83,14 +91,19 @@ class Endpoint:
             connection.close()
         return Answer(self._good(answer.status, path, text), etag)
 
-    def _good(self, status: int, path: str, text: bytes) -> Any:
+    def _good(self, status: int, path: str, text: bytes) -> Document:
         try:
             document = json.loads(text)
         except ValueError:
             document = None
-        if status < HTTPStatus.MULTIPLE_CHOICES and document is not None:
-            return document
-        fault = document.get("error") if isinstance(document, dict) else None
+        if not isinstance(document, dict):
+            raise AnswerError(
+                f"{self.url} is no Sluice gateway: {path} answered {status}, and no JSON object",
+                _exit_code(status),
+            )
+        if status < HTTPStatus.MULTIPLE_CHOICES:
+            return Document(document)
+        fault = document.get("error")
         said = fault.get("message") if isinstance(fault, dict) else None
         raise AnswerError(said or f"{self.url}{path} answered {status}", _exit_code(status))
 

@@ -85,14 +85,14 @@ LABELS = {
     "language": "中文",
     "gap": "",  # between sentences
     "title": "容量规划：{gpus} x {gpu} 运行 {model}",
-    "lead": "{gpus} x {gpu} 可同时承载 {requests:.0f} 个 {workload} 请求{range}{users}，"
+    "lead": "{gpus} x {gpu} 可同时承载 {requests:,.0f} 个 {workload} 请求{range}{users}，"
     "部署为 {layout}、{weights}{condition}",
-    "lead_none": "{gpus} x {gpu} 对 {workload} 没有任何请求能满足此 SLO（并发 0 至 {high:.0f}），"
+    "lead_none": "{gpus} x {gpu} 对 {workload} 没有任何请求能满足此 SLO（并发 0 至 {high:,.0f}），"
     "部署为 {layout}、{weights}{condition}",
-    "also": "；部署为 {layout}、{weights}{condition}：{requests:.0f} 个{range}{users}",
-    "also_asked": "；所问的 {layout}、{weights}{step}：{requests:.0f} 个{range}{users}",
+    "also": "；部署为 {layout}、{weights}{condition}：{requests:,.0f} 个{range}{users}",
+    "also_asked": "；所问的 {layout}、{weights}{step}：{requests:,.0f} 个{range}{users}",
     "step_of": "、每步 {step:,} token",
-    "range_of": "（{low:.0f} 至 {high:.0f}，每秒 {rate} 个）",
+    "range_of": "（{low:,.0f} 至 {high:,.0f}，每秒 {rate} 个）",
     "rate_of": "（每秒 {rate} 个）",
     "users_of": "，约 {users:,} 名用户",
     "if_INT4": "（如果可以用 4 位权重）",

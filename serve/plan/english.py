@@ -5,14 +5,14 @@ LABELS = {
     "gap": " ",  # between sentences
     "title": "Capacity plan: {model} on {gpus} x {gpu}",
     # the answer first
-    "lead": "{gpus} x {gpu} can carry {requests:.0f} requests of {workload} at once{range}{users}"
+    "lead": "{gpus} x {gpu} can carry {requests:,.0f} requests of {workload} at once{range}{users}"
     " as {layout} in {weights}{condition}",
-    "lead_none": "{gpus} x {gpu} can keep this SLO for no request of {workload} (0 to {high:.0f} at"
+    "lead_none": "{gpus} x {gpu} can keep this SLO for no request of {workload} (0 to {high:,.0f} at"
     " once), not even as {layout} in {weights}{condition}",
-    "also": "; {requests:.0f}{range}{users} as {layout} in {weights}{condition}",
-    "also_asked": "; {requests:.0f}{range}{users} as asked: {layout} in {weights}{step}",
+    "also": "; {requests:,.0f}{range}{users} as {layout} in {weights}{condition}",
+    "also_asked": "; {requests:,.0f}{range}{users} as asked: {layout} in {weights}{step}",
     "step_of": ", {step:,} tokens a step",
-    "range_of": " ({low:.0f} to {high:.0f}; {rate}/s)",
+    "range_of": " ({low:,.0f} to {high:,.0f}; {rate}/s)",
     "rate_of": " ({rate}/s)",
     "users_of": ", about {users:,} users,",
     "if_INT4": " if you may use 4 bits",

@@ -1,6 +1,7 @@
 """Flags and, if given, a profile -> the question that the plan answers."""
 
 import argparse
+import math
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -37,8 +38,7 @@ def question(args: argparse.Namespace, profile: FromProfile) -> Question:
         raise ValueError("no model: give --model, or --config with engine_args.model")
     if not args.gpu and args.config is None:
         raise ValueError("no GPU: give --gpu, e.g. --gpu a10")
-    if args.available_kv_gib is not None and args.available_kv_gib <= 0:
-        raise ValueError(f"--available-kv-gib {args.available_kv_gib:g} is not positive")
+    _check_numbers(args)
     model = read_shape(find_config(str(name)))
     flags = {key: getattr(args, key, None) for key in ENGINE_KEYS}
     given = {key: value for key, value in flags.items() if value is not None}
@@ -56,6 +56,14 @@ def question(args: argparse.Namespace, profile: FromProfile) -> Question:
         available_kv_bytes=_given_kv_bytes(args.available_kv_gib, profile),
         link=_link(args.link) or _simulated_link(profile.link, gpu),
     )
+
+
+def _check_numbers(args: argparse.Namespace) -> None:
+    """ValueError for a number that no engine and no card has."""
+    if args.available_kv_gib is not None and not 0 < args.available_kv_gib < math.inf:
+        raise ValueError(f"--available-kv-gib {args.available_kv_gib:g} is not positive")
+    if args.weight_bits is not None and args.weight_bits < 1:
+        raise ValueError(f"--weight-bits {args.weight_bits} is not positive")
 
 
 def left_open(args: argparse.Namespace, asked: Question) -> Open:
@@ -105,6 +113,8 @@ def _ranks(
 ) -> tuple[int, int]:
     """TP and the number of cards; each follows from the other where only one is given."""
     stages = int(given.get("pipeline_parallel_size", 1))
+    if stages < 1:
+        raise ValueError(f"pipeline_parallel_size {stages} is not positive")
     if gpus is not None and gpus < 1:
         raise ValueError(f"--gpus {gpus} is not positive")
     if "tensor_parallel_size" in given:

@@ -3,6 +3,9 @@
 import http.client
 import socket
 import ssl
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import aiohttp
@@ -16,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOC = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 PROFILE = str(ROOT / "configs" / "sim-qwen3-32b-8xa10.yaml")
 URL = "http://127.0.0.1:9"  # discard: nothing listens there
+BINARY = str(ROOT / "loadtests" / "traces" / "azure2023_code.csv.gz")
 COMMANDS = _commands(_parser())
 PLAN = ["plan", "--model", "Qwen/Qwen3-32B", "--gpu", "a10"]
 
@@ -80,16 +84,25 @@ def test_every_command_has_help_in_80_columns_and_stands_in_the_document(
         (["limit", "--host", URL, "--beside", "none.json"], 2, "none.json: No such file"),
         (["serve", "--config", "none.yaml"], 2, "none.yaml: no such file"),
         (["serve", "--port", "70000"], 2, "'70000' is no port"),
+        # a file or a number that is something else
+        (["plan", "--config", BINARY], 2, "not a text file (UTF-8); give a YAML file"),
+        (["lab", "--grid", BINARY, "--out", "/dev/null"], 2, "not a text file (UTF-8)"),
+        (["compare", BINARY, BINARY], 2, "not text (UTF-8), so no run and no limit of ours"),
+        (["limit", "--host", URL, "--beside", BINARY], 2, "not what sluice limit --json prints"),
+        ([*PLAN, "--pipeline-parallel-size", "0"], 2, "pipeline_parallel_size 0 is not positive"),
+        ([*PLAN, "--weight-bits", "-4"], 2, "--weight-bits -4 is not positive"),
+        ([*PLAN, "--available-kv-gib", "inf"], 2, "--available-kv-gib inf is not positive"),
+        ([*PLAN, "--html", "/none/plan.html"], 2, "/none/plan.html: No such file or directory"),
         # a URL that is none, and one where nothing answers
         (["drain", "--url", "127.0.0.1:8000"], 2, "is no URL: give one as http://127.0.0.1:8000"),
         (["resume", "--url", "http://h:x"], 2, "is no URL"),
         (["config", "show", "--url", "http://[::1"], 2, "is no URL"),
         (["calibrate", "--url", "foo"], 2, "is no URL"),
-        (["drain", "--url", URL], 4, "drain: nothing listens on 127.0.0.1:9: is it started"),
-        (["resume", "--url", URL], 4, "nothing listens on 127.0.0.1:9"),
-        (["config", "show", "--url", URL], 4, "nothing listens on 127.0.0.1:9"),
-        (["calibrate", "--url", URL], 4, "nothing listens on 127.0.0.1:9"),
-        (["limit", "--host", URL], 4, "endpoint down: nothing listens on 127.0.0.1:9"),
+        (["drain", "--url", URL], 4, "drain: nothing listens at http://127.0.0.1:9: is it started"),
+        (["resume", "--url", URL], 4, "nothing listens at http://127.0.0.1:9"),
+        (["config", "show", "--url", URL], 4, "nothing listens at http://127.0.0.1:9"),
+        (["calibrate", "--url", URL], 4, "nothing listens at http://127.0.0.1:9"),
+        (["limit", "--host", URL], 4, "endpoint down: nothing listens at http://127.0.0.1:9"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_a_documented_exit_code(
@@ -152,16 +165,64 @@ CLIENTS_OWN = aiohttp.ClientConnectorError(None, ConnectionRefusedError(111, "x"
 @pytest.mark.parametrize(
     ("problem", "says"),
     [
-        (ConnectionRefusedError(111, "x"), "nothing listens on gw:8000: is it started"),
-        (CLIENTS_OWN, "nothing listens on gw:8000"),
+        (ConnectionRefusedError(111, "x"), "nothing listens at http://gw:8000: is it started"),
+        (CLIENTS_OWN, "nothing listens at http://gw:8000"),
         (socket.gaierror(-2, "x"), "no host is called gw: look at the URL"),
-        (TimeoutError("x"), "gw:8000 does not answer in time"),
+        (TimeoutError("x"), "http://gw:8000 does not answer in time"),
         (ssl.SSLError(1, "x"), "does not speak TLS as asked"),
         (ConnectionResetError(104, "x"), "hangs up without an answer"),
         (raised(ValueError("x"), BrokenPipeError(32, "x")), "hangs up without an answer"),
-        (OSError(113, "No route to host"), "gw:8000 cannot be reached: No route to host"),
-        (http.client.BadStatusLine("SSH-2.0"), "does not answer as HTTP: SSH-2.0"),
+        (OSError(113, "No route to host"), "http://gw:8000 cannot be reached: No route to host"),
+        (http.client.BadStatusLine("SSH-2.0\r\nmore"), "does not answer as HTTP: SSH-2.0"),
     ],
 )
 def test_the_same_sentence_whichever_library_found_out(problem: BaseException, says: str) -> None:
     assert says in no_answer("http://gw:8000/base", problem)
+
+
+@pytest.mark.parametrize("url", ["gw:8000", "http://", "", "http://gw:99999", "http://[::1"])
+def test_a_url_that_is_none_is_said_to_be_none(url: str) -> None:
+    assert "is no URL: give one as http://" in no_answer(url, OSError())
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """A server that is no gateway."""
+
+    body = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    do_POST = do_GET
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture(params=[b"[]", b"<p>hi", b'{"error": null}'], ids=["list", "page", "object"])
+def stranger(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a server that answers everything with that body."""
+    kind = type("Kind", (Stranger,), {"body": request.param})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["drain"], ["resume"], ["config", "show"], ["config", "history"], ["calibrate"]],
+)
+def test_a_server_that_is_no_gateway_is_told_with_code_4(
+    command: list[str], stranger: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ends([*command, "--url", stranger]) == 4
+    caught = capsys.readouterr()
+    assert "no Sluice gateway" in caught.err
+    assert len(caught.err.splitlines()) <= 3
