@@ -57,8 +57,11 @@ class Choice:
 def choices(question: Question, kept: Kept = frozenset()) -> list[Choice]:
     """Every layout of the cards, each with its advised step and slots but for what is `kept`.
 
-    Those of `layouts`, and the split that was asked for where it is none of them.
+    Those of `layouts`, and the split that was asked for where it is none of them. What is not kept
+    starts from vLLM's defaults, so that one engine's slots do not bound the others.
     """
+    free = dict.fromkeys({STEP, SLOTS} - kept)
+    question = replace(question, arguments=replace(question.arguments, **free))
     found, split = layouts(question), question.arguments.tensor_parallel_size
     if not any(layout.asked and layout.tp == split for layout in found):
         found.append(as_layout(make_plan(question)))

@@ -23,7 +23,7 @@ LABELS = {
     "within": "Within {slo}; {why}.",
     "within_memory": "By memory alone, as the speed of this card is not known; {why}.",
     "within_asked": " As asked, {binding} binds.",
-    "why_kv": "kv binds: the cache holds no more",
+    "why_kv": "kv binds: the cache is full",
     "why_slots": "slots bind: max_num_seqs lets no more run",
     "why_prefill": "prefill binds: with more, first tokens come too late",
     "why_decode": "decode binds: with more, tokens come too slowly",
@@ -84,6 +84,8 @@ LABELS = {
     "sustained_line": "sustained: {load}; {binding} binds",
     "load": "{expected:.0f} at once ({low:.0f} to {high:.0f}), {rate} requests/s",
     "no_request": "No request keeps this SLO: loosen it or choose another layout.",
+    "people_line": "people: {rate}/s x ({residence:.1f} s in the engine + {think:g} s of thinking) ="
+    " {users:,}",
     "other_link": "Assumed: nobody has measured all-reduces between {gpu}s. Above: the table of a"
     " PCIe 4 server with L40S. Behind one PCIe switch (assumed too): {load}; {binding} binds.",
     "limits_caption": "Requests at once that each limit allows; the smallest binds. The line is"

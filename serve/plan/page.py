@@ -15,6 +15,7 @@ from serve.plan.told import (
     asked,
     layout_sentence,
     other_link,
+    people_line,
     remarks,
     rule_number,
     rule_summary,
@@ -52,16 +53,16 @@ def _edition(found: Findings, model: str, words: Words) -> Edition:
     charts = {chart.name: _chart(found, chart.name, words) for chart in CHARTS}
     first, *rest = [*filter(None, [misfit(found, words)]), *lead(found, words)]
     told = [*asked(found.shown.plan, words), *warnings(found.shown.plan, words)]
+    fits = not found.shown.plan.misfit  # of what does not fit its memory alone is told
     sections = [
         Section("", [Lines(rest)]),
         *_advice(found, words),
         Section(words("title_asked"), [Lines(told)]),
-        _limits(found, charts["limits"], words),
-        _context(found, charts["context"], words),
+        *([_limits(found, charts["limits"], words)] if fits else []),
+        *([_context(found, charts["context"], words)] if fits else []),
         _memory(found, charts["memory"], words),
         _layouts(found, words),
-        _rule(found, words),
-        _idle(found, words),
+        *([_rule(found, words), _idle(found, words)] if fits else []),
     ]
     return Edition(
         language=words.language,
@@ -96,7 +97,8 @@ def _limits(found: Findings, chart: Chart, words: Words) -> Section:
     ]
     head = [words("limit"), words("at_once"), words("per_s"), words("note")]
     marked = frozenset({LIMITS.index(load.binding)})
-    told = [sustained_line(load, words), *other_link(found.shown.plan, words)]
+    served = people_line(load, found.think_s, words)
+    told = [sustained_line(load, words), *served, *other_link(found.shown.plan, words)]
     if not (load.sustained.expected or found.shown.plan.misfit):
         told.insert(1, words("no_request"))
     table = Table(head, "lrrl", rows, marked)

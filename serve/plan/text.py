@@ -14,6 +14,7 @@ from serve.plan.told import (
     asked,
     layout_sentence,
     other_link,
+    people_line,
     remarks,
     rule_number,
     rule_summary,
@@ -44,7 +45,7 @@ def text(found: Findings, words: Words) -> str:
     sections = [[line for section in sections for line in section]]
     sections += [_advice(found, words), _asked(plan, words), _memory(plan, words)]
     if not plan.misfit:
-        sections += [_capacity(plan, words), _limits(plan, words), _contexts(found, words)]
+        sections += [_capacity(plan, words), _limits(found, words), _contexts(found, words)]
     sections += [_layouts(found, words)]
     if not plan.misfit:
         sections += [_rule(found, words), _idle(found, words)]
@@ -120,8 +121,9 @@ def _capacity(plan: Plan, words: Words) -> list[str]:
     ]
 
 
-def _limits(plan: Plan, words: Words) -> list[str]:
+def _limits(found: Findings, words: Words) -> list[str]:
     """The limits side by side, and once more on the other link where nobody measured one."""
+    plan = found.shown.plan
     load = plan.load
     head = left("", 11) + right(words("at_once"), 9) + right(words("per_s"), 10)
     lines = [_title("limits", words), f"{head}  {words('note')}"]
@@ -130,7 +132,7 @@ def _limits(plan: Plan, words: Words) -> list[str]:
         row = f"{'<' if name == load.binding else ' '} {left(words.limit(name), 9)}"
         row += f"{whole(limit.concurrency):>9}{rate(limit.rate_per_s):>10}"
         lines.append(cut(f"{row}  {words.say(limit.note)}"))
-    lines += wrapped(sustained_line(load, words))
+    lines += wrapped(sustained_line(load, words), *people_line(load, found.think_s, words))
     if load.sustained.expected == 0:
         lines += wrapped(words("no_request"))
     return [*lines, *wrapped(*other_link(plan, words))]

@@ -68,6 +68,15 @@ def sustained_line(load: Load, words: Words) -> str:
     return words("sustained_line", load=load_line(load, words), binding=load.binding)
 
 
+def people_line(load: Load, think_s: float, words: Words) -> list[str]:
+    """How the number of people comes about; nothing where there are none."""
+    served = people(load, think_s)
+    if served is None:
+        return []
+    values = {"residence": served.residence_s, "think": think_s, "users": served.users}
+    return [words("people_line", rate=rate(load.rate_per_s), **values)]
+
+
 def other_link(plan: Plan, words: Words) -> list[str]:
     """The same on the second guess, where nobody measured the cards' link."""
     if plan.other_link is None:
