@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from admission.even_steps import EvenStep, even_step
 from admission.layouts import Layout, as_layout, layouts
+from admission.memory.arguments import EngineArguments
 from admission.no_effect import no_effect
 from admission.plan import Plan, Question, make_plan, steps_of
 from admission.settings import Settings
@@ -60,8 +61,10 @@ def choices(question: Question, kept: Kept = frozenset()) -> list[Choice]:
     Those of `layouts`, and the split that was asked for where it is none of them. What is not kept
     starts from vLLM's defaults, so that one engine's slots do not bound the others.
     """
-    free = dict.fromkeys({STEP, SLOTS} - kept)
-    question = replace(question, arguments=replace(question.arguments, **free))
+    given = question.arguments
+    given = given if STEP in kept else replace(given, max_num_batched_tokens=None)
+    given = given if SLOTS in kept else replace(given, max_num_seqs=None)
+    question = replace(question, arguments=given)
     found, split = layouts(question), question.arguments.tensor_parallel_size
     if not any(layout.asked and layout.tp == split for layout in found):
         found.append(as_layout(make_plan(question)))
@@ -103,7 +106,7 @@ def advise(plan: Plan, kept: Kept = frozenset()) -> Advice:
         tpot_target_s=slo.tpot_s if slo.tpot_s < math.inf else None,
         prefill_backlog_max_tokens=max(engine.max_batched_tokens, backlog),
     )
-    settled = _with(chosen, max_num_seqs=slots)
+    settled = _with(chosen, replace(chosen.question.arguments, max_num_seqs=slots))
     idle = tuple(x.why for x in no_effect(settled, settings) if x.setting in _ADVISED)
     return Advice(chosen, settled, slots, settings, idle, even)
 
@@ -121,17 +124,16 @@ def _as_good(even: EvenStep, chosen: Plan) -> bool:
     return in_time and not even.plan.misfit and rate * _WORTH_RATIO >= other
 
 
-def _with(plan: Plan, **arguments: int) -> Plan:
-    """The plan with other engine arguments."""
-    given = replace(plan.question.arguments, **arguments)
-    return make_plan(replace(plan.question, arguments=given))
+def _with(plan: Plan, arguments: EngineArguments) -> Plan:
+    return make_plan(replace(plan.question, arguments=arguments))
 
 
 def _best_step(plan: Plan) -> Plan:
     """The plan with the step size that brings the highest rate; its own unless clearly beaten."""
     chosen = plan
     for tokens in _STEPS_TOKENS:
-        tried = _with(plan, max_num_batched_tokens=tokens)
+        given = replace(plan.question.arguments, max_num_batched_tokens=tokens)
+        tried = _with(plan, given)
         worth = (chosen.load.rate_per_s or 0.0) * _WORTH_RATIO
         if not tried.misfit and (tried.load.rate_per_s or 0.0) > worth:
             chosen = tried

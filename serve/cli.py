@@ -55,7 +55,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
+    parser: argparse.ArgumentParser = Parser(
         prog="sluice",
         description="Inference gateway that admits each request by what it will hold in KV cache.",
     )

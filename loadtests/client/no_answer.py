@@ -5,27 +5,27 @@ import ssl
 from urllib.parse import urlsplit
 
 _PORTS = {"http": 80, "https": 443}
+# The first kind that is among the causes; `told` is the system's own words.
+_SENTENCES: tuple[tuple[type[OSError], str], ...] = (
+    (ConnectionRefusedError, "nothing listens at {place}: is it started, and is this its port?"),
+    (socket.gaierror, "no host is called {host}: look at the URL, {url}"),
+    (TimeoutError, "{place} does not answer in time: is it busy, or a firewall between?"),
+    (ssl.SSLError, "{place} does not speak TLS as asked: is it http:// in place of https://?"),
+    (ConnectionError, "{place} hangs up without an answer: does it speak HTTP, and without TLS?"),
+    (OSError, "{place} cannot be reached: {told}"),
+)
 
 
 def no_answer(url: str, problem: BaseException) -> str:
     """The sentence for what a connection to `url` ended with."""
-    causes = _causes(problem)
-    place = _place(url)
+    causes, place = _causes(problem), _place(url)
     if place is None:
         return f"{url!r} is no URL: give one as http://127.0.0.1:8000"
-    if _any(causes, ConnectionRefusedError):
-        return f"nothing listens at {place}: is it started, and is this its port?"
-    if _any(causes, socket.gaierror):
-        return f"no host is called {urlsplit(url).hostname}: look at the URL, {url}"
-    if _any(causes, TimeoutError):
-        return f"{place} does not answer in time: is it busy, or a firewall between?"
-    if _any(causes, ssl.SSLError):
-        return f"{place} does not speak TLS as asked: is it http:// in place of https://?"
-    if _any(causes, ConnectionError):
-        return f"{place} hangs up without an answer: does it speak HTTP, and without TLS?"
-    if _any(causes, OSError):
-        told = next(x for x in causes if isinstance(x, OSError))
-        return f"{place} cannot be reached: {told.strerror or told}"
+    for kind, sentence in _SENTENCES:
+        for cause in causes:
+            if isinstance(cause, kind):
+                told = cause.strerror or cause
+                return sentence.format(place=place, host=urlsplit(url).hostname, url=url, told=told)
     first = (str(problem) or type(problem).__name__).splitlines()[0]
     return f"{place} does not answer as HTTP: {first}"
 
@@ -40,10 +40,6 @@ def _causes(problem: BaseException) -> list[BaseException]:
             found.append(now)
             todo += [getattr(now, "os_error", None), now.__cause__]
     return found
-
-
-def _any(causes: list[BaseException], kind: type[BaseException]) -> bool:
-    return any(isinstance(cause, kind) for cause in causes)
 
 
 def _place(url: str) -> str | None:

@@ -21,14 +21,18 @@ def main(args: argparse.Namespace) -> int:
     try:
         arms = _arms(args.files)
         found = [compare(arms[0], other) for other in arms[1:]]
-    except (ValueError, OSError) as problem:
-        missing = isinstance(problem, OSError) and problem.filename
-        told = f"{problem.filename}: {problem.strerror}" if missing else problem
-        sys.stderr.write(f"sluice compare: {told}\n")
-        return _BAD
+    except OSError as problem:
+        return _bad(f"{problem.filename}: {problem.strerror or problem}")
+    except ValueError as problem:
+        return _bad(str(problem))
     shown = json.dumps(as_json(arms, found), indent=_INDENT) if args.json else text(arms, found)
     sys.stdout.write(shown + "\n")
     return _SAME if all(map(_comparable, found)) else _NOT_SAME
+
+
+def _bad(told: str) -> int:
+    sys.stderr.write(f"sluice compare: {told}\n")
+    return _BAD
 
 
 def _arms(files: list[Path]) -> list[Arm]:

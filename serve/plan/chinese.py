@@ -159,8 +159,8 @@ LABELS = {
     "sustained_line": "可持续：{load}；瓶颈：{binding}",
     "load": "并发 {expected:.0f}（{low:.0f} 至 {high:.0f}），每秒 {rate} 个请求",
     "no_request": "没有请求能满足此 SLO：请放宽 SLO，或换一种部署方式。",
-    "people_line": "用户数：每秒 {rate} 个请求 x（在引擎中 {residence:.1f} 秒 + 思考 {think:g} 秒）="
-    " {users:,}",
+    "people_line": "用户数：每秒 {rate} 个请求 x（在引擎中 {residence:.1f} 秒 + 思考 {think:g} 秒）"
+    "= {users:,}",
     "other_link": "假设：没有人实测过 {gpu} 之间的 all-reduce。以上取自一台装 L40S 的 PCIe 4"
     " 服务器。若都在同一个 PCIe 交换芯片之下（同为假设）：{load}；瓶颈：{binding}。",
     "limits_caption": "每个上限允许的并发请求数，最小者为瓶颈。线段是 KV 估计值的范围。",

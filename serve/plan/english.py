@@ -7,8 +7,8 @@ LABELS = {
     # the answer first
     "lead": "{gpus} x {gpu} can carry {requests:,.0f} requests of {workload} at once{range}{users}"
     " as {layout} in {weights}{condition}",
-    "lead_none": "{gpus} x {gpu} can keep this SLO for no request of {workload} (0 to {high:,.0f} at"
-    " once), not even as {layout} in {weights}{condition}",
+    "lead_none": "{gpus} x {gpu} can keep this SLO for no request of {workload} (0 to {high:,.0f}"
+    " at once), not even as {layout} in {weights}{condition}",
     "also": "; {requests:,.0f}{range}{users} as {layout} in {weights}{condition}",
     "also_asked": "; {requests:,.0f}{range}{users} as asked: {layout} in {weights}{step}",
     "step_of": ", {step:,} tokens a step",
@@ -84,8 +84,8 @@ LABELS = {
     "sustained_line": "sustained: {load}; {binding} binds",
     "load": "{expected:.0f} at once ({low:.0f} to {high:.0f}), {rate} requests/s",
     "no_request": "No request keeps this SLO: loosen it or choose another layout.",
-    "people_line": "people: {rate}/s x ({residence:.1f} s in the engine + {think:g} s of thinking) ="
-    " {users:,}",
+    "people_line": "people: {rate}/s x ({residence:.1f} s in the engine + {think:g} s of thinking)"
+    " = {users:,}",
     "other_link": "Assumed: nobody has measured all-reduces between {gpu}s. Above: the table of a"
     " PCIe 4 server with L40S. Behind one PCIe switch (assumed too): {load}; {binding} binds.",
     "limits_caption": "Requests at once that each limit allows; the smallest binds. The line is"

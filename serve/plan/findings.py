@@ -48,8 +48,8 @@ class Findings:
     `asked` is the deployment asked about: with the split open it is `own`. `shown` is what is told
     in detail: `asked`, or with the split and the format open what is led with.
     `nearest` is None where `asked` fits as it is. `layouts` are all that were tried, each with its
-    advised step and slots, and at the end what was asked about, where that has others. `named` is the
-    layout of `asked` where its split was said: it gets a number of its own.
+    advised step and slots, and at the end what was asked about, where that has others. `named` is
+    the layout of `asked` where its split was said: it gets a number of its own.
     """
 
     asked: Detail

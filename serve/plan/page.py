@@ -26,7 +26,6 @@ from serve.plan.told import (
 )
 from serve.plan.words import Words
 
-
 _LAYOUT = ("layout", "weights", "step", "kv_tokens", "at_once", "users", "per_s", "binds")
 
 

@@ -196,7 +196,7 @@ class Stranger(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(self.body)
 
-    do_POST = do_GET
+    do_POST = do_GET  # noqa: N815 -- the base class's way to name a method
 
     def log_message(self, *_: object) -> None:
         """Says nothing."""
