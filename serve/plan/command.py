@@ -9,10 +9,8 @@ from collections.abc import Callable, Iterable
 from admission.gpus import known_gpus
 from loadtests.report.words import Language
 from loadtests.scenarios import SCENARIOS
-from serve.command_line import filled
 from serve.plan.answer import answer
 from serve.plan.catalogue import known_models
-from serve.plan.columns import wrapped
 from serve.plan.findings import Findings, find
 from serve.plan.from_profile import FromProfile, read_profile
 from serve.plan.lead import misfit
@@ -53,8 +51,7 @@ def main(args: argparse.Namespace) -> int:
 def _show(args: argparse.Namespace, found: Findings, words: Words) -> None:
     """The plan on standard output; why what was asked for does not fit, on standard error."""
     if told := misfit(found, words):
-        lines = [told] if args.json else wrapped(told, first="", rest="")
-        sys.stderr.write("\n".join(lines) + "\n")
+        sys.stderr.write(f"{told}\n")
     if args.json:
         shown = json.dumps(answer(found), indent=2)
     else:
@@ -71,7 +68,7 @@ def _think_s(args: argparse.Namespace) -> float:
 
 
 def _bad(problem: str) -> int:
-    sys.stderr.write(filled(f"sluice plan: {problem}"))
+    sys.stderr.write(f"sluice plan: {problem}\n")
     return _BAD_ARGUMENTS
 
 

@@ -7,7 +7,7 @@ from admission.memory.estimate import Estimate
 from admission.plan import LIMITS, Plan
 from serve.plan.columns import cut, left, right, wrapped
 from serve.plan.findings import Findings
-from serve.plan.lead import lead, misfit
+from serve.plan.lead import lead
 from serve.plan.numbers import error, gib, gib_ends, rate, whole
 from serve.plan.told import (
     advised,
@@ -31,8 +31,7 @@ _MARKS = {"weights": "W", "activation": "a", "graphs": "g", "non_torch": "n", "k
 
 def brief(found: Findings, words: Words) -> str:
     """The answer in some eight lines, with what to be warned of."""
-    lines = [line for told in lead(found, words) for line in wrapped(told, first="", rest="")]
-    lines += _warnings(found.shown.plan, words)
+    lines = [*_lead(found, words), *_warnings(found.shown.plan, words)]
     if lines:
         lines += wrapped(words("hint"), first="", rest="")
     return "\n".join(lines)
@@ -40,16 +39,19 @@ def brief(found: Findings, words: Words) -> str:
 
 def text(found: Findings, words: Words) -> str:
     """All sections, none wider than 80 columns; of what does not fit its memory alone."""
-    told = [line for line in (misfit(found, words), *lead(found, words)) if line]
-    plan, sections = found.shown.plan, [wrapped(line, first="", rest="") for line in told]
-    sections = [[line for section in sections for line in section]]
-    sections += [_advice(found, words), _asked(plan, words), _memory(plan, words)]
+    plan = found.shown.plan
+    sections = [_lead(found, words), _advice(found, words), _asked(plan, words)]
+    sections += [_memory(plan, words)]
     if not plan.misfit:
         sections += [_capacity(plan, words), _limits(found, words), _contexts(found, words)]
     sections += [_layouts(found, words)]
     if not plan.misfit:
         sections += [_rule(found, words), _idle(found, words)]
     return "\n\n".join("\n".join(lines) for lines in sections if lines)
+
+
+def _lead(found: Findings, words: Words) -> list[str]:
+    return [line for told in lead(found, words) for line in wrapped(told, first="", rest="")]
 
 
 def _title(name: str, words: Words, **values: object) -> str:
