@@ -222,5 +222,5 @@ def find_gpu(name: str) -> Gpu:
         if card is not None:
             return card
     if unnamed is None:
-        raise UnknownNameError("GPU", name, known_gpus())
+        raise UnknownNameError("GPU", name, known_gpus(), remedy="sluice plan --list gpus")
     return Gpu(f"{unnamed.group(1)} GB card", float(unnamed.group(1)) * _UNNAMED_SHARE, 8.6)

@@ -57,6 +57,13 @@ def weights_name(question: Question) -> str:
     return _NAMES[weights_of(question.model, question.arguments)]
 
 
+def as_layout(plan: Plan) -> Layout:
+    """The deployment of a plan as a layout, in the format that was asked for."""
+    engine, question = plan.memory.engine, plan.question
+    name = weights_name(question)
+    return Layout(engine.tp, engine.pp, question.replicas, name, plan, plan.misfit, asked=True)
+
+
 def layouts(question: Question) -> list[Layout]:
     """Every TP that is a power of two and splits the cards, widest first, in each format."""
     asked = weights_name(question)

@@ -54,6 +54,7 @@ ENGLISH = {
     "source_rag": "assumed: some eight passages of 500 tokens, short answer",
     "source_long_context": "Mooncake's conversation trace, means, no prefix cached",
     "source_code": "Azure's code completion trace of 2023, means",
+    "source_scenario": "lengths as the load test's scenario {name} draws them",
     "source_flags": "--isl, --osl",
     "source_trace": "{requests:,} requests of {file}; prompts p50 {isl_p50:,} p90 {isl_p90:,}"
     " p99 {isl_p99:,}, answers p50 {osl_p50:,} p90 {osl_p90:,} p99 {osl_p99:,}",

@@ -4,6 +4,7 @@ import math
 import re
 from dataclasses import dataclass
 
+DEFAULT_SLO = "ttft_p95<=5s,tpot_p95<=200ms,success>=99%"  # 5 s to begin, then reading speed
 _VALID = "ttft_p95<=2s, tpot_p95<=100ms and success>=99%, separated by commas"
 _LATENCY = re.compile(r"(ttft|tpot)_p(\d{1,2}(?:\.\d+)?)<=(\d+(?:\.\d+)?)(ms|s)")
 _SUCCESS = re.compile(r"success>=(\d+(?:\.\d+)?)%")

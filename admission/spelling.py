@@ -3,15 +3,21 @@
 import difflib
 from collections.abc import Iterable
 
+_LISTED = 12  # more would bury the sentence
+
 
 class UnknownNameError(ValueError):
-    """A name outside the known ones; the message gives the nearest of them."""
+    """A name outside the known ones; the message gives the nearest of them, and the few there are.
 
-    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+    `remedy` says where to find them all, or what else would do.
+    """
+
+    def __init__(self, what: str, name: str, known: Iterable[str], *, remedy: str = "") -> None:
         names = list(known)
         self.nearest = nearest(name, names)
-        listed = ", ".join(names) if len(names) <= 40 else f"{len(names)} names"  # noqa: PLR2004
-        super().__init__(f"unknown {what} {name!r}; nearest known: {self.nearest}; known: {listed}")
+        listed = ", ".join(names) if len(names) <= _LISTED else f"{len(names)} names"
+        told = f"unknown {what} {name!r}; nearest known: {self.nearest}; known: {listed}"
+        super().__init__(f"{told} ({remedy})" if remedy else told)
 
 
 def plain(name: str) -> str:

@@ -116,10 +116,11 @@ def from_requests(
     *,
     max_model_len: int,
     offered_per_s: float | None = None,
+    source: Sentence | None = None,
 ) -> Workload:
     """The workload of a trace's (prompt, output) tokens, without what max_model_len refuses.
 
-    ValueError where nothing is left.
+    `source` None = the requests of `file`. ValueError where nothing is left.
     """
     fitting = [(i, max(1, o)) for i, o in requests if i + max(1, o) <= max_model_len]
     if not fitting:
@@ -141,7 +142,7 @@ def from_requests(
         name=file,
         isl_tokens=max(1, round(sum(prompts) / len(prompts))),
         osl_tokens=max(1, round(decoded / len(answers))),
-        source=Sentence("source_trace", requests=len(fitting), file=file, **told),
+        source=source or Sentence("source_trace", requests=len(fitting), file=file, **told),
         spread=spread,
         offered_per_s=offered_per_s,
     )

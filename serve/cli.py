@@ -8,19 +8,39 @@ from pathlib import Path
 from loadtests.compare.flags import add_compare
 from loadtests.limit.flags import add_limit
 from serve import shipped
+from serve.command_line import BAD_ARGUMENTS, Parser, guarded, unknown_command, versions
 from serve.lab.flags import add_lab
 from serve.operate.flags import add_config, add_drain
 from serve.plan.flags import add_plan
 
 _DEFAULT_PROFILE = shipped.configs() / "smollm2-cpu.yaml"
 _LOADTESTS = ("gevent", "geventhttpclient", "locust")  # an extra that a gateway does without
-_BAD_ARGUMENTS = 2
 _PORTS = range(1, 65_536)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one subcommand; exit codes are CONTRACTS': 0 good, 1 no, 2 bad arguments, 4 down."""
-    args = _parser().parse_args(arguments)
+    """Runs one subcommand; without one it shows the help. Exit codes: docs/commands.md."""
+    given = sys.argv[1:] if arguments is None else arguments
+    parser = _parser()
+    if given and not given[0].startswith("-") and given[0] not in (known := _commands(parser)):
+        sys.stderr.write(unknown_command(given[0], known))
+        return BAD_ARGUMENTS
+    args, unknown = parser.parse_known_args(given)
+    if unknown:  # said by the subcommand's own parser, whose help lists what there is
+        args.of.error(f"unknown argument {' '.join(unknown)}")
+    if "module" not in args:
+        args.of.print_help()
+        return 0
+    return guarded(given[0], lambda: _run(args))
+
+
+def _commands(parser: argparse.ArgumentParser) -> list[str]:
+    """Names of the subcommands."""
+    group = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))  # noqa: SLF001 -- argparse has no other way to ask
+    return list(group.choices)
+
+
+def _run(args: argparse.Namespace) -> int:
     try:
         command = importlib.import_module(args.module)
     except ModuleNotFoundError as missing:
@@ -30,16 +50,17 @@ def main(arguments: list[str] | None = None) -> int:
             f"sluice: {missing.name} is not installed, which load tests need:"
             " pip install 'sluice[loadtests]'\n"
         )
-        return _BAD_ARGUMENTS
+        return BAD_ARGUMENTS
     return int(command.main(args))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = Parser(
         prog="sluice",
         description="Inference gateway that admits each request by what it will hold in KV cache.",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.add_argument("-V", "--version", action=_Version, nargs=0, help="versions, and exit")
+    commands = parser.add_subparsers(metavar="COMMAND")
     _add_serve(commands)
     _add_check_config(commands)
     add_config(commands)
@@ -50,6 +71,15 @@ def _parser() -> argparse.ArgumentParser:
     add_compare(commands)
     add_lab(commands)
     return parser
+
+
+class _Version(argparse.Action):
+    """Looks the versions up only when they are asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Prints them and exits."""
+        sys.stdout.write(f"{versions()}\n")
+        parser.exit()
 
 
 def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from loadtests.compare.arm import Arm, arm
 from loadtests.compare.comparison import Comparison, as_json, compare
 from loadtests.compare.text import text
+from loadtests.record import Run
 from loadtests.results.read import read_any
 
 _SAME, _NOT_SAME, _BAD = 0, 1, 2
@@ -20,21 +21,34 @@ def main(args: argparse.Namespace) -> int:
     try:
         arms = _arms(args.files)
         found = [compare(arms[0], other) for other in arms[1:]]
-    except (ValueError, OSError) as problem:
-        sys.stderr.write(f"sluice compare: {problem}\n")
-        return _BAD
+    except OSError as problem:
+        return _bad(f"{problem.filename}: {problem.strerror or problem}")
+    except ValueError as problem:
+        return _bad(str(problem))
     shown = json.dumps(as_json(arms, found), indent=_INDENT) if args.json else text(arms, found)
     sys.stdout.write(shown + "\n")
     return _SAME if all(map(_comparable, found)) else _NOT_SAME
 
 
+def _bad(told: str) -> int:
+    sys.stderr.write(f"sluice compare: {told}\n")
+    return _BAD
+
+
 def _arms(files: list[Path]) -> list[Arm]:
     if not 2 <= len(files) <= _MOST:  # noqa: PLR2004 - a pair
         raise ValueError(f"{len(files)} file(s): give two to {_MOST}")
-    arms = [arm(place, str(file), read_any(file)) for place, file in enumerate(files)]
+    arms = [arm(place, str(file), _read(file)) for place, file in enumerate(files)]
     if len({each.is_search for each in arms}) > 1:
         raise ValueError("a search for the limit and a run cannot be compared: give two of a kind")
     return arms
+
+
+def _read(file: Path) -> Run:
+    try:
+        return read_any(file)
+    except UnicodeDecodeError as problem:
+        raise ValueError(f"{file}: not text (UTF-8), so no run and no limit of ours") from problem
 
 
 def _comparable(found: Comparison) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from admission.slo import parse_slo
 from loadtests.asking.ask import Scenario
 from loadtests.client.api import EndpointDownError
+from loadtests.client.no_answer import no_answer
 from loadtests.client.self_test import ReaderError
 from loadtests.judging.search import Found, Phase, Probe, Range, Round, Seen, next_step
 from loadtests.limit.bench import Bench, bench
@@ -32,11 +33,14 @@ def main(args: argparse.Namespace) -> int:
     try:
         result, run = _measure(args)
     except EndpointDownError as problem:
-        return _fail(Exit.DOWN, f"endpoint down: {problem}")
+        why = no_answer(args.host, problem.__cause__) if problem.__cause__ else problem
+        return _fail(Exit.DOWN, f"endpoint down: {why}")
     except ReaderError as problem:
         return _fail(Exit.INVALID, f"this machine cannot measure: {problem}")
-    except (ValueError, OSError) as problem:
+    except ValueError as problem:
         return _fail(Exit.BAD, str(problem))
+    except OSError as problem:
+        return _fail(Exit.BAD, f"{problem.filename}: {problem.strerror or problem}")
     except KeyboardInterrupt:
         return _fail(Exit.INVALID, "interrupted: nothing is judged")
     _print(args, result, run.limit)
@@ -81,7 +85,10 @@ def _predict(args: argparse.Namespace, scenario: Scenario) -> Prediction | None:
 def _beside(args: argparse.Namespace) -> dict[str, Any] | None:
     if args.beside is None:
         return None
-    other = json.loads(args.beside.read_text(encoding="utf-8"))
+    try:
+        other = json.loads(args.beside.read_text(encoding="utf-8"))
+    except ValueError:
+        other = None
     if not isinstance(other, dict) or "sentence" not in other:
         raise ValueError(f"{args.beside}: not what sluice limit --json prints")
     return other

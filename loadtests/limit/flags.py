@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
+from admission.slo import DEFAULT_SLO
 from loadtests.asking.prompts import Ending, Route
 from loadtests.scenarios import SCENARIOS
 
-DEFAULT_SLO = "ttft_p95<=2s,tpot_p95<=100ms,success>=99%"
 _FILES = (
     ("--junit", "also as JUnit XML, for CI"),
     ("--markdown", "also as Markdown, e.g. for a job's summary"),
@@ -24,7 +24,7 @@ def add_limit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "--host", required=True, metavar="URL", help="endpoint, e.g. http://...:8000"
     )
     limit.add_argument(
-        "--scenario",
+        *("--scenario", "--workload"),
         default="chat",
         metavar="NAME|FILE",
         help=f"what is asked: {', '.join(SCENARIOS)}, or the rows of a trace file; default: chat",

@@ -1,7 +1,7 @@
 """What `sluice plan` says of the same load, to hold the measured limit against.
 
 The plan is asked as a user would ask it, by its command: load tests know nothing of it but what it
-prints. It gets the lengths that the scenario draws, as a trace, so that both speak of one load.
+prints. It knows the scenarios by name; of a trace it gets the lengths that are drawn.
 """
 
 import csv
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtests.asking.ask import Scenario
+from loadtests.scenarios import SCENARIOS
 
 _ASKS = 2000  # lengths that stand for the scenario
 _MOST_S = 60.0  # real seconds; the plan takes one
@@ -38,10 +39,13 @@ class Prediction:
 def predict(config: Path, scenario: Scenario, slo: str, seed: int) -> Prediction:
     """Of the profile that the endpoint runs; ValueError with the plan's own words."""
     with tempfile.TemporaryDirectory() as folder:
-        trace = Path(folder) / f"{scenario.name}.csv"
-        _write_trace(trace, scenario, seed)
+        workload = scenario.name
+        if workload not in SCENARIOS:
+            trace = Path(folder) / f"{scenario.name}.csv"
+            _write_trace(trace, scenario, seed)
+            workload = str(trace)
         command = [sys.executable, "-m", "serve.cli", "plan", "--json"]
-        options = ["--config", str(config), "--workload", str(trace), "--slo", slo]
+        options = ["--config", str(config), "--workload", workload, "--slo", slo]
         plan = subprocess.run(  # noqa: S603 - our own command
             [*command, *options], capture_output=True, text=True, timeout=_MOST_S, check=False
         )

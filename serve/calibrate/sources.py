@@ -13,7 +13,9 @@ import aiohttp
 
 from admission.footprint import EngineShape
 from admission.step_fit import TimedStep
+from loadtests.client.no_answer import no_answer
 from serve.calibrate.load import play
+from serve.operate.endpoint import checked_url
 from serve.profile.settings import Profile
 from serve.step_times import StepTimes, timed
 
@@ -77,6 +79,7 @@ async def _measure_engine(profile: Profile, seconds: float, say: Say) -> Measure
 
 def measure_gateway(url: str, key: str | None, *, seconds: float, say: Say) -> Measured:
     """Load a gateway that has nothing else to do, and read its last steps."""
+    checked_url(url)
     return asyncio.run(_measure_gateway(url, key, seconds, say))
 
 
@@ -85,9 +88,9 @@ async def _measure_gateway(url: str, key: str | None, seconds: float, say: Say) 
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
     async with aiohttp.ClientSession(url, headers=headers, timeout=timeout) as session:
         try:
-            state = await _get(session, "/v1/admission/state")
+            state = await _get(session, "/v1/admission/state", "leases", "line", "engine")
             _refuse_busy(state)
-            models = await _get(session, "/v1/models")
+            models = await _get(session, "/v1/models", "data")
             model = models["data"][0]["id"]
 
             async def run(prompt: Any, output_tokens: int) -> None:
@@ -103,9 +106,9 @@ async def _measure_gateway(url: str, key: str | None, seconds: float, say: Say) 
                 now=time.monotonic,
                 say=say,
             )
-            found = await _get(session, "/v1/admission/steps")
+            found = await _get(session, "/v1/admission/steps", "rows", "capacity_tokens")
         except (aiohttp.ClientError, TimeoutError) as problem:
-            raise DownError(f"{url}: {str(problem) or type(problem).__name__}") from problem
+            raise DownError(no_answer(url, problem)) from problem
     steps = timed(tuple(map(tuple, found["rows"])), found["capacity_tokens"])
     return Measured(model, steps, done, time.monotonic() - begun_s)
 
@@ -123,14 +126,21 @@ def _shape(engine: dict[str, Any]) -> EngineShape:
     return EngineShape(**{k: v for k, v in engine.items() if k != "capacity_tokens"})
 
 
-async def _get(session: aiohttp.ClientSession, path: str) -> Any:
+async def _get(session: aiohttp.ClientSession, path: str, *keys: str) -> dict[str, Any]:
+    """A gateway's answer, which has these keys."""
     async with session.get(path) as answer:
         if answer.status != 200:  # noqa: PLR2004
             raise DownError(
                 f"GET {path} answered {answer.status}; it takes a Sluice gateway, and an"
                 " administrator's key where keys are configured"
             )
-        return await answer.json()
+        try:
+            document = await answer.json(content_type=None)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict) or not document.keys() >= {*keys}:
+            raise DownError(f"GET {path} is answered by no Sluice gateway of this version")
+        return document
 
 
 async def _post(session: aiohttp.ClientSession, body: dict[str, Any]) -> None:

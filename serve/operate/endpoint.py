@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
+from loadtests.client.no_answer import no_answer
 from serve.profile.settings import ProfileError
 
 GOOD, REFUSED, BAD, DOWN = 0, 1, 2, 4  # exit codes (CONTRACTS)
@@ -31,11 +32,31 @@ class AnswerError(Exception):
         self.code = code
 
 
+def checked_url(url: str) -> SplitResult:
+    """The parts of what `--url` says; ValueError where it is none."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is none, half an IPv6 address
+        good = False
+    if not good:
+        raise ValueError(f"--url {url!r} is no URL: give one as http://127.0.0.1:8000")
+    return parts
+
+
+class Document(dict[str, Any]):
+    """A JSON object; a key that a gateway would have said is missing: it is none, or another's."""
+
+    def __missing__(self, key: str) -> Any:
+        """Raises AnswerError."""
+        raise AnswerError(f"no Sluice gateway of this version: its answer has no {key!r}", DOWN)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A good answer of the gateway."""
 
-    document: Any
+    document: Document
     etag: str  # in its quotes; empty where the answer has none
 
 
@@ -43,12 +64,10 @@ class Endpoint:
     """`http.client` and no more: proxy variables of the environment do not reach loopback."""
 
     def __init__(self, url: str, key: str | None) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"--url {url}: give a URL, e.g. http://127.0.0.1:8000")
+        parts = checked_url(url)
         self.url = url.rstrip("/")
         self._https = parts.scheme == "https"
-        self._host, self._port = parts.hostname, parts.port  # a ValueError when it is no port
+        self._host, self._port = str(parts.hostname), parts.port
         self._base = parts.path.rstrip("/")
         self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}
 
@@ -67,20 +86,24 @@ class Endpoint:
             answer = connection.getresponse()
             text, etag = answer.read(), answer.headers.get("etag", "")
         except (OSError, http.client.HTTPException) as fault:
-            why = str(fault) or type(fault).__name__
-            raise AnswerError(f"{self.url} does not answer: {why}", DOWN) from None
+            raise AnswerError(no_answer(self.url, fault), DOWN) from None
         finally:
             connection.close()
         return Answer(self._good(answer.status, path, text), etag)
 
-    def _good(self, status: int, path: str, text: bytes) -> Any:
+    def _good(self, status: int, path: str, text: bytes) -> Document:
         try:
             document = json.loads(text)
         except ValueError:
             document = None
-        if status < HTTPStatus.MULTIPLE_CHOICES and document is not None:
-            return document
-        fault = document.get("error") if isinstance(document, dict) else None
+        if not isinstance(document, dict):
+            raise AnswerError(
+                f"{self.url} is no Sluice gateway: {path} answered {status}, and no JSON object",
+                _exit_code(status),
+            )
+        if status < HTTPStatus.MULTIPLE_CHOICES:
+            return Document(document)
+        fault = document.get("error")
         said = fault.get("message") if isinstance(fault, dict) else None
         raise AnswerError(said or f"{self.url}{path} answered {status}", _exit_code(status))
 

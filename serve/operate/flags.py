@@ -9,8 +9,7 @@ _URL = "http://127.0.0.1:8000"
 def add_config(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """`sluice config show|apply|history|rollback`."""
     config = commands.add_parser("config", help="admission settings of a gateway that serves")
-    config.set_defaults(module="serve.operate.config")
-    verbs = config.add_subparsers(required=True, dest="verb", metavar="VERB")
+    verbs = config.add_subparsers(dest="verb", metavar="VERB")
     show = verbs.add_parser("show", help="the settings in force")
     show.add_argument("--json", action="store_true", help="as JSON, ready to edit and apply")
     apply = verbs.add_parser("apply", help="put the admission section of a file into force")
@@ -23,6 +22,7 @@ def add_config(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     rollback = verbs.add_parser("rollback", help="put earlier settings into force again")
     rollback.add_argument("--to", metavar="HASH", help="of the history; default: those before")
     for verb in (show, apply, history, rollback):
+        verb.set_defaults(module="serve.operate.config")
         _add_endpoint(verb)
 
 

@@ -6,10 +6,14 @@ from admission.advice import Advice
 from admission.layouts import Layout, reason, weights_name
 from admission.memory.budget import MemoryPlan
 from admission.memory.estimate import GIB, Estimate
+from admission.people import people
 from admission.plan import LIMITS, Load, Plan
 from admission.rule_of_thumb import Line
 from admission.workload import Workload
-from serve.plan.findings import Findings
+from loadtests.report.words import Language
+from serve.plan.findings import Detail, Findings
+from serve.plan.lead import lead
+from serve.plan.words import Words
 
 _ADVISED = (
     "tensor_parallel_size",
@@ -24,25 +28,48 @@ _ADVISED = (
 def answer(found: Findings) -> dict[str, Any]:
     """Everything the terminal shows; sizes per GPU in GiB, capacity of one engine.
 
-    `nearest_fit` is the nearest change that fits; null = it fits as it is.
+    The top level is of the deployment asked about. `nearest_fit` is the nearest change that fits;
+    null = it fits as it is. `shown` is the deployment that the terminal and the page tell in
+    detail, with the same keys; null = the one asked about.
     """
     plan = found.plan
     return {
+        "answer": lead(found, Words(Language.EN)),
         "fits": not plan.misfit,
         "misfit": plan.misfit or None,
         "nearest_fit": found.nearest,
+        **_detail(found.asked, found.think_s),
+        "shown": None if found.shown is found.asked else _detail(found.shown, found.think_s),
+        "layouts": [_layout(layout, found) for layout in found.layouts],
+        "recommended": _recommended(found),
+    }
+
+
+def _detail(detail: Detail, think_s: float) -> dict[str, Any]:
+    """One deployment in full."""
+    plan = detail.plan
+    return {
         **_asked(plan),
         **_memory(plan.memory),
         **_load(plan.load),
+        "people": _people(plan.load, think_s),
         "links": _links(plan),
         "concurrency_over_context": [
-            {"tokens": tokens, **_load(load)} for tokens, load in found.contexts
+            {"tokens": tokens, **_load(load)} for tokens, load in detail.contexts
         ],
-        "layouts": [_layout(layout, found.chosen) for layout in found.layouts],
-        "recommended": _recommended(found),
-        "rule_of_thumb": [_rule(line) for line in found.rule],
-        "no_effect": [idle.why for idle in found.idle],
+        "rule_of_thumb": [_rule(line) for line in detail.rule],
+        "no_effect": [idle.why for idle in detail.idle],
         "warnings": list(plan.warnings),
+    }
+
+
+def _people(load: Load, think_s: float) -> dict[str, Any]:
+    """N = X (R + Z); null where nothing is sustained or the card's speed is not known."""
+    served = people(load, think_s)
+    return {
+        "users": served.users if served else None,
+        "think_s": _rounded(think_s),
+        "residence_s": _rounded(served.residence_s) if served else None,
     }
 
 
@@ -153,7 +180,7 @@ def _load(load: Load) -> dict[str, Any]:
     }
 
 
-def _layout(layout: Layout, chosen: Layout | None) -> dict[str, Any]:
+def _layout(layout: Layout, found: Findings) -> dict[str, Any]:
     told: dict[str, Any] = {
         "name": layout.name,
         "tensor_parallel_size": layout.tp,
@@ -162,9 +189,12 @@ def _layout(layout: Layout, chosen: Layout | None) -> dict[str, Any]:
         "weights": layout.weights,
         "fits": not layout.misfit,
         "misfit": layout.misfit or None,
-        "best": layout is chosen,
+        "best": layout is found.chosen,
+        "as_asked": layout is found.named,
     }
     if layout.plan is not None:
+        told |= {"max_num_batched_tokens": layout.plan.memory.engine.max_batched_tokens}
+        told |= {"people": _people(layout.plan.load, found.think_s)}
         tokens = layout.plan.memory.capacity_tokens
         told |= {"kv_capacity_tokens_all": _range(tokens.times(layout.replicas))}
         told |= _load(layout.plan.load)
@@ -175,7 +205,7 @@ def _recommended(found: Findings) -> dict[str, Any] | None:
     chosen, advice = found.chosen, found.advice
     if chosen is None or advice is None:
         return None
-    engine = _engine(advice.plan) | {"max_num_seqs": advice.max_num_seqs}
+    engine = _engine(advice.settled) | {"max_num_seqs": advice.max_num_seqs}
     return {
         "layout": chosen.name,
         "weights": chosen.weights,
@@ -187,8 +217,10 @@ def _recommended(found: Findings) -> dict[str, Any] | None:
             "tpot_target_s": advice.settings.tpot_target_s,
             "prefill_backlog_max_tokens": advice.settings.prefill_backlog_max_tokens,
         },
-        "sustained_concurrency": _range(advice.plan.load.sustained),
-        "sustained_rate_per_s": _rounded(advice.plan.load.rate_per_s),
+        "sustained_concurrency": _range(advice.settled.load.sustained),
+        "sustained_rate_per_s": _rounded(advice.settled.load.rate_per_s),
+        "binding_limit": advice.settled.load.binding,
+        "people": _people(advice.settled.load, found.think_s),
         "even_step": _even_step(advice),
         "no_effect": list(advice.idle),
     }

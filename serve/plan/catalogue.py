@@ -18,6 +18,7 @@ _FORMATS: tuple[tuple[str, dict[str, Any]], ...] = (
     (r"w8a8|w8a16|int8|8[-_]?bit|fp8(?:[-_]?dynamic)?", {"num_bits": 8}),
     (r"nvfp4(?:a16)?|fp4", {"quant_algo": "nvfp4"}),
 )
+_PLACES = ("/", "./", "../", "~")  # how a path begins that can be no name
 _DROPPED = re.compile(
     r"(?:quantized|awq|gptq|marlin|bnb|dynamic|autoround|auto-round|w4a16|w8a8|w8a16"
     r"|int4|int8|4bit|8bit|fp8|nvfp4|hf|g128)$"
@@ -47,7 +48,7 @@ def find_config(name_or_path: str) -> Mapping[str, Any]:
     path = Path(name_or_path).expanduser()
     if path.is_dir():
         path = path / "config.json"
-    if path.suffix == ".json" or path.is_file():
+    if path.suffix == ".json" or path.is_file() or name_or_path.startswith(_PLACES):
         return _read(path)
     return _from_catalogue(name_or_path)
 
@@ -68,7 +69,8 @@ def _from_catalogue(name: str) -> Mapping[str, Any]:
     entries = _entries()
     key = name if name in entries else _closest_key(name)
     if key is None:
-        raise UnknownNameError("model", name, entries)
+        remedy = "sluice plan --list models; else give its config.json, or a folder that holds one"
+        raise UnknownNameError("model", name, entries, remedy=remedy)
     config = dict(entries[key])
     base = config.pop("same_as", None)
     if base:

@@ -27,7 +27,7 @@ class PlanChart:
 def memory(found: Findings, words: Words) -> Drawing:
     """One GPU, part by part, in GiB."""
     parts = []
-    for name, part in found.plan.memory.budget.parts():
+    for name, part in found.shown.plan.memory.budget.parts():
         low, high = gib_ends(part)
         told = words("ranged", expected=gib(part), low=low, high=high)
         if part.exact:
@@ -39,7 +39,7 @@ def memory(found: Findings, words: Words) -> Drawing:
 
 def limits(found: Findings, words: Words) -> Drawing:
     """Requests at once by each limit."""
-    load, numbers = found.plan.load, []
+    load, numbers = found.shown.plan.load, []
     for name in LIMITS:
         limit = load.limits[name]
         value = limit.concurrency
@@ -52,7 +52,7 @@ def limits(found: Findings, words: Words) -> Drawing:
 
 def context(found: Findings, words: Words) -> Drawing:
     """Requests at once by each limit and length, the workload among them."""
-    plan = found.plan
+    plan = found.shown.plan
     loads = over_context(plan, _lengths(plan))
     xs = [tokens for tokens, _ in loads]
     kv = [load.kv for _, load in loads]

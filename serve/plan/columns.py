@@ -6,7 +6,7 @@ import unicodedata
 COLUMNS = 80
 _INDENT = "  "
 # What may not be torn apart: a word or one wide character, with the closing marks behind it.
-_PIECES = re.compile(r"\s+|(?:[^\s\u2e80-\uffff]+|[\u2e80-\uffff])[，。；：、！？）」]*")
+_PIECES = re.compile(r"\s+|（?(?:[^\s\u2e80-\uffff]+|[\u2e80-\uffff])[，。；：、！？）」]*")
 
 
 def width(text: str) -> int:

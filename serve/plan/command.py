@@ -2,40 +2,69 @@
 
 import argparse
 import json
+import math
 import sys
+from collections.abc import Callable, Iterable
 
+from admission.gpus import known_gpus
 from loadtests.report.words import Language
+from loadtests.scenarios import SCENARIOS
 from serve.plan.answer import answer
+from serve.plan.catalogue import known_models
 from serve.plan.findings import Findings, find
 from serve.plan.from_profile import FromProfile, read_profile
-from serve.plan.question import ASSUMED_GPU, question
-from serve.plan.text import text
+from serve.plan.lead import misfit
+from serve.plan.question import ASSUMED_GPU, left_open, question
+from serve.plan.text import brief, text
 from serve.plan.words import Words
 
+_KNOWN: dict[str, Callable[[], Iterable[str]]] = {
+    "gpus": known_gpus,
+    "models": known_models,
+    "workloads": lambda: SCENARIOS,
+}
 _FITS, _MISFIT, _BAD_ARGUMENTS = 0, 1, 2
 
 
 def main(args: argparse.Namespace) -> int:
     """Prints the plan; 0 = fits, 1 = does not fit, 2 = bad arguments or a file that fails."""
     words = Words(Language(args.lang))
+    if args.list:
+        sys.stdout.write("".join(f"{name}\n" for name in _KNOWN[args.list]()))
+        return _FITS
     try:
         _refuse_to_replace(args)
         profile = read_profile(args.config)
-        found = find(question(args, profile), profile)
-        shown = json.dumps(answer(found), indent=2) if args.json else text(found, words)
+        asked = question(args, profile)
+        found = find(asked, profile, left_open(args, asked), think_s=_think_s(args))
         _write_files(args, found, profile, words)
     except ValueError as problem:
         return _bad(str(problem))
     except OSError as problem:
-        return _bad(f"{problem.filename}: {problem.strerror}")
+        return _bad(f"{problem.filename}: {problem.strerror or problem}")
     if not args.gpu and not profile.gpu:
         sys.stderr.write(f"sluice plan: no --gpu given; {ASSUMED_GPU.upper()} taken\n")
-    sys.stdout.write(shown + "\n")
-    if not found.plan.misfit:
-        return _FITS
-    told = words("misfit_line", misfit=found.plan.misfit, nearest=found.nearest)
-    sys.stderr.write(f"{told}\n")
-    return _MISFIT
+    _show(args, found, words)
+    return _MISFIT if found.plan.misfit else _FITS
+
+
+def _show(args: argparse.Namespace, found: Findings, words: Words) -> None:
+    """The plan on standard output; why what was asked for does not fit, on standard error."""
+    if told := misfit(found, words):
+        sys.stderr.write(f"{told}\n")
+    if args.json:
+        shown = json.dumps(answer(found), indent=2)
+    else:
+        shown = text(found, words) if args.verbose else brief(found, words)
+    if shown:
+        sys.stdout.write(f"{shown}\n")
+
+
+def _think_s(args: argparse.Namespace) -> float:
+    seconds: float = args.think
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"--think {seconds:g}: give seconds, 0 or more")
+    return seconds
 
 
 def _bad(problem: str) -> int:

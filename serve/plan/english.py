@@ -5,16 +5,34 @@ LABELS = {
     "gap": " ",  # between sentences
     "title": "Capacity plan: {model} on {gpus} x {gpu}",
     # the answer first
-    "verdict": "{gpus} x {gpu} as {layout}, {weights}, carry {requests:.0f} requests of this"
-    " workload at once ({low:.0f} to {high:.0f}), {rate} requests/s; {binding} binds.",
-    "verdict_none": "{gpus} x {gpu} as {layout}, {weights}, keep this SLO for no request of this"
-    " workload (0 to {high:.0f} at once); {binding} binds.",
-    "verdict_misfit": "Does not fit: {misfit}. Nearest that fits: {nearest}.",
-    "misfit_line": "does not fit: {misfit}; nearest that fits: {nearest}",
-    "verdict_better": "The same cards as {layout}, {weights}, carry {requests:.0f}, {rate}"
-    " requests/s.",
+    "lead": "{gpus} x {gpu} can carry {requests:,.0f} requests of {workload} at once{range}{users}"
+    " as {layout} in {weights}{condition}",
+    "lead_none": "{gpus} x {gpu} can keep this SLO for no request of {workload} (0 to {high:,.0f}"
+    " at once), not even as {layout} in {weights}{condition}",
+    "also": "; {requests:,.0f}{range}{users} as {layout} in {weights}{condition}",
+    "also_asked": "; {requests:,.0f}{range}{users} as asked: {layout} in {weights}{step}",
+    "step_of": ", {step:,} tokens a step",
+    "range_of": " ({low:,.0f} to {high:,.0f}; {rate}/s)",
+    "rate_of": " ({rate}/s)",
+    "users_of": ", about {users:,} users,",
+    "if_INT4": " if you may use 4 bits",
+    "if_INT8": " if you may use 8 bits",
+    "if_FP8": " if you may use 8 bits",
+    "if_FP16": " with weights in 16 bits",
+    "end": ".",
+    "within": "Within {slo}; {why}.",
+    "within_memory": "By memory alone, as the speed of this card is not known; {why}.",
+    "within_asked": " As asked, {binding} binds.",
+    "why_kv": "kv binds: the cache is full",
+    "why_slots": "slots bind: max_num_seqs lets no more run",
+    "why_prefill": "prefill binds: with more, first tokens come too late",
+    "why_decode": "decode binds: with more, tokens come too slowly",
+    "thinking": "A user asks again after {think:g} s (--think); ",
+    "lengths": "{name}: {isl:,} tokens in, {osl:,} out.",
+    "hint": "Modelled, not measured. -v says why; --write FILE saves the profile.",
+    "verdict_misfit": "Does not fit: {misfit}; nearest that fits: {nearest}.",
     # what was asked
-    "title_asked": "What was asked",
+    "title_asked": "In detail",
     "engines": "{gpus} x {gpu}: {replicas} engine(s) of TP {tp} PP {pp}, {weights} weights,"
     " vLLM {version}",
     "arguments": "max_model_len {length}, max_num_seqs {slots}, max_num_batched_tokens {step}",
@@ -27,6 +45,7 @@ LABELS = {
     "title_warnings": "Warnings",
     # memory
     "title_memory": "Memory of one GPU",
+    "unit_asked": "",
     "unit_memory": " (GiB; = exact, ~ estimated)",
     "part_weights": "weights",
     "part_activation": "activation",
@@ -65,6 +84,8 @@ LABELS = {
     "sustained_line": "sustained: {load}; {binding} binds",
     "load": "{expected:.0f} at once ({low:.0f} to {high:.0f}), {rate} requests/s",
     "no_request": "No request keeps this SLO: loosen it or choose another layout.",
+    "people_line": "people: {rate}/s x ({residence:.1f} s in the engine + {think:g} s of thinking)"
+    " = {users:,}",
     "other_link": "Assumed: nobody has measured all-reduces between {gpu}s. Above: the table of a"
     " PCIe 4 server with L40S. Behind one PCIe switch (assumed too): {load}; {binding} binds.",
     "limits_caption": "Requests at once that each limit allows; the smallest binds. The line is"
@@ -85,12 +106,15 @@ LABELS = {
     " (assumed).",
     # layouts
     "title_layouts": "The same GPUs in other ways",
-    "unit_layouts": " (* best)",
+    "unit_layouts": " (* best, > as asked; users think {think:g} s)",
     "layout": "layout",
     "weights": "weights",
     "kv_tokens": "KV tokens",
+    "step": "step",
+    "users": "users",
     "misfit": "does not fit",
     "best": "best",
+    "as_asked": " (as asked)",
     "nothing_fits": "Nothing fits.",
     "sentence": "{text}.",
     # rule of thumb

@@ -3,7 +3,10 @@
 import argparse
 from pathlib import Path
 
-DEFAULT_SLO = "ttft_p95<=5s,tpot_p95<=200ms,success>=99%"  # 5 s to begin, then reading speed
+from admission.slo import DEFAULT_SLO
+from loadtests.scenarios import SCENARIOS
+
+DEFAULT_THINK_S = 30.0  # to read an answer of a few hundred words and to type the next question
 _NUMBERS = (
     (
         "--tensor-parallel-size",
@@ -26,7 +29,6 @@ _NAMES = (
     ("--kv-cache-dtype", "auto, fp8, ..."),
     ("--vllm-version", "e.g. 0.19.0, 0.8.x; default: the release this project pins"),
     ("--link", "between the cards: pcie4, pcie4_p2p, pcie5, nvlink; default: the card's own"),
-    ("--workload", "chat, rag, long-context, code, or a trace: FILE.csv[.gz]; default: chat"),
 )
 
 
@@ -36,6 +38,9 @@ def add_plan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "plan", help="say what fits on some GPUs, how many requests they carry, and what binds"
     )
     plan.set_defaults(module="serve.plan.command")
+    plan.add_argument(
+        "--list", choices=("gpus", "models", "workloads"), help="print the known names, and exit"
+    )
     plan.add_argument("--config", type=Path, metavar="FILE", help="profile; flags override it")
     plan.add_argument("--model", help="name in the catalogue, config.json, or folder with one")
     plan.add_argument("--gpu", help="card, e.g. a10; default with --config: a10")
@@ -44,6 +49,18 @@ def add_plan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         plan.add_argument(flag, type=kind, metavar="N", help=what)
     for flag, what in _NAMES:
         plan.add_argument(flag, metavar="NAME", help=what)
+    plan.add_argument(
+        *("--workload", "--scenario"),
+        metavar="NAME",
+        help=f"{', '.join(SCENARIOS)}, or a trace: FILE.csv[.gz]; default: chat",
+    )
+    plan.add_argument(
+        "--think",
+        type=float,
+        default=DEFAULT_THINK_S,
+        metavar="S",
+        help=f"seconds from an answer to the user's next request; default: {DEFAULT_THINK_S:g}",
+    )
     shown_slo = DEFAULT_SLO.replace("%", "%%")  # argparse reads % as its own
     plan.add_argument("--slo", default=DEFAULT_SLO, help=f"default: {shown_slo}")
     plan.add_argument("--lang", choices=("en", "zh"), default="en", help="language; default: en")
@@ -53,4 +70,7 @@ def add_plan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "--write", type=Path, metavar="FILE", help="also the recommended layout as a profile"
     )
     plan.add_argument("--force", action="store_true", help="--write may replace a file")
+    plan.add_argument(
+        "-v", "--verbose", action="store_true", help="all of it: memory, limits, layouts, settings"
+    )
     plan.add_argument("--json", action="store_true", help="everything, with stable keys")

@@ -76,11 +76,20 @@ def read_profile(path: Path | None) -> FromProfile:
 
 def _sections(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except OSError as problem:
         raise ValueError(f"{path}: {problem.strerror or problem}") from problem
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        raise ValueError(f"{path}: {' '.join(str(problem).split())}") from problem
+    except UnicodeDecodeError as problem:
+        raise ValueError(f"{path}: not a text file (UTF-8); give a YAML file") from problem
+    except RecursionError as problem:
+        raise ValueError(f"{path}: not valid YAML: nested too deeply") from problem
+    except yaml.MarkedYAMLError as problem:
+        mark = problem.problem_mark or problem.context_mark
+        place = f"{path}:{mark.line + 1}" if mark else str(path)
+        why = ": ".join(filter(None, (problem.context, problem.problem)))
+        raise ValueError(f"{place}: not valid YAML: {why}") from problem
+    except (yaml.YAMLError, ValueError) as problem:  # ValueError: a date that does not exist
+        raise ValueError(f"{path}: not valid YAML: {' '.join(str(problem).split())}") from problem
 
 
 def _plain(path: Path, sections: Mapping[str, Any], name: str) -> dict[str, Any]:

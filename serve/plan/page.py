@@ -8,20 +8,25 @@ from loadtests.report.page import Bullets, Chart, Edition, Lines, Section, Table
 from loadtests.report.words import Language
 from serve.plan.charts import CHARTS
 from serve.plan.findings import Findings
+from serve.plan.lead import lead, misfit
 from serve.plan.numbers import error, rate, whole
 from serve.plan.told import (
     advised,
     asked,
     layout_sentence,
     other_link,
+    people_line,
     remarks,
     rule_number,
     rule_summary,
     settings,
     sustained_line,
-    verdict,
+    users,
+    warnings,
 )
 from serve.plan.words import Words
+
+_LAYOUT = ("layout", "weights", "step", "kv_tokens", "at_once", "users", "per_s", "binds")
 
 
 def plan_page(found: Findings, model: str, shown: Language) -> str:
@@ -43,24 +48,27 @@ def write_charts(found: Findings, words: Words, folder: Path) -> list[Path]:
 
 
 def _edition(found: Findings, model: str, words: Words) -> Edition:
-    question = found.plan.question
+    question = found.shown.plan.question
     charts = {chart.name: _chart(found, chart.name, words) for chart in CHARTS}
+    first, *rest = [*filter(None, [misfit(found, words)]), *lead(found, words)]
+    told = [*asked(found.shown.plan, words), *warnings(found.shown.plan, words)]
+    fits = not found.shown.plan.misfit  # of what does not fit its memory alone is told
     sections = [
-        Section(words("title_asked"), [Lines(asked(found.plan, words))]),
-        _limits(found, charts["limits"], words),
-        _context(found, charts["context"], words),
+        Section("", [Lines(rest)]),
+        *_advice(found, words),
+        Section(words("title_asked"), [Lines(told)]),
+        *([_limits(found, charts["limits"], words)] if fits else []),
+        *([_context(found, charts["context"], words)] if fits else []),
         _memory(found, charts["memory"], words),
         _layouts(found, words),
-        _rule(found, words),
-        *_advice(found, words),
-        _idle(found, words),
+        *([_rule(found, words), _idle(found, words)] if fits else []),
     ]
     return Edition(
         language=words.language,
         language_name=words("language"),
         title=words("title", model=model, gpus=question.gpus, gpu=question.gpu.name),
-        verdict=verdict(found, words),
-        good=not found.plan.misfit and found.plan.load.sustained.expected > 0,
+        verdict=first,
+        good=not found.shown.plan.misfit and found.shown.plan.load.sustained.expected > 0,
         sections=sections,
         footer=words("footer"),
     )
@@ -70,13 +78,13 @@ def _chart(found: Findings, name: str, words: Words) -> Chart:
     draw = next(chart.draw for chart in CHARTS if chart.name == name)
     svg = draw(found, words).on_page(f"{name}-{words.language}")
     caption = words(f"{name}_caption")
-    if name == "context" and found.plan.other_link is not None:
+    if name == "context" and found.shown.plan.other_link is not None:
         caption += words("gap") + words("switched_caption")
     return Chart(svg, caption)
 
 
 def _limits(found: Findings, chart: Chart, words: Words) -> Section:
-    load = found.plan.load
+    load = found.shown.plan.load
     rows = [
         [
             words.limit(name),
@@ -88,8 +96,9 @@ def _limits(found: Findings, chart: Chart, words: Words) -> Section:
     ]
     head = [words("limit"), words("at_once"), words("per_s"), words("note")]
     marked = frozenset({LIMITS.index(load.binding)})
-    told = [sustained_line(load, words), *other_link(found.plan, words)]
-    if not (load.sustained.expected or found.plan.misfit):
+    served = people_line(load, found.think_s, words)
+    told = [sustained_line(load, words), *served, *other_link(found.shown.plan, words)]
+    if not (load.sustained.expected or found.shown.plan.misfit):
         told.insert(1, words("no_request"))
     table = Table(head, "lrrl", rows, marked)
     return Section(words("title_limits"), [chart, table, Lines(told)])
@@ -104,14 +113,14 @@ def _context(found: Findings, chart: Chart, words: Words) -> Section:
             whole(load.sustained.expected),
             words.limit(load.binding),
         ]
-        for tokens, load in found.contexts
+        for tokens, load in found.shown.contexts
     ]
     head = [words("context_tokens"), *map(words.limit, LIMITS), words("sustained"), words("binds")]
     return Section(words("title_context"), [chart, Table(head, "rrrrrrl", rows)])
 
 
 def _memory(found: Findings, chart: Chart, words: Words) -> Section:
-    memory = found.plan.memory
+    memory = found.shown.plan.memory
     rows = [
         [
             words("bytes_per_token"),
@@ -146,15 +155,23 @@ def _layouts(found: Findings, words: Words) -> Section:
         row = [layout.name, layout.weights]
         if layout is found.chosen:
             marked.add(index)
+        if layout is found.named:
+            row[0] += words("as_asked")
         if layout.plan is None or layout.misfit:
-            rows.append([*row, "", "", "", words.say(layout.misfit)])
+            rows.append([*row, "", "", "", "", "", words.say(layout.misfit)])
             continue
-        load = layout.plan.load
-        tokens = layout.plan.memory.capacity_tokens.expected * layout.replicas
-        numbers = [f"{tokens:,.0f}", whole(load.sustained.expected), rate(load.rate_per_s)]
+        load, memory = layout.plan.load, layout.plan.memory
+        tokens = memory.capacity_tokens.expected * layout.replicas
+        numbers = [
+            f"{memory.engine.max_batched_tokens:,}",
+            f"{tokens:,.0f}",
+            whole(load.sustained.expected),
+            users(load, found.think_s),
+            rate(load.rate_per_s),
+        ]
         rows.append([*row, *numbers, words.limit(load.binding)])
-    head = [words(name) for name in ("layout", "weights", "kv_tokens", "at_once", "per_s", "binds")]
-    table = Table(head, "llrrrl", rows, frozenset(marked))
+    head = [words(name) for name in _LAYOUT]
+    table = Table(head, "llrrrrrl", rows, frozenset(marked))
     return Section(words("title_layouts"), [Lines([layout_sentence(found, words)]), table])
 
 
@@ -167,7 +184,7 @@ def _rule(found: Findings, words: Words) -> Section:
             error(line.error_ratio),
             words.say(line.why),
         ]
-        for line in found.rule
+        for line in found.shown.rule
     ]
     head = [words(name) for name in ("line", "rule", "model", "error", "why")]
     told = Lines([rule_summary(found, words)])
@@ -186,5 +203,5 @@ def _advice(found: Findings, words: Words) -> list[Section]:
 
 
 def _idle(found: Findings, words: Words) -> Section:
-    told = [words.say(idle.why) for idle in found.idle] or [words("idle_none")]
+    told = [words.say(idle.why) for idle in found.shown.idle] or [words("idle_none")]
     return Section(words("title_idle") + words("unit_idle"), [Bullets(told)])

@@ -1,12 +1,15 @@
 """Flags and, if given, a profile -> the question that the plan answers."""
 
 import argparse
+import math
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from admission.advice import SLOTS, STEP
 from admission.gpus import Gpu, Link, find_gpu
+from admission.layouts import weights_name
 from admission.memory.arguments import ENGINE_KEYS, EngineArguments
 from admission.memory.config_json import read_shape
 from admission.memory.estimate import GIB
@@ -16,13 +19,16 @@ from admission.sentences import Sentence
 from admission.slo import parse_slo
 from admission.spelling import UnknownNameError
 from admission.step_line import StepCoefficients
-from admission.workload import Workload, find_workload
+from admission.workload import Workload
 from loadtests.asking.trace_file import is_trace
 from serve.plan.catalogue import find_config
+from serve.plan.findings import Open
 from serve.plan.from_profile import FromProfile
 from serve.plan.trace_file import read_trace
+from serve.plan.workloads import named_workload
 
 ASSUMED_GPU = "a10"  # of a profile that names none
+_SIXTEEN_BITS = "FP16"  # as `weights_name` says
 
 
 def question(args: argparse.Namespace, profile: FromProfile) -> Question:
@@ -32,8 +38,7 @@ def question(args: argparse.Namespace, profile: FromProfile) -> Question:
         raise ValueError("no model: give --model, or --config with engine_args.model")
     if not args.gpu and args.config is None:
         raise ValueError("no GPU: give --gpu, e.g. --gpu a10")
-    if args.available_kv_gib is not None and args.available_kv_gib <= 0:
-        raise ValueError(f"--available-kv-gib {args.available_kv_gib:g} is not positive")
+    _check_numbers(args)
     model = read_shape(find_config(str(name)))
     flags = {key: getattr(args, key, None) for key in ENGINE_KEYS}
     given = {key: value for key, value in flags.items() if value is not None}
@@ -50,6 +55,29 @@ def question(args: argparse.Namespace, profile: FromProfile) -> Question:
         slo=parse_slo(args.slo),
         available_kv_bytes=_given_kv_bytes(args.available_kv_gib, profile),
         link=_link(args.link) or _simulated_link(profile.link, gpu),
+    )
+
+
+def _check_numbers(args: argparse.Namespace) -> None:
+    """ValueError for a number that no engine and no card has."""
+    if args.available_kv_gib is not None and not 0 < args.available_kv_gib < math.inf:
+        raise ValueError(f"--available-kv-gib {args.available_kv_gib:g} is not positive")
+    if args.weight_bits is not None and args.weight_bits < 1:
+        raise ValueError(f"--weight-bits {args.weight_bits} is not positive")
+
+
+def left_open(args: argparse.Namespace, asked: Question) -> Open:
+    """What neither flags nor a profile say; a profile names a whole engine.
+
+    A checkpoint in another format than 16 bits was chosen for its format.
+    """
+    named = args.config is not None
+    split = args.tensor_parallel_size is not None or args.available_kv_gib is not None
+    weights = args.quantization is not None or args.weight_bits is not None
+    return Open(
+        split=not (named or split),
+        weights=not (named or weights) and weights_name(asked) == _SIXTEEN_BITS,
+        kept=frozenset(name for name in (STEP, SLOTS) if getattr(args, name) is not None),
     )
 
 
@@ -85,6 +113,8 @@ def _ranks(
 ) -> tuple[int, int]:
     """TP and the number of cards; each follows from the other where only one is given."""
     stages = int(given.get("pipeline_parallel_size", 1))
+    if stages < 1:
+        raise ValueError(f"pipeline_parallel_size {stages} is not positive")
     if gpus is not None and gpus < 1:
         raise ValueError(f"--gpus {gpus} is not positive")
     if "tensor_parallel_size" in given:
@@ -101,7 +131,7 @@ def _workload(args: argparse.Namespace, max_model_len: int) -> Workload:
     if is_trace(args.workload or ""):
         named = read_trace(Path(args.workload), max_model_len=max_model_len)
     else:
-        named = find_workload(args.workload or "chat")
+        named = named_workload(args.workload or "chat", max_model_len=max_model_len)
     if args.isl is None and args.osl is None:
         return named
     return replace(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from admission.advice import Advice
+from admission.advice import Advice, Choice
 from admission.gpus import Link
 from admission.layouts import Layout, reason
 from admission.memory.estimate import GIB
@@ -39,7 +39,15 @@ class Recommended:
     @property
     def plan(self) -> Plan:
         """The plan of the layout, with the advised step."""
-        return self.advice.plan
+        return self.advice.settled
+
+    @property
+    def checkpoint(self) -> str:
+        """A sibling in the layout's format where one is known; else the model that was named."""
+        path = Path(self.model).expanduser()
+        if path.suffix == ".json":
+            return str(path.parent)
+        return _checkpoint(self.model, self.chosen.weights) or self.model
 
     def given(self, name: str) -> Mapping[str, Any]:
         """A section of the base, empty where there is none."""
@@ -48,20 +56,36 @@ class Recommended:
 
 
 def write_profile(file: Path, found: Findings, model: str, base: FromProfile) -> str:
-    """Writes the profile; answers with a line that says so, or that nothing fits.
+    """Writes the profile of the layout led with; answers with a line that says so, or why not.
 
-    ValueError, and no file, where the base's own keys make no good profile.
+    Where that wants a checkpoint in another format and none is known, the best layout of the
+    model's own format is written. ValueError, and no file, where the base's own keys make no good
+    profile.
     """
-    if found.chosen is None or found.advice is None:
-        return f"sluice plan: {file} not written: nothing fits\n"
-    wanted = Recommended(found, found.chosen, found.advice, model, base, file.parent)
+    chosen, why = _written_layout(found, model)
+    if chosen is None or chosen.advice is None:
+        return f"sluice plan: {file} not written: {why}\n"
+    wanted = Recommended(found, chosen.layout, chosen.advice, model, base, file.parent)
     written = recommended_profile(wanted)
     try:
         parse_profile(written, str(file))
     except ProfileError as problem:
         raise ValueError(f"{base.source} makes no good profile: {problem}") from problem
     file.write_text(written, encoding="utf-8")
-    return f"sluice plan: wrote {file}\n"
+    named = f"{chosen.layout.name} in {chosen.layout.weights}"
+    return f"sluice plan: wrote {file}: {named}{f'; {why}' if why else ''}\n"
+
+
+def _written_layout(found: Findings, model: str) -> tuple[Choice | None, str]:
+    """What is written, and why it is not what is led with; "" = it is."""
+    led = found.led
+    if led is None:
+        return None, "nothing fits"
+    if led is found.own or _checkpoint(model, led.layout.weights):
+        return led, ""
+    weights = led.layout.weights
+    why = f"no {weights} checkpoint of {model} is known here: name one with --model"
+    return found.own, why
 
 
 def recommended_profile(wanted: Recommended) -> str:
@@ -114,7 +138,7 @@ def _engine_args(wanted: Recommended) -> Iterator[Entry]:
 def _weights(wanted: Recommended) -> Iterator[Entry]:
     arguments, weights = wanted.plan.question.arguments, wanted.chosen.weights
     if not wanted.given("engine").get("embedded_model"):
-        name = _checkpoint(wanted.model, weights)
+        name = wanted.checkpoint
         gib = wanted.plan.memory.budget.weights.expected / GIB
         why = f"repository or folder of the {weights} checkpoint; {gib:.2f} GiB of weights a card"
         yield Entry("model", name, why)
@@ -132,13 +156,10 @@ def _weights(wanted: Recommended) -> Iterator[Entry]:
             yield Entry(key, value, "number format, as it was given")
 
 
-def _checkpoint(model: str, weights: str) -> str:
-    """The model's own name, or its sibling in 4 bits where the catalogue knows one."""
-    path = Path(model).expanduser()
-    if path.suffix == ".json":
-        return str(path.parent)
+def _checkpoint(model: str, weights: str) -> str | None:
+    """The model's sibling in that format; None where the catalogue knows none."""
     sibling = f"{model}-AWQ"
-    return sibling if weights == "INT4" and sibling in known_models() else model
+    return sibling if weights == "INT4" and sibling in known_models() else None
 
 
 def _sizes(wanted: Recommended) -> Iterator[Entry]:

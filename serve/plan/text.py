@@ -7,18 +7,21 @@ from admission.memory.estimate import Estimate
 from admission.plan import LIMITS, Plan
 from serve.plan.columns import cut, left, right, wrapped
 from serve.plan.findings import Findings
+from serve.plan.lead import lead
 from serve.plan.numbers import error, gib, gib_ends, rate, whole
 from serve.plan.told import (
     advised,
     asked,
     layout_sentence,
     other_link,
+    people_line,
     remarks,
     rule_number,
     rule_summary,
     settings,
     sustained_line,
-    verdict,
+    users,
+    warnings,
 )
 from serve.plan.words import Words
 
@@ -26,29 +29,47 @@ _BAR_COLUMNS = 60
 _MARKS = {"weights": "W", "activation": "a", "graphs": "g", "non_torch": "n", "kv": "K"}
 
 
+def brief(found: Findings, words: Words) -> str:
+    """The answer in some eight lines, with what to be warned of."""
+    lines = [*_lead(found, words), *_warnings(found.shown.plan, words)]
+    if lines:
+        lines += wrapped(words("hint"), first="", rest="")
+    return "\n".join(lines)
+
+
 def text(found: Findings, words: Words) -> str:
-    """All sections, none wider than 80 columns."""
-    sections = (
-        wrapped(verdict(found, words), first="", rest=""),
-        _asked(found.plan, words),
-        _memory(found.plan, words),
-        _capacity(found.plan, words),
-        _limits(found.plan, words),
-        _contexts(found, words),
-        _layouts(found, words),
-        _rule(found, words),
-        _advice(found, words),
-        _idle(found, words),
-    )
+    """All sections, none wider than 80 columns; of what does not fit its memory alone."""
+    plan = found.shown.plan
+    sections = [_lead(found, words), _advice(found, words), _asked(plan, words)]
+    sections += [_memory(plan, words)]
+    if not plan.misfit:
+        sections += [_capacity(plan, words), _limits(found, words), _contexts(found, words)]
+    sections += [_layouts(found, words)]
+    if not plan.misfit:
+        sections += [_rule(found, words), _idle(found, words)]
     return "\n\n".join("\n".join(lines) for lines in sections if lines)
 
 
-def _title(name: str, words: Words) -> str:
-    return words(f"title_{name}").upper() + words(f"unit_{name}")
+def _lead(found: Findings, words: Words) -> list[str]:
+    return [line for told in lead(found, words) for line in wrapped(told, first="", rest="")]
+
+
+def _title(name: str, words: Words, **values: object) -> str:
+    return words(f"title_{name}").upper() + words(f"unit_{name}", **values)
 
 
 def _asked(plan: Plan, words: Words) -> list[str]:
-    return [line for told in asked(plan, words) for line in wrapped(told, first="", rest="  ")]
+    told = asked(plan, words)
+    lines = [line for each in told for line in wrapped(each, first="  ", rest="    ")]
+    return [_title("asked", words), *lines, *_warnings(plan, words, first="  ")]
+
+
+def _warnings(plan: Plan, words: Words, first: str = "") -> list[str]:
+    """What to know before the numbers are believed."""
+    rest = f"{first}  "
+    return [
+        line for told in warnings(plan, words) for line in wrapped(told, first=first, rest=rest)
+    ]
 
 
 def _memory(plan: Plan, words: Words) -> list[str]:
@@ -102,8 +123,9 @@ def _capacity(plan: Plan, words: Words) -> list[str]:
     ]
 
 
-def _limits(plan: Plan, words: Words) -> list[str]:
+def _limits(found: Findings, words: Words) -> list[str]:
     """The limits side by side, and once more on the other link where nobody measured one."""
+    plan = found.shown.plan
     load = plan.load
     head = left("", 11) + right(words("at_once"), 9) + right(words("per_s"), 10)
     lines = [_title("limits", words), f"{head}  {words('note')}"]
@@ -112,8 +134,8 @@ def _limits(plan: Plan, words: Words) -> list[str]:
         row = f"{'<' if name == load.binding else ' '} {left(words.limit(name), 9)}"
         row += f"{whole(limit.concurrency):>9}{rate(limit.rate_per_s):>10}"
         lines.append(cut(f"{row}  {words.say(limit.note)}"))
-    lines += wrapped(sustained_line(load, words))
-    if load.sustained.expected == 0 and not plan.misfit:
+    lines += wrapped(sustained_line(load, words), *people_line(load, found.think_s, words))
+    if load.sustained.expected == 0:
         lines += wrapped(words("no_request"))
     return [*lines, *wrapped(*other_link(plan, words))]
 
@@ -127,7 +149,7 @@ def _contexts(found: Findings, words: Words) -> list[str]:
         f"{tokens:>10}{_span(load.kv):>14}"
         + "".join(f"{whole(load.limits[name].concurrency):>10}" for name in LIMITS[1:])
         + f"{load.sustained.expected:>11.0f}  {words.limit(load.binding)}"
-        for tokens, load in found.contexts
+        for tokens, load in found.shown.contexts
     ]
     return [_title("context", words), head, *rows]
 
@@ -137,27 +159,30 @@ def _span(value: Estimate) -> str:
 
 
 def _layouts(found: Findings, words: Words) -> list[str]:
-    head = left(f"  {words('layout')}", 16) + left(words("weights"), 9)
-    head += right(words("kv_tokens"), 11) + right(words("at_once"), 9) + right(words("per_s"), 10)
-    rows = [_layout(layout, found.chosen, words) for layout in found.layouts]
+    head = left(f"  {words('layout')}", 16) + left(words("weights"), 8)
+    head += right(words("step"), 6) + right(words("kv_tokens"), 11) + right(words("at_once"), 9)
+    head += right(words("users"), 8) + right(words("per_s"), 9) + f"  {words('binds')}"
+    rows = [cut(_layout(layout, found, words)) for layout in found.layouts]
     told = wrapped(layout_sentence(found, words))
-    return [_title("layouts", words), f"{head}  {words('binds')}", *rows, *told]
+    return [_title("layouts", words, think=found.think_s), head, *rows, *told]
 
 
-def _layout(layout: Layout, chosen: Layout | None, words: Words) -> str:
-    row = f"{'*' if layout is chosen else ' '} {layout.name:<14}{layout.weights:<9}"
+def _layout(layout: Layout, found: Findings, words: Words) -> str:
+    mark = "*" if layout is found.chosen else ">" if layout is found.named else " "
+    row = f"{mark} {layout.name:<14}{layout.weights:<8}"
     if layout.plan is None or layout.misfit:
-        return row + words("misfit")
-    load = layout.plan.load
-    tokens = layout.plan.memory.capacity_tokens.expected * layout.replicas
-    row += f"{tokens:>11,.0f}{load.sustained.expected:>9.0f}{rate(load.rate_per_s):>10}"
+        return f"{row}  {words('misfit')}"
+    load, memory = layout.plan.load, layout.plan.memory
+    tokens = memory.capacity_tokens.expected * layout.replicas
+    row += f"{memory.engine.max_batched_tokens:>6}{tokens:>11,.0f}{load.sustained.expected:>9.0f}"
+    row += f"{users(load, found.think_s):>8}{rate(load.rate_per_s):>9}"
     return f"{row}  {words.limit(load.binding)}"
 
 
 def _rule(found: Findings, words: Words) -> list[str]:
     head = left("", 22) + right(words("rule"), 6) + right(words("model"), 8)
     lines = [words("title_rule").upper(), head + right(words("error"), 8)]
-    for line in found.rule:
+    for line in found.shown.rule:
         row = left(f"  {words.say(line.what)} {line.unit}", 22)
         row += f"{line.rule:>6.0f}{rule_number(line):>8}{error(line.error_ratio):>8}"
         lines.append(cut(f"{row}  {words.say(line.why)}".rstrip()))
@@ -179,7 +204,7 @@ def _advice(found: Findings, words: Words) -> list[str]:
 
 
 def _idle(found: Findings, words: Words) -> list[str]:
-    told = [idle.why for idle in found.idle]
+    told = [idle.why for idle in found.shown.idle]
     return [_title("idle", words), *_bullets(told, words)] if told else []
 
 

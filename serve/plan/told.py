@@ -1,7 +1,8 @@
 """The sentences and short lists of a plan that the terminal and the page show alike."""
 
 from admission.advice import Advice
-from admission.layouts import Layout, layout_name, reason, weights_name
+from admission.layouts import reason, weights_name
+from admission.people import people
 from admission.plan import Load, Plan
 from admission.rule_of_thumb import REQUEST_TOKENS, Line
 from serve.plan.findings import Findings
@@ -9,46 +10,8 @@ from serve.plan.numbers import rate
 from serve.plan.words import Words
 
 
-def verdict(found: Findings, words: Words) -> str:
-    """Does it fit, how much does it carry, what binds; and the better layout, if there is one."""
-    plan, best = found.plan, found.chosen
-    if plan.misfit:
-        return words("verdict_misfit", misfit=plan.misfit, nearest=found.nearest)
-    asked = _asked_layout(plan)
-    told = words(
-        "verdict" if plan.load.sustained.expected else "verdict_none",
-        gpus=plan.question.gpus,
-        gpu=plan.question.gpu.name,
-        layout=asked,
-        weights=weights_name(plan.question),
-        low=plan.load.sustained.low,
-        high=plan.load.sustained.high,
-        **_load(plan.load),
-    )
-    if best is None or best.plan is None or best.name == asked:
-        return told
-    return told + words("gap") + _better(best, best.plan.load, words)
-
-
-def _better(best: Layout, load: Load, words: Words) -> str:
-    return words("verdict_better", layout=best.name, weights=best.weights, **_load(load))
-
-
-def _load(load: Load) -> dict[str, object]:
-    return {
-        "requests": load.sustained.expected,
-        "rate": rate(load.rate_per_s),
-        "binding": load.binding,
-    }
-
-
-def _asked_layout(plan: Plan) -> str:
-    engine = plan.memory.engine
-    return layout_name(engine.tp, engine.pp, plan.question.replicas)
-
-
 def asked(plan: Plan, words: Words) -> list[str]:
-    """The question as it was understood, defaults filled in; then what to be warned of."""
+    """The question as it was understood, defaults filled in."""
     question, engine, work = plan.question, plan.memory.engine, plan.question.workload
     lines = [
         words(
@@ -72,8 +35,20 @@ def asked(plan: Plan, words: Words) -> list[str]:
     ]
     if work.offered_per_s is not None:
         lines.append(words("offered", rate=work.offered_per_s))
-    lines.append(words("slo", slo=str(question.slo) or words("slo_none")))
-    return lines + [words("warning", text=words.say(warning)) for warning in plan.warnings]
+    return [*lines, words("slo", slo=str(question.slo) or words("slo_none"))]
+
+
+def warnings(plan: Plan, words: Words) -> list[str]:
+    """What to know before the numbers are believed."""
+    return [words("warning", text=words.say(warning)) for warning in plan.warnings]
+
+
+def users(load: Load, think_s: float) -> str:
+    """People that the load serves; `-` where none, `?` where the card's speed is unknown."""
+    served = people(load, think_s)
+    if served is not None:
+        return f"{served.users:,}"
+    return "?" if load.rate_per_s is None else "-"
 
 
 def load_line(load: Load, words: Words) -> str:
@@ -91,6 +66,15 @@ def load_line(load: Load, words: Words) -> str:
 def sustained_line(load: Load, words: Words) -> str:
     """What is sustained and what binds."""
     return words("sustained_line", load=load_line(load, words), binding=load.binding)
+
+
+def people_line(load: Load, think_s: float, words: Words) -> list[str]:
+    """How the number of people comes about; nothing where there are none."""
+    served = people(load, think_s)
+    if served is None:
+        return []
+    values = {"residence": served.residence_s, "think": think_s, "users": served.users}
+    return [words("people_line", rate=rate(load.rate_per_s), **values)]
 
 
 def other_link(plan: Plan, words: Words) -> list[str]:
@@ -116,7 +100,7 @@ def rule_number(line: Line) -> str:
 
 def rule_summary(found: Findings, words: Words) -> str:
     """Where the whiteboard's answer comes out, and why the plan's is another."""
-    plan, (by_kv, in_slo) = found.plan, found.rule[-2:]
+    plan, (by_kv, in_slo) = found.shown.plan, found.shown.rule[-2:]
     return words(
         "rule_sum_kv" if plan.load.binding == "kv" else "rule_sum",
         rule=in_slo.rule,
@@ -131,7 +115,7 @@ def advised(found: Findings, words: Words) -> str:
     """The recommended layout and what it carries; "" where nothing fits."""
     if found.chosen is None or found.advice is None:
         return ""
-    load = load_line(found.advice.plan.load, words)
+    load = load_line(found.advice.settled.load, words)
     return words("advice", layout=found.chosen.name, weights=found.chosen.weights, load=load)
 
 
@@ -142,9 +126,9 @@ def remarks(advice: Advice) -> list[str]:
 
 def settings(advice: Advice) -> list[tuple[str, str]]:
     """Recommended settings by the names of a profile."""
-    engine, tpot_s = advice.plan.memory.engine, advice.settings.tpot_target_s
+    engine, tpot_s = advice.settled.memory.engine, advice.settings.tpot_target_s
     return [
-        ("engine.replicas", str(advice.plan.question.replicas)),
+        ("engine.replicas", str(advice.settled.question.replicas)),
         ("tensor_parallel_size", str(engine.tp)),
         ("gpu_memory_utilization", f"{engine.utilization_ratio:g}"),
         ("max_model_len", str(engine.max_model_len)),

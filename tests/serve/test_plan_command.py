@@ -61,14 +61,17 @@ def test_flags_reach_the_engine(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_terminal_keeps_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
     for workload in ("chat", "rag", "long-context", "code"):
         assert main([*CASE, "--workload", workload]) == 0
+        short = capsys.readouterr().out.splitlines()
+        assert main([*CASE, "--workload", workload, "-v"]) == 0
         lines = capsys.readouterr().out.splitlines()
-        assert [line for line in lines if len(line) > 80] == []
+        assert [line for line in (*short, *lines) if len(line) > 80] == []
+        assert len(short) <= 8
     assert "Assumed: nobody has measured" in "\n".join(lines)
 
 
 def test_a_profile_is_a_plan_and_flags_override_it(capsys: pytest.CaptureFixture[str]) -> None:
     profile = str(ROOT / "configs" / "qwen3-32b-awq-8xa10.yaml")
-    assert main(["plan", "--config", profile, "--gpu", "a10", "--max-num-seqs", "32"]) == 0
+    assert main(["plan", "--config", profile, "--max-num-seqs", "32", "-v"]) == 0
     out = capsys.readouterr().out
     assert "8 x A10" in out
     assert "max_num_seqs 32, max_num_batched_tokens 512" in out

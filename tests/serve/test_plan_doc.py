@@ -1,5 +1,6 @@
 """docs/plan.md shows what the command prints, and names every flag."""
 
+import json
 import re
 from pathlib import Path
 
@@ -11,12 +12,29 @@ ROOT = Path(__file__).resolve().parents[2]
 DOC = (ROOT / "docs" / "plan.md").read_text(encoding="utf-8")
 
 
-def test_the_document_shows_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
-    profile = str(ROOT / "configs" / "qwen3-32b-awq-8xa10.yaml")
-    assert main(["plan", "--config", profile, "--gpu", "a10"]) == 0
-    shown = re.search(r"<!-- output: begin.*?```\n(.*?)```\n<!-- output: end", DOC, re.DOTALL)
+PROFILE = str(ROOT / "configs" / "qwen3-32b-awq-8xa10.yaml")
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        ("output", ["--model", "Qwen/Qwen3-32B", "--gpu", "a10", "--gpus", "8"]),
+        ("output -v", ["--config", PROFILE, "--gpu", "a10", "-v"]),
+    ],
+)
+def test_the_document_shows_what_the_command_prints(
+    name: str, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", *flags]) == 0
+    shown = re.search(rf"<!-- {name}: begin.*?```\n(.*?)```\n<!-- {name}: end", DOC, re.DOTALL)
     assert shown is not None
     assert shown.group(1) == capsys.readouterr().out
+
+
+def test_every_key_of_the_json_is_in_the_document(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--model", "Qwen/Qwen3-32B", "--gpu", "a10", "--json"]) == 1
+    keys = json.loads(capsys.readouterr().out)
+    assert {key for key in keys if f"`{key}`" not in DOC} == set()
 
 
 def test_every_flag_is_in_the_document(capsys: pytest.CaptureFixture[str]) -> None:

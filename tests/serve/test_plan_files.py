@@ -124,8 +124,8 @@ def test_the_page_needs_nothing_from_outside(page: str) -> None:
 def test_the_verdict_stands_first_in_both_languages(page: str) -> None:
     english = page.index('<article lang="en">')
     chinese = page.index('<article lang="zh">')
-    assert 0 < page.index("8 x A10 as TP 8, INT4, carry", english) - english < 300
-    assert 0 < page.index("8 x A10 按 TP 8、INT4 部署", chinese) - chinese < 300
+    assert 0 < page.index("8 x A10 can carry 176 requests", english) - english < 300
+    assert 0 < page.index("8 x A10 可同时承载 176 个", chinese) - chinese < 300
 
 
 def test_the_page_holds_what_the_terminal_tells(page: str) -> None:

@@ -145,7 +145,7 @@ def test_a_plan_tells_what_a_trace_adds(tmp_path: Path, capsys: pytest.CaptureFi
     assert (work["name"], work["requests"], work["longest_tokens"]) == ("t.csv", 100, 798)
     assert work["isl_tokens"] < work["held_tokens"] < work["isl_tokens"] + work["osl_tokens"]
     assert work["held_sd_tokens"] > 0
-    assert main(["plan", "--config", PRODUCTION, "--workload", str(file)]) == 0
+    assert main(["plan", "--config", PRODUCTION, "--workload", str(file), "-v"]) == 0
     assert "arrivals: 1.01 requests/s" in capsys.readouterr().out
 
 

@@ -10,6 +10,7 @@ from loadtests.report.words import Language
 from serve.plan.columns import COLUMNS, cut, left, right, width, wrapped
 from serve.plan.findings import find
 from serve.plan.from_profile import FromProfile
+from serve.plan.lead import misfit
 from serve.plan.text import text
 from serve.plan.words import Words
 from tests.admission.plan_cases import eight_a10
@@ -88,6 +89,6 @@ def test_a_chinese_plan_keeps_no_english_sentence() -> None:
 def test_what_does_not_fit_is_said_in_chinese() -> None:
     question = eight_a10(tp=2)
     int8 = replace(question, arguments=replace(question.arguments, quantization="int8"))
-    shown = text(find(int8, FromProfile()), Words(Language.ZH))
+    shown = misfit(find(int8, FromProfile()), Words(Language.ZH))
     assert shown.startswith("无法部署：一个 max_model_len 32768 的请求")
     assert "最接近的可行方案：max_model_len" in shown

@@ -86,11 +86,13 @@ def read_grid(path: Path) -> list[Planned]:
         given = GridFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as problem:
         raise ValueError(f"{path}: {problem.strerror}") from problem
+    except UnicodeDecodeError as problem:
+        raise ValueError(f"{path}: not a text file (UTF-8); give a grid's YAML") from problem
     except yaml.YAMLError as problem:
-        raise ValueError(f"{path}: no YAML: {problem}") from problem
+        raise ValueError(f"{path}: no YAML: {' '.join(str(problem).split())}") from problem
     except ValidationError as problem:
         first = problem.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in first["loc"]) or "no grid"
         raise ValueError(f"{path}: {where}: {first['msg']}") from problem
     cells = _cells(path, given)
     unknown = set(given.closely) - {planned.name for planned in cells}
