@@ -123,7 +123,7 @@ def begin(url: str, options: Options, tell: Callable[[Record], None]) -> Run:
     clock = ModelledClock(facts.time_scale)
     name = f"run-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
     session = Session(
-        line=HttpLine(api.client, clock),
+        line=HttpLine(api.sender, clock),
         clock=clock,
         dialect=facts.dialect(options.route, options.ending),
         behaviour=options.behaviour,

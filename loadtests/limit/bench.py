@@ -65,7 +65,7 @@ def bench(args: argparse.Namespace, scenario: Scenario, slo: Slo) -> Iterator[Be
     name = f"limit-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
     ending = None if args.ending is None else Ending(args.ending)
     dialect = facts.dialect(Route[args.route.upper()], ending)
-    session = Session(HttpLine(api.client, clock), clock, dialect, JUDGE, name)
+    session = Session(HttpLine(api.sender, clock), clock, dialect, JUDGE, name)
     soak = replace(SOAK, least_s=args.soak_s, least_finished=args.soak_requests)
     rng = random.Random(args.seed)  # noqa: S311 - a workload, no secret
     fitting = Fitting(scenario, facts.max_model_len)
