@@ -104,7 +104,7 @@ class Api:
         return response.status_code, bytes(body).decode(errors="replace"), there, target
 
 
-def _json(text: str) -> Any:  # noqa: ANN401 - JSON is anything
+def _json(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -47,7 +47,7 @@ class Counts(NamedTuple):
     cached: int | None
 
 
-def as_object(data: bytes) -> Any:  # noqa: ANN401 - JSON is anything
+def as_object(data: bytes) -> Any:
     """The JSON of an event's data; ValueError where it is none."""
     try:
         return json.loads(data.decode("utf-8", errors="replace"))
@@ -182,8 +182,8 @@ def _fault(error: object) -> Fault | None:
 
 _CODES = ("code", "error_code", "status_code", "type", "status", "err_code")
 _WELL = frozenset(
-    "ping heartbeat keepalive keep-alive ok success info pending queued processing in_progress"
-    " 0 200".split()
+    ("ping", "heartbeat", "keepalive", "keep-alive", "ok", "success", "info", "pending")
+    + ("queued", "processing", "in_progress", "0", "200")
 )
 _WORDS = ("message", "msg", "detail", "error_msg", "error_message", "status_msg", "error")
 

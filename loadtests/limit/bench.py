@@ -28,6 +28,7 @@ from loadtests.limit.crowd import Crowd
 from loadtests.limit.rounds import SOAK, WARM_UP_MOST_S, Measured, Rounds
 from loadtests.limit.text import table
 from loadtests.origin import origin
+from loadtests.prompts import Prompts, about_prompts
 from loadtests.record import Record, RecordFile
 from loadtests.recording import Recording
 
@@ -60,7 +61,9 @@ def bench(args: argparse.Namespace, scenario: Scenario, slo: Slo) -> Iterator[Be
     """
     require_reader()
     api = Api(args.host, key=args.api_key)
-    facts = read_facts(api)
+    facts = read_facts(api, args.model)
+    for word in (*facts.notes, *_words(scenario)):
+        sys.stderr.write(f"{word}\n")
     clock = ModelledClock(facts.time_scale)
     name = f"limit-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
     ending = None if args.ending is None else Ending(args.ending)
@@ -69,9 +72,10 @@ def bench(args: argparse.Namespace, scenario: Scenario, slo: Slo) -> Iterator[Be
     soak = replace(SOAK, least_s=args.soak_s, least_finished=args.soak_requests)
     rng = random.Random(args.seed)  # noqa: S311 - a workload, no secret
     fitting = Fitting(scenario, facts.max_model_len)
-    mean_s = _may_take_s(fitting, slo, rng)
+    mean_s = _may_take_s(fitting.fresh(), slo, rng)
     rounds = Rounds(api, clock, slo, soak=soak, say=_progress, mean_s=mean_s)
-    recording = _recording(args, _about(args, name, facts, slo))
+    about = _about(args, name, facts, slo) | about_prompts(scenario)
+    recording = _recording(args, about)
     sampler = Sampler(api, clock, recording.sample)
 
     def tell(record: Record) -> None:
@@ -89,6 +93,11 @@ def bench(args: argparse.Namespace, scenario: Scenario, slo: Slo) -> Iterator[Be
         crowd.stop()
         api.close()
         recording.close()
+
+
+def _words(scenario: Scenario) -> Iterator[str]:
+    if isinstance(scenario, Prompts):
+        yield scenario.word()
 
 
 def _may_take_s(scenario: Fitting, slo: Slo, rng: random.Random) -> float:

@@ -60,7 +60,10 @@ COMPLETE: Mapping[str, tuple[bytes, int]] = {
     "comments": (b": hello\n\n" + sse(*WHOLE[:2]) + b": ping\n\n:\n\n" + sse(*WHOLE[2:]), 3),
     "other fields": (b"retry: 5\nid: 7\nevent: message\n" + sse(*WHOLE), 3),
     "pings": (sse(ROLE, WORD, '{"type":"ping"}', WORD, LAST, USAGE, DONE), 3),
-    "pings of their own name": (sse(ROLE, WORD) + b"event: ping\ndata: {}\n\n" + sse(*WHOLE[2:]), 3),
+    "pings of their own name": (
+        sse(ROLE, WORD) + b"event: ping\ndata: {}\n\n" + sse(*WHOLE[2:]),
+        3,
+    ),
     "empty data": (sse(ROLE, WORD, "", WORD, LAST, USAGE, DONE), 3),
     "values that are no object": (sse(ROLE, WORD, "null", "[]", "7", '"x"', WORD, LAST, USAGE), 3),
     "data on several lines": (
@@ -187,7 +190,11 @@ ERRORS: Mapping[str, tuple[str, str, str | None]] = {  # event, code, words
     "a list": ('{"errors":[{"code":7,"message":"boom"}]}', "7", "boom"),
     "in a list": ('{"error":[{"message":"boom"}]}', "boom", "boom"),
     "true": ('{"error":true}', "True", "True"),
-    "Anthropic": ('{"type":"error","error":{"type":"overloaded","message":"b"}}', "overloaded", "b"),
+    "Anthropic": (
+        '{"type":"error","error":{"type":"overloaded","message":"b"}}',
+        "overloaded",
+        "b",
+    ),
     "older vLLM": ('{"object":"error","message":"boom","type":"T","code":400}', "400", "boom"),
     "FastAPI": ('{"detail":"boom"}', "boom", "boom"),
     "FastAPI, a list": ('{"detail":[{"msg":"boom"}]}', '[{"msg": "boom"}]', '[{"msg": "boom"}]'),
@@ -337,16 +344,20 @@ def test_no_bytes_make_the_reader_raise(body: bytes) -> None:
     heard(b"data: " + body, block=50)
 
 
+_KEYS = (
+    *("choices", "delta", "index", "content", "text", "error", "message", "code", "base_resp"),
+    *("usage", "completion_tokens", "prompt_tokens_details", "cached_tokens", "finish_reason"),
+    *("x_groq", "timings"),
+)
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(
-            "choices delta index content error usage completion_tokens finish_reason message"
-            " code text base_resp prompt_tokens_details cached_tokens x_groq timings".split()
-        ),
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(_KEYS),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=12,
 )
