@@ -43,7 +43,9 @@ class Given:
 
     def same(self) -> str:
         """Equal for prompts that a prefix cache cannot tell apart."""
-        asked = self.prompt or [turn.messages for turn in self.turns]
+        asked: Any = self.prompt or [turn.messages for turn in self.turns]
+        if isinstance(asked, str):
+            asked = [[{"role": "user", "content": asked}]]
         return json.dumps([asked, self.fields.get("tools")], sort_keys=True, default=list)
 
 

@@ -181,10 +181,10 @@ def _fault(error: object) -> Fault | None:
 
 
 _CODES = ("code", "error_code", "status_code", "type", "status", "err_code")
-_WELL = frozenset(
-    ("ping", "heartbeat", "keepalive", "keep-alive", "ok", "success", "info", "pending")
-    + ("queued", "processing", "in_progress", "0", "200")
-)
+_WELL = {
+    *("ping", "heartbeat", "keepalive", "keep-alive", "ok", "success", "info", "pending"),
+    *("queued", "processing", "in_progress", "0", "200"),
+}
 _WORDS = ("message", "msg", "detail", "error_msg", "error_message", "status_msg", "error")
 
 
