@@ -32,6 +32,12 @@ _FINE_S = 1000  # Locust counts in milliseconds
 events.init_command_line_parser.add_listener(lambda parser, **_: add_options(parser))
 
 
+@events.init.add_listener
+def look_at_the_clock(**_: Any) -> None:
+    """Locust sets its time limit next, by a clock that stood still while all this was loaded."""
+    gevent.get_hub().loop.update_now()
+
+
 class Caller(User):
     """One user of a closed loop; in an open loop the first of them plays all arrivals."""
 

@@ -16,7 +16,7 @@ from loadtests.asking.schedule import Arrival
 from loadtests.client.api import Api
 from loadtests.client.attempt import HttpLine
 from loadtests.client.clock import ModelledClock
-from loadtests.client.facts import Facts, read_facts, read_state
+from loadtests.client.facts import Facts, connect, read_state
 from loadtests.client.journey import Session
 from loadtests.client.loops import ask_once, pause_s, play
 from loadtests.client.sampler import Sampler
@@ -121,8 +121,7 @@ def begin(url: str, options: Options, tell: Callable[[Record], None]) -> Run:
     ReaderError, EndpointDownError or ValueError where it must not start.
     """
     require_reader()
-    api = Api(url, key=options.api_key)
-    facts = read_facts(api, options.model)
+    api, facts = connect(url, options.api_key, options.model)
     clock = ModelledClock(facts.time_scale)
     name = f"run-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
     session = Session(

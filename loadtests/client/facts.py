@@ -42,6 +42,16 @@ class Facts:
         return Dialect(self.model, route, ending or usual, self.cost)
 
 
+def connect(url: str, key: str | None, model: str | None) -> tuple[Api, Facts]:
+    """An endpoint, and what must be known of it; errors as `read_facts`, nothing left open."""
+    api = Api(url, key=key)
+    try:
+        return api, read_facts(api, model)
+    except BaseException:
+        api.close()
+        raise
+
+
 def read_facts(api: Api, model: str | None = None) -> Facts:
     """Asks the endpoint; EndpointDownError where it does not serve a model.
 

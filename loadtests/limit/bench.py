@@ -16,10 +16,9 @@ from loadtests.asking.ask import Fitting, Scenario
 from loadtests.asking.behaviour import JUDGE
 from loadtests.asking.prompts import Ending, Route
 from loadtests.asking.tenants import nobody
-from loadtests.client.api import Api
 from loadtests.client.attempt import HttpLine
 from loadtests.client.clock import ModelledClock
-from loadtests.client.facts import Facts, read_facts
+from loadtests.client.facts import Facts, connect
 from loadtests.client.journey import Session
 from loadtests.client.sampler import Sampler
 from loadtests.client.self_test import require_reader
@@ -60,8 +59,7 @@ def bench(args: argparse.Namespace, scenario: Scenario, slo: Slo) -> Iterator[Be
     ReaderError, EndpointDownError or ValueError where nothing must start.
     """
     require_reader()
-    api = Api(args.host, key=args.api_key)
-    facts = read_facts(api, args.model)
+    api, facts = connect(args.host, args.api_key, args.model)
     for word in (*facts.notes, *_words(scenario)):
         sys.stderr.write(f"{word}\n")
     clock = ModelledClock(facts.time_scale)
