@@ -26,8 +26,10 @@ def name_of(entry: Mapping[str, Any]) -> str:
 
 def context_of(entry: Mapping[str, Any]) -> int | None:
     """Tokens of a prompt and its answer; None where it is not told."""
-    found = (count(entry.get(name)) for name in _CONTEXTS)
-    return next((tokens for tokens in found if tokens), None)
+    meta = entry.get("meta")
+    told = [entry.get(name) for name in _CONTEXTS]
+    told.append(meta.get("n_ctx") if isinstance(meta, Mapping) else None)  # llama.cpp
+    return next((tokens for each in told if (tokens := count(each))), None)
 
 
 def chosen(entries: Sequence[Mapping[str, Any]], wanted: str | None) -> Mapping[str, Any] | None:

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Protocol
 
 from geventhttpclient import HTTPClient
-from geventhttpclient.response import HTTPSocketPoolResponse
+from geventhttpclient.response import HTTPConnectionClosed, HTTPSocketPoolResponse
 
 from loadtests.client.address import Address
 
@@ -70,7 +70,7 @@ class Sender:
         here, target = self.address, self.address.target(path)
         for _ in range(_REDIRECTS_MOST):
             sent = headers if self.address.trusts(here) else _without_secrets(headers)
-            response = self.client(here).request(method, target, body, sent)
+            response = _request(self.client(here), method, target, body, sent)
             location = response.get("location")
             followed = (*_KEEP_METHOD, *_ONLY_GET) if method == "GET" else _KEEP_METHOD
             if response.status_code not in followed or not isinstance(location, str):
@@ -81,6 +81,24 @@ class Sender:
                 return response, here, target
             response.read()  # so that the connection can be kept
         return response, here, target
+
+
+def _request(
+    client: HTTPClient, method: str, target: str, body: bytes, headers: Mapping[str, str]
+) -> HTTPSocketPoolResponse:
+    """Over a kept connection where there is one; over another where its server has just closed it.
+
+    A server may close a connection that it has answered on, and does so while the next request is
+    on its way (RFC 9112, 9.3.1): no byte comes back, and nothing was asked of it. A new connection
+    that is closed without a byte is a failed request.
+    """
+    while True:
+        kept = client._connection_pool._socket_queue.qsize()  # noqa: SLF001 - tried in test_foreign
+        try:
+            return client.request(method, target, body, headers)
+        except HTTPConnectionClosed:
+            if not kept:
+                raise
 
 
 def _without_secrets(headers: Mapping[str, str]) -> dict[str, str]:

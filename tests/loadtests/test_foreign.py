@@ -235,6 +235,7 @@ def test_a_list_without_a_model_chooses_none(answer: object) -> None:
 def test_the_context_has_several_names(name: str) -> None:
     assert models.context_of({name: 4096}) == 4096
     assert models.context_of({name: None}) is None
+    assert models.context_of({name: None, "meta": {"n_ctx": 2048}}) == 2048
 
 
 def several(heard: Heard) -> object:
@@ -371,6 +372,27 @@ def test_after_its_end_a_stream_is_not_waited_for() -> None:
 
 def test_what_is_cut_after_its_end_is_an_answer() -> None:
     assert raw(CHUNKED, chunk(STREAM)).end is End.COMPLETE
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_kept_connection_that_was_just_closed_is_no_failure(kept: bool) -> None:
+    """Each connection has one answer, and is closed as its second request comes."""
+
+    def serve(connection: "gevent.socket.socket", _: object) -> None:
+        if connection.recv(65_536) and kept:
+            connection.sendall(CHUNKED + chunk(STREAM) + chunk(b""))
+            connection.recv(65_536)
+        connection.close()
+
+    server = StreamServer(("127.0.0.1", 0), serve)
+    server.start()
+    api = Api(f"http://127.0.0.1:{server.server_port}")
+    try:
+        ends = [called(api).end for _ in range(2)]
+    finally:
+        api.close()
+        server.stop()
+    assert ends == [End.COMPLETE if kept else End.BROKEN] * 2
 
 
 def test_another_status_of_success_is_one() -> None:
