@@ -39,6 +39,10 @@ class Api:
         """The kept connections to the endpoint itself."""
         return self.sender.client(self.sender.address)
 
+    def place(self, path: str) -> str:
+        """The URL of a path, for who reads of it."""
+        return self.sender.address.origin + self.sender.address.target(path)
+
     def close(self) -> None:
         """Gives the kept connections back."""
         self.sender.close()
@@ -76,7 +80,11 @@ class Api:
             if bare[0] != HTTPStatus.OK or _json(bare[1]) is None:
                 self.sender.address = versioned
                 return status, _json(text), None
-            return bare[0], _json(bare[1]), f"its API has no /v1: {self._place()}"
+            return (
+                bare[0],
+                _json(bare[1]),
+                f"its API has no /v1: {self.place('/v1/').removesuffix('/')}",
+            )
         return status, _json(text), self._adopt(path, there, target)
 
     def _adopt(self, path: str, there: Address, target: str) -> str | None:
@@ -88,10 +96,7 @@ class Api:
         if (found.origin, found.api) == (here.origin, here.api):
             return None
         self.sender.address = found
-        return f"redirected to {self._place()}"
-
-    def _place(self) -> str:
-        return self.sender.address.origin + self.sender.address.api
+        return f"redirected to {self.place('/v1/').removesuffix('/')}"
 
     def _read(self, path: str, sent: object = None) -> tuple[int, str, Address, str]:
         method, asked = ("GET", b"") if sent is None else ("POST", json.dumps(sent).encode())
@@ -100,7 +105,7 @@ class Api:
                 response, there, target = self.sender.send(method, path, asked, self._headers)
                 body = response.read()
         except BROKEN as problem:
-            raise EndpointDownError(f"{self.url}{path}: {problem!r}") from problem
+            raise EndpointDownError(f"{self.place(path)}: {problem!r}") from problem
         return response.status_code, bytes(body).decode(errors="replace"), there, target
 
 

@@ -206,7 +206,9 @@ def _text(response: HTTPSocketPoolResponse, name: str) -> str | None:
 
 
 def _number(response: HTTPSocketPoolResponse, name: str) -> float | None:
+    """None where it is no length of time."""
     try:
-        return float(_text(response, name) or "")
+        number = float(_text(response, name) or "")
     except ValueError:
         return None
+    return number if math.isfinite(number) and number >= 0 else None

@@ -86,7 +86,7 @@ def _model(api: Api, wanted: str | None) -> tuple[Mapping[str, Any], list[str]]:
     """The model's entry, and what is to be said of how it was found."""
     status, answer, note = api.find("/v1/models")
     notes = [note] if note else []
-    place = f"{api.url}/v1/models: status {status}"
+    place = f"{api.place('/v1/models')}: status {status}"
     entries = models.listed(answer) if status == HTTPStatus.OK else []
     if status in _DOWN or (wanted is None and status >= HTTPStatus.INTERNAL_SERVER_ERROR):
         raise EndpointDownError(f"{place}, and no model in the answer")
@@ -137,7 +137,7 @@ def _is_state(answer: object) -> bool:
 
 def _hidden(api: Api, status: int) -> ValueError:
     return ValueError(
-        f"{api.url}{_STATE}: status {status}; its time_scale must be known,"
+        f"{api.place(_STATE)}: status {status}; its time_scale must be known,"
         " give an administrator's --api-key"
     )
 

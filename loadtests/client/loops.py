@@ -14,6 +14,7 @@ from loadtests.record import Outcome, Record
 
 Tell = Callable[[Record], None]
 _TURNED_AWAY_S = 1.0  # where the refusal does not say
+_TURNED_AWAY_MOST_S = 120.0  # a number of users of whom some sleep for hours is another number
 
 
 def ask_once(
@@ -39,7 +40,7 @@ def pause_s(record: Record) -> float:
     Who was turned away does not ask again in the same instant: that would be no user but a flood.
     """
     if record.outcome in (Outcome.REFUSED, Outcome.FAILED):
-        return record.retry_after_s or _TURNED_AWAY_S
+        return min(record.retry_after_s or _TURNED_AWAY_S, _TURNED_AWAY_MOST_S)
     return 0.0
 
 

@@ -61,7 +61,7 @@ def summarize(
         ended_per_s=len(ended) / seconds if seconds > 0 else 0.0,
         goodput_ratio=good / len(records) if records else 1.0,
         percentiles={name: found for name in _MEASURES if (found := _measured(records, name))},
-        said=_said(records),
+        said=said_for(records),
         estimated=sum(each.estimated for each in answered),
         whole=sum(not each.streamed for each in answered),
         tokens_per_event=_tokens_per_event(answered),
@@ -102,7 +102,8 @@ def remarks(summary: Summary) -> list[str]:
     return found
 
 
-def _said(records: Sequence[Record]) -> dict[str, str]:
+def said_for(records: Sequence[Record]) -> dict[str, str]:
+    """The first words that an endpoint had for each reason."""
     found: dict[str, str] = {}
     for each in records:
         if each.reason is not None and each.said:

@@ -74,6 +74,12 @@ def test_an_address_has_its_usual_port_and_ipv6_its_brackets() -> None:
     assert parse_address("http://[::1]:8000").origin == "http://[::1]:8000"
 
 
+@pytest.mark.parametrize("path", ["", "/", "/v1", "/v1/"])
+def test_what_was_tried_is_said_as_it_was(path: str) -> None:
+    with pytest.raises(EndpointDownError, match=r"^http://127\.0\.0\.1:9/v1/models: Conn"):
+        read_facts(Api("http://127.0.0.1:9" + path))
+
+
 @pytest.mark.parametrize("url", ["h:8000", "localhost", "ftp://h", "http://", "http://h:x", ""])
 def test_what_is_no_url_is_said(url: str) -> None:
     with pytest.raises(ValueError, match="give http://HOST:PORT"):
@@ -308,6 +314,18 @@ def test_an_endpoint_without_room_refuses(status: int) -> None:
         return web.Response(status=status) if heard.method == "POST" else plain(heard)
 
     assert tried(answer)[1].end is End.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("told", "waits_s"),
+    [("3", 3.0), ("0", 0.0), *((each, None) for each in ("-5", "nan", "inf", "1e999", "x"))],
+)
+def test_only_a_length_of_time_is_waited(told: str, waits_s: float | None) -> None:
+    def answer(heard: Heard) -> object:
+        refusal = web.Response(status=429, headers={"retry-after": told})
+        return refusal if heard.method == "POST" else plain(heard)
+
+    assert tried(answer)[1].retry_after_s == waits_s
 
 
 def raw(*pieces: bytes, lingers_s: float = 0.0) -> Attempt:
