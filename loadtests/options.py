@@ -14,6 +14,7 @@ from loadtests.asking.prompts import Ending, Route
 from loadtests.asking.schedule import Arrival, drawn, replayed
 from loadtests.asking.tenants import Tenant, nobody, one_greedy, read_tenants
 from loadtests.asking.trace_file import Row, read_rows
+from loadtests.prompts import load_prompts
 from loadtests.scenarios import SCENARIOS, find_scenario
 from loadtests.shapes import GREEDY_TENANTS, SHAPES, Shape, find_shape
 
@@ -24,7 +25,9 @@ _AUTO = "auto"
 
 # (flag, type, default, choices, help)
 _OPTIONS = (
+    ("--model", str, "", None, "model to ask for; needed where the endpoint has several"),
     ("--scenario", str, "chat", None, f"what is asked: {', '.join(SCENARIOS)}, or a trace file"),
+    ("--prompts", str, "", None, "file of prompts to ask in place of a scenario"),
     (
         "--shape",
         str,
@@ -87,6 +90,7 @@ class Options:
     seed: int
     records: Path | None
     report: Path | None
+    model: str | None
     users: int | None  # of a closed loop, as Locust was told
 
     def load(self) -> str:
@@ -117,11 +121,17 @@ class Options:
 
 def read_options(given: argparse.Namespace) -> Options:
     """Checked; ValueError says which one is wrong and what would be right."""
+    route = Route[given.route.upper()]
+    ending = None if given.ending == _AUTO else Ending(given.ending)
     shape = find_shape(given.shape) if given.shape not in (CLOSED, TRACE) else None
     if given.shape == TRACE and not given.trace:
         raise ValueError("--shape trace needs --trace FILE")
+    if given.shape == TRACE and given.prompts:
+        raise ValueError("--shape trace asks what its rows ask: not with --prompts")
     return Options(
-        scenario=find_scenario(given.scenario),
+        scenario=load_prompts(Path(given.prompts), route, ending)
+        if given.prompts
+        else find_scenario(given.scenario),
         closed=given.shape == CLOSED,
         shape=shape,
         per_s=_positive("--rate", given.rate),
@@ -135,13 +145,14 @@ def read_options(given: argparse.Namespace) -> Options:
         behaviour=Behaviour(given.retries, given.obey, given.patience or math.inf, given.hang_up),
         crowd=_crowd(given, shape),
         api_key=given.api_key or None,
-        route=Route[given.route.upper()],
-        ending=None if given.ending == _AUTO else Ending(given.ending),
+        route=route,
+        ending=ending,
         deadline_ms=given.deadline_ms or None,
         slo=parse_slo(given.slo) if given.slo else None,
         seed=given.seed,
         records=Path(given.records) if given.records else None,
         report=Path(given.report) if given.report else None,
+        model=given.model or None,
         users=getattr(given, "num_users", None),
     )
 

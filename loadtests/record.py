@@ -1,4 +1,4 @@
-"""What became of one request: one line of JSON in a run's file, and no text of it.
+"""What became of one request: one line of JSON in a run's file, and no text but an error's.
 
 All times are modelled seconds. Instants count from the beginning of the run. A file begins with a
 line of `type` `run` (what was asked for) and ends with one of `type` `client` (could the client
@@ -35,7 +35,8 @@ class Record:
     `ttft_s` and `e2e_s` count from `intended_at_s`, so they hold what the user felt: a client that
     was late (`lag_s`), time in the gateway's line (`queued_s`, of the last attempt), refusals and
     the waits before coming back (`waited_s`). `tpot_s` is (last - first token) / (tokens - 1),
-    None for answers of one token. `itl_*` are of the gaps between events with tokens.
+    None for answers of one token, or in one event. `itl_*` are of the gaps between events with
+    tokens.
     """
 
     id: str
@@ -62,6 +63,13 @@ class Record:
     asked_prompt_tokens: int = 0
     asked_output_tokens: int = 0
     tenant: str | None = None
+    events: int = 0  # that brought tokens
+    estimated: bool = False  # no usage came: output_tokens are those events
+    streamed: bool = True  # False: the answer came whole, at the instant of its first token
+    said: str | None = None  # the server's words for `reason`, one line
+    prompt_line: int | None = None  # of a file of prompts
+    repeat: bool = False  # the same prompt was asked before in this run
+    turn: int = 1  # of its conversation
     stage: str | None = None  # of a search or shape, e.g. the number of users
 
     @property

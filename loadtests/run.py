@@ -16,7 +16,7 @@ from loadtests.asking.schedule import Arrival
 from loadtests.client.api import Api
 from loadtests.client.attempt import HttpLine
 from loadtests.client.clock import ModelledClock
-from loadtests.client.facts import Facts, read_facts, read_state
+from loadtests.client.facts import Facts, connect, read_state
 from loadtests.client.journey import Session
 from loadtests.client.loops import ask_once, pause_s, play
 from loadtests.client.sampler import Sampler
@@ -26,6 +26,7 @@ from loadtests.judging.summary import Summary, summarize
 from loadtests.judging.verdict import Verdict, judge
 from loadtests.options import Options
 from loadtests.origin import origin
+from loadtests.prompts import about_prompts
 from loadtests.record import Record, RecordFile
 from loadtests.recording import Recording
 
@@ -47,7 +48,7 @@ class Run:
     sampler: Sampler
     rng: random.Random
     tell: Callable[[Record], None]  # hears of every request that ended
-    sent: int = 0  # requests begun, ended or not
+    sent: int = 0  # conversations begun, ended or not; most have one request
 
     def turn(self) -> None:
         """A closed loop's user: thinks, asks, waits for the end."""
@@ -56,15 +57,17 @@ class Run:
         tenant = tenants.draw(self.options.crowd, self.rng)
         self.sent += 1
         fitting = Fitting(self.options.scenario, self.facts.max_model_len)
-        record = ask_once(self.session, fitting, tenant, self.rng, self.sent)
-        self._keep(record)
-        self.clock.sleep(pause_s(record))
+        think_s = self.options.think_s
+        for record in ask_once(self.session, fitting, tenant, self.rng, self.sent, think_s=think_s):
+            self._keep(record)
+            self.clock.sleep(pause_s(record))
 
     def play(self) -> None:
         """An open loop, from its first arrival to its last answer."""
         drain = self._drain_later()
         try:
-            play(self.session, self._arrivals(), self.rng, self._keep)
+            think_s = self.options.think_s
+            play(self.session, self._arrivals(), self.rng, self._keep, think_s=think_s)
         finally:
             if drain is not None:
                 drain.kill()
@@ -75,7 +78,7 @@ class Run:
         self.watch.hear(read_state(self.api))
         self.sampler.stop()
         report = self.watch.report([each.lag_s for each in self._records])
-        self.recording.end(report.told() | {"unfinished": self.sent - len(self._records)})
+        self.recording.end(report.told() | {"unfinished": self.session.going.requests})
         self.recording.close()
         self.api.close()
         return report
@@ -118,12 +121,11 @@ def begin(url: str, options: Options, tell: Callable[[Record], None]) -> Run:
     ReaderError, EndpointDownError or ValueError where it must not start.
     """
     require_reader()
-    api = Api(url, key=options.api_key)
-    facts = read_facts(api)
+    api, facts = connect(url, options.api_key, options.model)
     clock = ModelledClock(facts.time_scale)
     name = f"run-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
     session = Session(
-        line=HttpLine(api.client, clock),
+        line=HttpLine(api.sender, clock),
         clock=clock,
         dialect=facts.dialect(options.route, options.ending),
         behaviour=options.behaviour,
@@ -131,11 +133,11 @@ def begin(url: str, options: Options, tell: Callable[[Record], None]) -> Run:
         deadline_ms=options.deadline_ms,
     )
     rng = random.Random(options.seed)  # noqa: S311 - a workload, no secret
-    Fitting(options.scenario, facts.max_model_len).draw(rng)  # said now, not by each user
+    Fitting(options.scenario.fresh(), facts.max_model_len).draw(rng)  # said now, not by each user
     if options.report is not None:
         options.report.mkdir(parents=True, exist_ok=True)  # not only said when all is over
     path = options.records or Path(f"{name}.jsonl")
-    about = _about(name, url, options, facts)
+    about = _about(name, url, options, facts) | about_prompts(options.scenario)
     recording = Recording(about, RecordFile(path.open("w", encoding="utf-8"), about))
     watch, sampler = ClientWatch(clock), Sampler(api, clock, recording.sample)
     watch.start()

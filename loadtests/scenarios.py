@@ -25,6 +25,10 @@ class Use:
     why: str
     shared_tokens: int = 0
 
+    def fresh(self) -> "Use":
+        """Itself: nothing is taken away by drawing."""
+        return self
+
     def draw(self, rng: random.Random) -> Ask:
         """Clients say the most they would take: most know no better."""
         return Ask(
@@ -43,6 +47,10 @@ class Mixed:
     name: str
     parts: Sequence[tuple[float, Use]]
 
+    def fresh(self) -> "Mixed":
+        """Itself: nothing is taken away by drawing."""
+        return self
+
     def draw(self, rng: random.Random) -> Ask:
         """An ask of a kind picked by share."""
         shares = [share for share, _ in self.parts]
@@ -57,6 +65,10 @@ class Traced:
     name: str
     rows: Sequence[Row]
     most_tokens: int
+
+    def fresh(self) -> "Traced":
+        """Itself: nothing is taken away by drawing."""
+        return self
 
     def draw(self, rng: random.Random) -> Ask:
         """A row again."""

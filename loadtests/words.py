@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterator
 
 from loadtests.client.watch import ClientReport
-from loadtests.judging.summary import Summary
+from loadtests.judging.summary import Summary, remarks, why
 from loadtests.judging.verdict import Check, Metric, Verdict
+from loadtests.prompts import Prompts
 from loadtests.run import Run
 
 _SHOWN = (("ttft_s", "TTFT"), ("tpot_s", "TPOT"), ("e2e_s", "E2E"))
@@ -14,6 +15,9 @@ _SHOWN = (("ttft_s", "TTFT"), ("tpot_s", "TPOT"), ("e2e_s", "E2E"))
 def told(run: Run, client: ClientReport, verdict: Verdict) -> Iterator[str]:
     """Verdict first."""
     flaws = client.flaws()
+    yield from run.facts.notes
+    if isinstance(run.options.scenario, Prompts):
+        yield run.options.scenario.word()
     if flaws:
         yield f"INVALID: {'; '.join(flaws)}"
     if verdict.checks:
@@ -32,7 +36,8 @@ def numbers(summary: Summary) -> Iterator[str]:
     )
     yield f"{summary.offered} offered: {counts}; {summary.held} answered after waiting in line"
     if summary.reasons:
-        yield "reasons: " + ", ".join(f"{name} {n}" for name, n in summary.reasons.items())
+        yield f"why: {why(summary, most=5)}"
+    yield from remarks(summary)
     yield (
         f"{summary.finished_per_s:.2f} answers/s, {summary.output_tokens_per_s:.0f} tokens/s,"
         f" goodput {summary.goodput_ratio:.1%} of offered"

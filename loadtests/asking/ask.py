@@ -4,6 +4,8 @@ import random
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from loadtests.asking.given import Asked
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -19,6 +21,7 @@ class Ask:
     output_tokens: int
     max_tokens: int
     shared: tuple[tuple[str, int], ...] = ()
+    given: Asked | None = None  # a prompt of a file, which is asked as it is
 
 
 class Scenario(Protocol):
@@ -33,6 +36,10 @@ class Scenario(Protocol):
         """The next ask."""
         ...
 
+    def fresh(self) -> "Scenario":
+        """The same, of which nothing was drawn yet: to look without taking anything away."""
+        ...
+
 
 _SPARE = (16, 0.01)  # tokens, and share of the prompt: words are counted, not tokenized
 _TRIES = 1000
@@ -41,9 +48,10 @@ _TRIES = 1000
 def fitted(ask: Ask, context_tokens: int | None) -> Ask | None:
     """The ask as a context of so many tokens holds it: its `max_tokens` cut to what is left.
 
-    None where the answer itself does not fit. A context of None holds everything.
+    None where the answer itself does not fit. A context of None holds everything; a prompt of a
+    file is left as it is, for its tokens are not counted yet.
     """
-    if context_tokens is None:
+    if context_tokens is None or ask.given is not None:
         return ask
     spare_tokens, spare_ratio = _SPARE
     room = context_tokens - spare_tokens - round(ask.prompt_tokens * (1 + spare_ratio))
@@ -63,6 +71,10 @@ class Fitting:
     def name(self) -> str:
         """The scenario's own."""
         return self.scenario.name
+
+    def fresh(self) -> "Fitting":
+        """To look without taking anything away."""
+        return Fitting(self.scenario.fresh(), self.context_tokens)
 
     def draw(self, rng: random.Random) -> Ask:
         """The next that fits; ValueError where next to nothing does."""

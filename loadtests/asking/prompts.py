@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from loadtests.asking.ask import Ask
+from loadtests.asking.given import Asked
 
 _COMMON = (
     "time people way day man thing woman life child world school state family student group"
@@ -69,6 +70,8 @@ class Dialect:
 
 def body(ask: Ask, dialect: Dialect, rng: random.Random) -> bytes:
     """The JSON of a streamed request that asks for `ask`."""
+    if ask.given is not None:
+        return json.dumps(_given_fields(ask.given, dialect)).encode()
     fields: dict[str, Any] = {
         "model": dialect.model,
         "stream": True,
@@ -84,6 +87,30 @@ def body(ask: Ask, dialect: Dialect, rng: random.Random) -> bytes:
     else:
         fields["prompt"] = _ids(ask, rng)
     return json.dumps(fields).encode()
+
+
+def _given_fields(asked: Asked, dialect: Dialect) -> dict[str, Any]:
+    """As the file has it; only what the run must know to measure is the run's own."""
+    fields = dict(asked.given.fields) | {
+        "model": dialect.model,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    tokens = asked.known_output_tokens()
+    if tokens is not None and dialect.ending is Ending.EXACT:
+        fields.pop("max_completion_tokens", None)
+        fields |= {"max_tokens": tokens, "ignore_eos": True}
+    elif tokens is not None and dialect.ending is Ending.SIMULATED:
+        own = fields.get("vllm_xargs") or {}
+        fields["vllm_xargs"] = {"simulated_output_tokens": tokens} | own
+    prompt = asked.given.prompt
+    if dialect.route is Route.COMPLETIONS:
+        fields["prompt"] = prompt
+    elif prompt is not None:
+        fields["messages"] = [{"role": "user", "content": prompt}]
+    else:
+        fields["messages"] = asked.messages()
+    return fields
 
 
 def text_of(words: int, rng: random.Random) -> str:

@@ -1,14 +1,16 @@
-"""The endpoint itself: kept connections to it, and what the load test asks on its own behalf."""
+"""The endpoint itself: connections to it, and what the load test asks on its own behalf."""
 
 import json
+from http import HTTPStatus
 from typing import Any
 
 import gevent
 from geventhttpclient import HTTPClient
 from geventhttpclient.response import HTTPParseError
 
-_CONNECTIONS = 100_000  # an open loop must never wait for a free one; files are the real limit
-_CONNECT_S = 10.0
+from loadtests.client.address import Address, parse_address
+from loadtests.client.sender import Sender
+
 LONGEST_S = 3600.0  # real seconds; an answer that takes longer never ends
 _OWN_S = 30.0  # real seconds for what the load test asks itself
 JSON = {"content-type": "application/json"}
@@ -20,7 +22,7 @@ class EndpointDownError(Exception):
 
 
 class Api:
-    """An OpenAI-compatible endpoint."""
+    """An OpenAI-compatible endpoint. `has_state` = it is asked for the state of its admission."""
 
     def __init__(self, url: str, *, key: str | None = None) -> None:
         """`key` is for what the load test itself asks, e.g. the state; users bring their own.
@@ -28,17 +30,22 @@ class Api:
         ValueError where `url` is none.
         """
         self.url = url.rstrip("/")
-        self.client = HTTPClient.from_url(
-            self.url,
-            concurrency=_CONNECTIONS,
-            connection_timeout=_CONNECT_S,
-            network_timeout=None,  # a timer at each read costs 20 us a token; LONGEST_S guards
-        )
+        self.sender = Sender(parse_address(url))
+        self.has_state = True
         self._headers = JSON | ({"authorization": f"Bearer {key}"} if key else {})
+
+    @property
+    def client(self) -> HTTPClient:
+        """The kept connections to the endpoint itself."""
+        return self.sender.client(self.sender.address)
+
+    def place(self, path: str) -> str:
+        """The URL of a path, for who reads of it."""
+        return self.sender.address.origin + self.sender.address.target(path)
 
     def close(self) -> None:
         """Gives the kept connections back."""
-        self.client.close()
+        self.sender.close()
 
     def ask(self, path: str, sent: object = None) -> tuple[int, Any]:
         """Status and JSON of a GET, or of a POST of `sent`; EndpointDownError if nothing answers.
@@ -46,18 +53,64 @@ class Api:
         The JSON is None where the answer is none.
         """
         status, text = self.read(path, sent)
+        return status, _json(text)
+
+    def ask_optional(self, path: str, sent: object = None) -> tuple[int, Any]:
+        """As `ask`; (0, None) where a route that not every endpoint has is not answered at all."""
         try:
-            return status, json.loads(text)
-        except ValueError:
-            return status, None
+            return self.ask(path, sent)
+        except EndpointDownError:
+            return 0, None
 
     def read(self, path: str, sent: object = None) -> tuple[int, str]:
         """As `ask`, the answer as text."""
+        status, text, _, _ = self._read(path, sent)
+        return status, text
+
+    def find(self, path: str) -> tuple[int, Any, str | None]:
+        """As `ask`, and a word where it was found elsewhere than below the URL that was given.
+
+        From then on all requests go there: not every endpoint has `/v1` in its paths, and one that
+        redirects every request would cost each a round trip. Never to another host.
+        """
+        status, text, there, target = self._read(path)
+        if status == HTTPStatus.NOT_FOUND and not self.sender.address.is_versioned:
+            versioned, self.sender.address = self.sender.address, self.sender.address.bare()
+            bare = self._read(path)
+            if bare[0] != HTTPStatus.OK or _json(bare[1]) is None:
+                self.sender.address = versioned
+                return status, _json(text), None
+            return (
+                bare[0],
+                _json(bare[1]),
+                f"its API has no /v1: {self.place('/v1/').removesuffix('/')}",
+            )
+        return status, _json(text), self._adopt(path, there, target)
+
+    def _adopt(self, path: str, there: Address, target: str) -> str | None:
+        here = self.sender.address
+        base, asked = target.partition("?")[0].rstrip("/"), path.removeprefix("/v1")
+        if not base.endswith(asked) or not here.trusts(there):
+            return None
+        found = parse_address(there.origin + base.removesuffix(asked))
+        if (found.origin, found.api) == (here.origin, here.api):
+            return None
+        self.sender.address = found
+        return f"redirected to {self.place('/v1/').removesuffix('/')}"
+
+    def _read(self, path: str, sent: object = None) -> tuple[int, str, Address, str]:
         method, asked = ("GET", b"") if sent is None else ("POST", json.dumps(sent).encode())
         try:
             with gevent.Timeout(_OWN_S, TimeoutError(f"no answer within {_OWN_S:g} s")):
-                response = self.client.request(method, path, asked, self._headers)
+                response, there, target = self.sender.send(method, path, asked, self._headers)
                 body = response.read()
         except BROKEN as problem:
-            raise EndpointDownError(f"{self.url}{path}: {problem!r}") from problem
-        return response.status_code, bytes(body).decode(errors="replace")
+            raise EndpointDownError(f"{self.place(path)}: {problem!r}") from problem
+        return response.status_code, bytes(body).decode(errors="replace"), there, target
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None

@@ -8,6 +8,8 @@ from admission.slo import Slo
 from loadtests.record import Record, Run
 from loadtests.results.findings import Findings, find
 
+_TURNS_MOST = 100_000  # of a conversation
+
 
 @dataclass(frozen=True, slots=True)
 class Arm:
@@ -16,7 +18,7 @@ class Arm:
     letter: str
     file: str
     found: Findings
-    records: Mapping[int, Record]
+    records: Mapping[float, Record]
 
     @property
     def about(self) -> Mapping[str, Any]:
@@ -46,5 +48,11 @@ class Arm:
 
 def arm(place: int, file: str, run: Run) -> Arm:
     """The arm of that place, A first."""
-    records = {int(each.id.rpartition("-")[2]): each for each in run.records}
+    records = {_number(each.id): each for each in run.records}
     return Arm(chr(ord("A") + place), file, find(run), dict(sorted(records.items())))
+
+
+def _number(name: str) -> float:
+    """By which a request was asked; turns of one conversation follow each other."""
+    number, _, turn = name.rpartition("-")[2].partition("t")
+    return int(number) + int(turn or 0) / _TURNS_MOST

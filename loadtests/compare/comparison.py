@@ -9,7 +9,13 @@ from loadtests.compare.load import Load, compare_load
 from loadtests.compare.separate import Difference, Separation, separate
 from loadtests.results.conditions import flat
 
-_NO_CONFIGURATION = ("cost", "time_scale", "simulated", "config")  # measured, asked, or a hash
+_NO_CONFIGURATION = (
+    "cost",
+    "time_scale",
+    "simulated",
+    "config",
+    "notes",
+)  # measured, asked, or a hash
 Change = tuple[str, str | None, str | None]  # what, in the first, in the second; None = not there
 
 

@@ -11,6 +11,7 @@ from loadtests.compare.arm import Arm
 
 _ASKED = (
     "scenario",
+    "prompts",
     "load",
     "slo",
     "route",
@@ -45,7 +46,7 @@ class Load:
     facts: Sequence[tuple[str, str, str]]
     requests: Alike
     arrivals: Alike
-    common: Sequence[int]
+    common: Sequence[float]
 
     @property
     def same(self) -> bool:
@@ -76,7 +77,7 @@ def _facts(first: Arm, second: Arm) -> list[tuple[str, str, str]]:
     return [(name, str(one), str(other)) for name, one, other in pairs if one != other]
 
 
-def _requests(first: Arm, second: Arm, common: Sequence[int]) -> Alike:
+def _requests(first: Arm, second: Arm, common: Sequence[float]) -> Alike:
     """By asked lengths. A search is random where it ends: its lengths are only a distribution."""
     if not first.records or not second.records:
         return Alike.UNKNOWN
@@ -91,7 +92,7 @@ def _requests(first: Arm, second: Arm, common: Sequence[int]) -> Alike:
     return Alike.ONE_DISTRIBUTION if all(near) else Alike.DIFFERENT
 
 
-def _lengths(arm: Arm) -> dict[int, tuple[int, int]]:
+def _lengths(arm: Arm) -> dict[float, tuple[int, int]]:
     return {
         number: (each.asked_prompt_tokens, each.asked_output_tokens)
         for number, each in arm.records.items()

@@ -1,7 +1,7 @@
 """A set of records in a few numbers; every rate is per modelled second."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from admission.slo import Slo
 from loadtests.judging.percentiles import percentile
@@ -9,6 +9,7 @@ from loadtests.judging.verdict import is_good
 from loadtests.record import Outcome, Record
 
 _SHARES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+_SEVERAL = 1.3  # tokens an event, on average; speculative decoding brings some, too
 _MEASURES = ("ttft_s", "tpot_s", "itl_p95_s", "e2e_s", "queued_s")
 
 
@@ -25,6 +26,12 @@ class Summary:
     ended_per_s: float  # however they ended
     goodput_ratio: float  # both bounds met, over all offered; 1 where nothing was offered
     percentiles: dict[str, dict[str, float]]
+    said: dict[str, str] = field(default_factory=dict)  # the first words heard for a reason
+    estimated: int = 0  # answers whose tokens are counted by events, for no usage came
+    whole: int = 0  # answers that were not streamed
+    tokens_per_event: float | None = None  # where the server counts; ITL is between events
+    repeated: int | None = None  # prompts of a file that were asked before; None without a file
+    cached_ratio: float | None = None  # of prompt tokens, found in a cache; None = not told
 
 
 def summarize(
@@ -54,7 +61,71 @@ def summarize(
         ended_per_s=len(ended) / seconds if seconds > 0 else 0.0,
         goodput_ratio=good / len(records) if records else 1.0,
         percentiles={name: found for name in _MEASURES if (found := _measured(records, name))},
+        said=said_for(records),
+        estimated=sum(each.estimated for each in answered),
+        whole=sum(not each.streamed for each in answered),
+        tokens_per_event=_tokens_per_event(answered),
+        repeated=_repeated(records),
+        cached_ratio=_cached(answered),
     )
+
+
+def why(summary: Summary, most: int = 3) -> str:
+    """The reasons heard most often, with counts and words; empty where all is well."""
+    told = [
+        f"{name} {count}" + (f" ({said})" if (said := summary.said.get(name, name)) != name else "")
+        for name, count in [*summary.reasons.items()][:most]
+    ]
+    rest = sum([*summary.reasons.values()][most:])
+    return ", ".join([*told, f"others {rest}"] if rest else told)
+
+
+def remarks(summary: Summary) -> list[str]:
+    """What the numbers rest on, where it is not what one expects."""
+    found = []
+    if summary.estimated:
+        found.append(
+            f"{summary.estimated} answers came without usage: their tokens are estimates, one for"
+            " each event"
+        )
+    if summary.whole:
+        found.append(f"{summary.whole} answers were not streamed: their TTFT is the whole answer")
+    if (per_event := summary.tokens_per_event) is not None and per_event > _SEVERAL:
+        found.append(f"{per_event:.1f} tokens an event: ITL is between events, not tokens")
+    if summary.repeated is not None:
+        found.append(
+            f"{summary.repeated} of {summary.offered} prompts had been asked before in this run"
+            f" ({summary.repeated / max(1, summary.offered):.0%}): a prefix cache may hold them"
+        )
+    if summary.cached_ratio is not None and summary.repeated is not None:
+        found.append(f"{summary.cached_ratio:.0%} of prompt tokens were found in a cache")
+    return found
+
+
+def said_for(records: Sequence[Record]) -> dict[str, str]:
+    """The first words that an endpoint had for each reason."""
+    found: dict[str, str] = {}
+    for each in records:
+        if each.reason is not None and each.said:
+            found.setdefault(each.reason, each.said)
+    return found
+
+
+def _tokens_per_event(answered: Sequence[Record]) -> float | None:
+    counted = [each for each in answered if each.events and not each.estimated and each.streamed]
+    events = sum(each.events for each in counted)
+    return sum(each.output_tokens for each in counted) / events if events else None
+
+
+def _repeated(records: Sequence[Record]) -> int | None:
+    given = [each for each in records if each.prompt_line is not None]
+    return sum(each.repeat for each in given) if given else None
+
+
+def _cached(answered: Sequence[Record]) -> float | None:
+    told = [each for each in answered if each.cached_tokens is not None and each.prompt_tokens]
+    tokens = sum(each.prompt_tokens or 0 for each in told)
+    return sum(each.cached_tokens or 0 for each in told) / tokens if tokens else None
 
 
 def _measured(records: Sequence[Record], name: str) -> dict[str, float]:

@@ -16,10 +16,9 @@ from loadtests.asking.ask import Fitting, Scenario
 from loadtests.asking.behaviour import JUDGE
 from loadtests.asking.prompts import Ending, Route
 from loadtests.asking.tenants import nobody
-from loadtests.client.api import Api
 from loadtests.client.attempt import HttpLine
 from loadtests.client.clock import ModelledClock
-from loadtests.client.facts import Facts, read_facts
+from loadtests.client.facts import Facts, connect
 from loadtests.client.journey import Session
 from loadtests.client.sampler import Sampler
 from loadtests.client.self_test import require_reader
@@ -28,6 +27,7 @@ from loadtests.limit.crowd import Crowd
 from loadtests.limit.rounds import SOAK, WARM_UP_MOST_S, Measured, Rounds
 from loadtests.limit.text import table
 from loadtests.origin import origin
+from loadtests.prompts import Prompts, about_prompts
 from loadtests.record import Record, RecordFile
 from loadtests.recording import Recording
 
@@ -59,19 +59,21 @@ def bench(args: argparse.Namespace, scenario: Scenario, slo: Slo) -> Iterator[Be
     ReaderError, EndpointDownError or ValueError where nothing must start.
     """
     require_reader()
-    api = Api(args.host, key=args.api_key)
-    facts = read_facts(api)
+    api, facts = connect(args.host, args.api_key, args.model)
+    for word in (*facts.notes, *_words(scenario)):
+        sys.stderr.write(f"{word}\n")
     clock = ModelledClock(facts.time_scale)
     name = f"limit-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
     ending = None if args.ending is None else Ending(args.ending)
     dialect = facts.dialect(Route[args.route.upper()], ending)
-    session = Session(HttpLine(api.client, clock), clock, dialect, JUDGE, name)
+    session = Session(HttpLine(api.sender, clock), clock, dialect, JUDGE, name)
     soak = replace(SOAK, least_s=args.soak_s, least_finished=args.soak_requests)
     rng = random.Random(args.seed)  # noqa: S311 - a workload, no secret
     fitting = Fitting(scenario, facts.max_model_len)
-    mean_s = _may_take_s(fitting, slo, rng)
+    mean_s = _may_take_s(fitting.fresh(), slo, rng)
     rounds = Rounds(api, clock, slo, soak=soak, say=_progress, mean_s=mean_s)
-    recording = _recording(args, _about(args, name, facts, slo))
+    about = _about(args, name, facts, slo) | about_prompts(scenario)
+    recording = _recording(args, about)
     sampler = Sampler(api, clock, recording.sample)
 
     def tell(record: Record) -> None:
@@ -89,6 +91,11 @@ def bench(args: argparse.Namespace, scenario: Scenario, slo: Slo) -> Iterator[Be
         crowd.stop()
         api.close()
         recording.close()
+
+
+def _words(scenario: Scenario) -> Iterator[str]:
+    if isinstance(scenario, Prompts):
+        yield scenario.word()
 
 
 def _may_take_s(scenario: Fitting, slo: Slo, rng: random.Random) -> float:

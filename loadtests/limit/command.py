@@ -9,6 +9,7 @@ from typing import Any
 
 from admission.slo import parse_slo
 from loadtests.asking.ask import Scenario
+from loadtests.asking.prompts import Ending, Route
 from loadtests.client.api import EndpointDownError
 from loadtests.client.no_answer import no_answer
 from loadtests.client.self_test import ReaderError
@@ -18,7 +19,8 @@ from loadtests.limit.junit import junit
 from loadtests.limit.prediction import Prediction, predict
 from loadtests.limit.result import Exit, Result, as_json
 from loadtests.limit.rounds import Measured
-from loadtests.limit.text import beside, markdown, prediction, sentence, table
+from loadtests.limit.text import beside, markdown, notes, prediction, sentence, table
+from loadtests.prompts import load_prompts
 from loadtests.record import Run
 from loadtests.scenarios import find_scenario
 
@@ -50,7 +52,7 @@ def main(args: argparse.Namespace) -> int:
 
 def _measure(args: argparse.Namespace) -> tuple[Result, Run]:
     """What was found, and all that was recorded on the way."""
-    slo, scenario = parse_slo(args.slo), find_scenario(args.scenario)
+    slo, scenario = parse_slo(args.slo), _scenario(args)
     predicted = _predict(args, scenario)
     within, other = _range(args, predicted), _beside(args)
     if args.report:
@@ -76,10 +78,17 @@ def _measure(args: argparse.Namespace) -> tuple[Result, Run]:
     return result, machine.recording.run()
 
 
+def _scenario(args: argparse.Namespace) -> Scenario:
+    if args.prompts is None:
+        return find_scenario(args.scenario)
+    ending = None if args.ending is None else Ending(args.ending)
+    return load_prompts(args.prompts, Route[args.route.upper()], ending)
+
+
 def _predict(args: argparse.Namespace, scenario: Scenario) -> Prediction | None:
     if args.config is None:
         return None
-    return predict(args.config, scenario, args.slo, args.seed)
+    return predict(args.config, scenario.fresh(), args.slo, args.seed)
 
 
 def _beside(args: argparse.Namespace) -> dict[str, Any] | None:
@@ -136,6 +145,8 @@ def _print(args: argparse.Namespace, result: Result, found: Mapping[str, Any]) -
         print(plan)
     if result.beside is not None:
         print(beside(result.beside))
+    for said in notes(result):
+        print(said)
     print(f"\n{table(result.rounds)}\n")
     print(
         f"{result.slo} on {result.facts.model}, mode {mode}; modelled seconds,"

@@ -66,10 +66,11 @@ class Crowd:
             while place < self._size:
                 number = next(self._numbers)
                 stage = str(self._size)
-                record = ask_once(
-                    self._session, self._scenario, self._tenant, self._rng, number, stage
+                records = ask_once(
+                    self._session, self._scenario, self._tenant, self._rng, number, stage=stage
                 )
-                self._tell(record)
-                self._session.clock.sleep(pause_s(record))
+                for record in records:
+                    self._tell(record)
+                    self._session.clock.sleep(pause_s(record))
         finally:
             del self._users[place]

@@ -21,13 +21,19 @@ def add_limit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
     limit.set_defaults(module="loadtests.limit.command")
     limit.add_argument(
-        "--host", required=True, metavar="URL", help="endpoint, e.g. http://...:8000"
+        "--host", required=True, metavar="URL", help="endpoint, with its base path if it has one"
+    )
+    limit.add_argument(
+        "--model", metavar="NAME", help="model to ask for; needed where the endpoint has several"
     )
     limit.add_argument(
         *("--scenario", "--workload"),
         default="chat",
         metavar="NAME|FILE",
         help=f"what is asked: {', '.join(SCENARIOS)}, or the rows of a trace file; default: chat",
+    )
+    limit.add_argument(
+        "--prompts", type=Path, metavar="FILE", help="ask what is in this file, not --scenario"
     )
     shown_slo = DEFAULT_SLO.replace("%", "%%")  # argparse reads % as its own
     limit.add_argument("--slo", default=DEFAULT_SLO, help=f"default: {shown_slo}")

@@ -57,6 +57,9 @@ def predict(config: Path, scenario: Scenario, slo: str, seed: int) -> Prediction
 def _write_trace(path: Path, scenario: Scenario, seed: int) -> None:
     rng = random.Random(seed)  # noqa: S311 - a workload, no secret
     asks = [scenario.draw(rng) for _ in range(_ASKS)]
+    for ask in asks:
+        if ask.given is not None and ask.given.known_output_tokens() is None:
+            raise ValueError(f"{ask.given.given.place}: --config needs output_tokens for a plan")
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(("prompt_tokens", "output_tokens"))

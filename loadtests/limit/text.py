@@ -4,9 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from loadtests.judging.search import Phase, Seen
+from loadtests.judging.summary import remarks, why
 from loadtests.judging.verdict import Check, Metric
 from loadtests.limit.result import Result
 from loadtests.limit.rounds import Measured
+from loadtests.record import Outcome
 from loadtests.results.numbers import seconds_text
 
 _COLUMNS = ("users", "phase", "", "TTFT", "TPOT", "success", "goodput", "answers/s", "tokens/s")
@@ -47,6 +49,13 @@ def prediction(result: Result) -> str | None:
     return said if error is None else f"{said}; off by {error:+.0%}"
 
 
+def notes(result: Result) -> Iterator[str]:
+    """What the result rests on, where it is not what one expects; of its last round."""
+    yield from result.facts.notes
+    if result.rounds:
+        yield from remarks(result.rounds[-1].summary)
+
+
 def beside(other: Mapping[str, Any]) -> str:
     """Another result, as it was saved by --json, e.g. of the same endpoint in mode off."""
     return f"beside it, mode {other['endpoint']['mode'] or 'unknown'}: {other['sentence']}"
@@ -58,7 +67,18 @@ def _judged(result: Result) -> str:
     if last.seen is Seen.INVALID:
         return f"invalid at {result.asked} users: {'; '.join(last.client.flaws())}"
     terms = ", ".join(term_text(term) for term in last.verdict.checks)
-    return f"SLO {last.seen} at {result.asked} concurrent users of {result.scenario}: {terms}"
+    said = f"SLO {last.seen} at {result.asked} concurrent users of {result.scenario}: {terms}"
+    return said + _why(last)
+
+
+def _why(measured: Measured) -> str:
+    """What the answers that failed died of, where too many of them did."""
+    success = [term for term in measured.verdict.checks if term.metric is Metric.SUCCESS]
+    answered = measured.summary.outcomes[Outcome.ANSWERED]
+    told = why(measured.summary)
+    if not told or (answered and all(term.met for term in success)):
+        return ""
+    return f"; why: {told}"
 
 
 def _failure(result: Result) -> str:
@@ -67,7 +87,8 @@ def _failure(result: Result) -> str:
         return ""
     first, term = failure
     binds = f"; {_name(result.binds)} binds" if result.binds else ""
-    return f"; at {first.probe.users} {_title(term)} fails first ({term_text(term)}){binds}"
+    what = f"{_title(term)} fails first ({term_text(term)})"
+    return f"; at {first.probe.users} {what}{binds}{_why(first)}"
 
 
 def _name(limit: str | None) -> str:
@@ -112,6 +133,8 @@ def _markdown_lines(result: Result) -> Iterator[str]:
     for said in (prediction(result), beside(result.beside) if result.beside else None):
         if said is not None:
             yield f"\n{said}"
+    for said in notes(result):
+        yield f"\n{said}"
     yield ""
     columns = [name or "SLO" for name in (*_COLUMNS, *_MORE)]
     yield f"| {' | '.join(columns)} |"

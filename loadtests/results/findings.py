@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
 from admission.slo import Slo, parse_slo
+from loadtests.judging.summary import said_for
 from loadtests.judging.verdict import judge
 from loadtests.record import Run
 from loadtests.results.stretch import Stretch, rounds, slices
@@ -25,7 +26,10 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """`reasons` are of what was refused or failed; `judged` is the stretch the verdict is about."""
+    """`reasons` are of what was refused or failed; `judged` is the stretch the verdict is about.
+
+    `said`: the first words that the endpoint had for a reason.
+    """
 
     run: Run
     slo: Slo
@@ -36,6 +40,7 @@ class Findings:
     held: int
     reasons: Mapping[str, int]
     knee: float | None  # of a search; slices of a run are too noisy for one
+    said: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def search(self) -> Mapping[str, Any]:
@@ -78,6 +83,7 @@ def find(run: Run) -> Findings:
         outcomes=_outcomes(run, stretches),
         held=sum(each.held for each in stretches),
         reasons=_reasons(run),
+        said=_said(run),
         knee=knee(stretches) if run.limit else None,
     )
 
@@ -141,6 +147,15 @@ def _outcomes(run: Run, stretches: Sequence[Stretch]) -> Mapping[str, int]:
     for each in stretches:
         total.update(each.outcomes)
     return total
+
+
+def _said(run: Run) -> Mapping[str, str]:
+    if not run.limit:
+        return said_for(run.records)
+    found: dict[str, str] = {}
+    for each in run.limit["rounds"]:
+        found = each.get("said", {}) | found
+    return found
 
 
 def _reasons(run: Run) -> Mapping[str, int]:

@@ -69,12 +69,18 @@ def _sections(found: Findings, words: Words) -> Iterator[Section]:
         yield Section(words("title_rounds" if found.search else "title_slices"), [table])
     if found.reasons:
         ordered = sorted(found.reasons.items(), key=lambda item: -item[1])
-        rows = [[reason, f"{count:,}"] for reason, count in ordered]
+        rows = [[_named(reason, found), f"{count:,}"] for reason, count in ordered]
         table = Table([words("reason"), words("count")], "lr", rows)
         yield Section(words("title_reasons"), [table])
     yield _pairs("title_conditions", conditions(found, words), words)
     if shown := settings(found):
         yield _pairs("title_settings", shown, words)
+
+
+def _named(reason: str, found: Findings) -> str:
+    """With the endpoint's own words, where it had other ones."""
+    said = found.said.get(reason, reason)
+    return reason if said == reason else f"{reason}: {said}"
 
 
 def _five(found: Findings, words: Words) -> Iterator[Block]:

@@ -55,6 +55,7 @@ class MockEndpoint:
     drained: bool = False
     state_status: int = 200
     metrics: str | None = None  # in Prometheus' text format
+    versions: dict[str, str] | None = None  # None = no such route
 
     def application(self) -> web.Application:
         """The routes a load test asks."""
@@ -62,6 +63,7 @@ class MockEndpoint:
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/v1/admission/state", self._state)
         app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/version", self._version)
         app.router.add_post("/v1/admission/drain", self._drain)
         app.router.add_post("/tokenize", self._tokenize)
         app.router.add_post("/v1/chat/completions", self._answer)
@@ -76,6 +78,9 @@ class MockEndpoint:
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(text=self.metrics or "", status=200 if self.metrics else 404)
+
+    async def _version(self, _: web.Request) -> web.Response:
+        return web.json_response(self.versions or {}, status=200 if self.versions else 404)
 
     async def _drain(self, _: web.Request) -> web.Response:
         self.drained = True

@@ -221,6 +221,7 @@ def test_an_endpoint_that_is_no_sluice_keeps_real_time(mock: MockEndpoint) -> No
 
 def test_who_may_not_see_the_time_scale_measures_nothing(mock: MockEndpoint) -> None:
     mock.state_status = 403
+    mock.versions = {"version": "1", "sluice": "1"}
     api = Api(mock.url)
     with pytest.raises(ValueError, match="status 403; its time_scale must be known"):
         read_facts(api)

@@ -3,7 +3,10 @@
 All runs go on at once, for most of their time is Locust's start.
 """
 
+import itertools
+import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SLO = ("--slo", "ttft_p95<=20s,tpot_p95<=9s,success>=99%")  # loose: the machine may be busy
 SIMULATED = {"time_scale": 10.0, "simulation": {}, "mode": "enforce"}
 QUICK = Script(first_s=0.02, gap_s=0.002, tokens=5)
+FAILING = Script(gap_s=0.002, tokens=5, error_after=2)
 REFUSING = Script(status=429, headers={"x-sluice-reason": "kv_capacity"}, code="kv_capacity")
 
 
@@ -150,3 +154,57 @@ def test_an_endpoint_that_is_down_is_exit_code_4(runs: dict[str, Locust]) -> Non
     assert found.code == 4, found.said
     assert "endpoint down: http://127.0.0.1:9/v1/models" in found.said
     assert not found.records.exists()
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locust]:
+    """Conversations of a file, asked of an endpoint that refuses and fails some."""
+    folder = tmp_path_factory.mktemp("mixed")
+    prompts = folder / "prompts.jsonl"
+    prompts.write_text("".join(json.dumps({"turns": [f"{n}?", "more?"]}) + "\n" for n in range(9)))
+    given = ("--prompts", str(prompts), "--model", "mock", "--hang-up", "0.2", *SLO)
+    users = ("-u", "4", "-r", "20", "-t", "4")
+    turns = itertools.cycle([QUICK, REFUSING, QUICK, FAILING])
+    with serving(lambda _: next(turns), state=SIMULATED) as endpoint:
+        url = f"{endpoint.url}/v1/"
+        yield started(url, folder / "run", *given, *users, endpoint=endpoint).ended()
+
+
+def test_locusts_own_statistics_are_ours(mixed: Locust) -> None:
+    records = mixed.run.records
+    failed = [each for each in records if each.outcome in {Outcome.REFUSED, Outcome.FAILED}]
+    rows = {
+        line[:19].strip(): re.findall(r"[\d.]+", line[72:])
+        for line in mixed.said.partition("Response time percentiles")[0].splitlines()
+    }
+    for kind, values, failures in (
+        ("request  prompts.js", [each.e2e_s for each in records], len(failed)),
+        ("Aggregated", [each.e2e_s for each in records], len(failed)),  # not TTFT and TPOT besides
+        ("TTFT     prompts.js", [each.ttft_s for each in records if each.ttft_s is not None], 0),
+        ("TPOT     prompts.js", [each.tpot_s for each in records if each.tpot_s is not None], 0),
+    ):
+        count, failures_told, _, mean_ms, _, longest_ms, *_ = map(float, rows[kind])
+        assert (count, failures_told) == (len(values), failures)
+        assert mean_ms == pytest.approx(sum(values) / len(values) * 1000, abs=1)
+        assert longest_ms == pytest.approx(max(values) * 1000, abs=1)
+    reasons = {f"{each.outcome}: {each.reason}" for each in failed}
+    assert reasons == {"refused: kv_capacity", "failed: engine_died"}
+    for reason in reasons:
+        count = sum(f"{each.outcome}: {each.reason}" == reason for each in failed)
+        assert re.search(rf"^{count} +request prompts.jsonl: {reason} *$", mixed.said, re.MULTILINE)
+
+
+def test_prompts_of_a_file_are_asked_turn_by_turn(mixed: Locust) -> None:
+    assert mixed.endpoint is not None
+    asked = [[m["content"] for m in each.body["messages"]] for each in mixed.endpoint.seen]
+    assert {len(each) for each in asked} == {1, 3}
+    second = next(each for each in asked if len(each) == 3)
+    assert second[0].endswith("?")
+    assert second[1:] == [" word word word word word", "more?"]
+    assert {record.turn for record in mixed.run.records} == {1, 2}
+    assert mixed.run.about["scenario"] == "prompts.jsonl"
+    assert "9 prompts from prompts.jsonl with 18 turns" in mixed.said
+    assert "prompts had been asked before in this run" in mixed.said
+    assert "why: " in mixed.said
+    assert "engine_died" in mixed.said
+    assert "(boom)" in mixed.said
