@@ -11,7 +11,7 @@ from admission.memory.arguments import AUTO_LENGTH, EngineArguments, Resolved, r
 from admission.memory.config_json import read_shape
 from admission.memory.constants import MEASURED, Constants
 from admission.memory.estimate import GIB, Estimate
-from admission.memory.formats import dtype_bytes, weight_format
+from admission.memory.formats import WeightFormat, dtype_bytes, weight_format
 from admission.memory.kv_capacity import KvCapacity, blocks_per_request, kv_capacity
 from admission.memory.kv_layout import (
     KvLayout,
@@ -25,6 +25,8 @@ from admission.memory.overheads import cuda_graphs, cuda_graphs_outside, non_tor
 from admission.memory.versions import ASSUMED, parse_version, stretches_yarn
 from admission.memory.weights import Split, weights_per_gpu
 from admission.sentences import Sentence
+
+_USUAL_WIDTHS = (1, 2, 4, 8, 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +95,6 @@ class MemoryPlan:
     def misfit(self) -> str:
         """Why the engine would not start, expected values taken; "" = it fits."""
         kv_gib, engine = self.budget.kv.expected / GIB, self.engine
-        longest, _ = self.model.context_tokens(stretches_yarn=stretches_yarn(engine.version))
-        if engine.max_model_len > longest > 0:
-            return Sentence("misfit_context", length=engine.max_model_len, context=longest)
         if kv_gib <= 0:
             return Sentence(
                 "misfit_memory",
@@ -108,6 +107,9 @@ class MemoryPlan:
             return Sentence(
                 "misfit_length", length=engine.max_model_len, needed_gib=needed, kv_gib=kv_gib
             )
+        longest, _ = self.model.context_tokens(stretches_yarn=stretches_yarn(engine.version))
+        if engine.max_model_len > longest > 0:
+            return Sentence("misfit_context", length=engine.max_model_len, context=longest)
         return ""
 
 
@@ -160,7 +162,7 @@ def _plan(
     split, warning = _split(model, engine)
     refused = why_not_loaded(model, engine.tp, split.format)
     if refused:
-        raise ValueError(refused)
+        raise ValueError(f"vLLM does not load this: {refused}{_instead(model, split.format)}")
     layout = kv_layout(model, engine)
     budgets = _budgets(model, engine, split, available_kv_bytes)
     sizes = [len(stage) for stage in stage_layers(len(model.layers), engine.pp)]
@@ -179,6 +181,20 @@ def _plan(
         high=high,
         warnings=(*((warning,) if warning else ()), *model.notes, *_not_counted(arguments)),
     )
+
+
+def loads_with(model: ModelShape, arguments: EngineArguments, tp: int) -> bool:
+    """Whether vLLM loads the model on so many ranks; ValueError for an unknown format."""
+    form, _ = weight_format(
+        arguments.quantization, model.quantization_config, arguments.weight_bits
+    )
+    return not why_not_loaded(model, tp, form)
+
+
+def _instead(model: ModelShape, form: WeightFormat) -> str:
+    """The usual widths that it loads with."""
+    widths = [str(n) for n in _USUAL_WIDTHS if not why_not_loaded(model, n, form)]
+    return f"; it loads with tensor_parallel_size {', '.join(widths)}" if widths else ""
 
 
 def _usual_context(model: ModelShape, arguments: EngineArguments) -> int:

@@ -39,6 +39,16 @@ def read_shape(config: Config) -> ModelShape:
         raise ValueError(f"config.json is not understood: {problem!r}") from problem
 
 
+def overridden(config: Config, overrides: Config) -> Config:
+    """The config with vLLM's hf_overrides laid over it, nested parts key by key."""
+    merged = dict(config)
+    for key, value in overrides.items():
+        below = merged.get(key)
+        both = isinstance(below, Mapping) and isinstance(value, Mapping)
+        merged[key] = overridden(below, value) if both else value
+    return merged
+
+
 def _shape(config: Config, part: LanguagePart, keys: Keys) -> ModelShape:
     hidden, vocabulary, family = keys.need("hidden_size"), keys.need("vocab_size"), part.model_type
     layers = _layers(part, keys)
