@@ -1,8 +1,8 @@
 """A model's config.json, as a mapping, read into its shape.
 
 The keys are Hugging Face's, in any family's spelling (`names.py`). What is missing has the family's
-default (`families.py`); a key that no shape can do without is named in the ValueError. What the file
-says and nothing here reads is named in the shape's notes.
+default (`families.py`); a key that no shape can do without is named in the ValueError. What the
+file says and nothing here reads is named in the shape's notes.
 """
 
 from collections.abc import Mapping

@@ -144,4 +144,3 @@ def _whole(name: str, value: Any, default: int) -> int:
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 40 else text[:37] + "..."  # noqa: PLR2004 -- a line's worth
-

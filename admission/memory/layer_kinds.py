@@ -116,9 +116,7 @@ def _by_period(keys: Keys, count: int) -> list[LayerKind]:
     return [_FULL if i % period == offset else _RECURRENT for i in range(count)]
 
 
-def _of_family(
-    keys: Keys, count: int, model_type: str, usual: Sequence[str]
-) -> list[LayerKind]:
+def _of_family(keys: Keys, count: int, model_type: str, usual: Sequence[str]) -> list[LayerKind]:
     """Families that say nothing per layer: Gemma 2 alternates, Gemma 3 is 5:1, Llama 4 is 3:1."""
     for name, every in _EVERY.items():
         if model_type.startswith(name):
@@ -137,5 +135,3 @@ def _by_window(keys: Keys, count: int) -> list[LayerKind]:
         return [_FULL] * count
     full = min(count, keys.number("max_window_layers"))
     return [_FULL] * full + [_SLIDING] * (count - full)
-
-

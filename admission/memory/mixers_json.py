@@ -43,7 +43,7 @@ def _latent(keys: Keys) -> Latent:
 
 
 def _attention(keys: Keys, layer: int, kind: LayerKind, model_type: str) -> Attention:
-    heads, kv_heads, head_size = _heads(keys, layer, kind, model_type)
+    heads, kv_heads, head_size = _heads(keys, layer, kind)
     last_with_cache = keys.layer_count() - keys.number("num_kv_shared_layers")
     return Attention(
         heads=heads,
@@ -59,9 +59,7 @@ def _attention(keys: Keys, layer: int, kind: LayerKind, model_type: str) -> Atte
     )
 
 
-def _heads(
-    keys: Keys, layer: int, kind: LayerKind, model_type: str
-) -> tuple[int, int, int]:
+def _heads(keys: Keys, layer: int, kind: LayerKind) -> tuple[int, int, int]:
     """Heads, KV heads and head size of one layer."""
     heads = keys.at("num_attention_heads_per_layer", layer) or keys.at("num_attention_heads", layer)
     if heads < 1:
@@ -70,7 +68,7 @@ def _heads(
     if not size and keys.number("kv_lora_rank"):  # MLA that vLLM runs as plain heads
         size = keys.number("qk_nope_head_dim") + keys.number("qk_rope_head_dim")
     size = size or keys.need("hidden_size") // heads
-    kv_heads = _kv_heads(keys, layer, heads, model_type)
+    kv_heads = _kv_heads(keys, layer, heads)
     if kind is LayerKind.FULL:  # Gemma 4: layers that see everything have heads of their own
         size = keys.number("global_head_dim") or size
         kv_heads = keys.number("num_global_key_value_heads") or kv_heads
@@ -101,7 +99,7 @@ def _stated(part: Mapping[str, Any], key: str, otherwise: int) -> int:
     return value if isinstance(value, int) else otherwise
 
 
-def _kv_heads(keys: Keys, layer: int, heads: int, model_type: str) -> int:
+def _kv_heads(keys: Keys, layer: int, heads: int) -> int:
     """KV heads: one where a flag says multi-query, else what is stated, else as many as heads.
 
     Falcon's new architecture ignores the flag; ChatGLM's has a number of groups beside it.

@@ -25,13 +25,17 @@ _NOTHING = Dense(0)
 
 
 def mlp(keys: Keys, layer: int, kind: LayerKind, model_type: str) -> Mlp:
-    """Layer `layer`'s feed-forward part; Nemotron-H's layers have either a mixer or one of these."""
+    """The feed-forward part of a layer; Nemotron-H's layers have either a mixer or one of these."""
     apart = _is_apart(keys)
     if apart and kind not in (LayerKind.DENSE, LayerKind.EXPERTS):
         return _NOTHING
     count = _experts(keys, layer)
     here = kind is LayerKind.EXPERTS if apart else _has_experts(keys, layer, model_type)
-    return _routed(keys, layer, count, model_type) if count and here else _dense(keys, layer, model_type)
+    return (
+        _routed(keys, layer, count, model_type)
+        if count and here
+        else _dense(keys, layer, model_type)
+    )
 
 
 def _is_apart(keys: Keys) -> bool:
@@ -171,7 +175,7 @@ def _derived(keys: Keys, layer: int) -> int:
     grain = keys.number("ffn_dim_divisor", default=1) or 1
     wanted = float(factors[layer]) * hidden
     near = max(grain, int(wanted + grain / 2) // grain * grain)
-    return near + grain if near < 0.9 * wanted else near  # noqa: PLR2004 -- never 10 % less
+    return near + grain if near < 0.9 * wanted else near
 
 
 def _adjusted(keys: Keys, size: int) -> int:

@@ -26,7 +26,8 @@ _SIMULATED_FORMAT = ("quantization", "weight_bits")  # the engine's own weights 
 class FromProfile:
     """`sections` as written; `engine` are the arguments that memory depends on, read as vLLM does.
 
-    `overrides` are vLLM's hf_overrides, keys of config.json. `settings` is None without an admission section; `named` are the keys that it names, dotted.
+    `overrides` are vLLM's hf_overrides, keys of config.json.
+    `settings` is None without an admission section; `named` are the keys that it names, dotted.
     """
 
     source: str = ""
@@ -77,7 +78,7 @@ def read_profile(path: Path | None) -> FromProfile:
 
 
 def _engine_args(path: Path, section: Mapping[str, Any]) -> dict[str, Any]:
-    """vLLM's arguments as vLLM reads them."""
+    """The engine arguments as vLLM reads them."""
     try:
         given = read_arguments(section)
     except ValueError as problem:

@@ -32,7 +32,9 @@ def engine_args(profile: Profile, model: Path) -> dict[str, Any]:
         step_time=profile.step_time.coefficients or _modelled(plan, simulation),
     )
     return {
-        "kv_cache_memory_bytes": read_value("kv_cache_memory_bytes", given.get("kv_cache_memory_bytes"))
+        "kv_cache_memory_bytes": read_value(
+            "kv_cache_memory_bytes", given.get("kv_cache_memory_bytes")
+        )
         or (plan and int(plan.budget.kv.expected)),
         "distributed_executor_backend": EXECUTOR,
         "additional_config": {KEY: options.as_json()},

@@ -1,6 +1,6 @@
 """Makes `admission/memory/families.json` from the installed transformers and vLLM.
 
-    python -m tests.admission.family_table > admission/memory/families.json
+python -m tests.admission.family_table > admission/memory/families.json
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ def table() -> dict[str, dict[str, Any]]:
 def _classes() -> Iterator[tuple[str, type[Any]]]:
     from transformers import CONFIG_MAPPING  # noqa: PLC0415 -- takes seconds
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # noqa: PLC0415
-    from vllm.transformers_utils.config import _CONFIG_REGISTRY  # noqa: PLC0415, PLC2701
+    from vllm.transformers_utils.config import _CONFIG_REGISTRY  # noqa: PLC0415
 
     for model_type in CONFIG_MAPPING_NAMES:
         yield model_type, CONFIG_MAPPING[model_type]
@@ -36,40 +36,47 @@ def _classes() -> Iterator[tuple[str, type[Any]]]:
 def _entry(model_type: str, made: type[Any]) -> dict[str, Any]:
     if not dataclasses.is_dataclass(made):
         return {}
-    entry: dict[str, Any] = {}
     text = _text(model_type, made)
     if text:
         return {"text": text}
-    defaults, names = {}, {}
-    renamed = {other: name for name, other in made.attribute_map.items() if isinstance(other, str)}
+    names = _names(made)
+    defaults: dict[str, Any] = {}
     for key, value in _stated(made):
-        name = _CANONICAL.get(key, key)
-        if key not in NAMES and key not in _CANONICAL and renamed.get(key) in NAMES:
-            name = renamed[key]
-            names[key] = name
-        if name in NAMES and value is not None:
+        name = names.get(key) or _CANONICAL.get(key, key)
+        if name in NAMES:
             defaults.setdefault(name, value)
     if not {"num_hidden_layers", "hidden_size", "vocab_size"} <= defaults.keys():
         return {}
-    entry["defaults"] = defaults
-    if names:
-        entry["names"] = names
     layers = _layers(made)
-    if len(set(layers)) > 1:
-        entry["layers"] = layers
-    return entry
+    several = layers if len(set(layers)) > 1 else []
+    parts = {"defaults": defaults, "names": names, "layers": several}
+    return {part: found for part, found in parts.items() if found}
+
+
+def _names(made: type[Any]) -> dict[str, str]:
+    """Spellings that this class alone maps to a name of ours."""
+    pairs = made.attribute_map.items()
+    return {
+        other: name
+        for name, other in pairs
+        if name in NAMES and other not in NAMES and other not in _CANONICAL
+    }
 
 
 def _stated(made: type[Any]) -> Iterator[tuple[str, Any]]:
-    """Fields with their plain defaults; nested parts that the class has a class for, as mappings."""
+    """Fields with their plain defaults; nested parts with a class of their own, as mappings."""
     for field in dataclasses.fields(made):
         if field.name in made.sub_configs and field.name in NAMES:
             part = made.sub_configs[field.name]
-            yield field.name, {
-                x.name: x.default
-                for x in dataclasses.fields(part)
-                if _is_plain(x.default) and x.name.endswith(("heads", "size", "experts", "top_k"))
-            }
+            yield (
+                field.name,
+                {
+                    x.name: x.default
+                    for x in dataclasses.fields(part)
+                    if _is_plain(x.default)
+                    and x.name.endswith(("heads", "size", "experts", "top_k"))
+                },
+            )
         elif _is_plain(field.default):
             yield field.name, field.default
 
