@@ -44,8 +44,10 @@ def overridden(config: Config, overrides: Config) -> Config:
     merged = dict(config)
     for key, value in overrides.items():
         below = merged.get(key)
-        both = isinstance(below, Mapping) and isinstance(value, Mapping)
-        merged[key] = overridden(below, value) if both else value
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            merged[key] = overridden(below, value)
+        else:
+            merged[key] = value
     return merged
 
 

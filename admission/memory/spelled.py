@@ -12,7 +12,8 @@ from admission.memory.arguments import AUTO_LENGTH, ENGINE_KEYS, EngineArguments
 from admission.memory.not_counted import not_counted
 
 _SUFFIXED = re.compile(r"(\d+(?:\.\d+)?)([kKmMgGtT])")
-_POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
+_DECIMAL = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_BINARY = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 def size(text: str) -> int:
@@ -24,12 +25,11 @@ def size(text: str) -> int:
     if match is None:
         return int(text.strip())
     number, suffix = match.groups()
-    power = _POWERS[suffix.lower()]
-    if suffix.islower():
-        return int(float(number) * 1000**power)
+    if suffix in _DECIMAL:
+        return int(float(number) * _DECIMAL[suffix])
     if "." in number:
         raise ValueError(f"{text}: no fractions before {suffix}; {number}{suffix.lower()}?")
-    return int(number) * 1024**power
+    return int(number) * _BINARY[suffix]
 
 
 def length(text: str) -> int:
