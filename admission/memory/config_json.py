@@ -71,6 +71,9 @@ def _shape(config: Config, part: LanguagePart, keys: Keys) -> ModelShape:
         vision_is_replicated=family.startswith(("mistral", "pixtral")),
         quantization_config=quantization,
         kv_cache_dtype=kv_cache_dtype(quantization),
+        table_numbers=len(layers)
+        * keys.number("vocab_size_per_layer_input")
+        * keys.number("hidden_size_per_layer_input"),
         notes=_notes(keys),
     )
 
@@ -93,6 +96,7 @@ _SETTLED = (
     "attn_layer_period",
     "decoder_sparse_step",
     "full_attention_interval",
+    "full_attn_idxs",
     "head_dim",
     "hybrid_layer_pattern",
     "intermediate_size",
@@ -100,6 +104,8 @@ _SETTLED = (
     "max_window_layers",
     "mlp_matrices",
     "mlp_only_layers",
+    "num_attention_heads",
+    "num_experts_per_tok",
     "num_key_value_heads",
     "sliding_window",
     "sliding_window_pattern",
@@ -111,5 +117,6 @@ _SETTLED = (
 def _notes(keys: Keys) -> tuple[str, ...]:
     """One sentence that names what was said and not understood."""
     keys.understood(*_SETTLED)
+    keys.part("ffn_config").understood("hidden_size")
     strange = [*keys.unread(), *keys.conflicts]
     return (Sentence("not_understood", keys=", ".join(strange)),) if strange else ()

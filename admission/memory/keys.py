@@ -22,13 +22,13 @@ _HARMLESS = re.compile(
     r"|softcap|token_id|rope|rotary|multiplier|theta|router|routed_scaling|score|topk_method"
     r"|^n_group$|topk_group|num_limited_groups|jitter|sinks?$|^use_cache$|use_flash|flash_attn"
     r"|attn_impl|implementation|^output_|return_dict|checkpoint|pretrain|mtp|nextn|draft|eagle"
-    r"|temperature|scatter|parallel|no_rope|^tie_|residual|interleave|ntk|logn|alibi|dtype"
+    r"|temperature|scatter|parallel|act_fn|no_rope|^tie_|residual|interleave|ntk|logn|alibi|dtype"
     r"|_type_ids?$|_labels?$|aux|capacity|gate$|gating|expert_selection_fn|pad_|_pad|fp32|fp8"
     r"|^model_type$|vision|image|video|audio|mm_|visual|projector|version|query_pre_attn"
     r"|^max_batch|chunk_size_feed_forward|cross_attention_hidden_size|add_cross_attention"
     r"|z_loss|pruned_heads|^qk_layernorm|qk_head_dim|chunk_size$|attention_mode|mask|kernels?_fn"
     r"|mamba_kernels|use_mambapy|mem_eff|time_step|_limit$|rank_stabil|weight_groups|head_mode"
-    r"|pretraining_tp|hidden_size_per_layer_input|bidirectional|summary|label_smoothing|^task|"
+    r"|pretraining_tp|zero_expert|bidirectional|summary|label_smoothing|^task|"
     r"embd_layer|embedding_layer|first_attn|deterministic|_multiple_of$"
 )
 
@@ -100,7 +100,10 @@ class Keys:
 
     def layer_count(self) -> int:
         """num_hidden_layers; ValueError where it is missing or beyond reason."""
-        count = self.need("num_hidden_layers")
+        listed = self.get("layer_types")  # Nemotron-H counts them nowhere else
+        count = self.number("num_hidden_layers") or (
+            len(listed) if isinstance(listed, list | str) else self.need("num_hidden_layers")
+        )
         if count > _MOST_LAYERS:
             raise ValueError(f"config.json: num_hidden_layers {count} is more than any model has")
         return count

@@ -98,6 +98,9 @@ def _by_list(keys: Keys, count: int) -> list[LayerKind]:
     if isinstance(linear, dict) and linear.get("full_attn_layers"):
         full = set(linear["full_attn_layers"])
         return [_FULL if i + 1 in full else _RECURRENT for i in range(count)]
+    full_of = keys.get("attn_layer_indices")  # Bamba
+    if isinstance(full_of, list) and full_of:
+        return [_FULL if i in full_of else _RECURRENT for i in range(count)]
     full_of = keys.get("full_attn_idxs")
     if isinstance(full_of, list) and full_of:
         return [_FULL if i in full_of else LayerKind.CONVOLUTION for i in range(count)]

@@ -105,8 +105,8 @@ def _kv_heads(keys: Keys, layer: int, heads: int) -> int:
     Falcon's new architecture ignores the flag; ChatGLM's has a number of groups beside it.
     """
     stated = (
-        keys.at("num_key_value_heads", layer)
-        or keys.part("attn_config").number("num_key_value_heads")
+        keys.part("attn_config").number("num_key_value_heads")
+        or keys.at("num_key_value_heads", layer)
         or (keys.number("multi_query_group_num") if keys.flag("multi_query_attention") else 0)
     )
     flagged = keys.flag("multi_query") and not keys.flag("new_decoder_architecture")

@@ -155,7 +155,8 @@ def _entry(keys: Keys, name: str) -> int:
 
 def _dense(keys: Keys, layer: int, model_type: str) -> Dense:
     part = keys.part("ffn_config")
-    size = keys.at("intermediate_size_mlp", layer) or keys.at("intermediate_size", layer)
+    size = keys.number("dense_intermediate_size") or keys.at("intermediate_size_mlp", layer)
+    size = size or keys.at("intermediate_size", layer)
     size = size or part.number("intermediate_size") or _derived(keys, layer)
     size = size or 4 * keys.need("hidden_size")
     if keys.flag("block_auto_adjust_ff_dim"):

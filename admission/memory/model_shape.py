@@ -127,6 +127,7 @@ class ModelShape:
     vision_is_replicated: bool = False  # whole on every tensor-parallel rank
     quantization_config: Mapping[str, Any] | None = field(default=None, hash=False)
     kv_cache_dtype: str = ""
+    table_numbers: int = 0  # of embeddings that layers have of their own (Gemma 3n and 4)
     usual_position_tokens: int = 0  # max_model_len where none is given; 0 = the longest
     stretched_position_tokens: int = 0  # by YaRN, as releases before 0.30 read it; 0 = no YaRN
     notes: tuple[str, ...] = ()

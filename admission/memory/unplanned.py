@@ -25,6 +25,7 @@ _FAMILIES = {
     "inkling_text": _STATES,
     "inkling_mm_model": _STATES,
     "inkling_model": _STATES,
+    "longcat_flash": "two attentions in each layer",
     "recurrent_gemma": _STATES,
     "minimax": "lightning attention with states",
     "minimax_text_01": "lightning attention with states",

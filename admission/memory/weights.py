@@ -61,6 +61,7 @@ def _stage_bytes(model: ModelShape, split: Split, stage: range) -> int:
     table = held_bytes(rows * model.hidden * split.number_bytes)
     total += table * (first + last - (first and last and model.tied_embeddings))
     total += held_bytes(_rotary_bytes(model, split))
+    total += first * held_bytes(model.table_numbers // split.tp * split.number_bytes)
     return total + (_vision_bytes(model, split) if first else 0)
 
 

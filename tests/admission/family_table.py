@@ -45,7 +45,7 @@ def _entry(model_type: str, made: type[Any]) -> dict[str, Any]:
         name = names.get(key) or _CANONICAL.get(key, key)
         if name in NAMES:
             defaults.setdefault(name, value)
-    if not {"num_hidden_layers", "hidden_size", "vocab_size"} <= defaults.keys():
+    if not {"hidden_size", "vocab_size"} <= defaults.keys():
         return {}
     layers = _layers(made)
     several = layers if len(set(layers)) > 1 else []
