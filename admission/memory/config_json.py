@@ -32,11 +32,14 @@ def read_shape(config: Config) -> ModelShape:
     part = language_part(config)
     refuse_family(config, part)
     keys = Keys(part.keys, part.family)
+    named = f" (model_type {part.model_type})" if part.model_type else ""
     try:
         return _shape(config, part, keys)
     except (TypeError, AttributeError, OverflowError, ZeroDivisionError, LookupError) as problem:
         # a key with a value of a kind that no family writes: named as far as Python names it
-        raise ValueError(f"config.json is not understood: {problem!r}") from problem
+        raise ValueError(f"config.json is not understood: {problem!r}{named}") from problem
+    except ValueError as problem:
+        raise ValueError(f"{problem}{named}") from problem
 
 
 def overridden(config: Config, overrides: Config) -> Config:

@@ -28,7 +28,7 @@ _HARMLESS = re.compile(
     r"|^max_batch|chunk_size_feed_forward|cross_attention_hidden_size|add_cross_attention"
     r"|z_loss|pruned_heads|^qk_layernorm|qk_head_dim|chunk_size$|attention_mode|mask|kernels?_fn"
     r"|mamba_kernels|use_mambapy|mem_eff|time_step|_limit$|rank_stabil|weight_groups|head_mode"
-    r"|pretraining_tp|zero_expert|bidirectional|summary|label_smoothing|^task|"
+    r"|pretraining_tp|zero_expert|overlap|strategy|bidirectional|summary|label_smoothing|^task|"
     r"embd_layer|embedding_layer|first_attn|deterministic|_multiple_of$"
 )
 

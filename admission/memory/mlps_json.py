@@ -51,9 +51,7 @@ def _experts(keys: Keys, layer: int) -> int:
         value = keys.part("ffn_config").get("num_experts")
     if isinstance(value, list) and len(value) == 2 and _is_two_kinds(keys):  # noqa: PLR2004
         return max(int(x) for x in value)
-    if isinstance(value, list):
-        return keys.at("num_experts", layer)
-    count = keys.number("num_experts") or keys.part("ffn_config").number("num_experts")
+    count = keys.at("num_experts", layer) or keys.part("ffn_config").number("num_experts")
     return count if count > 1 else 0
 
 
