@@ -19,12 +19,17 @@ ENGLISH = {
     " {reserved_gib:.2f} GiB that gpu_memory_utilization {utilization:g} allows",
     "misfit_length": "one request of max_model_len {length} needs {needed_gib:.2f} GiB of KV"
     " per GPU; {kv_gib:.2f} GiB are available",
+    "misfit_context": "max_model_len {length} is longer than the {context} tokens that the model"
+    " takes, and vLLM refuses it",
     "misfit_workload": "requests of {tokens} tokens are longer than max_model_len {length}",
     "nearest_length": "max_model_len {length}",
     "nearest_split": "tensor_parallel_size {tp}",
     "nearest_format": "tensor_parallel_size {tp} with {weights} weights",
     "nearest_cards": "{gpus} x {gpu} with {split}",
     "nearest_none": "nothing close by: a smaller model or cards with more memory",
+    # what of the model or the engine is left out
+    "not_understood": "not understood in config.json, and not counted: {keys}",
+    "not_counted": "not counted: {what}",
     # why a layout is the best
     "reason_alone": "{name} carries {requests:.0f} requests at once; {binding} binds;"
     " no narrower split carries more within the SLO",

@@ -12,6 +12,7 @@ from admission.memory.versions import (
     parse_version,
 )
 
+AUTO_LENGTH = -1  # max_model_len: as long as the model takes and the memory holds
 _LONG_CONTEXT_TOKENS = 32_768  # V0 cut prompts into chunks only beyond this [src]
 
 
@@ -36,9 +37,10 @@ class EngineArguments:
     draft_layers: int = 0  # full-attention layers of a draft head (MTP: 1)
     decode_context_parallel_size: int = 1
     vllm_version: str | None = None  # None: the release this project pins
+    not_counted: tuple[str, ...] = ()  # ours: what other arguments bring, in words
 
 
-ENGINE_KEYS = frozenset(field.name for field in fields(EngineArguments))
+ENGINE_KEYS = frozenset(field.name for field in fields(EngineArguments)) - {"not_counted"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,9 @@ def resolve(
     _refuse_impossible(given)
     version = parse_version(given.vllm_version or ASSUMED)
     engine_v0 = is_engine_v0(version, gpu.compute_capability)
-    context = given.max_model_len or model_context_tokens
+    context = model_context_tokens
+    if given.max_model_len is not None and given.max_model_len != AUTO_LENGTH:
+        context = given.max_model_len
     if context < 1:
         raise ValueError("max_model_len: the model does not state its context; give one")
     sequences = given.max_num_seqs or default_sequences(version, gpu)
@@ -129,5 +133,6 @@ def _refuse_impossible(given: EngineArguments) -> None:
         "decode_context_parallel_size",
     ):
         value = getattr(given, name)
-        if value is not None and value < 1:
+        is_auto = name == "max_model_len" and value == AUTO_LENGTH
+        if value is not None and value < 1 and not is_auto:
             raise ValueError(f"{name} {value} is not positive")

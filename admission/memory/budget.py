@@ -2,27 +2,31 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from admission.gpus import Gpu
 from admission.memory.activation import activation_peak
-from admission.memory.arguments import EngineArguments, Resolved, resolve
+from admission.memory.arguments import AUTO_LENGTH, EngineArguments, Resolved, resolve
 from admission.memory.config_json import read_shape
 from admission.memory.constants import MEASURED, Constants
 from admission.memory.estimate import GIB, Estimate
-from admission.memory.formats import dtype_bytes, weight_format
-from admission.memory.kv_capacity import KvCapacity, kv_capacity
+from admission.memory.formats import WeightFormat, dtype_bytes, weight_format
+from admission.memory.kv_capacity import KvCapacity, blocks_per_request, kv_capacity
 from admission.memory.kv_layout import (
     KvLayout,
     kv_bytes_per_token,
     kv_bytes_per_token_total,
     kv_layout,
 )
+from admission.memory.loads import why_not_loaded
 from admission.memory.model_shape import ModelShape, stage_layers
 from admission.memory.overheads import cuda_graphs, cuda_graphs_outside, non_torch
+from admission.memory.versions import ASSUMED, parse_version, stretches_yarn
 from admission.memory.weights import Split, weights_per_gpu
 from admission.sentences import Sentence
+
+_USUAL_WIDTHS = (1, 2, 4, 8, 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,9 @@ class MemoryPlan:
             return Sentence(
                 "misfit_length", length=engine.max_model_len, needed_gib=needed, kv_gib=kv_gib
             )
+        longest, _ = self.model.context_tokens(stretches_yarn=stretches_yarn(engine.version))
+        if engine.max_model_len > longest > 0:
+            return Sentence("misfit_context", length=engine.max_model_len, context=longest)
         return ""
 
 
@@ -116,12 +123,46 @@ def plan_memory(
 ) -> MemoryPlan:
     """The memory plan of one engine; `available_kv_bytes` per GPU skips the prediction of memory.
 
-    ValueError for a config, a name or a value that is not understood.
+    With max_model_len -1 it is the longest that one request finds room for, as vLLM fits it.
+    ValueError for a config, a name or a value that is not understood, and for what vLLM does not
+    load.
     """
     model = config if isinstance(config, ModelShape) else read_shape(config)
-    engine = resolve(arguments, gpu, model.max_position_tokens, constants)
-    _refuse_uneven_heads(model, engine.tp)
+    if arguments.kv_cache_dtype.strip().lower() in ("auto", "") and model.kv_cache_dtype:
+        arguments = replace(arguments, kv_cache_dtype=model.kv_cache_dtype)
+    plan = _plan(model, gpu, arguments, available_kv_bytes, constants)
+    if arguments.max_model_len != AUTO_LENGTH or plan.max_concurrency.expected >= 1:
+        return plan
+    fitted = replace(arguments, max_model_len=max(1, _longest(plan)))
+    return _plan(model, gpu, fitted, available_kv_bytes, constants)
+
+
+def _longest(plan: MemoryPlan) -> int:
+    """Tokens of the longest request that the expected cache holds; 0 = not even one."""
+    most, tried = 0, plan.engine.max_model_len
+    step = 1 << tried.bit_length()
+    while step := step >> 1:
+        length = most + step
+        if length <= tried:
+            engine = replace(plan.engine, max_model_len=length)
+            needed = sum(blocks_per_request(page, engine) for page in plan.layout.groups)
+            most = length if needed <= plan.expected.blocks else most
+    return most
+
+
+def _plan(
+    model: ModelShape,
+    gpu: Gpu,
+    arguments: EngineArguments,
+    available_kv_bytes: float | None,
+    constants: Constants,
+) -> MemoryPlan:
+    """The plan of one engine whose KV format is settled."""
+    engine = resolve(arguments, gpu, _usual_context(model, arguments), constants)
     split, warning = _split(model, engine)
+    refused = why_not_loaded(model, engine.tp, split.format)
+    if refused:
+        raise ValueError(f"vLLM does not load this: {refused}{_instead(model, split.format)}")
     layout = kv_layout(model, engine)
     budgets = _budgets(model, engine, split, available_kv_bytes)
     sizes = [len(stage) for stage in stage_layers(len(model.layers), engine.pp)]
@@ -138,8 +179,35 @@ def plan_memory(
         low=low,
         expected=expected,
         high=high,
-        warnings=(warning,) if warning else (),
+        warnings=(*((warning,) if warning else ()), *model.notes, *_not_counted(arguments)),
     )
+
+
+def loads_with(model: ModelShape, arguments: EngineArguments, tp: int) -> bool:
+    """Whether vLLM loads the model on so many ranks; ValueError for an unknown format."""
+    form, _ = weight_format(
+        arguments.quantization, model.quantization_config, arguments.weight_bits
+    )
+    return not why_not_loaded(model, tp, form)
+
+
+def _instead(model: ModelShape, form: WeightFormat) -> str:
+    """The usual widths that it loads with."""
+    widths = [str(n) for n in _USUAL_WIDTHS if not why_not_loaded(model, n, form)]
+    return f"; it loads with tensor_parallel_size {', '.join(widths)}" if widths else ""
+
+
+def _usual_context(model: ModelShape, arguments: EngineArguments) -> int:
+    """max_model_len where none is given; with `auto` the longest that the model takes."""
+    version = parse_version(arguments.vllm_version or ASSUMED)
+    longest, usual = model.context_tokens(stretches_yarn=stretches_yarn(version))
+    return usual or longest
+
+
+def _not_counted(arguments: EngineArguments) -> tuple[str, ...]:
+    if not arguments.not_counted:
+        return ()
+    return (Sentence("not_counted", what=", ".join(arguments.not_counted)),)
 
 
 def _split(model: ModelShape, engine: Resolved) -> tuple[Split, str]:
@@ -155,13 +223,6 @@ def _split(model: ModelShape, engine: Resolved) -> tuple[Split, str]:
         pads_hidden=engine.gpu.compute_capability < 9.0,  # noqa: PLR2004 -- Marlin below Hopper
     )
     return split, warning
-
-
-def _refuse_uneven_heads(model: ModelShape, tp: int) -> None:
-    """A ValueError unless TP divides the attention heads: vLLM would not start."""
-    uneven = next((mixer.heads for mixer in model.attending if mixer.heads % tp), None)
-    if uneven is not None:
-        raise ValueError(f"tensor_parallel_size {tp} does not divide {uneven} attention heads")
 
 
 def _blocks(capacity: KvCapacity) -> int:

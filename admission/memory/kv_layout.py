@@ -1,11 +1,20 @@
 """How a model's layers share the KV cache: pages per layer, and groups of layers."""
 
+import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from admission.memory.arguments import Resolved
-from admission.memory.formats import kv_dtype_bytes
-from admission.memory.model_shape import Attention, Latent, Mixer, ModelShape, Recurrent, kind_of
+from admission.memory.formats import kv_dtype_bytes, kv_scale_bytes
+from admission.memory.model_shape import (
+    Absent,
+    Attention,
+    Latent,
+    Mixer,
+    ModelShape,
+    Recurrent,
+    kind_of,
+)
 from admission.memory.versions import groups_layers_by_kind, pads_latents
 
 _GRAIN_TOKENS = 16  # attention blocks grow in these steps to cover a state [log: 544, 784, 1568]
@@ -60,16 +69,17 @@ class KvLayout:
 def kv_bytes_per_token(model: ModelShape, engine: Resolved) -> int:
     """Bytes that one token adds on one GPU while it is inside every window.
 
-    Sum over attention layers: 2 x max(1, kv_heads / TP) x head size x bytes of the KV dtype; MLA:
-    (latent + rotary) x bytes, on every rank whole; recurrent layers add nothing. Divided by PP
-    through the layers of the largest stage. Source: page sizes of vLLM's cache specs [src].
+    Sum over attention layers: max(1, kv_heads / TP) x (key + value size) x bytes of the KV dtype;
+    MLA: (latent + rotary) x bytes and the index, on every rank whole; recurrent layers and those
+    that read another layer's cache add nothing. Divided by PP through the layers of the largest
+    stage. Source: page sizes of vLLM's cache specs [src].
     """
     return sum(_token_bytes(mixer, engine) for mixer in _stage_mixers(model, engine))
 
 
 def kv_bytes_per_token_total(model: ModelShape, engine: Resolved) -> int:
     """The same for the whole model at TP 1: what one token holds once, without replicas."""
-    return sum(_entry_bytes(mixer, 1, engine) for mixer in model.attending)
+    return sum(_entry_bytes(x, 1, engine) for x in model.attending if x.keeps_cache)
 
 
 def kv_layout(model: ModelShape, engine: Resolved) -> KvLayout:
@@ -81,7 +91,11 @@ def kv_layout(model: ModelShape, engine: Resolved) -> KvLayout:
     tokens per block, a state by padding. Engines before 0.10 (and V0) give every layer full pages.
     Source: vLLM's kv_cache_utils, "Add N padding layers" in the logs.
     """
-    pages = _unified([_page(layer.mixer, engine) for layer in model.layers])
+    mixers = [layer.mixer for layer in model.layers]
+    own = [_page(x, engine) for x in mixers if not isinstance(x, Absent) and _keeps(x)]
+    if not any(page.holding is not Holding.STATE for page in own):
+        raise ValueError("no layer keeps keys and values: such models are not planned here")
+    pages = _unified(own)
     pages += [_draft_page(pages)] * engine.given.draft_layers
     kinds: dict[Page, int] = {}
     for page in pages:
@@ -93,8 +107,9 @@ def kv_layout(model: ModelShape, engine: Resolved) -> KvLayout:
         copies = -(-count // size)
         groups += [page] * copies
         padding += copies * size - count
-    whole = KvLayout(tuple(groups), size, padding, len(pages), size * groups[0].bytes_)
-    return whole.on_stage(-(-len(pages) // engine.pp))
+    layers = len(mixers) + engine.given.draft_layers
+    whole = KvLayout(tuple(groups), size, padding, layers, size * groups[0].bytes_)
+    return whole.on_stage(-(-layers // engine.pp))
 
 
 def _group_size(counts: list[int]) -> int:
@@ -110,21 +125,30 @@ def _stage_mixers(model: ModelShape, engine: Resolved) -> list[Mixer]:
 
 
 def _token_bytes(mixer: Mixer, engine: Resolved) -> int:
-    return 0 if isinstance(mixer, Recurrent) else _entry_bytes(mixer, engine.tp, engine)
+    if isinstance(mixer, Attention | Latent) and mixer.keeps_cache:
+        return _entry_bytes(mixer, engine.tp, engine)
+    return 0
+
+
+def _keeps(mixer: Attention | Latent | Recurrent) -> bool:
+    """Whether the layer has pages of its own."""
+    return isinstance(mixer, Recurrent) or mixer.keeps_cache
 
 
 def _entry_bytes(mixer: Attention | Latent, tp: int, engine: Resolved) -> int:
     """Bytes of one token in one layer on one of `tp` ranks."""
-    number = kv_dtype_bytes(engine.given.kv_cache_dtype, engine.given.dtype)
+    name = engine.given.kv_cache_dtype
+    number = kv_dtype_bytes(name, engine.given.dtype)
     if isinstance(mixer, Latent):
-        entry = (mixer.latent_size + mixer.rope_size) * number
+        entry = math.ceil((mixer.latent_size + mixer.rope_size) * number)
         if pads_latents(engine.version):
             entry = -(-entry // _LATENT_ALIGNMENT_BYTES) * _LATENT_ALIGNMENT_BYTES
-        return entry
-    return 2 * max(1, mixer.kv_heads // tp) * mixer.head_size * number
+        return entry + mixer.index_bytes
+    each = mixer.entry_numbers * number + 2 * kv_scale_bytes(name)
+    return math.ceil(max(1, mixer.kv_heads // tp) * each)
 
 
-def _page(mixer: Mixer, engine: Resolved) -> Page:
+def _page(mixer: Attention | Latent | Recurrent, engine: Resolved) -> Page:
     if isinstance(mixer, Recurrent):
         return Page(Holding.STATE, 0, state_bytes(mixer, engine))
     tokens = engine.block_tokens

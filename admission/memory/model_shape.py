@@ -10,6 +10,8 @@ class Attention:
     """Keys and values per head (MHA, GQA, MQA).
 
     `window` > 0: a token sees that many before it; `chunk` > 0: only its own chunk of that many.
+    `value_size` 0: a value is as long as a key. Without `keeps_cache` the layer reads the keys and
+    values of a layer before it (Gemma 3n and 4).
     """
 
     heads: int
@@ -20,6 +22,13 @@ class Attention:
     biased: bool = False
     gated: bool = False  # queries carry an output gate: twice as many rows
     shared_kv_weights: bool = False  # keys and values come from one projection
+    value_size: int = 0
+    keeps_cache: bool = True
+
+    @property
+    def entry_numbers(self) -> int:
+        """Numbers that one KV head keeps of a token: a key and a value."""
+        return self.head_size + (self.value_size or self.head_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,12 @@ class Latent:
     nope_size: int
     value_size: int
     query_latent_size: int = 0  # q_lora_rank; 0 = queries are projected directly
+    index_bytes: int = 0  # per token, of the sparse attention's index, beside the latent
+
+    @property
+    def keeps_cache(self) -> bool:
+        """Always: no family shares latents between layers."""
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +54,8 @@ class Recurrent:
     """Linear attention or Mamba: a state per sequence, whatever its length.
 
     `conv_channels` x (`conv_kernel` - 1) numbers of 2 bytes, and `state_numbers` of `state_bytes`;
-    `parameters` are the layer's weights, all split over tensor-parallel ranks.
+    `parameters` are the layer's weights, all split over tensor-parallel ranks, which must divide
+    `heads`.
     """
 
     conv_channels: int
@@ -47,9 +63,15 @@ class Recurrent:
     state_numbers: int
     state_bytes: int
     parameters: int
+    heads: int = 0  # 0 = no heads to split
 
 
-Mixer = Attention | Latent | Recurrent
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """No mixer at all: a layer that is feed-forward alone, or one that was cut out."""
+
+
+Mixer = Attention | Latent | Recurrent | Absent
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +84,18 @@ class Dense:
 
 @dataclass(frozen=True, slots=True)
 class Experts:
-    """Mixture of experts; `shared_intermediate` is the always-on part, 0 = none."""
+    """Mixture of experts; `shared_intermediate` is the always-on part, 0 = none.
+
+    `matrices` as in Dense; `width` > 0: what experts take and give, where it is not the hidden
+    size (Nemotron 3's latent experts).
+    """
 
     count: int
     per_token: int
     intermediate: int
     shared_intermediate: int = 0
+    matrices: int = 3
+    width: int = 0
 
 
 Mlp = Dense | Experts
@@ -83,7 +111,11 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """A whole model. `vision_parameters` are an image encoder's, beside the language model."""
+    """A whole model. `vision_parameters` are an image encoder's, beside the language model.
+
+    `kv_cache_dtype` is what the checkpoint makes of `auto`, "" = the model's own dtype; `notes` are
+    sentences about what its config.json says and was not understood.
+    """
 
     layers: tuple[Layer, ...]
     hidden: int
@@ -94,16 +126,27 @@ class ModelShape:
     vision_parameters: int = 0
     vision_is_replicated: bool = False  # whole on every tensor-parallel rank
     quantization_config: Mapping[str, Any] | None = field(default=None, hash=False)
+    kv_cache_dtype: str = ""
+    table_numbers: int = 0  # of embeddings that layers have of their own (Gemma 3n and 4)
+    usual_position_tokens: int = 0  # max_model_len where none is given; 0 = the longest
+    stretched_position_tokens: int = 0  # by YaRN, as releases before 0.30 read it; 0 = no YaRN
+    notes: tuple[str, ...] = ()
+
+    def context_tokens(self, *, stretches_yarn: bool) -> tuple[int, int]:
+        """The longest max_model_len that vLLM takes, and what it takes where none is given."""
+        if stretches_yarn and self.stretched_position_tokens:
+            return self.stretched_position_tokens, self.stretched_position_tokens
+        return self.max_position_tokens, self.usual_position_tokens or self.max_position_tokens
 
     @property
     def kinds(self) -> frozenset[str]:
         """Which of full, sliding, chunked, latent and recurrent occur."""
-        return frozenset(kind_of(layer.mixer) for layer in self.layers)
+        return frozenset(kind_of(x.mixer) for x in self.layers if not isinstance(x.mixer, Absent))
 
     @property
     def attending(self) -> tuple["Attention | Latent", ...]:
-        """Mixers of the layers that keep keys and values, first to last: all but recurrent ones."""
-        return tuple(x.mixer for x in self.layers if not isinstance(x.mixer, Recurrent))
+        """Mixers of the layers with attention, first to last."""
+        return tuple(x.mixer for x in self.layers if isinstance(x.mixer, Attention | Latent))
 
     @property
     def is_moe(self) -> bool:
@@ -122,7 +165,7 @@ class ModelShape:
         return "moe" if self.is_moe else "dense"
 
 
-def kind_of(mixer: Mixer) -> str:
+def kind_of(mixer: Attention | Latent | Recurrent) -> str:
     """One of full, sliding, chunked, latent and recurrent."""
     if isinstance(mixer, Latent):
         return "latent"

@@ -104,3 +104,8 @@ def keeps_recurrent_checkpoints(version: Version) -> bool:
 def pads_latents(version: Version) -> bool:
     """V0 rounded each MLA entry up to 256 bytes: 576 -> 640 numbers of 16 bits (0.7.2) [log]."""
     return Version(7, 2) <= version < Version(8, 0)
+
+
+def stretches_yarn(version: Version) -> bool:
+    """Whether YaRN's factor lengthens the context, from its original length: before 0.30 [src]."""
+    return version < Version(30, 0)

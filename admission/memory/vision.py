@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def vision_parameters(config: Mapping[str, Any]) -> int:
+def vision_parameters(config: Mapping[str, Any], text_hidden: int) -> int:
     """Parameters of the image encoder and its projector; 0 for text-only models.
 
     `vision_parameters` (the catalogue's own key) states them; else a transformer is counted from
@@ -13,16 +13,17 @@ def vision_parameters(config: Mapping[str, Any]) -> int:
     stated = config.get("vision_parameters")
     if isinstance(stated, int):
         return stated
-    vision = config.get("vision_config")
+    thinker = config.get("thinker_config")
+    within = thinker if isinstance(thinker, Mapping) else config
+    vision = within.get("vision_config")
     if not isinstance(vision, Mapping):
         return 0
     hidden = _first(vision, "hidden_size", "embed_dim", "width")
     layers = _first(vision, "num_hidden_layers", "depth", "num_layers", "layers")
     inner = _first(vision, "intermediate_size") or 4 * hidden
     patch = _first(vision, "patch_size", "spatial_patch_size") or 14
-    text = config.get("text_config")
-    out = _first(text if isinstance(text, Mapping) else config, "hidden_size")
-    return layers * (4 * hidden**2 + 2 * hidden * inner) + 3 * patch**2 * hidden + hidden * out
+    own = layers * (4 * hidden**2 + 2 * hidden * inner) + 3 * patch**2 * hidden
+    return own + hidden * text_hidden
 
 
 def _first(config: Mapping[str, Any], *keys: str) -> int:

@@ -7,6 +7,7 @@ from admission.memory.allocator import held_bytes
 from admission.memory.estimate import Estimate
 from admission.memory.formats import WeightFormat
 from admission.memory.model_shape import (
+    Absent,
     Attention,
     Dense,
     Experts,
@@ -60,6 +61,7 @@ def _stage_bytes(model: ModelShape, split: Split, stage: range) -> int:
     table = held_bytes(rows * model.hidden * split.number_bytes)
     total += table * (first + last - (first and last and model.tied_embeddings))
     total += held_bytes(_rotary_bytes(model, split))
+    total += first * held_bytes(model.table_numbers // split.tp * split.number_bytes)
     return total + (_vision_bytes(model, split) if first else 0)
 
 
@@ -86,7 +88,7 @@ def _layer_tensors(model: ModelShape, split: Split, layer: Layer) -> Iterator[in
         yield from _attention_tensors(mixer, hidden, split)
     elif isinstance(mixer, Latent):
         yield from _latent_tensors(mixer, hidden, split)
-    else:
+    elif not isinstance(mixer, Absent):
         yield from _recurrent_tensors(mixer, hidden, split)
     if isinstance(layer.mlp, Dense):
         wide = layer.mlp.intermediate // tp
@@ -99,8 +101,8 @@ def _layer_tensors(model: ModelShape, split: Split, layer: Layer) -> Iterator[in
 
 def _attention_tensors(mixer: Attention, hidden: int, split: Split) -> Iterator[int]:
     queries = mixer.heads * mixer.head_size // split.tp
-    kv = max(1, mixer.kv_heads // split.tp) * mixer.head_size
-    kv_rows = kv * (1 if mixer.shared_kv_weights else 2)
+    kv_heads = max(1, mixer.kv_heads // split.tp)
+    kv_rows = kv_heads * (mixer.head_size if mixer.shared_kv_weights else mixer.entry_numbers)
     attention = _unless_moe_only(split)
     yield from _linear(queries * (2 if mixer.gated else 1) + kv_rows, hidden, attention)
     yield from _linear(hidden, queries, attention)
@@ -129,16 +131,17 @@ def _recurrent_tensors(mixer: Recurrent, hidden: int, split: Split) -> Iterator[
 
 
 def _expert_tensors(mlp: Experts, hidden: int, split: Split) -> Iterator[int]:
-    wide, deep = -(-mlp.intermediate // split.tp), hidden
+    wide, deep = -(-mlp.intermediate // split.tp), mlp.width or hidden
     if split.format.moe_only:
         wide = _padded(wide)
-        deep = _padded(hidden) if split.pads_hidden else hidden
-    yield from _linear(mlp.count * 2 * wide, deep, split)
+        deep = _padded(deep) if split.pads_hidden else deep
+    yield from _linear(mlp.count * (mlp.matrices - 1) * wide, deep, split)
     yield from _linear(mlp.count * deep, wide, split)
     yield mlp.count * hidden * split.number_bytes  # the router
     if mlp.shared_intermediate:
         shared = _unless_moe_only(split)
-        yield from _linear(2 * mlp.shared_intermediate // split.tp, hidden, shared)
+        rows = (mlp.matrices - 1) * mlp.shared_intermediate // split.tp
+        yield from _linear(rows, hidden, shared)
         yield from _linear(hidden, mlp.shared_intermediate // split.tp, shared)
 
 

@@ -1,4 +1,4 @@
-"""Model shapes by name or path: the one place that reads a config.json for planning."""
+"""Model shapes by name or path: by name from the catalogue, by path from disk."""
 
 import functools
 import json
@@ -9,6 +9,7 @@ from typing import Any
 
 from admission.spelling import UnknownNameError
 from serve import shipped
+from serve.model_file import read_model
 
 _CATALOGUE = shipped.configs() / "models.json"
 
@@ -23,6 +24,7 @@ _DROPPED = re.compile(
     r"(?:quantized|awq|gptq|marlin|bnb|dynamic|autoround|auto-round|w4a16|w8a8|w8a16"
     r"|int4|int8|4bit|8bit|fp8|nvfp4|hf|g128)$"
 )
+_FILE_ENDINGS = (".json", ".gguf", ".safetensors", ".bin", ".pt", ".pth")
 _STYLES = re.compile(r"(?:instruct|chat|it|base)(?:v?[\d.]+)?$")
 
 
@@ -46,23 +48,9 @@ def find_config(name_or_path: str) -> Mapping[str, Any]:
     ValueError names the nearest known model.
     """
     path = Path(name_or_path).expanduser()
-    if path.is_dir():
-        path = path / "config.json"
-    if path.suffix == ".json" or path.is_file() or name_or_path.startswith(_PLACES):
-        return _read(path)
+    if path.exists() or path.suffix in _FILE_ENDINGS or name_or_path.startswith(_PLACES):
+        return read_model(path)
     return _from_catalogue(name_or_path)
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise ValueError(f"{path}: {problem.strerror or problem}") from problem
-    except ValueError as problem:
-        raise ValueError(f"{path}: not JSON: {problem}") from problem
-    if not isinstance(config, dict):
-        raise ValueError(f"{path}: not a JSON object")
-    return config
 
 
 def _from_catalogue(name: str) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ SENTENCES = {
     " {utilization:g} 允许的 {reserved_gib:.2f} GiB 多出 {over_gib:.2f} GiB",
     "misfit_length": "一个 max_model_len {length} 的请求每张 GPU 需要 {needed_gib:.2f} GiB 的 KV"
     " 缓存，可用的只有 {kv_gib:.2f} GiB",
+    "misfit_context": "max_model_len {length} 超过模型支持的 {context} token，vLLM 会拒绝启动",
     "misfit_workload": "{tokens} token 的请求超过 max_model_len {length}",
     "nearest_length": "max_model_len {length}",
     "nearest_split": "tensor_parallel_size {tp}",
@@ -47,6 +48,8 @@ SENTENCES = {
     "source_flags": "--isl、--osl",
     "source_trace": "{file} 中的 {requests:,} 个请求；输入 p50 {isl_p50:,}、p90 {isl_p90:,}、"
     "p99 {isl_p99:,}，输出 p50 {osl_p50:,}、p90 {osl_p90:,}、p99 {osl_p99:,}",
+    "not_understood": "config.json 中未能识别、未计入的键：{keys}",
+    "not_counted": "未计入：{what}",
     "bits_guessed": "{name} 没有说明位数，按 8 位计算；请用 --weight-bits 指明",
     "too_long": "trace 中 {share:.1%} 的请求超过 max_model_len {length}：它们会被拒绝，这里不计入",
     "offered_more": "trace 的到达率为每秒 {offered:.2f} 个请求，高于可持续的 {sustained:.2f} 个",

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from admission.memory.spelled import length, size
 from admission.slo import DEFAULT_SLO
 from loadtests.scenarios import SCENARIOS
 
@@ -15,9 +16,9 @@ _NUMBERS = (
     ),
     ("--pipeline-parallel-size", int, "stages of one engine"),
     ("--gpu-memory-utilization", float, "share of each card, 0-1"),
-    ("--max-model-len", int, "tokens, prompt + answer"),
+    ("--max-model-len", length, "tokens, prompt + answer: 32768, 32K, auto"),
     ("--max-num-seqs", int, "sequences at once of one engine"),
-    ("--max-num-batched-tokens", int, "tokens per step"),
+    ("--max-num-batched-tokens", size, "tokens per step"),
     ("--weight-bits", int, "bits per weight where the quantization's name leaves them open"),
     ("--available-kv-gib", float, "KV memory per GPU as logged; skips its prediction"),
     ("--isl", int, "tokens in, in place of the workload's"),

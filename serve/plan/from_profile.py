@@ -8,26 +8,25 @@ from typing import Any
 import yaml
 
 from admission.memory.arguments import ENGINE_KEYS
+from admission.memory.not_counted import not_counted
+from admission.memory.spelled import read_arguments
 from admission.settings import Settings
 
-_INTEGERS = {"tensor_parallel_size", "pipeline_parallel_size", "max_model_len", "max_num_seqs"}
-_INTEGERS |= {"max_num_batched_tokens", "block_size", "weight_bits"}
-_TEXTS = {"model", "quantization", "dtype", "kv_cache_dtype", "gpu", "link"}
+_TEXTS = {"quantization", "gpu", "link"}
 _SECONDS = {"fixed_s", "prefill_token_s", "decode_sequence_s", "context_token_s"}
 _KINDS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(_INTEGERS, (int,)),
+    "weight_bits": (int,),
     **dict.fromkeys(_TEXTS, (str,)),
     **dict.fromkeys(_SECONDS, (int, float)),
-    "gpu_memory_utilization": (int, float),
-    "kv_cache_memory_bytes": (int,),
 }
 _SIMULATED_FORMAT = ("quantization", "weight_bits")  # the engine's own weights are not the plan's
 
 
 @dataclass(frozen=True, slots=True)
 class FromProfile:
-    """`sections` as written; `engine` are the arguments that memory depends on.
+    """`sections` as written; `engine` are the arguments that memory depends on, read as vLLM does.
 
+    `overrides` are vLLM's hf_overrides, keys of config.json.
     `settings` is None without an admission section; `named` are the keys that it names, dotted.
     """
 
@@ -38,6 +37,8 @@ class FromProfile:
     link: str | None = None
     replicas: int = 1
     engine: Mapping[str, Any] | None = None
+    overrides: Mapping[str, Any] | None = None
+    not_counted: tuple[str, ...] = ()
     kv_bytes: int | None = None  # per card, where the profile gives the cache its size
     step_time: Mapping[str, float] | None = None  # as `sluice calibrate` wrote it
     settings: Settings | None = None
@@ -54,7 +55,7 @@ def read_profile(path: Path | None) -> FromProfile:
     sections = _sections(path)
     if not isinstance(sections, dict) or not isinstance(sections.get("engine_args"), dict):
         raise ValueError(f"{path}: no engine_args; expected a profile")
-    given = _plain(path, sections, "engine_args")
+    given = _engine_args(path, sections["engine_args"])
     simulated = _plain(path, sections, "simulation")
     engine = _plain(path, sections, "engine")
     written = given | {key: simulated[key] for key in _SIMULATED_FORMAT if key in simulated}
@@ -67,11 +68,25 @@ def read_profile(path: Path | None) -> FromProfile:
         link=simulated.get("link"),
         replicas=replicas if isinstance(replicas, int) and replicas > 0 else 1,
         engine={key: value for key, value in written.items() if key in ENGINE_KEYS},
+        overrides=given.get("hf_overrides"),
+        not_counted=not_counted(given),
         kv_bytes=given.get("kv_cache_memory_bytes"),
         step_time=_plain(path, sections, "step_time") or None,
         settings=_settings(path, sections.get("admission")),
         named=frozenset(_names(sections.get("admission"))),
     )
+
+
+def _engine_args(path: Path, section: Mapping[str, Any]) -> dict[str, Any]:
+    """The engine arguments as vLLM reads them."""
+    try:
+        given = read_arguments(section)
+    except ValueError as problem:
+        raise ValueError(f"{path}: engine_args.{problem}") from problem
+    overrides = given.get("hf_overrides")
+    if overrides is not None and not isinstance(overrides, dict):
+        raise ValueError(f"{path}: engine_args.hf_overrides holds no keys")
+    return given
 
 
 def _sections(path: Path) -> Any:

@@ -10,8 +10,9 @@ from typing import Any
 from admission.advice import SLOTS, STEP
 from admission.gpus import Gpu, Link, find_gpu
 from admission.layouts import weights_name
-from admission.memory.arguments import ENGINE_KEYS, EngineArguments
-from admission.memory.config_json import read_shape
+from admission.memory.arguments import AUTO_LENGTH, ENGINE_KEYS, EngineArguments
+from admission.memory.budget import loads_with
+from admission.memory.config_json import overridden, read_shape
 from admission.memory.estimate import GIB
 from admission.memory.model_shape import ModelShape
 from admission.plan import Measurement, Question
@@ -39,19 +40,22 @@ def question(args: argparse.Namespace, profile: FromProfile) -> Question:
     if not args.gpu and args.config is None:
         raise ValueError("no GPU: give --gpu, e.g. --gpu a10")
     _check_numbers(args)
-    model = read_shape(find_config(str(name)))
+    model = read_shape(overridden(find_config(str(name)), profile.overrides or {}))
     flags = {key: getattr(args, key, None) for key in ENGINE_KEYS}
     given = {key: value for key, value in flags.items() if value is not None}
     given = {**(profile.engine or {}), **given}
     ranks, gpus = _ranks(given, model, args.gpus, profile.replicas)
     gpu = find_gpu(args.gpu or profile.gpu or ASSUMED_GPU)
+    longest = given.get("max_model_len", AUTO_LENGTH)
     return Question(
         model=model,
         gpu=gpu,
         gpus=gpus,
-        arguments=EngineArguments(**{**given, "tensor_parallel_size": ranks}),
+        arguments=EngineArguments(
+            **{**given, "tensor_parallel_size": ranks, "not_counted": profile.not_counted}
+        ),
         measured=_measurement(profile),
-        workload=_workload(args, given.get("max_model_len") or model.max_position_tokens),
+        workload=_workload(args, model.max_position_tokens if longest == AUTO_LENGTH else longest),
         slo=parse_slo(args.slo),
         available_kv_bytes=_given_kv_bytes(args.available_kv_gib, profile),
         link=_link(args.link) or _simulated_link(profile.link, gpu),
@@ -122,8 +126,8 @@ def _ranks(
         return ranks, gpus or ranks * stages * replicas
     cards = gpus or stages
     widths = [n for n in range(1, cards // max(1, stages) + 1) if cards % (n * stages) == 0]
-    even = [n for n in widths if not any(x.heads % n for x in model.attending)]
-    return max(even, default=1), cards
+    arguments = EngineArguments(**given)
+    return max((n for n in widths if loads_with(model, arguments, n)), default=1), cards
 
 
 def _workload(args: argparse.Namespace, max_model_len: int) -> Workload:

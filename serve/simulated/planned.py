@@ -1,15 +1,16 @@
 """A profile with a simulated engine -> the vLLM arguments by which it runs."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from admission.gpus import Link, find_gpu
 from admission.join import step_model
-from admission.memory.arguments import ENGINE_KEYS, EngineArguments
 from admission.memory.budget import MemoryPlan, plan_memory
+from admission.memory.config_json import overridden
+from admission.memory.spelled import engine_arguments, read_value
 from admission.step_time import Deployment
+from serve.model_file import read_model
 from serve.profile.settings import Profile, SimulationSection
 from serve.simulated.answers import Lengths
 from serve.simulated.options import KEY, Options
@@ -31,7 +32,9 @@ def engine_args(profile: Profile, model: Path) -> dict[str, Any]:
         step_time=profile.step_time.coefficients or _modelled(plan, simulation),
     )
     return {
-        "kv_cache_memory_bytes": given.get("kv_cache_memory_bytes")
+        "kv_cache_memory_bytes": read_value(
+            "kv_cache_memory_bytes", given.get("kv_cache_memory_bytes")
+        )
         or (plan and int(plan.budget.kv.expected)),
         "distributed_executor_backend": EXECUTOR,
         "additional_config": {KEY: options.as_json()},
@@ -44,9 +47,8 @@ def _plan(
     """The memory plan of the modelled GPUs; None where no GPU is modelled."""
     if simulation.gpu is None:
         return None
-    known = {name: value for name, value in given.items() if name in ENGINE_KEYS}
-    arguments = EngineArguments(**{**known, "quantization": simulation.quantization})
-    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    arguments = engine_arguments(given, quantization=simulation.quantization)
+    config = overridden(read_model(model), given.get("hf_overrides") or {})
     plan = plan_memory(config, find_gpu(simulation.gpu), arguments)
     if plan.misfit and "kv_cache_memory_bytes" not in given:
         raise ValueError(f"{simulation.gpu} x {plan.engine.tp * plan.engine.pp}: {plan.misfit}")

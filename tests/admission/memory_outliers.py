@@ -44,8 +44,8 @@ FROM_SCRATCH = {
     "K137": f"{_NO_VERSION} (0.4 in the notes); {_NO_SHARE}; T4 with 2 GiB left",
     "K138": f"{_NO_VERSION}; 64,000 tokens per step: the experts' term is fitted to 8,192",
     "K140": f"{_NO_SHARE}; tokens equal max_model_len, so the poster may have rounded",
-    "K142": f"{_NO_SHARE}; 4-bit checkpoint whose layout is recalled, not read",
-    "K143": "as K142, and printed tokens are multiplied by decode context parallelism of 8,"
+    "K143": f"{_NO_SHARE}; 4-bit checkpoint whose layout is recalled, and printed tokens"
+    " are multiplied by decode context parallelism of 8,"
     " which no column states",
     "K144": f"{_NO_SHARE}; draft model (block sizes differ) not stated",
     "K145": f"{_NO_SHARE}; weights logged 2.6 GiB above 4 bits: parts kept in 16; draft not stated",

@@ -172,7 +172,8 @@ def test_an_unknown_quantisation_is_answered_with_the_nearest() -> None:
     [
         EngineArguments(gpu_memory_utilization=1.2),
         EngineArguments(tensor_parallel_size=0),
-        EngineArguments(max_model_len=-1),
+        EngineArguments(max_model_len=0),
+        EngineArguments(max_model_len=-2),
     ],
 )
 def test_impossible_arguments_are_refused(arguments: EngineArguments) -> None:
@@ -196,7 +197,10 @@ def test_a_window_that_the_config_switches_off_is_no_window() -> None:
     base = dict(find_config("Qwen/Qwen2.5-7B-Instruct"))
     off = base | {"sliding_window": 131_072, "use_sliding_window": False}
     assert read_shape(off).kinds == {"full"}
-    assert read_shape(base | {"sliding_window": 4096}).kinds == {"sliding"}
+    assert read_shape(base | {"sliding_window": 4096}).kinds == {"full"}  # Qwen2's default is off
+    other = dict(find_config("mistralai/Mistral-Nemo-Instruct-2407"))
+    assert read_shape(other).kinds == {"full"}
+    assert read_shape(other | {"sliding_window": 4096}).kinds == {"sliding"}
 
 
 def test_a_nested_text_config_is_found_and_its_tower_counted() -> None:

@@ -59,16 +59,14 @@ def _digest(name: str, told: Iterator[Any]) -> str:
 
 def plain(value: Any) -> Any:
     """Values without the names of classes and fields, which may change."""
-    if isinstance(value, enum.Enum):
-        return plain(value.value)
     if is_dataclass(value) and not isinstance(value, type):
         return [plain(getattr(value, field.name)) for field in fields(value)]
     if isinstance(value, dict):
         return {str(key): plain(inner) for key, inner in value.items() if key not in _OF_THE_RUN}
     if isinstance(value, list | tuple):
         return [plain(each) for each in value]
-    if isinstance(value, bytes):
-        return value.hex()
+    if isinstance(value, enum.Enum | bytes):
+        return value.hex() if isinstance(value, bytes) else plain(value.value)
     if hasattr(value, "tolist"):
         return value.tolist()
     names = getattr(type(value), "__slots__", None) or getattr(value, "__dict__", None)
