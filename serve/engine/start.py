@@ -25,6 +25,7 @@ from serve.engine.chains import Chains
 from serve.engine.client import LeasedClient, LeaseKeeper
 from serve.engine.executor import PATIENT
 from serve.engine.facts import facts_of
+from serve.engine.forced_calls import hold_forced_calls
 from serve.engine.grammars import Grammars, first_form
 from serve.engine.steps import Listener, StepFeed
 
@@ -76,6 +77,7 @@ class Engine:
         await init_app_state(leased, app.state, self._args, tasks)
         app.state.server = SimpleNamespace()  # vLLM's engine-error handler writes to it
         hooks.install(app.state, keeper)
+        hold_forced_calls(app.state)
         merging.keep_prompt_logprobs()
         if self._args.structured_outputs_config.reasoning_parser:
             reasoning.add_second_name()
