@@ -20,6 +20,7 @@ from serve.engine.grammar_limits import too_large
 BLANKS = 16  # in a row, outside strings: an indentation. Small models write blanks to the very end
 _NOT_FORCED = (None, "none", "auto")
 _ANY_OBJECT = {"type": "object"}
+_SAY_WHAT = {"type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const"}
 
 
 def hold_forced_calls(state: State) -> None:
@@ -54,12 +55,17 @@ def tightened(form: StructuredOutputsParams) -> StructuredOutputsParams:
     tag = json.loads(form.structural_tag)
     for content in _arguments(tag):
         content["max_whitespace_cnt"] = BLANKS
-        if content["json_schema"] in (True, {}):  # a tool that says nothing of its parameters
-            content["json_schema"] = _ANY_OBJECT
+        content["json_schema"] = _as_object(content["json_schema"])
     if too_large(_of(tag)) is not None:
         for content in _arguments(tag):
             content["json_schema"] = _ANY_OBJECT
     return _of(tag)
+
+
+def _as_object(schema: Any) -> dict[str, Any]:
+    """A schema that does not say what its values are admits any; arguments are an object."""
+    given: dict[str, Any] = schema if isinstance(schema, dict) else {}
+    return given if _SAY_WHAT & given.keys() else given | _ANY_OBJECT
 
 
 def _of(tag: Any) -> StructuredOutputsParams:
