@@ -18,7 +18,8 @@ from typing import Any
 
 import yaml
 
-from tests.clients.installed import CLIENTS, Client, MissingError
+from tests.clients.installed import CLIENTS, Client
+from tests.environments import MissingError
 from tests.live.ask import GONE_S, nothing_held
 from tests.live.clients import MODEL
 from tests.live.gateway import Gateway, wait_until

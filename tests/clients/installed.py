@@ -1,27 +1,14 @@
-"""The client libraries, each installed as its lock says, in environments of their own.
+"""The client libraries, their versions and the programs that ask a gateway through them."""
 
-They are kept in Sluice's cache folder, under the lock's hash. What cannot be installed here (no
-Node, no registry) is a MissingError that says why.
-"""
-
-import hashlib
 import json
 import re
-import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from serve.embedded.model import cache_folder
+from tests.environments import node_environment, python_environment
 
-FOLDER = Path(__file__).parent
-_PYTHON, _NODE = FOLDER / "python", FOLDER / "node"
-_MOST_S = 600.0  # of an installation
-
-
-class MissingError(Exception):
-    """A client cannot be tried here; the message says why."""
+_FOLDER = Path(__file__).parent
+_PYTHON, _NODE = _FOLDER / "python", _FOLDER / "node"
 
 
 @dataclass(frozen=True)
@@ -53,8 +40,9 @@ class Client:
     def command(self) -> list[str]:
         """What starts the program; installs what it needs. Raises MissingError."""
         if self.on_node:
-            return ["node", str(_node_environment() / self.program)]
-        return [str(_python_environment(self.lock) / "bin/python"), str(_PYTHON / self.program)]
+            return ["node", str(node_environment(_NODE) / self.program)]
+        environment = python_environment(_PYTHON / f"{self.lock}.txt")
+        return [str(environment / "bin/python"), str(_PYTHON / self.program)]
 
 
 CLIENTS = (
@@ -69,47 +57,3 @@ CLIENTS = (
     Client("pydantic-ai", "pydantic-ai-slim", "pydantic_ai_sdk.py"),
     Client("ai-sdk", "ai", "ai_sdk.mjs"),
 )
-
-
-def _python_environment(lock: str) -> Path:
-    file = _PYTHON / f"{lock}.txt"
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    folder = _folder(lock, file.read_bytes() + python.encode())
-    uv = str(Path(sys.executable).with_name("uv"))
-    if not (folder / "done").exists():
-        _installs([uv, "venv", "-q", "--clear", "--python", sys.executable, str(folder)])
-        _installs([uv, "pip", "sync", "-q", "--python", str(folder / "bin/python"), str(file)])
-        (folder / "done").touch()
-    return folder
-
-
-def _node_environment() -> Path:
-    """Packages, and the programs beside them: there Node looks for what they import."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        raise MissingError("neither node nor npm is installed here")
-    locked = [_NODE / "package.json", _NODE / "package-lock.json"]
-    folder = _folder("node", b"".join(file.read_bytes() for file in locked))
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "done").exists():
-        for file in locked:
-            shutil.copy(file, folder)
-        _installs(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder)
-        (folder / "done").touch()
-    for program in _NODE.glob("*.mjs"):
-        shutil.copy(program, folder)
-    return folder
-
-
-def _folder(name: str, content: bytes) -> Path:
-    return cache_folder() / "clients" / f"{name}-{hashlib.sha256(content).hexdigest()[:12]}"
-
-
-def _installs(command: list[str], folder: Path | None = None) -> None:
-    try:
-        subprocess.run(  # noqa: S603 - our own words
-            command, cwd=folder, check=True, capture_output=True, text=True, timeout=_MOST_S
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        said = (getattr(error, "stderr", None) or str(error)).strip()
-        last = said.splitlines()[-1] if said else type(error).__name__
-        raise MissingError(f"{command[0].rpartition('/')[2]}: {last}") from error
