@@ -17,9 +17,10 @@ from vllm.tool_parsers.tool_strict_level import ToolStrictLevel
 
 from serve.engine.grammar_limits import too_large
 
-BLANKS = 16  # in a row, outside strings: an indentation. Small models write blanks to the very end
+BLANKS = 16  # in a row, outside strings: an indentation, but no blanks until max_tokens
 _NOT_FORCED = (None, "none", "auto")
 _ANY_OBJECT = {"type": "object"}
+_NO_ARGUMENTS = {"type": "object", "properties": {}}  # as OpenAI reads a tool without parameters
 _SAY_WHAT = {"type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const"}
 
 
@@ -64,7 +65,9 @@ def tightened(form: StructuredOutputsParams) -> StructuredOutputsParams:
 
 def _as_object(schema: Any) -> dict[str, Any]:
     """A schema that does not say what its values are admits any; arguments are an object."""
-    given: dict[str, Any] = schema if isinstance(schema, dict) else {}
+    if schema in (True, {}):
+        return _NO_ARGUMENTS
+    given: dict[str, Any] = schema
     return given if _SAY_WHAT & given.keys() else given | _ANY_OBJECT
 
 
