@@ -14,7 +14,7 @@ CODE := admission serve loadtests tests
 # A `kill -9` of make must not leave the gateway behind; Linux tells the child when its parent ends.
 WITH_MAKE := $(if $(shell command -v setpriv),setpriv --pdeathsig TERM --)
 
-.PHONY: help setup environment serve test check lint bench lock format clean
+.PHONY: help setup environment serve test clients check lint bench lock format clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
@@ -30,6 +30,9 @@ serve: setup ## start the gateway (CONFIG=configs/smollm2-cpu.yaml PORT=8000); C
 
 test: setup ## every test: those with a gateway on a real engine, the others beside them
 	@$(if $(PYTEST_ARGS),$(BIN)/pytest $(PYTEST_ARGS),tests/run.sh)
+
+clients: setup ## ten client libraries, installed apart, against a gateway
+	@$(BIN)/pytest -m clients tests/live/test_clients.py
 
 check: lint ## format, lint, types, import contracts, fast tests on all cores: no engine
 	@$(BIN)/pytest -q -n auto --maxprocesses 8 --dist loadfile -m "not alone" $(FAST)

@@ -39,3 +39,13 @@ lock_cpu() {
 (lock_cpu)
 find_packages /dev/null
 resolve gpu
+
+# Environments of the tests' own: the same platform and Python, pins without hashes.
+for input in tests/clients/python/*.in tests/bench/judges/*.in; do
+  echo "resolving ${input%.in}.txt ..."
+  excludes=()
+  [[ ! -f ${input%.in}.excludes ]] || excludes=(--excludes "${input%.in}.excludes")
+  uv pip compile --quiet "$input" "${excludes[@]}" \
+    --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+    --no-header --no-annotate --output-file "${input%.in}.txt"
+done

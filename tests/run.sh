@@ -28,7 +28,7 @@ set -m # a process group of its own: others in the background do not hear SIGINT
 "${idle[@]}" .venv/bin/pytest -m "not both_cores and not alone" >"$told" 2>&1 &
 beside=$!
 set +m
-.venv/bin/pytest -m "both_cores and not alone" || note $?
+.venv/bin/pytest -m "both_cores and not alone and not clients" || note $?
 wait "$beside" || note $?
 beside=
 cat "$told"

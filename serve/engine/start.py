@@ -25,6 +25,7 @@ from serve.engine.chains import Chains
 from serve.engine.client import LeasedClient, LeaseKeeper
 from serve.engine.executor import PATIENT
 from serve.engine.facts import facts_of
+from serve.engine.forced_calls import hold_forced_calls
 from serve.engine.grammars import Grammars, first_form
 from serve.engine.shape import GROUPS, EngineStartError, shape_of
 from serve.engine.steps import Listener, StepFeed
@@ -85,6 +86,7 @@ class Engine:
         app.state.server = SimpleNamespace()  # vLLM's engine-error handler writes to it
         hooks.install(app.state, keeper)
         told.install(app.state)
+        hold_forced_calls(app.state)
         merging.keep_prompt_logprobs()
         if self.args.structured_outputs_config.reasoning_parser:
             reasoning.add_second_name()

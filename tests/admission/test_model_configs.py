@@ -522,7 +522,7 @@ _BASES = st.sampled_from([LLAMA_8B, HUNYUAN_A13B, DEEPSEEK_V3, NEMOTRON_H])
 def test_whatever_a_key_holds_it_is_a_shape_or_a_value_error(
     base: Config, data: st.DataObject
 ) -> None:
-    key = data.draw(st.sampled_from(sorted(base) + ["quantization_config", "rope_scaling"]))
+    key = data.draw(st.sampled_from([*sorted(base), "quantization_config", "rope_scaling"]))
     config = base | {key: data.draw(_JSON)}
     try:
         assert isinstance(read_shape(config), ModelShape)

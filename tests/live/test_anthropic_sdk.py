@@ -84,14 +84,17 @@ def test_a_stop_sequence_ends_the_message_and_is_named(client: anthropic.Anthrop
     assert message.stop_sequence == stop
 
 
-def test_a_tool_that_must_be_used_is_used_as_its_schema_says(client: anthropic.Anthropic) -> None:
+@pytest.mark.parametrize("said", [{}, {"strict": True}], ids=["loose", "strict"])
+def test_a_tool_that_must_be_used_is_used_as_its_schema_says(
+    client: anthropic.Anthropic, said: dict[str, bool]
+) -> None:
     schema = {
         "type": "object",
         "properties": {"city": {"enum": ["Paris", "Rome"]}},
         "required": ["city"],
         "additionalProperties": False,
     }
-    tool: Any = {"name": "forecast", "input_schema": schema, "strict": True}
+    tool: Any = {"name": "forecast", "input_schema": schema, **said}
     message = client.messages.create(
         max_tokens=80, tools=[tool], tool_choice={"type": "tool", "name": "forecast"}, **GREEDY
     )

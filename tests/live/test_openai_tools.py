@@ -15,7 +15,6 @@ from pydantic import BaseModel
 from tests.live.clients import MODEL, openai_of
 from tests.live.gateway import Gateway
 
-# `strict` is what makes vLLM hold the arguments to the schema
 WEATHER: dict[str, Any] = {
     "type": "object",
     "properties": {"city": {"enum": ["Paris", "Rome"]}, "days": {"enum": [1, 2]}},
@@ -27,6 +26,8 @@ TOOL: Any = {
     "function": {"name": "forecast", "parameters": WEATHER, "strict": True},
 }
 MESSAGES: Any = [{"role": "user", "content": "What is the weather in Rome tomorrow?"}]
+# what most clients send: whether it is strict is not said
+LOOSE: Any = {"type": "function", "function": {"name": "forecast", "parameters": WEATHER}}
 GREEDY: dict[str, Any] = {"model": MODEL, "temperature": 0}
 TOKENS = 80  # the model writes blanks between all things
 NAMED: Any = {"type": "function", "function": {"name": "forecast"}}
@@ -60,6 +61,31 @@ def test_a_tool_that_must_be_called_is_called_as_its_schema_says(
     )
     (call,) = answer.choices[0].message.tool_calls or ()
     arguments_of(call)
+
+
+@pytest.mark.parametrize("choice", [NAMED, "required"], ids=["named", "required"])
+def test_a_tool_that_is_not_strict_is_called_as_its_schema_says_too(
+    client: openai.OpenAI, choice: Any
+) -> None:
+    answer = client.chat.completions.create(
+        messages=MESSAGES,
+        tools=[LOOSE],
+        tool_choice=choice,
+        parallel_tool_calls=False,
+        max_tokens=TOKENS,
+        **GREEDY,
+    )
+    (call,) = answer.choices[0].message.tool_calls or ()
+    arguments_of(call)
+
+
+def test_a_tool_without_parameters_is_called_without_arguments(client: openai.OpenAI) -> None:
+    tool: Any = {"type": "function", "function": {"name": "forecast"}}
+    answer = client.chat.completions.create(
+        messages=MESSAGES, tools=[tool], tool_choice=NAMED, max_tokens=TOKENS, **GREEDY
+    )
+    (call,) = answer.choices[0].message.tool_calls or ()
+    assert json.loads(call.function.arguments) == {}
 
 
 @pytest.mark.parametrize("choice", [NAMED, "required"], ids=["named", "required"])
@@ -120,7 +146,7 @@ def test_the_sdk_parses_an_answer_into_a_model(client: openai.OpenAI) -> None:
 
 
 def test_responses_call_a_tool_as_its_schema_says(client: openai.OpenAI) -> None:
-    tool: Any = {"type": "function", "name": "forecast", "parameters": WEATHER, "strict": True}
+    tool: Any = {"type": "function", "name": "forecast", "parameters": WEATHER, "strict": False}
     answer = client.responses.create(
         input=MESSAGES, tools=[tool], tool_choice="required", max_output_tokens=TOKENS, **GREEDY
     )
