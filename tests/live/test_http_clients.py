@@ -81,7 +81,8 @@ def test_heads_leave_the_connection_as_it_was(gateway: Gateway) -> None:
 
 def test_one_model_is_found_by_its_id(gateway: Gateway) -> None:
     client = openai_of(gateway)
-    assert client.models.retrieve(MODEL) == next(iter(client.models.list()))
+    (listed,) = client.models.list()
+    assert client.models.retrieve(MODEL).id == listed.id == MODEL
     for name in ("unknown", "org/unknown"):
         with pytest.raises(openai.NotFoundError) as failure:
             client.models.retrieve(name)
