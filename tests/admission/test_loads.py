@@ -50,16 +50,18 @@ def _widths(config: Config, **arguments: Any) -> set[int]:
         pytest.param(QWEN25_7B, {1, 2, 4}, id="28 heads and 4 KV heads: not 7"),
         pytest.param(LLAMA_8B, {1, 2, 4, 8, 16}, id="8 KV heads are copied to 16 ranks"),
         pytest.param(
-            LLAMA_8B | {"num_attention_heads": 24, "num_key_value_heads": 6, "head_dim": 128},
+            LLAMA_8B
+            | {"num_attention_heads": 24, "num_key_value_heads": 6, "head_dim": 128}
+            | {"intermediate_size": 12_288},
             {1, 2, 3, 6},
-            id="6 KV heads: not 4, not 8; 12 columns of the vocabulary",
+            id="6 KV heads: not 4, not 8",
         ),
         pytest.param(
             LLAMA_8B
             | {"vocab_size": 128_257, "num_attention_heads": 30, "head_dim": 128}
             | {"num_key_value_heads": 30, "intermediate_size": 15_360, "hidden_size": 3840},
-            {1, 2, 5} - {5},
-            id="2,005 paddings of 64 rows: not 3, not 5",
+            {1, 2, 5},
+            id="a vocabulary of 128,320 padded rows: not 3, not 6",
         ),
         pytest.param(QWEN25_72B, {1, 2, 4, 8, 16}, id="72B in 16 bits"),
         pytest.param(QWEN25_72B | {"quantization_config": _AWQ}, {1}, id="72B in old AWQ"),

@@ -253,6 +253,13 @@ def planned(config: Config, **arguments: Any) -> MemoryPlan:
             id="kimi-k2.5",
         ),
         pytest.param(
+            {"model_type": "gemma4_text", "num_hidden_layers": 6, "num_attention_heads": 8}
+            | {"num_key_value_heads": 4, "head_dim": 256, "layer_types": None}
+            | {"per_layer_config": {"5": {"head_dim": 512, "num_key_value_heads": 2}}},
+            (5 * 4 * 256 + 2 * 512) * 2 * 2,
+            id="gemma-4 as transformers writes it",
+        ),
+        pytest.param(
             {"model_type": "gemma3n_text", "num_hidden_layers": 35, "num_kv_shared_layers": 15}
             | {"num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 256},
             20 * 2 * 2 * 256 * 2,
