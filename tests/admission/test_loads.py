@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from admission.gpus import find_gpu
-from admission.layouts import layouts
+from admission.layouts import layouts, nearest_fit
 from admission.memory.arguments import EngineArguments
 from admission.memory.budget import loads_with, plan_memory
 from admission.memory.config_json import read_shape
@@ -118,6 +118,14 @@ def test_layouts_that_vllm_does_not_load_do_not_fit() -> None:
     found = {x.tp: x.misfit for x in layouts(question) if x.asked}
     assert found[1] == ""
     assert all("quantisation groups" in found[tp] for tp in (2, 4, 8))
+
+
+def test_the_nearest_of_a_length_beyond_the_models_is_the_models() -> None:
+    given = EngineArguments(max_model_len=200_000)
+    question = replace(
+        eight_a10(), model=read_shape(LLAMA_8B), gpu=find_gpu("h100"), arguments=given
+    )
+    assert nearest_fit(question) == "max_model_len 131072"
 
 
 def test_recurrent_heads_are_shared_out_too() -> None:
