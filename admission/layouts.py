@@ -133,7 +133,7 @@ def _changes(question: Question) -> Iterator[tuple[str, Question]]:
         longer = replace(given, max_model_len=needed)
         yield Sentence("nearest_length", length=needed), replace(question, arguments=longer)
     length = int(plan.memory.max_concurrency.expected * plan.memory.engine.max_model_len)
-    length = length // 1024 * 1024
+    length = min(length, plan.memory.longest_tokens or length) // 1024 * 1024
     if length >= needed:
         shorter = replace(given, max_model_len=length)
         yield Sentence("nearest_length", length=length), replace(question, arguments=shorter)

@@ -64,6 +64,7 @@ ENGLISH = {
     "source_trace": "{requests:,} requests of {file}; prompts p50 {isl_p50:,} p90 {isl_p90:,}"
     " p99 {isl_p99:,}, answers p50 {osl_p50:,} p90 {osl_p90:,} p99 {osl_p99:,}",
     # warnings
+    "bits_mixed": "{name} mixes formats; all of the weights are counted with {bits} bits",
     "bits_guessed": "{name} does not say how many bits; 8 taken; say --weight-bits",
     "too_long": "{share:.1%} of the trace's requests are longer than max_model_len {length}:"
     " they would be refused and are left out here",

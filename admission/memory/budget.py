@@ -107,10 +107,16 @@ class MemoryPlan:
             return Sentence(
                 "misfit_length", length=engine.max_model_len, needed_gib=needed, kv_gib=kv_gib
             )
-        longest, _ = self.model.context_tokens(stretches_yarn=stretches_yarn(engine.version))
+        longest = self.longest_tokens
         if engine.max_model_len > longest > 0:
             return Sentence("misfit_context", length=engine.max_model_len, context=longest)
         return ""
+
+    @property
+    def longest_tokens(self) -> int:
+        """The longest max_model_len that vLLM takes for this model; 0 = not known."""
+        stretches = stretches_yarn(self.engine.version)
+        return self.model.context_tokens(stretches_yarn=stretches)[0]
 
 
 def plan_memory(

@@ -166,8 +166,14 @@ def weight_format(
     bits = bits_of(quantization_config) or weight_bits
     if bits is not None:
         chosen = _of_bits(name, bits, quantization_config)
-        return replace(chosen, moe_only=_spares_attention(quantization_config)), ""
+        several = len({weights.get("num_bits") for weights in _groups(quantization_config)}) > 1
+        warning = Sentence("bits_mixed", name=name, bits=bits) if several else ""
+        return replace(chosen, moe_only=_spares_attention(quantization_config)), warning
     return _of_bits(name, 8, quantization_config), Sentence("bits_guessed", name=name)
+
+
+def _groups(config: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+    return weights_of_groups(config or {})
 
 
 def bits_of(config: Mapping[str, Any] | None) -> int | None:

@@ -59,6 +59,8 @@ def layer_kinds(
     stated = keys.get("layer_types")
     if isinstance(stated, list | str) and len(stated) >= count:
         return [_kind(name) for name in stated[:count]]
+    if isinstance(stated, list) and stated:
+        raise ValueError(f"config.json: layer_types has {len(stated)} entries for {count} layers")
     for rule in (_by_interval, _by_list, _by_period):
         found = rule(keys, count)
         if found:

@@ -11,6 +11,7 @@ from admission.memory.recurrent import recurrent_mixer, short_convolution
 _BIASED = ("qwen2", "qwen1")
 _INDEX_SCALE_BYTES = 4  # one FP32 scale per 128 numbers of FP8 [src: deepseek_v2.py]
 _INDEX_GROUP = 128
+_GLOBAL_FAMILIES, _GLOBAL_HEAD_SIZE = ("gemma4", "diffusion_gemma"), 512  # Gemma4TextConfig
 # Its `kv_lora_rank` shapes weights alone: vLLM keeps whole heads of it (not `is_deepseek_mla`).
 _FULL_HEADS_FAMILIES = ("minicpm3",)
 
@@ -43,7 +44,7 @@ def _latent(keys: Keys) -> Latent:
 
 
 def _attention(keys: Keys, layer: int, kind: LayerKind, model_type: str) -> Attention:
-    heads, kv_heads, head_size = _heads(keys, layer, kind)
+    heads, kv_heads, head_size = _heads(keys, layer, kind, model_type)
     last_with_cache = keys.layer_count() - keys.number("num_kv_shared_layers")
     return Attention(
         heads=heads,
@@ -59,7 +60,7 @@ def _attention(keys: Keys, layer: int, kind: LayerKind, model_type: str) -> Atte
     )
 
 
-def _heads(keys: Keys, layer: int, kind: LayerKind) -> tuple[int, int, int]:
+def _heads(keys: Keys, layer: int, kind: LayerKind, model_type: str) -> tuple[int, int, int]:
     """Heads, KV heads and head size of one layer."""
     heads = keys.at("num_attention_heads_per_layer", layer) or keys.at("num_attention_heads", layer)
     if heads < 1:
@@ -69,12 +70,24 @@ def _heads(keys: Keys, layer: int, kind: LayerKind) -> tuple[int, int, int]:
         size = keys.number("qk_nope_head_dim") + keys.number("qk_rope_head_dim")
     size = size or keys.need("hidden_size") // heads
     kv_heads = _kv_heads(keys, layer, heads)
-    if kind is LayerKind.FULL:  # Gemma 4: layers that see everything have heads of their own
-        size = keys.number("global_head_dim") or size
-        kv_heads = keys.number("num_global_key_value_heads") or kv_heads
+    own = keys.get("per_layer_config")  # as transformers writes a layer that differs
+    if isinstance(own, Mapping):
+        other = own.get(str(layer), own.get(layer))
+        if isinstance(other, Mapping):
+            size = _stated(other, "head_dim", size)
+            kv_heads = _stated(other, "num_key_value_heads", kv_heads)
+    elif kind is LayerKind.FULL:
+        return heads, *_of_global(keys, kv_heads, size, model_type)
     if kind is LayerKind.SLIDING:
         return _of_window(keys, (heads, kv_heads, size))
     return heads, kv_heads, size
+
+
+def _of_global(keys: Keys, kv_heads: int, size: int, model_type: str) -> tuple[int, int]:
+    """KV heads and head size of Gemma 4's layers that see everything."""
+    usual = _GLOBAL_HEAD_SIZE if model_type.startswith(_GLOBAL_FAMILIES) else size
+    own = keys.number("num_global_key_value_heads")
+    return own or kv_heads, keys.number("global_head_dim", default=usual) or usual
 
 
 def _of_window(keys: Keys, common: tuple[int, int, int]) -> tuple[int, int, int]:

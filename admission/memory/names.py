@@ -146,6 +146,7 @@ PLAIN = frozenset(
         "num_attention_heads_per_layer",
         "num_global_key_value_heads",
         "num_kv_shared_layers",
+        "per_layer_config",
         "original_max_position_embeddings",
         "q_lora_rank",
         "qk_nope_head_dim",

@@ -50,6 +50,7 @@ SENTENCES = {
     "p99 {isl_p99:,}，输出 p50 {osl_p50:,}、p90 {osl_p90:,}、p99 {osl_p99:,}",
     "not_understood": "config.json 中未能识别、未计入的键：{keys}",
     "not_counted": "未计入：{what}",
+    "bits_mixed": "{name} 混用多种格式；所有权重按 {bits} 位计算",
     "bits_guessed": "{name} 没有说明位数，按 8 位计算；请用 --weight-bits 指明",
     "too_long": "trace 中 {share:.1%} 的请求超过 max_model_len {length}：它们会被拒绝，这里不计入",
     "offered_more": "trace 的到达率为每秒 {offered:.2f} 个请求，高于可持续的 {sustained:.2f} 个",

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from admission.gpus import find_gpu
-from admission.layouts import layouts
+from admission.layouts import layouts, nearest_fit
 from admission.memory.arguments import EngineArguments
 from admission.memory.budget import loads_with, plan_memory
 from admission.memory.config_json import read_shape
@@ -50,16 +50,18 @@ def _widths(config: Config, **arguments: Any) -> set[int]:
         pytest.param(QWEN25_7B, {1, 2, 4}, id="28 heads and 4 KV heads: not 7"),
         pytest.param(LLAMA_8B, {1, 2, 4, 8, 16}, id="8 KV heads are copied to 16 ranks"),
         pytest.param(
-            LLAMA_8B | {"num_attention_heads": 24, "num_key_value_heads": 6, "head_dim": 128},
+            LLAMA_8B
+            | {"num_attention_heads": 24, "num_key_value_heads": 6, "head_dim": 128}
+            | {"intermediate_size": 12_288},
             {1, 2, 3, 6},
-            id="6 KV heads: not 4, not 8; 12 columns of the vocabulary",
+            id="6 KV heads: not 4, not 8",
         ),
         pytest.param(
             LLAMA_8B
             | {"vocab_size": 128_257, "num_attention_heads": 30, "head_dim": 128}
             | {"num_key_value_heads": 30, "intermediate_size": 15_360, "hidden_size": 3840},
-            {1, 2, 5} - {5},
-            id="2,005 paddings of 64 rows: not 3, not 5",
+            {1, 2, 5},
+            id="a vocabulary of 128,320 padded rows: not 3, not 6",
         ),
         pytest.param(QWEN25_72B, {1, 2, 4, 8, 16}, id="72B in 16 bits"),
         pytest.param(QWEN25_72B | {"quantization_config": _AWQ}, {1}, id="72B in old AWQ"),
@@ -116,6 +118,14 @@ def test_layouts_that_vllm_does_not_load_do_not_fit() -> None:
     found = {x.tp: x.misfit for x in layouts(question) if x.asked}
     assert found[1] == ""
     assert all("quantisation groups" in found[tp] for tp in (2, 4, 8))
+
+
+def test_the_nearest_of_a_length_beyond_the_models_is_the_models() -> None:
+    given = EngineArguments(max_model_len=200_000)
+    question = replace(
+        eight_a10(), model=read_shape(LLAMA_8B), gpu=find_gpu("h100"), arguments=given
+    )
+    assert nearest_fit(question) == "max_model_len 131072"
 
 
 def test_recurrent_heads_are_shared_out_too() -> None:

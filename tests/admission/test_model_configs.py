@@ -253,6 +253,13 @@ def planned(config: Config, **arguments: Any) -> MemoryPlan:
             id="kimi-k2.5",
         ),
         pytest.param(
+            {"model_type": "gemma4_text", "num_hidden_layers": 6, "num_attention_heads": 8}
+            | {"num_key_value_heads": 4, "head_dim": 256, "layer_types": None}
+            | {"per_layer_config": {"5": {"head_dim": 512, "num_key_value_heads": 2}}},
+            (5 * 4 * 256 + 2 * 512) * 2 * 2,
+            id="gemma-4 as transformers writes it",
+        ),
+        pytest.param(
             {"model_type": "gemma3n_text", "num_hidden_layers": 35, "num_kv_shared_layers": 15}
             | {"num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 256},
             20 * 2 * 2 * 256 * 2,
@@ -439,6 +446,15 @@ def test_a_length_that_the_model_does_not_take_is_a_misfit() -> None:
     assert planned(LLAMA_8B, max_model_len=131_072).misfit == ""
 
 
+def test_mixed_formats_are_counted_with_the_most_bits_and_a_warning() -> None:
+    groups = {"a": {"weights": {"num_bits": 4}}, "b": {"weights": {"num_bits": 8}}}
+    quantization = {"quant_method": "compressed-tensors", "config_groups": groups}
+    plan = planned(LLAMA_8B | {"quantization_config": quantization})
+    assert plan.warnings == (
+        "compressed-tensors mixes formats; all of the weights are counted with 8 bits",
+    )
+
+
 def test_auto_takes_the_longest_request_that_the_cache_holds() -> None:
     auto = plan_memory(LLAMA_8B, find_gpu("L4"), EngineArguments(max_model_len=-1))
     assert auto.misfit == ""
@@ -502,6 +518,11 @@ def test_what_says_nothing_of_the_shape_is_not_named() -> None:
 def test_a_family_without_a_formula_is_refused_by_name(config: Config) -> None:
     with pytest.raises(ValueError, match=f"{config['model_type']}.* not planned"):
         read_shape(config)
+
+
+def test_a_list_of_layers_that_is_too_short_is_refused() -> None:
+    with pytest.raises(ValueError, match="layer_types has 3 entries for 32 layers"):
+        read_shape(LLAMA_8B | {"layer_types": ["full_attention"] * 3})
 
 
 def test_layers_of_an_unknown_kind_are_refused() -> None:
