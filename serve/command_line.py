@@ -2,10 +2,7 @@
 
 import argparse
 import sys
-import tempfile
-import traceback
 from collections.abc import Callable
-from importlib import metadata
 from typing import NoReturn
 
 from admission.spelling import nearest
@@ -40,6 +37,8 @@ def unknown_command(name: str, known: list[str]) -> str:
 
 def versions() -> str:
     """Of this package and of the engine's libraries that are installed, without importing them."""
+    from importlib import metadata  # noqa: PLC0415 -- as long as all of a plan's own imports
+
     found = []
     for name in _NAMED:
         try:
@@ -67,6 +66,9 @@ def guarded(name: str, run: Callable[[], int]) -> int:
 
 def _kept() -> str:
     """Where the traceback lies, for a report of the fault."""
+    import tempfile  # noqa: PLC0415 -- only for a fault
+    import traceback  # noqa: PLC0415
+
     try:
         with tempfile.NamedTemporaryFile(
             "w", prefix="sluice-", suffix=".txt", delete=False, encoding="utf-8"

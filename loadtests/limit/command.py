@@ -35,8 +35,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         result, run = _measure(args)
     except EndpointDownError as problem:
-        why = no_answer(args.host, problem.__cause__) if problem.__cause__ else problem
-        return _fail(Exit.DOWN, f"endpoint down: {why}")
+        return _fail(Exit.DOWN, f"endpoint down: {_why(args.host, problem)}")
     except ReaderError as problem:
         return _fail(Exit.INVALID, f"this machine cannot measure: {problem}")
     except ValueError as problem:
@@ -48,6 +47,13 @@ def main(args: argparse.Namespace) -> int:
     _print(args, result, run.limit)
     _write(args, result, run)
     return result.exit
+
+
+def _why(url: str, problem: EndpointDownError) -> str:
+    """What was asked, and what became of the connection; or what it says itself."""
+    asked, _, _ = str(problem).partition(": ")
+    cause = problem.__cause__
+    return f"{asked}: {no_answer(url, cause)}" if cause else str(problem)
 
 
 def _measure(args: argparse.Namespace) -> tuple[Result, Run]:

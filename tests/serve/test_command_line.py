@@ -102,7 +102,7 @@ def test_every_command_has_help_in_80_columns_and_stands_in_the_document(
         (["resume", "--url", URL], 4, "nothing listens at http://127.0.0.1:9"),
         (["config", "show", "--url", URL], 4, "nothing listens at http://127.0.0.1:9"),
         (["calibrate", "--url", URL], 4, "nothing listens at http://127.0.0.1:9"),
-        (["limit", "--host", URL], 4, "endpoint down: nothing listens at http://127.0.0.1:9"),
+        (["limit", "--host", URL], 4, "/v1/models: nothing listens at http://127.0.0.1:9"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_a_documented_exit_code(
