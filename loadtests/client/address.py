@@ -30,9 +30,9 @@ class Address:
         return f"{self.scheme}://{self.host}:{self.port}"
 
     @property
-    def is_versioned(self) -> bool:
-        """Whether the version stood in what was pasted, so that there is nothing to try."""
-        return self.api != self.root + _V1
+    def may_be_bare(self) -> bool:
+        """Whether the pasted path may be the API's own without a version; `/v1` is a guess then."""
+        return self.api == self.root + _V1
 
     def target(self, path: str) -> str:
         """Path and query of a request; `/v1/...` is below the API's path, others below the root."""

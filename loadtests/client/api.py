@@ -1,6 +1,7 @@
 """The endpoint itself: connections to it, and what the load test asks on its own behalf."""
 
 import json
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -74,17 +75,13 @@ class Api:
         redirects every request would cost each a round trip. Never to another host.
         """
         status, text, there, target = self._read(path)
-        if status == HTTPStatus.NOT_FOUND and not self.sender.address.is_versioned:
+        if status == HTTPStatus.NOT_FOUND and self.sender.address.may_be_bare:
             versioned, self.sender.address = self.sender.address, self.sender.address.bare()
             bare = self._read(path)
             if bare[0] != HTTPStatus.OK or _json(bare[1]) is None:
                 self.sender.address = versioned
                 return status, _json(text), None
-            return (
-                bare[0],
-                _json(bare[1]),
-                f"its API has no /v1: {self.place('/v1/').removesuffix('/')}",
-            )
+            return bare[0], _json(bare[1]), f"its API has no /v1: {self._base()}"
         return status, _json(text), self._adopt(path, there, target)
 
     def _adopt(self, path: str, there: Address, target: str) -> str | None:
@@ -92,11 +89,15 @@ class Api:
         base, asked = target.partition("?")[0].rstrip("/"), path.removeprefix("/v1")
         if not base.endswith(asked) or not here.trusts(there):
             return None
-        found = parse_address(there.origin + base.removesuffix(asked))
+        api = base.removesuffix(asked)
+        found = replace(parse_address(there.origin + api), api=api, query=here.query)
         if (found.origin, found.api) == (here.origin, here.api):
             return None
         self.sender.address = found
-        return f"redirected to {self.place('/v1/').removesuffix('/')}"
+        return f"redirected to {self._base()}"
+
+    def _base(self) -> str:
+        return self.sender.address.origin + self.sender.address.api
 
     def _read(self, path: str, sent: object = None) -> tuple[int, str, Address, str]:
         method, asked = ("GET", b"") if sent is None else ("POST", json.dumps(sent).encode())

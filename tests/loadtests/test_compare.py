@@ -57,6 +57,19 @@ def slower() -> Run:
 # -- same load? ----------------------------------------------------------------------------
 
 
+def test_turns_of_a_conversation_are_requests_of_their_own(usual: Run) -> None:
+    names = ["run-9", "run-9t2", "run-9t10", "run-10"]
+    records = [replace(each, id=name) for each, name in zip(usual.records, names, strict=False)]
+    (found,) = arms(replace(usual, records=tuple(records[::-1])))
+    assert [each.id for each in found.records.values()] == names
+
+
+def test_other_prompts_are_another_load(usual: Run) -> None:
+    one, other = about(usual, prompts="a1"), about(usual, prompts="b2")
+    assert compare_load(*arms(one, one)).same
+    assert compare_load(*arms(one, other)).facts == [("prompts", "a1", "b2")]
+
+
 def test_the_same_requests_at_the_same_instants_are_pairs(usual: Run, slower: Run) -> None:
     load = compare_load(*arms(usual, slower))
     assert (load.requests, load.arrivals) == (Alike.SAME, Alike.SAME)

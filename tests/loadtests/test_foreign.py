@@ -145,6 +145,15 @@ def test_an_endpoint_that_has_moved_is_asked_where_it_is() -> None:
     assert len(endpoint.asked("/v1/chat/completions")) == 1
 
 
+def test_an_endpoint_may_have_moved_to_a_path_without_a_version() -> None:
+    def answer(heard: Heard) -> object:
+        answers = {"/new/models?k=1": MODELS, "/new/chat/completions?k=1": STREAM}
+        moved = redirect("/new/models?k=1", 308)
+        return moved if heard.path == "/v1/models?k=1" else answers.get(heard.path, 404)
+
+    assert tried(answer, "?k=1")[1].end is End.COMPLETE
+
+
 def test_redirects_end() -> None:
     def answer(heard: Heard) -> object:
         return redirect(heard.path, 307) if heard.method == "POST" else plain(heard)

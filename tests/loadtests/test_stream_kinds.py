@@ -120,6 +120,14 @@ COMPLETE: Mapping[str, tuple[bytes, int]] = {
         sse(counted(ROLE, 0), counted(WORD, 1), counted(WORD, 2), counted(LAST, 3), USAGE, DONE),
         3,
     ),
+    "usage that grows, but for the end": (
+        sse(ROLE, *(counted(WORD, n) for n in range(1, 10)), LAST, DONE),
+        9,
+    ),
+    "usage that grows, then a placeholder": (
+        sse(ROLE, *(counted(WORD, n) for n in range(1, 10)), counted(USAGE, 0), LAST, DONE),
+        9,
+    ),
     "usage of each event": (sse(ROLE, *[counted(WORD, 1)] * 6, counted(LAST, 1), DONE), 7),
     "usage of each event, of several": (
         sse(ROLE, counted(WORD, 4), counted(WORD, 2), counted(LAST, 3), DONE),
