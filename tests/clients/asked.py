@@ -5,11 +5,14 @@ in the access log, not believed.
 """
 
 import hashlib
+import http.client
 import itertools
 import json
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -21,7 +24,7 @@ import yaml
 from tests.clients.installed import CLIENTS, Client
 from tests.environments import MissingError
 from tests.live.ask import GONE_S, nothing_held
-from tests.live.clients import MODEL
+from tests.live.clients import GOOD, MODEL, TIMEOUT_S
 from tests.live.gateway import Gateway, wait_until
 
 CASES = ("plain", "stream", "usage", "tool", "structured", "refused", "wrong_key", "abort")
@@ -94,12 +97,41 @@ def ask(gateway: Gateway, clients: Sequence[Client] = CLIENTS) -> list[Row]:
             return Row(client, {}, skipped=str(command))
         return Row(client, _run([*command, gateway.url, MODEL, key_of(client)]))
 
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
+    with _busy(gateway.port), ThreadPoolExecutor(_AT_ONCE) as threads:
         rows = list(threads.map(row, clients))
     wait_until(lambda: nothing_held(gateway, key=ADMIN), within_s=GONE_S)
     log = yaml.safe_load(gateway.profile.read_text())["telemetry"]["access_log"]
     lines = [json.loads(line) for line in Path(log).read_text().splitlines()]
     return [judged(row, lines) for row in rows]
+
+
+@contextmanager
+def _busy(port: int) -> Iterator[None]:
+    """A stream runs meanwhile: an idle engine that is hardly measured refuses nobody by time."""
+    left = threading.Event()
+    begun = threading.Event()
+    fields = {"max_tokens": 7000, "stream": True, "ignore_eos": True}
+    body = json.dumps({**GOOD["/v1/chat/completions"], **fields})
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {ADMIN}"}
+
+    def read() -> None:
+        with closing(
+            http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
+        ) as connection:
+            connection.request("POST", "/v1/chat/completions", body, headers)
+            for _ in connection.getresponse():
+                begun.set()
+                if left.is_set():
+                    return
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    try:
+        assert begun.wait(TIMEOUT_S)
+        yield
+    finally:
+        left.set()
+        thread.join()
 
 
 def _command(client: Client) -> list[str] | MissingError:

@@ -24,7 +24,7 @@ def ask(max_tokens: int, key: str = cases.KEY, retries: int = 0, **fields: Any) 
         model=f"hosted_vllm/{cases.MODEL}",
         api_base=f"{cases.URL}/v1",
         api_key=key,
-        max_retries=retries,
+        num_retries=retries,
         timeout=cases.TIMEOUT_S,
         messages=[{"role": "user", "content": cases.QUESTION}],
         temperature=0,
@@ -80,7 +80,7 @@ def wrong_key() -> str:
 def abort() -> int:
     chunks = ask(cases.ENDLESS_TOKENS, stream=True, extra_body={"ignore_eos": True})
     left = cases.leave(chunks)
-    chunks.completion_stream.response.close()
+    del chunks  # it has no close of its own
     return left
 
 
