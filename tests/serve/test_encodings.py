@@ -141,7 +141,7 @@ def test_what_just_fits_passes(named: str, encode: object) -> None:
         decoded(encode(data + b"x"), encodings_of([named]), max_bytes=LIMIT)
 
 
-@pytest.mark.parametrize("piece", [gzip.compress(b""), zstd.compress(b"")])
+@pytest.mark.parametrize("piece", [gzip.compress(b""), zstd.compress(b"")], ids=["gzip", "zstd"])
 def test_pieces_without_end_are_wrong(piece: bytes) -> None:
     named = "gzip" if piece[:2] == b"\x1f\x8b" else "zstd"
     with pytest.raises(WrongEncodingError, match="pieces"):
