@@ -38,10 +38,12 @@ def holding(parser: Any) -> Any:
         def adjust_request(self, request: Any) -> Any:
             if request.tool_choice in _NOT_FORCED:
                 return super().adjust_request(request)
+            asked = request.structured_outputs
             self.tool_strict_level = ToolStrictLevel.PARAMETER
             adjusted = super().adjust_request(request)
             form = adjusted.structured_outputs
-            if form is not None and form.structural_tag is not None:
+            made = form is not None and form is not asked  # the caller's own form stays
+            if made and form.structural_tag is not None:
                 adjusted.structured_outputs = tightened(form)
             return adjusted
 

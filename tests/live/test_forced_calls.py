@@ -137,6 +137,17 @@ def test_a_schema_that_looks_like_a_form_is_not_looked_into(parser: Any) -> None
     assert schemas(parser, chat("required", {"name": "f", "parameters": odd})) == [odd]
 
 
+def test_a_form_of_the_caller_s_own_stays_as_it_is(parser: Any) -> None:
+    from vllm.parser.parser_manager import ParserManager  # noqa: PLC0415
+
+    own = {"type": "tag", "begin": "", "content": {"type": "json_schema", "json_schema": True}}
+    form = {"structural_tag": json.dumps({"type": "structural_tag", "format": own | {"end": ""}})}
+    _, tokenizer = parser
+    without_a_form = ParserManager.get_parser(tool_parser_name="xlam", enable_auto_tools=True)
+    request = chat("required", structured_outputs=form)
+    assert schemas((without_a_form, tokenizer), request) == [True]
+
+
 def test_what_is_wrapped_is_where_it_was(parser: Any) -> None:
     import inspect  # noqa: PLC0415
 
