@@ -47,6 +47,9 @@ lint: environment
 bench: setup ## measure, and write the tables of the README into bench-results/
 	@$(BIN)/python -m tests.bench.run
 
+same: setup ## compare decisions, the lab's small grid and plans with tests/bench/same.json, bit for bit
+	@$(BIN)/python -m tests.bench.same 2>/dev/null
+
 lock: environment ## resolve pyproject.toml anew into deploy/lock-cpu.txt and deploy/lock-gpu.txt
 	@deploy/lock.sh
 

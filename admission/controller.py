@@ -3,13 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from admission import refusals
-from admission.accounts import Accounts
-from admission.coverage import Coverage
-from admission.decision import Accepted, Decision, Limit, Priority, Queued, Rejected
-from admission.drawing import Trace
-from admission.exchange import Answer, Offer, Quote, StepRecord, Turn
-from admission.footprint import (
+from admission.dispatch import WayIn
+from admission.exchange import Answer, StepRecord, Turn
+from admission.gates.freshness import Freshness
+from admission.gates.headroom import Headroom
+from admission.gates.heartbeat import Heartbeat, Patience
+from admission.gates.kv_margin import KvMargin
+from admission.gates.slack import Slack
+from admission.gates.tpot import Timing
+from admission.leases import Running
+from admission.ledger.drawing import Trace
+from admission.ledger.ledger import Ledger
+from admission.price.coverage import Coverage
+from admission.price.footprint import (
     LEAST,
     EngineShape,
     Price,
@@ -17,25 +23,20 @@ from admission.footprint import (
     never_fits,
     too_many_sequences,
 )
-from admission.freshness import Freshness
-from admission.headroom import Headroom
-from admission.heartbeat import Heartbeat, Patience
-from admission.kv_margin import KvMargin
-from admission.ledger import Ledger
-from admission.lengths import OutputLengths
-from admission.live_steps import LiveSteps
-from admission.pace import Pace
-from admission.prefixes import Prefixes
-from admission.pricing import quote
-from admission.running import Running
-from admission.settings import Mode, Settings
-from admission.slack import Slack
-from admission.step_line import StepCoefficients
-from admission.step_outliers import StepOutliers
-from admission.timing import Timing
-from admission.unfinished import Unfinished
-from admission.waiting import WaitingLine
-from admission.way_in import WayIn
+from admission.price.lengths import OutputLengths
+from admission.price.offer import Offer, Quote
+from admission.price.prefixes import Prefixes
+from admission.price.quote import quote
+from admission.price.unfinished import Unfinished
+from admission.queue.accounts import Accounts
+from admission.queue.waiting import WaitingLine
+from admission.speed.linear_steps import StepCoefficients
+from admission.speed.live_steps import LiveSteps
+from admission.speed.pace import Pace
+from admission.speed.step_outliers import StepOutliers
+from admission.terms import refusals
+from admission.terms.decision import Accepted, Decision, Limit, Priority, Queued, Rejected
+from admission.terms.settings import Mode, Settings
 
 __all__ = ["Answer", "Controller", "Offer", "Quote", "StepRecord", "Turn"]
 

@@ -3,29 +3,9 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from admission.decision import Accepted, Decision, Priority, Rejected
-from admission.footprint import Price, RequestShape
-from admission.lengths import ClassKey, Prediction
-from admission.rows import Rows
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A request at the door. `deadline_at_s` is the instant its first token is due."""
-
-    tenant: str
-    priority: Priority
-    shape: RequestShape
-    arrived_at_s: float
-    deadline_at_s: float
-
-
-class Quote(NamedTuple):
-    """The price of an offer and the predictions it rests on, one per prompt."""
-
-    price: Price
-    predictions: tuple[Prediction, ...]
-    keys: tuple[tuple[ClassKey, ...], ...]
+from admission.ledger.rows import Rows
+from admission.price.offer import Quote
+from admission.terms.decision import Accepted, Decision, Rejected
 
 
 class Answer(NamedTuple):

@@ -82,7 +82,7 @@ def judge_and_tell(environment: Environment, **_: Any) -> None:
     for line in told(run, client, verdict):
         _LOG.info(line)
     if run.options.report is not None:
-        from loadtests.results.files import write_report  # noqa: PLC0415 -- matplotlib: a second
+        from loadtests.report.files import write_report  # noqa: PLC0415 -- matplotlib: a second
 
         _LOG.info("report in %s", write_report(run.recording.run(), run.options.report))
     if client.flaws():

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from admission.slo import Slo, parse_slo
+from admission.terms.slo import Slo, parse_slo
 from loadtests.asking.ask import Fitting, Scenario
 from loadtests.asking.behaviour import Behaviour
 from loadtests.asking.prompts import Ending, Route

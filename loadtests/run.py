@@ -9,7 +9,7 @@ from pathlib import Path
 
 import gevent
 
-from admission.slo import Slo
+from admission.terms.slo import Slo
 from loadtests.asking import tenants
 from loadtests.asking.ask import Fitting
 from loadtests.asking.schedule import Arrival

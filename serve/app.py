@@ -13,8 +13,8 @@ from ray.serve.context import _get_global_client
 from starlette.types import ASGIApp
 
 from serve import shipped
+from serve.access.tenants import Keys, load_keys, require_safe_binding
 from serve.http import loopback, one_zero
-from serve.http.tenants import Keys, load_keys, require_safe_binding
 from serve.observability import replica_log
 from serve.process import orphans, ray_environment
 from serve.profile.history import history_of
@@ -113,7 +113,7 @@ class Gateway:
         one_zero.close_delimited()
         _leave_threads_to_the_engine(self._profile)
         orphans.guard(orphans.mark(orphans.REPLICA))
-        from serve.reporting_gate import ServePlace  # noqa: PLC0415
+        from serve.gate.reporting_gate import ServePlace  # noqa: PLC0415
         from serve.service import open_service  # noqa: PLC0415 - vLLM: only replicas need it
 
         history = history_of(self._name)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from serve.http.key_ring import KeyRing
+from serve.access.key_ring import KeyRing
 from serve.observability.telemetry import Metrics
 from serve.profile.history import Via
 from serve.profile.in_force import InForce

@@ -9,25 +9,25 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from admission.heartbeat import Patience
-from admission.join import step_model
-from admission.step_fit import linear_form
-from admission.step_line import StepCoefficients
-from serve.decision_log import DecisionLog
+from admission.gates.heartbeat import Patience
+from admission.planning.join import step_model
+from admission.planning.linear_form import linear_form
+from admission.speed.linear_steps import StepCoefficients
+from serve.access.key_ring import KeyRing
+from serve.access.tenants import Keys
 from serve.embedded import model
 from serve.engine.arguments import parse_arguments
 from serve.engine.start import Engine
 from serve.engine.start import start as start_engine
+from serve.gate.decision_log import DecisionLog
+from serve.gate.reporting_gate import ReportingGate, ServePlace
 from serve.http.cors import with_cors
 from serve.http.edge import Edge, Terms
-from serve.http.key_ring import KeyRing
-from serve.http.tenants import Keys
 from serve.observability.telemetry import Telemetry, start_telemetry
 from serve.operations import Operations
-from serve.plan_agreement import PlanAgreement, compare
 from serve.profile.in_force import InForce
+from serve.profile.plan_agreement import PlanAgreement, compare
 from serve.profile.settings import Profile
-from serve.reporting_gate import ReportingGate, ServePlace
 from serve.simulated import planned
 from serve.simulated.options import KEY, from_json
 from serve.simulated.timekeeper import REPORT

@@ -4,7 +4,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from admission.decision import Priority, Rejected
+from admission.terms.decision import Priority, Rejected
 
 
 class Family(StrEnum):

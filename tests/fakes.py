@@ -10,11 +10,11 @@ from typing import Any, Protocol
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from admission.budgets import Standing
-from admission.decision import Rejected
+from admission.queue.budgets import Standing
+from admission.terms.decision import Rejected
+from serve.access.key_ring import KeyRing
+from serve.access.tenants import Keys
 from serve.http.edge import Edge, Terms
-from serve.http.key_ring import KeyRing
-from serve.http.tenants import Keys
 from serve.observability.telemetry import Metrics, Telemetry
 from serve.observability.tracing import Tracing
 from serve.operations import Changing, Operations

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from admission.slo import Slo
+from admission.terms.slo import Slo
 from loadtests.record import Record, Run
-from loadtests.results.findings import Findings, find
+from loadtests.report.findings import Findings, find
 
 _TURNS_MOST = 100_000  # of a conversation
 

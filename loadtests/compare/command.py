@@ -9,7 +9,7 @@ from loadtests.compare.arm import Arm, arm
 from loadtests.compare.comparison import Comparison, as_json, compare
 from loadtests.compare.text import text
 from loadtests.record import Run
-from loadtests.results.read import read_any
+from loadtests.report.read import read_any
 
 _SAME, _NOT_SAME, _BAD = 0, 1, 2
 _INDENT = 2  # of the JSON

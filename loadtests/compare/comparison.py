@@ -7,7 +7,7 @@ from typing import Any
 from loadtests.compare.arm import Arm
 from loadtests.compare.load import Load, compare_load
 from loadtests.compare.separate import Difference, Separation, separate
-from loadtests.results.conditions import flat
+from loadtests.report.conditions import flat
 
 _NO_CONFIGURATION = (
     "cost",

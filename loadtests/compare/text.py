@@ -6,7 +6,7 @@ from loadtests.compare.arm import Arm
 from loadtests.compare.comparison import Comparison
 from loadtests.compare.load import Alike
 from loadtests.compare.separate import DRAWS, Difference
-from loadtests.results.numbers import rate, seconds_text, share
+from loadtests.report.numbers import rate, seconds_text, share
 
 _COLUMNS = 80
 _NOT_KNOWN = "-"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from admission.slo import Slo
+from admission.terms.slo import Slo
 from loadtests.judging.percentiles import percentile
 from loadtests.judging.verdict import is_good
 from loadtests.record import Outcome, Record

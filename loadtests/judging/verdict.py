@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from admission.slo import Slo
+from admission.terms.slo import Slo
 from loadtests.judging.confidence import DESIGN_EFFECT, wilson
 from loadtests.judging.percentiles import percentile
 from loadtests.record import Outcome, Record

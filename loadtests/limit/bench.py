@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from admission.slo import Slo
+from admission.terms.slo import Slo
 from loadtests.asking.ask import Fitting, Scenario
 from loadtests.asking.behaviour import JUDGE
 from loadtests.asking.prompts import Ending, Route

@@ -7,11 +7,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from admission.slo import parse_slo
+from admission.terms.slo import parse_slo
 from loadtests.asking.ask import Scenario
 from loadtests.asking.prompts import Ending, Route
 from loadtests.client.api import EndpointDownError
-from loadtests.client.no_answer import no_answer
 from loadtests.client.self_test import ReaderError
 from loadtests.judging.search import Found, Phase, Probe, Range, Round, Seen, next_step
 from loadtests.limit.bench import Bench, bench
@@ -23,6 +22,7 @@ from loadtests.limit.text import beside, markdown, notes, prediction, sentence, 
 from loadtests.prompts import load_prompts
 from loadtests.record import Run
 from loadtests.scenarios import find_scenario
+from serve.commands.no_answer import no_answer
 
 _START = 8  # users of the first round where no plan says better
 _GROWTH, _GROWTH_PLANNED = 2.0, 1.5  # of the users, until a round misses
@@ -166,7 +166,7 @@ def _write(args: argparse.Namespace, result: Result, run: Run) -> None:
     if args.markdown:
         args.markdown.write_text(markdown(result), encoding="utf-8")
     if args.report:
-        from loadtests.results.files import write_report  # noqa: PLC0415 -- matplotlib: a second
+        from loadtests.report.files import write_report  # noqa: PLC0415 -- matplotlib: a second
 
         write_report(run, args.report)
 

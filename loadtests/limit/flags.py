@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from admission.slo import DEFAULT_SLO
+from admission.terms.slo import DEFAULT_SLO
 from loadtests.asking.prompts import Ending, Route
 from loadtests.scenarios import SCENARIOS
 

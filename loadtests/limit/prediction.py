@@ -44,7 +44,7 @@ def predict(config: Path, scenario: Scenario, slo: str, seed: int) -> Prediction
             trace = Path(folder) / f"{scenario.name}.csv"
             _write_trace(trace, scenario, seed)
             workload = str(trace)
-        command = [sys.executable, "-m", "serve.cli", "plan", "--json"]
+        command = [sys.executable, "-m", "serve.commands.cli", "plan", "--json"]
         options = ["--config", str(config), "--workload", workload, "--slo", slo]
         plan = subprocess.run(  # noqa: S603 - our own command
             [*command, *options], capture_output=True, text=True, timeout=_MOST_S, check=False

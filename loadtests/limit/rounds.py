@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import gevent
 
-from admission.slo import Slo
+from admission.terms.slo import Slo
 from loadtests.client.api import Api, EndpointDownError
 from loadtests.client.clock import ModelledClock
 from loadtests.client.facts import read_state

@@ -9,7 +9,7 @@ from loadtests.judging.verdict import Check, Metric
 from loadtests.limit.result import Result
 from loadtests.limit.rounds import Measured
 from loadtests.record import Outcome
-from loadtests.results.numbers import seconds_text
+from loadtests.report.numbers import seconds_text
 
 _COLUMNS = ("users", "phase", "", "TTFT", "TPOT", "success", "goodput", "answers/s", "tokens/s")
 _MORE = ("held", "refused", "binds", "finished", "seconds")

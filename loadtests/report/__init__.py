@@ -1,4 +1,1 @@
-"""Charts and pages, for plans, limit searches and labs: plain values in, SVG and HTML out.
-
-Imported only when something is drawn: matplotlib takes half a second.
-"""
+"""What a run or a search came to: its page, charts and tables, made from what was recorded."""

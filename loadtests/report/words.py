@@ -1,29 +1,20 @@
-"""What pages are written in: labels by key, a table for each language."""
+"""Every word of a report, in English and Chinese."""
 
-from collections.abc import Mapping
-from enum import StrEnum
 from typing import ClassVar
 
-
-class Language(StrEnum):
-    """What a page is written in; `--lang` takes the same."""
-
-    EN = "en"
-    ZH = "zh"
+from loadtests.document.words import LabelsOf, Language, Tables
+from loadtests.report import chinese, english
 
 
-Tables = Mapping[Language, Mapping[str, str]]
+class Words(LabelsOf):
+    """One language."""
 
+    tables: ClassVar[Tables] = {Language.EN: english.LABELS, Language.ZH: chinese.LABELS}
 
-class LabelsOf:
-    """One language of a page, whose class names the `tables`: all with the same keys."""
+    def has(self, key: str) -> bool:
+        """Whether there is such a label."""
+        return key in self._table
 
-    tables: ClassVar[Tables]
-
-    def __init__(self, language: Language) -> None:
-        self.language = language
-        self._table = self.tables[language]
-
-    def __call__(self, key: str, /, **values: object) -> str:
-        """The label of that key with its values; KeyError for an unknown one."""
-        return self._table[key].format(**values)
+    def limit(self, name: str | None) -> str:
+        """What one of the four limits is called; "-" for none."""
+        return self._table.get(f"limit_{name}", "-") if name else "-"

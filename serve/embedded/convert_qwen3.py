@@ -12,7 +12,7 @@ import transformers
 from transformers import AddedToken, PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import TikTokenConverter
 
-from serve.plan.catalogue import find_config
+from serve.models.catalogue import find_config
 
 MODEL = "Qwen/Qwen3-32B"
 

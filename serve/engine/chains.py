@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from admission.footprint import EngineShape
-from admission.prefixes import Chain, named_stretches, stretch_tokens
+from admission.price.footprint import EngineShape
+from admission.price.prefixes import Chain, named_stretches, stretch_tokens
 
 
 class Chains:

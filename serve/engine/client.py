@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from vllm.sampling_params import SamplingParams
 from vllm.v1.engine.async_llm import AsyncLLM
 
-from admission.footprint import PromptShape, RequestShape
+from admission.price.footprint import PromptShape, RequestShape
 from serve.engine.chains import Chains
 from serve.engine.grammars import Grammars
 from serve.visit import VISIT, Visit

@@ -13,7 +13,7 @@ from vllm.entrypoints.openai.responses.protocol import ResponsesRequest
 from vllm.entrypoints.serve.tokenize.protocol import DetokenizeRequest, TokenizeRequest
 from vllm.exceptions import VLLMError
 
-from admission.footprint import RequestShape
+from admission.price.footprint import RequestShape
 from serve.engine.grammars import first_line
 from serve.engine.hooks import UnsupportedError, is_error, shape_of, unsupported
 

@@ -5,8 +5,8 @@ from typing import Any
 from vllm.platforms import current_platform
 from vllm.version import __version__
 
-from admission.memory.arguments import EngineArguments
-from serve.plan_agreement import EngineFacts
+from admission.planning.memory.arguments import EngineArguments
+from serve.profile.plan_agreement import EngineFacts
 
 
 def facts_of(config: Any) -> EngineFacts:

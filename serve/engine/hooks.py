@@ -16,9 +16,9 @@ from vllm.entrypoints.serve.utils.api_utils import get_max_tokens
 from vllm.exceptions import VLLMError, VLLMValidationError
 from vllm.platforms import current_platform
 
-from admission.decision import Reason, Rejected
-from admission.footprint import PromptShape, RequestShape
-from admission.prefixes import Chain
+from admission.price.footprint import PromptShape, RequestShape
+from admission.price.prefixes import Chain
+from admission.terms.decision import Reason, Rejected
 from serve.engine.grammars import first_line
 from serve.visit import VISIT, Visit
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from admission.footprint import EngineShape
+from admission.price.footprint import EngineShape
 
 GROUPS = "get_kv_cache_group_metadata"  # EngineCore's method: one mapping per group
 

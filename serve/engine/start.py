@@ -19,7 +19,7 @@ from vllm.sampling_params import RequestOutputKind, SamplingParams
 from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 
-from admission.footprint import EngineShape, RequestShape
+from admission.price.footprint import EngineShape, RequestShape
 from serve.engine import explain, hooks, merging, reasoning, told
 from serve.engine.chains import Chains
 from serve.engine.client import LeasedClient, LeaseKeeper

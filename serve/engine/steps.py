@@ -19,7 +19,7 @@ from vllm.v1.metrics.stats import (
     SchedulerStats,
 )
 
-from serve.sequences import EngineStep, Finished
+from serve.engine_step import EngineStep, Finished
 
 _log = logging.getLogger("sluice.engine")
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from admission.decision import Rejected
+from admission.terms.decision import Rejected
 from serve.http.allow import Route
 from serve.visit import Family, Tenant, Visit
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from admission.decision import Outcome
+from admission.terms.decision import Outcome
+from serve.access.tenants import Keys
 from serve.http import allow
 from serve.http.access_log import access_line, worth_a_line
 from serve.http.allow import Access, Kind, Route
@@ -39,7 +40,6 @@ from serve.http.scrub import (
     scrub_headers,
     unsupported,
 )
-from serve.http.tenants import Keys
 from serve.observability.telemetry import Telemetry
 from serve.profile.access_section import AccessSection
 from serve.profile.sections import HttpSection

@@ -1,11 +1,11 @@
-"""What the HTTP edge needs of the gate; `serve/gate.py` is it, `tests/fakes.py` has a small one."""
+"""What the HTTP edge needs of the gate; `serve.gate.gate` is it."""
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-from admission.budgets import Standing
-from admission.decision import Rejected
+from admission.queue.budgets import Standing
+from admission.terms.decision import Rejected
 from serve.visit import Tenant, Visit
 
 

@@ -6,7 +6,7 @@ asked for is worse than a refusal that names the field to use.
 
 from typing import Any
 
-from admission.decision import Reason, Rejected
+from admission.terms.decision import Reason, Rejected
 
 _CHAT, _COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 _RESPONSES, _MESSAGES = "/v1/responses", "/v1/messages"

@@ -6,7 +6,7 @@ until one is back, for minutes and without bound.
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from admission import refusals
+from admission.terms import refusals
 from serve.http import problems
 from serve.http.allow import family_of
 from serve.http.problems import Problem

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from admission.decision import Reason, Rejected
+from admission.terms.decision import Reason, Rejected
 from serve.visit import Family
 
 RETRY_MAX_S = 59.0  # Vercel's SDK ignores 60 s and more, LiteLLM more than 60 s

@@ -1,6 +1,6 @@
 """What is left of a tenant's budgets, in OpenAI's header names."""
 
-from admission.budgets import Allowance, Standing
+from admission.queue.budgets import Allowance, Standing
 from serve.http.intake import RawHeaders
 
 _HOUR_S, _MINUTE_S = 3600, 60

@@ -7,8 +7,8 @@ from typing import Any
 
 from starlette.types import Message, Send
 
-from admission import refusals
-from admission.decision import Rejected
+from admission.terms import refusals
+from admission.terms.decision import Rejected
 from serve.http.call import STRANGER, Call
 from serve.http.caller import Caller
 from serve.http.gate_like import GateLike

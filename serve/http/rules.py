@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from admission.decision import Priority
+from admission.terms.decision import Priority
 from serve.profile.access_section import RuleSection
 from serve.visit import Tenant
 

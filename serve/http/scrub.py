@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from admission.decision import Reason, Rejected
+from admission.terms.decision import Reason, Rejected
 from serve.http.ignored import ignored
 from serve.http.intake import RawHeaders
 

@@ -6,8 +6,8 @@ from functools import partial
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
-from admission.decision import Limit, Outcome, Reason
-from admission.shadow import Seen
+from admission.terms.decision import Limit, Outcome, Reason
+from admission.terms.shadow import Seen
 from serve.observability.fault_counts import show_fault_counts
 from serve.observability.json_lines import JsonLines
 from serve.observability.tracing import Tracing, start_tracing

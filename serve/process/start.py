@@ -14,8 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from serve.access.tenants import Keys, load_keys, require_safe_binding
 from serve.embedded import model
-from serve.http.tenants import Keys, load_keys, require_safe_binding
 from serve.process import bounded, cluster, serving
 from serve.process.cluster import ClusterError, Place, Replicas, State
 from serve.process.daemons import NEEDED, Daemons
@@ -83,7 +83,7 @@ def _profile(args: argparse.Namespace, progress: Progress) -> Profile:
 
 def checked_mark(config: Path) -> Path:
     """A file that exists once vLLM, in the release that is installed, has passed this profile."""
-    found = (find_spec("vllm"), find_spec("serve.check"))
+    found = (find_spec("vllm"), find_spec("serve.commands.check"))
     places = [spec.origin for spec in found if spec is not None and spec.origin is not None]
     ages = [str(Path(place).stat().st_mtime_ns) for place in places]
     seen = hashlib.sha256(config.read_bytes() + "\n".join([*places, *ages]).encode())
@@ -92,7 +92,7 @@ def checked_mark(config: Path) -> Path:
 
 def _check(config: Path) -> None:
     """In a process of its own: vLLM takes seconds and half a GB to import, and only to ask it."""
-    command = [sys.executable, "-m", "serve.cli", "check-config", str(config)]
+    command = [sys.executable, "-m", "serve.commands.cli", "check-config", str(config)]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if checked.returncode != GOOD:
         raise ProfileError(checked.stderr.strip())

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationInfo, field_validator
 
-from admission.settings import EVERYBODY_ELSE, Mode, Policy, Settings, TenantTerms
+from admission.terms.settings import EVERYBODY_ELSE, Mode, Policy, Settings, TenantTerms
 from serve.profile.keys import key, plain
 from serve.profile.sections import Section
 

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 
-from admission.step_line import StepCoefficients
+from admission.speed.linear_steps import StepCoefficients
 from serve.profile import refused_arguments
 from serve.profile.keys import key, plain
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError, ValidationInfo, field_validator
 
-from admission.gpus import find_gpu
+from admission.planning.gpus import find_gpu
 from serve.embedded.model import WITHOUT_WEIGHTS
 from serve.profile import refused_arguments
 from serve.profile.access_section import AccessSection

@@ -15,7 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from admission.step_time import StepContents
+from admission.speed.step import StepContents
 from serve.simulated.landing import Landing, Ordered
 from serve.simulated.sequence import Sequence
 

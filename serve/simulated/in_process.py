@@ -21,8 +21,8 @@ from vllm.v1.engine.core import EngineCore
 from vllm.v1.outputs import EMPTY_MODEL_RUNNER_OUTPUT, ModelRunnerOutput
 from vllm.v1.request import Request
 
-from admission.step_time import StepContents
-from serve.sequences import EngineStep, Finished
+from admission.speed.step import StepContents
+from serve.engine_step import EngineStep, Finished
 from serve.simulated.gliding import Glide, glide_from
 from serve.simulated.landing import answered
 from serve.simulated.no_weights import NoWeights

@@ -4,17 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from admission.gpus import Link, Speeds
-from admission.step_fit import linear_form
-from admission.step_line import MeasuredSteps, StepCoefficients
-from admission.step_time import (
-    ComputeShape,
-    Deployment,
-    StepContents,
-    StepModel,
-    Steps,
-    Weights,
-)
+from admission.planning.gpus import Link, Speeds
+from admission.planning.linear_form import linear_form
+from admission.planning.step_model import ComputeShape, Deployment, StepModel, Weights
+from admission.speed.linear_steps import MeasuredSteps, StepCoefficients
+from admission.speed.step import StepContents, Steps
 from serve.simulated.answers import Lengths
 
 KEY = "simulation"  # of `additional_config`

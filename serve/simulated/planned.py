@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from admission.gpus import Link, find_gpu
-from admission.join import step_model
-from admission.memory.budget import MemoryPlan, plan_memory
-from admission.memory.config_json import overridden
-from admission.memory.spelled import engine_arguments, read_value
-from admission.step_time import Deployment
-from serve.model_file import read_model
+from admission.planning.gpus import Link, find_gpu
+from admission.planning.join import step_model
+from admission.planning.memory.budget import MemoryPlan, plan_memory
+from admission.planning.memory.config_json import overridden
+from admission.planning.memory.spelled import engine_arguments, read_value
+from admission.planning.step_model import Deployment
+from serve.models.model_file import read_model
 from serve.profile.settings import Profile, SimulationSection
 from serve.simulated.answers import Lengths
 from serve.simulated.options import KEY, Options

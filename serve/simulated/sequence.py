@@ -1,13 +1,13 @@
 """One unfinished request of the stepped engine, as a front end knows it."""
 
-from serve.sequences import Finished
+from serve.engine_step import Finished
 from serve.simulated.requests import EngineRequest
 
 WORD, END = 0, 1  # the only tokens there are
 
 
 class Sequence:
-    """As `serve.sequences.RunningState` reads it; instants are virtual."""
+    """As `serve.engine_step.RunningState` reads it; instants are virtual."""
 
     __slots__ = (
         "added_at_s",

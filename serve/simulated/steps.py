@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
-from admission.step_time import StepContents
+from admission.speed.step import StepContents
 
 
 class Order(Protocol):

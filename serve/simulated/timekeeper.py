@@ -17,7 +17,7 @@ _Clock = Callable[[], float]
 class Timekeeper:
     """Ends of steps on a schedule: back to back while there is work, whatever the host needs.
 
-    A modelled step contains the host's share (`admission.step_time`), so a step begins, by the
+    A modelled step contains the host's share (`planning.step_model`), so a step begins, by the
     schedule, when the one before it ended, and a host that needs less than a step costs nothing.
     Steps last `speed` times less than modelled. A step that ends late by more than its own length
     moves the schedule: a stalled machine is not made up for by a burst.

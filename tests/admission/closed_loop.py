@@ -8,9 +8,9 @@ import random
 from collections import deque
 from dataclasses import dataclass
 
-from admission.step_limits import TURNAROUND_S, Mix
-from admission.step_time import StepContents, Steps
-from admission.workload import ANSWER_SIGMA
+from admission.planning.step_limits import TURNAROUND_S, Mix
+from admission.planning.workload import ANSWER_SIGMA
+from admission.speed.step import StepContents, Steps
 
 _STAGGER_S = 30.0
 _WARM_S = 200.0

@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from admission.settings import Settings
+from admission.terms.settings import Settings
 from tests.admission.examples import engine
 from tests.admission.traffic import Job, Traffic
 

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from admission.controller import Controller
-from admission.decision import Accepted, Priority, Queued, Rejected
-from admission.exchange import Answer, Offer, StepRecord
-from admission.footprint import EngineShape, PromptShape, RequestShape
-from admission.settings import Settings
+from admission.exchange import Answer, StepRecord
+from admission.price.footprint import EngineShape, PromptShape, RequestShape
+from admission.price.offer import Offer
+from admission.terms.decision import Accepted, Priority, Queued, Rejected
+from admission.terms.settings import Settings
 
 # 100 blocks of 16 tokens, four slots: small enough to count on one's fingers
 ENGINE = EngineShape(

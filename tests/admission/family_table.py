@@ -1,6 +1,6 @@
-"""Makes `admission/memory/families.json` from the installed transformers and vLLM.
+"""Makes `admission/planning/memory/families.json` from the installed transformers and vLLM.
 
-python -m tests.admission.family_table > admission/memory/families.json
+python -m tests.admission.family_table > admission/planning/memory/families.json
 """
 
 import dataclasses
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from admission.memory.names import NAMES, SPELLINGS
+from admission.planning.memory.names import NAMES, SPELLINGS
 
 _CANONICAL = {other: name for name, others in SPELLINGS.items() for other in others}
 _PROBES = (None, 12, 25, 36)  # layers: a kind that repeats does so for all of them
@@ -17,7 +17,7 @@ _LONGEST_PERIOD = 12
 
 
 def table() -> dict[str, dict[str, Any]]:
-    """model_type -> entry as `admission.memory.families` reads it, of language models alone."""
+    """model_type -> entry as `memory.families` reads it, of language models alone."""
     found = {model_type: _entry(model_type, made) for model_type, made in _classes()}
     return {name: entry for name, entry in sorted(found.items()) if entry}
 

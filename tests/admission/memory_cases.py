@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from admission.gpus import Gpu, find_gpu
-from admission.memory.arguments import EngineArguments
-from admission.memory.budget import MemoryPlan, plan_memory
-from admission.memory.constants import MEASURED, Constants
-from admission.memory.estimate import GIB
-from serve.plan.catalogue import find_config
+from admission.planning.gpus import Gpu, find_gpu
+from admission.planning.memory.arguments import EngineArguments
+from admission.planning.memory.budget import MemoryPlan, plan_memory
+from admission.planning.memory.constants import MEASURED, Constants
+from admission.planning.memory.estimate import GIB
+from serve.models.catalogue import find_config
 
 _FILE = Path(__file__).parent / "data" / "kv_cases.csv"
 _NO_CARD = Gpu("not given", 0.0, 8.6)

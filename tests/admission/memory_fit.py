@@ -3,10 +3,10 @@
 import dataclasses
 import statistics
 
-from admission.memory.activation import sampler_bytes
-from admission.memory.constants import MEASURED, Constants
-from admission.memory.estimate import GIB
-from admission.memory.versions import Version
+from admission.planning.memory.activation import sampler_bytes
+from admission.planning.memory.constants import MEASURED, Constants
+from admission.planning.memory.estimate import GIB
+from admission.planning.memory.versions import Version
 from tests.admission.memory_cases import Case, Error, cases, error_from_scratch
 
 _SAMPLER_RULES = ("sorting_sampler", "triton_sampler")

@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from admission.gpus import find_gpu
-from admission.memory.arguments import EngineArguments
-from admission.memory.config_json import read_shape
-from admission.plan import Question
-from admission.slo import parse_slo
-from admission.workload import find_workload
-from serve.plan.catalogue import find_config
+from admission.planning.gpus import find_gpu
+from admission.planning.memory.arguments import EngineArguments
+from admission.planning.memory.config_json import read_shape
+from admission.planning.plan import Question
+from admission.planning.workload import find_workload
+from admission.terms.slo import parse_slo
+from serve.models.catalogue import find_config
 
 SLO = "ttft_p95<=5s,tpot_p95<=200ms,success>=99%"
 

@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from admission.gpus import Speeds, find_gpu
-from admission.step_limits import Mix, prefill_s, steady
-from admission.step_time import ComputeShape, Deployment, StepContents, StepModel, Weights
+from admission.planning.gpus import Speeds, find_gpu
+from admission.planning.step_limits import Mix, prefill_s, steady
+from admission.planning.step_model import ComputeShape, Deployment, StepModel, Weights
+from admission.speed.step import StepContents
 
 FILE = Path(__file__).parent / "data" / "step_time_cases.csv"
 

@@ -3,13 +3,13 @@
 import pytest
 
 from admission.controller import Controller
-from admission.cost import EngineCost
-from admission.decision import Priority
-from admission.exchange import Offer
-from admission.footprint import PromptShape, RequestShape, Work
-from admission.pace import Pace
-from admission.settings import Settings, TenantTerms
-from admission.step_line import StepCoefficients
+from admission.price.footprint import PromptShape, RequestShape, Work
+from admission.price.offer import Offer
+from admission.queue.cost import EngineCost
+from admission.speed.linear_steps import StepCoefficients
+from admission.speed.pace import Pace
+from admission.terms.decision import Priority
+from admission.terms.settings import Settings, TenantTerms
 from tests.admission.examples import ENGINE, accepted, engine, offer, queued, record, shape, warm
 
 STEP = StepCoefficients(

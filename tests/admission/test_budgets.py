@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admission.budgets import Allowance, Bucket, Standing
 from admission.controller import Controller
-from admission.decision import Accepted, Limit, Reason, Rejected
-from admission.settings import Mode, Settings, TenantTerms
+from admission.queue.budgets import Allowance, Bucket, Standing
+from admission.terms.decision import Accepted, Limit, Reason, Rejected
+from admission.terms.settings import Mode, Settings, TenantTerms
 from tests.admission.examples import ENGINE, accepted, engine, offer, queued, record, refused, shape
 
 ROOMY = engine(usable_blocks=1000, max_sequences=50)

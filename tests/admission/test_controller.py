@@ -3,9 +3,9 @@
 import pytest
 
 from admission.controller import Controller
-from admission.decision import Accepted, Limit, Priority, Queued, Reason
-from admission.settings import Mode, Policy, Settings
-from admission.step_line import StepCoefficients
+from admission.speed.linear_steps import StepCoefficients
+from admission.terms.decision import Accepted, Limit, Priority, Queued, Reason
+from admission.terms.settings import Mode, Policy, Settings
 from tests.admission.examples import (
     ENGINE,
     EXACT,

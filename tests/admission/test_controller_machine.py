@@ -6,8 +6,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from admission.decision import Priority
-from admission.settings import Mode, Policy, Settings
+from admission.terms.decision import Priority
+from admission.terms.settings import Mode, Policy, Settings
 from tests.admission.examples import engine
 from tests.admission.test_ledger import is_empty
 from tests.admission.traffic import Job, Traffic

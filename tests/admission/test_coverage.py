@@ -2,9 +2,9 @@
 
 import pytest
 
-from admission.coverage import Coverage
-from admission.lengths import Prediction
-from admission.outlook import Outlook
+from admission.price.coverage import Coverage
+from admission.price.lengths import Prediction
+from admission.price.outlook import Outlook
 
 
 def predicted(tokens: int = 90, median: int = 50, samples: int = 400) -> Prediction:

@@ -7,10 +7,10 @@ import numpy.typing as npt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admission.curve import DemandCurve
-from admission.drawing import BUCKET_STEPS, Line, Trace
-from admission.footprint import blocks_for
-from admission.outlook import SHARES, Fate, Outlook
+from admission.ledger.curve import DemandCurve
+from admission.ledger.drawing import BUCKET_STEPS, Line, Trace
+from admission.price.footprint import blocks_for
+from admission.price.outlook import SHARES, Fate, Outlook
 from tests.admission.test_outlook import seen
 
 LONGEST = 160

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from admission.advice import advise
-from admission.even_steps import EvenStep, even_step
-from admission.plan import Measurement, Plan, make_plan
-from admission.step_line import StepCoefficients
+from admission.planning.advice import advise
+from admission.planning.even_steps import EvenStep, even_step
+from admission.planning.plan import Measurement, Plan, make_plan
+from admission.speed.linear_steps import StepCoefficients
 from tests.admission.plan_cases import SLO, eight_a10
 
 LINE = StepCoefficients(0.02, 0.0004, 0.0003, 1e-8)

@@ -5,7 +5,7 @@ from statistics import median
 
 import pytest
 
-from admission.settings import Settings, TenantTerms
+from admission.terms.settings import Settings, TenantTerms
 from tests.admission.crowd import GREEDY, Crowd, others, play
 
 SEEDS = (1, 2)

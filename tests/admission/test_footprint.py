@@ -2,8 +2,7 @@
 
 import pytest
 
-from admission.decision import Limit, Reason
-from admission.footprint import (
+from admission.price.footprint import (
     Found,
     PromptShape,
     RequestShape,
@@ -12,6 +11,7 @@ from admission.footprint import (
     price,
     shared_blocks,
 )
+from admission.terms.decision import Limit, Reason
 from tests.admission.examples import ENGINE, engine, shape
 
 

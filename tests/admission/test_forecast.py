@@ -3,10 +3,10 @@
 import pytest
 
 from admission.controller import Controller
-from admission.decision import Limit
-from admission.forecast import FirstTokens
-from admission.settings import Settings
-from admission.step_line import StepCoefficients
+from admission.gates.first_token import FirstTokens
+from admission.speed.linear_steps import StepCoefficients
+from admission.terms.decision import Limit
+from admission.terms.settings import Settings
 from tests.admission.examples import accepted, engine, offer, record, refused, shape
 
 WIDE = engine(usable_blocks=10_000, max_sequences=64, max_model_len=8_192)

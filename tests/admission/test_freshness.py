@@ -1,10 +1,10 @@
 """Silence of the engine, and records that say too little."""
 
 from admission.controller import Controller
-from admission.footprint import PromptShape, RequestShape
-from admission.freshness import Freshness
-from admission.settings import Settings
-from admission.steady_clock import SteadyClock
+from admission.gates.freshness import Freshness
+from admission.price.footprint import PromptShape, RequestShape
+from admission.terms.settings import Settings
+from serve.gate.steady_clock import SteadyClock
 from tests.admission.examples import ENGINE, accepted, offer, record
 
 

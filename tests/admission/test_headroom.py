@@ -2,16 +2,16 @@
 
 import pytest
 
-from admission.decision import Limit
-from admission.footprint import EngineShape, Price, RequestShape, price
-from admission.headroom import Headroom
-from admission.kv_margin import KvMargin
-from admission.ledger import Ledger
-from admission.pace import Pace
-from admission.settings import Policy, Settings
-from admission.slack import Slack
-from admission.timing import Timing
-from admission.waiting import Load
+from admission.gates.headroom import Headroom
+from admission.gates.kv_margin import KvMargin
+from admission.gates.slack import Slack
+from admission.gates.tpot import Timing
+from admission.ledger.ledger import Ledger
+from admission.price.footprint import EngineShape, Price, RequestShape, price
+from admission.queue.waiting import Load
+from admission.speed.pace import Pace
+from admission.terms.decision import Limit
+from admission.terms.settings import Policy, Settings
 from tests.admission.examples import ENGINE, engine, shape
 
 

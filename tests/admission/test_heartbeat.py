@@ -3,10 +3,10 @@
 import pytest
 
 from admission.controller import Controller
-from admission.decision import Reason, Rejected
-from admission.heartbeat import Heartbeat, Patience
-from admission.settings import Mode
-from admission.step_line import StepCoefficients
+from admission.gates.heartbeat import Heartbeat, Patience
+from admission.speed.linear_steps import StepCoefficients
+from admission.terms.decision import Reason, Rejected
+from admission.terms.settings import Mode
 from tests.admission.examples import (
     ENGINE,
     EXACT,

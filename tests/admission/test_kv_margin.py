@@ -3,8 +3,8 @@
 import pytest
 
 from admission.controller import Controller
-from admission.kv_margin import KvMargin
-from admission.settings import Settings
+from admission.gates.kv_margin import KvMargin
+from admission.terms.settings import Settings
 from tests.admission.examples import ENGINE, record
 
 

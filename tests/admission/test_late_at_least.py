@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from admission.controller import Controller
-from admission.decision import Priority, Reason, Rejected
-from admission.settings import Mode, Policy, Settings
+from admission.terms.decision import Priority, Reason, Rejected
+from admission.terms.settings import Mode, Policy, Settings
 from tests.admission.examples import EXACT, accepted, engine, offer, queued, shape, warm
 from tests.admission.traffic import Job, Traffic
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from admission.footprint import EngineShape, PromptShape, RequestShape, price
-from admission.lease import Lease
-from admission.ledger import Ledger
-from admission.outlook import Outlook
+from admission.ledger.lease import Lease
+from admission.ledger.ledger import Ledger
+from admission.price.footprint import EngineShape, PromptShape, RequestShape, price
+from admission.price.outlook import Outlook
 from tests.admission.examples import ENGINE, engine, shape
 
 

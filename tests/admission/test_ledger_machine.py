@@ -13,10 +13,10 @@ from hypothesis.stateful import (
     rule,
 )
 
-from admission.footprint import EngineShape, PromptShape, RequestShape, price
-from admission.lease import Lease
-from admission.ledger import Ledger
-from admission.outlook import Outlook
+from admission.ledger.lease import Lease
+from admission.ledger.ledger import Ledger
+from admission.price.footprint import EngineShape, PromptShape, RequestShape, price
+from admission.price.outlook import Outlook
 from tests.admission.test_ledger import is_empty
 
 prompts = st.lists(

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from admission.lengths import ClassKey, OutputLengths, class_keys
-from admission.settings import Settings
+from admission.price.lengths import ClassKey, OutputLengths, class_keys
+from admission.terms.settings import Settings
 
 SETTINGS = Settings()
 KEYS = class_keys("a", 100, 500)

@@ -1,6 +1,6 @@
 """Rows about to be freed."""
 
-from admission.linger import Lingering
+from admission.ledger.linger import Lingering
 
 
 def test_a_row_is_due_after_its_records() -> None:

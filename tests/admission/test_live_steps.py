@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from admission.live_steps import BATCH, LiveSteps
-from admission.step_line import StepCoefficients
+from admission.speed.linear_steps import StepCoefficients
+from admission.speed.live_steps import BATCH, LiveSteps
 
 TRUE = StepCoefficients(0.022, 4e-4, 3e-4, 5.5e-8)
 Step = tuple[int, int, int]  # prompt tokens, decodes, context tokens

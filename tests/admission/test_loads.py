@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from admission.gpus import find_gpu
-from admission.layouts import layouts, nearest_fit
-from admission.memory.arguments import EngineArguments
-from admission.memory.budget import loads_with, plan_memory
-from admission.memory.config_json import read_shape
+from admission.planning.gpus import find_gpu
+from admission.planning.layouts import layouts, nearest_fit
+from admission.planning.memory.arguments import EngineArguments
+from admission.planning.memory.budget import loads_with, plan_memory
+from admission.planning.memory.config_json import read_shape
 from tests.admission.plan_cases import eight_a10
 from tests.admission.test_model_configs import LLAMA_8B, QWEN3_MOE
 

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from admission.controller import Controller
-from admission.footprint import EngineShape
-from admission.log import Ending, Occasion, decision_record, end_record
-from admission.settings import Settings
+from admission.price.footprint import EngineShape
+from admission.record import Ending, Occasion, decision_record, end_record
+from admission.terms.settings import Settings
 from tests.admission.examples import ENGINE, EXACT, offer, shape
 
 OCCASION = Occasion(

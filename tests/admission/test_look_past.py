@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from admission.controller import Controller
-from admission.decision import Limit, Priority
-from admission.settings import Policy, Settings
+from admission.terms.decision import Limit, Priority
+from admission.terms.settings import Policy, Settings
 from tests.admission.examples import ENGINE, accepted, engine, offer, queued, shape
 from tests.admission.traffic import Job, Traffic
 

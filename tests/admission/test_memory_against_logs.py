@@ -2,7 +2,7 @@
 
 import pytest
 
-from admission.memory.estimate import GIB
+from admission.planning.memory.estimate import GIB
 from tests.admission.memory_cases import (
     Case,
     Error,

@@ -4,14 +4,14 @@ import dataclasses
 
 import pytest
 
-from admission.gpus import find_gpu, known_gpus
-from admission.memory.arguments import EngineArguments
-from admission.memory.budget import MemoryPlan, plan_memory
-from admission.memory.config_json import read_shape
-from admission.memory.estimate import GIB, Estimate
-from admission.memory.formats import bits_of, weight_format
-from admission.memory.versions import parse_version
-from serve.plan.catalogue import find_config, known_models
+from admission.planning.gpus import find_gpu, known_gpus
+from admission.planning.memory.arguments import EngineArguments
+from admission.planning.memory.budget import MemoryPlan, plan_memory
+from admission.planning.memory.config_json import read_shape
+from admission.planning.memory.estimate import GIB, Estimate
+from admission.planning.memory.formats import bits_of, weight_format
+from admission.planning.memory.versions import parse_version
+from serve.models.catalogue import find_config, known_models
 
 EIGHT_A10 = EngineArguments(tensor_parallel_size=8, gpu_memory_utilization=0.9)
 

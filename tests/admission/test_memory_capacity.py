@@ -4,14 +4,18 @@ import dataclasses
 
 import pytest
 
-from admission.gpus import find_gpu
-from admission.memory.arguments import EngineArguments, Resolved, resolve
-from admission.memory.config_json import read_shape
-from admission.memory.estimate import GIB
-from admission.memory.kv_capacity import KvCapacity, kv_capacity
-from admission.memory.kv_layout import kv_bytes_per_token, kv_bytes_per_token_total, kv_layout
-from admission.memory.model_shape import ModelShape, stage_layers
-from serve.plan.catalogue import find_config
+from admission.planning.gpus import find_gpu
+from admission.planning.memory.arguments import EngineArguments, Resolved, resolve
+from admission.planning.memory.config_json import read_shape
+from admission.planning.memory.estimate import GIB
+from admission.planning.memory.kv_capacity import KvCapacity, kv_capacity
+from admission.planning.memory.kv_layout import (
+    kv_bytes_per_token,
+    kv_bytes_per_token_total,
+    kv_layout,
+)
+from admission.planning.memory.model_shape import ModelShape, stage_layers
+from serve.models.catalogue import find_config
 
 NOTHING_GIVEN = EngineArguments()
 

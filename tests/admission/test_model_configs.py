@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admission.gpus import find_gpu
-from admission.memory.arguments import EngineArguments
-from admission.memory.budget import MemoryPlan, plan_memory
-from admission.memory.config_json import overridden, read_shape
-from admission.memory.model_shape import Dense, Experts, ModelShape
+from admission.planning.gpus import find_gpu
+from admission.planning.memory.arguments import EngineArguments
+from admission.planning.memory.budget import MemoryPlan, plan_memory
+from admission.planning.memory.config_json import overridden, read_shape
+from admission.planning.memory.model_shape import Dense, Experts, ModelShape
 
 Config = dict[str, Any]
 LLAMA_8B: Config = {
@@ -374,7 +374,7 @@ _FP8_GROUPS = {"group_0": {"weights": {"num_bits": 8, "type": "float", "strategy
 def test_the_checkpoint_brings_its_formats(
     quantization: Config, kv_cache_dtype: str, name: str, bits: int, key: str
 ) -> None:
-    from admission.memory.formats import weight_format  # noqa: PLC0415
+    from admission.planning.memory.formats import weight_format  # noqa: PLC0415
 
     shape = read_shape(LLAMA_8B | {key: quantization})
     assert shape.kv_cache_dtype == kv_cache_dtype

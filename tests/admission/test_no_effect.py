@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from admission.no_effect import no_effect
-from admission.plan import Plan, make_plan
-from admission.settings import Mode, Policy, Settings
-from admission.workload import from_requests
+from admission.planning.no_effect import no_effect
+from admission.planning.plan import Plan, make_plan
+from admission.planning.workload import from_requests
+from admission.terms.settings import Mode, Policy, Settings
 from tests.admission.plan_cases import eight_a10, with_17_gib
 
 

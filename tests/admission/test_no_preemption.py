@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from admission.decision import Priority
-from admission.footprint import EngineShape
-from admission.settings import Policy, Settings
+from admission.price.footprint import EngineShape
+from admission.terms.decision import Priority
+from admission.terms.settings import Policy, Settings
 from tests.admission.examples import FOREVER_S
 from tests.admission.test_ledger import is_empty
 from tests.admission.traffic import Job, Traffic

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admission.outlook import SHARES, Counts, Fate, Outlook, shares
-from admission.survival import RecentLengths, Survival
+from admission.price.outlook import SHARES, Counts, Fate, Outlook, shares
+from admission.price.survival import RecentLengths, Survival
 
 LENGTHS = st.lists(st.integers(1, 120), min_size=1, max_size=12)
 

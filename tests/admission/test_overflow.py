@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admission.curve import DemandCurve
-from admission.drawing import BUCKET_STEPS, Line, Trace
-from admission.footprint import EngineShape, blocks_for, price
-from admission.ledger import Ledger
-from admission.outlook import SHARES, Counts, Fate, Outlook
-from admission.settings import Settings
+from admission.ledger.curve import DemandCurve
+from admission.ledger.drawing import BUCKET_STEPS, Line, Trace
+from admission.ledger.ledger import Ledger
+from admission.price.footprint import EngineShape, blocks_for, price
+from admission.price.outlook import SHARES, Counts, Fate, Outlook
+from admission.terms.settings import Settings
 from tests.admission.examples import engine, shape
 from tests.admission.test_outlook import seen
 from tests.admission.traffic import Job, Traffic

@@ -2,7 +2,7 @@
 
 import pytest
 
-from admission.pace import Pace
+from admission.speed.pace import Pace
 
 
 def observe(pace: Pace, times: int, *, elapsed_s: float, **fields: float) -> None:

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from admission.settings import Settings
-from admission.step_line import StepCoefficients
+from admission.speed.linear_steps import StepCoefficients
+from admission.terms.settings import Settings
 from tests.admission.examples import engine
 from tests.admission.tiny_engine import Sequence
 from tests.admission.traffic import Job, Traffic

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from admission.gpus import Link, find_gpu
-from admission.join import compute_shape, other_link, step_model
-from admission.memory.budget import plan_memory
-from admission.memory.config_json import read_shape
-from admission.plan import LIMITS, make_plan, over_context, requests_by_kv
-from admission.workload import PRESETS, find_workload
-from serve.plan.catalogue import find_config, known_models
+from admission.planning.gpus import Link, find_gpu
+from admission.planning.join import compute_shape, other_link, step_model
+from admission.planning.memory.budget import plan_memory
+from admission.planning.memory.config_json import read_shape
+from admission.planning.plan import LIMITS, make_plan, over_context, requests_by_kv
+from admission.planning.workload import PRESETS, find_workload
+from serve.models.catalogue import find_config, known_models
 from tests.admission.plan_cases import eight_a10, with_17_gib
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from admission.plan import make_plan, steps_of
-from admission.slo import parse_slo
+from admission.planning.plan import make_plan, steps_of
+from admission.terms.slo import parse_slo
 from tests.admission.closed_loop import Seen, closed_loop
 from tests.admission.plan_cases import eight_a10
 

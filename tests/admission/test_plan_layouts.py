@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from admission.advice import advise
-from admission.layouts import best, layouts, nearest_fit, reason
-from admission.plan import make_plan
-from admission.rule_of_thumb import rule_of_thumb
+from admission.planning.advice import advise
+from admission.planning.layouts import best, layouts, nearest_fit, reason
+from admission.planning.plan import make_plan
+from admission.planning.rule_of_thumb import rule_of_thumb
 from tests.admission.plan_cases import eight_a10
 
 

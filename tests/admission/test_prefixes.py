@@ -5,10 +5,10 @@ from collections import OrderedDict
 
 import pytest
 
-from admission.cache_hits import CacheHits
 from admission.controller import Controller
-from admission.footprint import Found, PromptShape, RequestShape
-from admission.prefixes import Chain, Prefixes, named_stretches, stretch_tokens
+from admission.price.cache_hits import CacheHits
+from admission.price.footprint import Found, PromptShape, RequestShape
+from admission.price.prefixes import Chain, Prefixes, named_stretches, stretch_tokens
 from tests.admission.examples import ENGINE, EXACT, accepted, engine, offer, record, warm
 
 TOKENS = stretch_tokens(ENGINE.block_tokens)

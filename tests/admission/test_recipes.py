@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from admission.gpus import find_gpu
-from admission.memory.arguments import EngineArguments
-from admission.memory.budget import plan_memory
+from admission.planning.gpus import find_gpu
+from admission.planning.memory.arguments import EngineArguments
+from admission.planning.memory.budget import plan_memory
 
 Config = dict[str, Any]
 _REFUSED = "not planned|diffusion|is missing|unknown layer type"

@@ -4,11 +4,11 @@ import math
 
 import pytest
 
-from admission import refusals
 from admission.controller import Controller
-from admission.decision import Limit, Priority, Reason, Rejected
 from admission.exchange import Turn
-from admission.settings import Settings
+from admission.terms import refusals
+from admission.terms.decision import Limit, Priority, Reason, Rejected
+from admission.terms.settings import Settings
 from tests.admission.examples import (
     ENGINE,
     EXACT,

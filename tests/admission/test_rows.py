@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from admission.rows import RowTable
+from admission.ledger.rows import RowTable
 
 
 def table(lookahead_tokens: int = 0) -> RowTable:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from admission.decision import Outcome
-from admission.shadow import OTHERS, Seen, ShadowReport, in_time
+from admission.terms.decision import Outcome
+from admission.terms.shadow import OTHERS, Seen, ShadowReport, in_time
 
 REFUSE = Seen("c", Outcome.REJECTED, "kv_capacity", True)
 

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from admission.controller import Controller
-from admission.footprint import EngineShape, Found, PromptShape, RequestShape, price
-from admission.lease import Lease
-from admission.ledger import Ledger
-from admission.prefixes import Chain, named_stretches, stretch_blocks, stretch_tokens
-from admission.settings import Policy, Settings
+from admission.ledger.lease import Lease
+from admission.ledger.ledger import Ledger
+from admission.price.footprint import EngineShape, Found, PromptShape, RequestShape, price
+from admission.price.prefixes import Chain, named_stretches, stretch_blocks, stretch_tokens
+from admission.terms.settings import Policy, Settings
 from tests.admission.examples import EXACT, accepted, engine, offer, record
 from tests.admission.test_ledger import is_empty
 from tests.admission.test_no_preemption import UNBOUNDED

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admission.at_stake import Steps
 from admission.controller import Controller
-from admission.decision import Limit, Reason
-from admission.settings import Policy, Settings
-from admission.slack import PARTS, Slack
-from admission.step_line import StepCoefficients
+from admission.gates.at_stake import Steps
+from admission.gates.slack import PARTS, Slack
+from admission.speed.linear_steps import StepCoefficients
+from admission.terms.decision import Limit, Reason
+from admission.terms.settings import Policy, Settings
 from tests.admission.examples import accepted, engine, offer, queued, record, refused, shape
 
 BOUND_S = 0.2

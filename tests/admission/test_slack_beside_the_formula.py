@@ -9,9 +9,9 @@ import random
 import numpy as np
 import pytest
 
-from admission.at_stake import Steps
-from admission.rows import place_of
-from admission.slack import PARTS, Slack
+from admission.gates.at_stake import Steps
+from admission.gates.slack import PARTS, Slack
+from admission.ledger.rows import place_of
 
 BOUND_S = 0.2
 PLANNED_S = (0.2, 0.2, 0.2, 0.18)

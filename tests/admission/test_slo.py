@@ -2,7 +2,7 @@
 
 import pytest
 
-from admission.slo import Slo, parse_slo
+from admission.terms.slo import Slo, parse_slo
 
 
 def test_each_term_sets_its_bound() -> None:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admission.step_fit import FEWEST_STEPS, TimedStep, fit, linear_form
-from admission.step_line import StepCoefficients
-from admission.step_time import Deployment, StepModel, Weights
+from admission.planning.linear_form import linear_form
+from admission.planning.step_model import Deployment, StepModel, Weights
+from admission.speed.linear_steps import StepCoefficients
+from admission.speed.step_fit import FEWEST_STEPS, TimedStep, fit
 from tests.admission.step_time_cases import SHAPES, speeds_of
 
 TRUTH = StepCoefficients(

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admission.step_limits import (
+from admission.planning.step_limits import (
     Mix,
     most_steady,
     prefill_s,
     prefill_tokens_per_s,
     steady,
 )
-from admission.step_time import StepContents
-from admission.ttft import PromptLine
+from admission.planning.ttft import PromptLine
+from admission.speed.step import StepContents
 from tests.admission.step_time_cases import CHAT, engine
 
 

@@ -3,9 +3,9 @@
 import pytest
 
 from admission.controller import Controller
-from admission.settings import Settings
-from admission.step_line import StepCoefficients
-from admission.step_outliers import StepOutlier, StepOutliers
+from admission.speed.linear_steps import StepCoefficients
+from admission.speed.step_outliers import StepOutlier, StepOutliers
+from admission.terms.settings import Settings
 from tests.admission.examples import ENGINE, accepted, offer, record, shape
 
 STEP_S, STALL_S = 0.08, 5.07

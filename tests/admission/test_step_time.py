@@ -7,16 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admission.all_reduce import AllReduce
-from admission.gpus import Link, find_gpu, known_gpus
-from admission.step_time import (
-    CORNER,
-    STEP_OVERHEAD_S,
-    Deployment,
-    StepContents,
-    StepModel,
-    Weights,
-)
+from admission.planning.all_reduce import AllReduce
+from admission.planning.gpus import Link, find_gpu, known_gpus
+from admission.planning.step_model import CORNER, STEP_OVERHEAD_S, Deployment, StepModel, Weights
+from admission.speed.step import StepContents
 from tests.admission.step_time_cases import SHAPES, cases, median_error, speeds_of
 
 A10, QWEN = speeds_of("A10"), SHAPES["Qwen3-32B"]

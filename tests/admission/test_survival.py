@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from admission.survival import RECENT, RecentLengths
+from admission.price.survival import RECENT, RecentLengths
 
 
 def seen(*lengths: tuple[int, bool]) -> RecentLengths:

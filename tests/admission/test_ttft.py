@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from admission.step_limits import Mix, prefill_s, prefill_tokens_per_s, steady
-from admission.ttft import PromptLine
+from admission.planning.step_limits import Mix, prefill_s, prefill_tokens_per_s, steady
+from admission.planning.ttft import PromptLine
 from tests.admission.step_time_cases import CHAT, engine
 
 

@@ -1,9 +1,9 @@
 """How long the answers of a class are that still run."""
 
 from admission.controller import Controller
-from admission.footprint import PromptShape, RequestShape
-from admission.settings import Settings
-from admission.unfinished import Unfinished
+from admission.price.footprint import PromptShape, RequestShape
+from admission.price.unfinished import Unfinished
+from admission.terms.settings import Settings
 from tests.admission.examples import accepted, engine, offer, record
 
 WIDE = engine(usable_blocks=10_000, max_sequences=64, max_model_len=8_192)

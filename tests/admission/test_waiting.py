@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from admission.decision import Priority
-from admission.footprint import Price, price
-from admission.settings import Settings, TenantTerms
-from admission.waiting import Load, Ticket, WaitingLine, risen
+from admission.price.footprint import Price, price
+from admission.queue.waiting import Load, Ticket, WaitingLine, risen
+from admission.terms.decision import Priority
+from admission.terms.settings import Settings, TenantTerms
 from tests.admission.examples import ENGINE, shape
 
 _ids = count(1)

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from admission.plan import carried_by_kv, make_plan
-from admission.workload import ANSWER_SIGMA, PRESETS, from_requests
+from admission.planning.plan import carried_by_kv, make_plan
+from admission.planning.workload import ANSWER_SIGMA, PRESETS, from_requests
 from tests.admission.plan_cases import eight_a10
 
 

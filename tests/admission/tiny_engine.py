@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from admission.exchange import StepRecord
-from admission.footprint import EngineShape, blocks_for
-from admission.prefixes import stretch_blocks
+from admission.price.footprint import EngineShape, blocks_for
+from admission.price.prefixes import stretch_blocks
 
 
 @dataclass(eq=False)

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 
 from admission.controller import Controller
-from admission.decision import Accepted, Priority, Queued, Rejected
-from admission.exchange import Offer, Turn
-from admission.footprint import EngineShape, PromptShape, RequestShape
-from admission.settings import Settings
+from admission.exchange import Turn
+from admission.price.footprint import EngineShape, PromptShape, RequestShape
+from admission.price.offer import Offer
+from admission.terms.decision import Accepted, Priority, Queued, Rejected
+from admission.terms.settings import Settings
 from tests.admission.tiny_engine import Sequence, TinyEngine
 
 

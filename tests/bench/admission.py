@@ -25,12 +25,13 @@ from typing import TypeVar
 import numpy as np
 
 from admission.controller import Controller
-from admission.decision import Accepted, Decision, Priority, Queued
-from admission.exchange import Answer, Offer, StepRecord, Turn
-from admission.footprint import EngineShape, PromptShape, RequestShape
-from admission.lengths import class_keys
-from admission.settings import Settings
-from admission.step_line import StepCoefficients
+from admission.exchange import Answer, StepRecord, Turn
+from admission.price.footprint import EngineShape, PromptShape, RequestShape
+from admission.price.lengths import class_keys
+from admission.price.offer import Offer
+from admission.speed.linear_steps import StepCoefficients
+from admission.terms.decision import Accepted, Decision, Priority, Queued
+from admission.terms.settings import Settings
 
 LEASES = 1_000
 QUEUED = 10_000

@@ -9,12 +9,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from admission.settings import Policy, Settings
-from serve.lab.door import Bounds
-from serve.lab.gateway import Gateway
-from serve.lab.jobs import engines_of
-from serve.lab.play import Play
-from serve.lab.workload import TraceRequest, Workload
+from admission.terms.settings import Policy, Settings
+from loadtests.lab.door import Bounds
+from loadtests.lab.gateway import Gateway
+from loadtests.lab.jobs import engines_of
+from loadtests.lab.play import Play
+from loadtests.lab.workload import TraceRequest, Workload
 from tests.bench.report import machine, table
 
 _PROFILE = Path(__file__).parents[2] / "configs" / "sim-qwen3-32b-8xa10.yaml"

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from admission.slo import Slo
+from admission.terms.slo import Slo
 from loadtests.asking.trace_file import is_trace, read_rows
 from loadtests.judging.percentiles import percentile
 from loadtests.judging.verdict import is_good

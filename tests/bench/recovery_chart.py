@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from loadtests.report.panels import Level, Line, Panel, panels
+from loadtests.document.panels import Level, Line, Panel, panels
 from tests.bench.recovery_curves import WINDOW_S, Curves
 
 _TITLES = {

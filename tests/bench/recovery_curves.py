@@ -5,14 +5,14 @@ from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import NamedTuple
 
-from admission.live_steps import LiveSteps
-from admission.settings import Mode, Policy
-from admission.step_line import StepCoefficients
-from serve.lab.catalogue import Facts
-from serve.lab.door import Bounds, Verdict
-from serve.lab.gateway import Gateway
-from serve.lab.outcome import Outcome
-from serve.sequences import EngineStep
+from admission.speed.linear_steps import StepCoefficients
+from admission.speed.live_steps import LiveSteps
+from admission.terms.settings import Mode, Policy
+from loadtests.lab.catalogue import Facts
+from loadtests.lab.door import Bounds, Verdict
+from loadtests.lab.gateway import Gateway
+from loadtests.lab.outcome import Outcome
+from serve.engine_step import EngineStep
 
 WINDOW_S = 30.0
 _LOOK_S = 2.0  # beliefs are told by their median over so long

@@ -21,7 +21,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from admission.decision import Accepted, Priority
+from admission.terms.decision import Accepted, Priority
 from tests.bench.admission import LEASES, TARGETS, Load
 from tests.bench.report import machine
 
@@ -98,7 +98,8 @@ def grid() -> Iterator[Any]:
         words = ("lab", "--grid", "configs/grids/small.yaml", "--out", folder, "--jobs", "2")
         _sluice(*words)
         for file in sorted(Path(folder).glob("*.json")):
-            yield [file.stem, json.loads(file.read_text())]
+            told = file.read_text().replace(f"{ROOT}/", "")  # of profiles and traces
+            yield [file.stem, json.loads(told)]
 
 
 def plans() -> Iterator[Any]:
@@ -111,7 +112,7 @@ PARTS = {"decisions": decisions, "grid": grid, "plans": plans}
 
 
 def _sluice(*words: str) -> str:
-    command = [sys.executable, "-m", "serve.cli", *words]
+    command = [sys.executable, "-m", "serve.commands.cli", *words]
     done = subprocess.run(  # noqa: S603 - our own
         command, cwd=ROOT, check=False, stdout=subprocess.PIPE, text=True
     )

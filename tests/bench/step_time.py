@@ -3,8 +3,9 @@
 .venv/bin/python -m tests.bench.step_time
 """
 
-from admission.gpus import Link
-from admission.step_time import Deployment, StepContents, StepModel, Weights
+from admission.planning.gpus import Link
+from admission.planning.step_model import Deployment, StepModel, Weights
+from admission.speed.step import StepContents
 from tests.admission.step_time_cases import SHAPES, Case, cases, median_error, speeds_of
 from tests.bench.report import table
 

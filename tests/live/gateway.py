@@ -151,7 +151,7 @@ def start(command: list[str], *, port: int, folder: Path, **environment: str) ->
 
 def serve(profile: Path, *, port: int, folder: Path) -> Gateway:
     """`sluice serve --config profile --port port`; returns at once."""
-    words = [sys.executable, "-m", "serve.cli", "serve", "--config", str(profile)]
+    words = [sys.executable, "-m", "serve.commands.cli", "serve", "--config", str(profile)]
     return start([*words, "--port", str(port)], port=port, folder=folder)
 
 

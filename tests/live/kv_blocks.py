@@ -49,7 +49,7 @@ def blocks(folder: Path, space_gib: int, block_tokens: int, ranks: int) -> tuple
     from vllm.v1.executor.abstract import Executor  # noqa: PLC0415
 
     from serve.engine.facts import facts_of  # noqa: PLC0415
-    from serve.plan_agreement import compare  # noqa: PLC0415
+    from serve.profile.plan_agreement import compare  # noqa: PLC0415
 
     os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(space_gib)
     os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "0|1" if ranks > 1 else "0"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from admission.decision import Reason
+from admission.terms.decision import Reason
 from tests.live.ask import GONE_S, nothing_held
 from tests.live.clients import GOOD, MODEL, Answer, send
 from tests.live.gateway import Gateway, wait_until

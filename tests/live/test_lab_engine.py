@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from admission.settings import Settings
-from serve import cli
-from serve.lab.door import Bounds
-from serve.lab.gateway import Gateway
-from serve.lab.play import Play
+from admission.terms.settings import Settings
+from loadtests.lab.door import Bounds
+from loadtests.lab.gateway import Gateway
+from loadtests.lab.play import Play
+from serve.commands import cli
 from serve.profile.settings import load_profile
 from serve.simulated.requests import EngineRequest
 from tests.serve.lab_cases import asked, workload_of
@@ -31,7 +31,7 @@ KV_TOKENS = 40_000
 
 @pytest.fixture(scope="module")
 def engines() -> Any:
-    from serve.lab.engines import Engines  # noqa: PLC0415 - imports vLLM
+    from loadtests.lab.engines import Engines  # noqa: PLC0415 - imports vLLM
 
     return Engines(load_profile(PROFILE), KV_TOKENS)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from serve import cli
+from serve.commands import cli
 
 # torch and vLLM warn while they are imported, which happens inside the tests: it takes seconds
 pytestmark = [pytest.mark.live, pytest.mark.filterwarnings("ignore")]

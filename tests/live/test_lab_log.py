@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from admission.settings import Settings
-from serve import cli
-from serve.decision_log import DecisionLog
-from serve.lab.gateway import Gateway
-from serve.lab.log.replay import TO_THE_END
-from serve.lab.play import Play
+from admission.terms.settings import Settings
+from loadtests.lab.gateway import Gateway
+from loadtests.lab.play import Play
+from loadtests.lab.replay.play import TO_THE_END
+from serve.commands import cli
+from serve.gate.decision_log import DecisionLog
 from serve.profile.settings import load_profile
 from tests.serve.lab_cases import asked, workload_of
 from tests.serve.log_cases import Kept, write
@@ -31,7 +31,7 @@ admission: {tpot_target_s: 0.2}
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the gateway wrote about sixty requests, too many for its engine."""
-    from serve.lab.engines import Engines  # noqa: PLC0415 - imports vLLM
+    from loadtests.lab.engines import Engines  # noqa: PLC0415 - imports vLLM
 
     profile = load_profile(PROFILE)
     engines = Engines(profile, KV_TOKENS)

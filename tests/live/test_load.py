@@ -21,7 +21,16 @@ MOST_S = 170.0
 
 def limit(gateway: Gateway, slo: str, *options: str) -> subprocess.CompletedProcess[str]:
     """`sluice limit` as a user runs it."""
-    command = [sys.executable, "-m", "serve.cli", "limit", "--host", gateway.url, "--slo", slo]
+    command = [
+        sys.executable,
+        "-m",
+        "serve.commands.cli",
+        "limit",
+        "--host",
+        gateway.url,
+        "--slo",
+        slo,
+    ]
     return subprocess.run(  # noqa: S603 - our own command
         [*command, *SHORT, *options],
         cwd=ROOT,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from admission.memory.config_json import read_shape
-from admission.memory.model_shape import Experts, Latent
+from admission.planning.memory.config_json import read_shape
+from admission.planning.memory.model_shape import Experts, Latent
 
 _ROOT = Path(__file__).parents[2]
 _TABLE = _ROOT / "admission" / "memory" / "families.json"
@@ -27,7 +27,7 @@ def test_the_table_of_families_is_what_the_installed_classes_say() -> None:
         cwd=_ROOT,
     )
     assert _TABLE.read_text(encoding="utf-8") == made.stdout, (
-        "python -m tests.admission.family_table > admission/memory/families.json"
+        "python -m tests.admission.family_table > admission/planning/memory/families.json"
     )
 
 

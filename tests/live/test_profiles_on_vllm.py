@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.check import check
+from serve.commands.check import check
 from serve.profile import refused_arguments
 from serve.profile.settings import load_profile
 

@@ -1,7 +1,7 @@
 """Every place where we reach into vLLM, held against the vLLM that is installed; no engine runs.
 
 When one of these fails after an upgrade, vLLM has moved something that `serve/engine`,
-`serve/simulated.py` or `serve/http/scrub.py` stands on: the message says what, and who uses it.
+`serve/simulated/` or `serve/http/scrub.py` stands on: the message says what, and who uses it.
 What the hooks do on a running engine is in `test_vllm_hooks_running.py`, what we read of its
 steps in `test_vllm_hooks_steps.py`.
 """
@@ -271,7 +271,7 @@ def test_prompts_are_told_apart_by_what_vllm_tells_blocks_apart_by() -> None:
         "parent_block_hash",
         "curr_block_token_ids",
         "extra_keys",
-    ], "a block's hash covers all tokens before it: admission.prefixes stands on that"
+    ], "a block's hash covers all tokens before it: admission.price.prefixes stands on that"
     assert SamplingParams(prompt_logprobs=1).skip_reading_prefix_cache
     assert not SamplingParams().skip_reading_prefix_cache
 
@@ -283,7 +283,7 @@ def test_freed_blocks_are_taken_again_in_the_order_that_admission_follows() -> N
     )
 
     freed = inspect.getsource(BlockPool.free_blocks)
-    where = "admission.prefixes.Prefixes follows"
+    where = "admission.price.prefixes.Prefixes follows"
     assert "append_n(blocks_to_evict_last)" in freed, f"{where} cached blocks to the queue's end"
     assert "reversed(" in inspect.getsource(SingleTypeKVCacheManager.free), f"{where} tails first"
     assert "popleft_n" in inspect.getsource(BlockPool.get_new_blocks), f"{where} the oldest first"

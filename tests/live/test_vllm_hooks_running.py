@@ -14,11 +14,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from admission.decision import Reason, Rejected
-from admission.footprint import RequestShape
-from admission.step_line import StepCoefficients
+from admission.price.footprint import RequestShape
+from admission.speed.linear_steps import StepCoefficients
+from admission.terms.decision import Reason, Rejected
 from serve.embedded import model
-from serve.sequences import EngineStep
+from serve.engine_step import EngineStep
 from serve.simulated.answers import Lengths
 from serve.simulated.options import KEY, Options
 from serve.simulated.planned import EXECUTOR

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 # torch and vLLM warn while they are imported, which happens inside the tests: it takes seconds
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-# -- serve/engine/steps.py, serve/sequences.py ---------------------------------------------
+# -- serve/engine/steps.py, serve/gate/sequences.py ---------------------------------------------
 
 
 def test_a_step_s_statistics_become_what_the_ledger_needs() -> None:
@@ -32,7 +32,7 @@ def test_a_step_s_statistics_become_what_the_ledger_needs() -> None:
     )
 
     from serve.engine.steps import _step  # noqa: PLC0415
-    from serve.sequences import Finished  # noqa: PLC0415
+    from serve.engine_step import Finished  # noqa: PLC0415
 
     scheduler = SchedulerStats(kv_cache_usage=0.25)
     scheduler.prefix_cache_stats.record(40, 16, preempted=False)
@@ -126,7 +126,7 @@ def _engine_request(internal: str, external: str) -> Any:
     )
 
 
-# -- serve/engine/reasoning.py, serve/simulated.py -----------------------------------------
+# -- serve/engine/reasoning.py, serve/simulated/ ------------------------------------------
 
 _SAY_BOTH_NAMES = """
 from vllm.entrypoints.generate.base.protocol import DeltaMessage

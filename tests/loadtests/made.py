@@ -6,7 +6,7 @@ An engine whose steps take 20 ms and 0.3 ms for each that runs, with room for so
 import random
 from collections.abc import Sequence
 
-from admission.slo import parse_slo
+from admission.terms.slo import parse_slo
 from loadtests.judging.interval import Counted, limit_interval
 from loadtests.judging.summary import summarize
 from loadtests.judging.verdict import judge

@@ -13,8 +13,8 @@ from loadtests.compare.comparison import Comparison, compare
 from loadtests.compare.load import Alike, compare_load
 from loadtests.compare.separate import separate
 from loadtests.record import RecordFile, Run
-from serve import cli
-from serve.cli import main
+from serve.commands import cli
+from serve.commands.cli import main
 from tests.loadtests.made import CLIENT, ENDPOINT, overload, search
 
 STEADY = {"seconds": 120.0, "per_s": 4.0}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admission.slo import parse_slo
+from admission.terms.slo import parse_slo
 from loadtests.judging.confidence import wilson
 from loadtests.judging.percentiles import percentile
 from loadtests.judging.summary import summarize

@@ -13,7 +13,7 @@ from loadtests.limit import bench, prediction, rounds
 from loadtests.limit.prediction import Prediction
 from loadtests.record import Outcome, read_run
 from loadtests.scenarios import SMOKE
-from serve.cli import main
+from serve.commands.cli import main
 from tests.loadtests.mock_endpoint import MockEndpoint, Script, Seen, serving
 
 pytestmark = pytest.mark.alone  # client and endpoint share real time: it must not be scarce

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from serve.cli import main
+from serve.commands.cli import main
 from tests.loadtests.foreign import Heard, foreign
 from tests.loadtests.test_foreign import LAST, STREAM, WORD, plain, several
 from tests.loadtests.test_limit import busy_machine

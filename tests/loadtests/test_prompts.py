@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from admission.slo import Slo
+from admission.terms.slo import Slo
 from loadtests.asking.behaviour import JUDGE
 from loadtests.asking.given import Asked
 from loadtests.asking.prompt_file import read_prompts

@@ -10,17 +10,17 @@ from xml.etree import ElementTree
 
 import pytest
 
+from loadtests.document.words import Language
 from loadtests.record import Outcome, Record, RecordFile, Run, Sample
-from loadtests.report.words import Language
-from loadtests.results import __main__ as command
-from loadtests.results import timeline
-from loadtests.results.charts import CHARTS
-from loadtests.results.files import write_report
-from loadtests.results.findings import find, knee
-from loadtests.results.page import report_page
-from loadtests.results.stretch import Stretch, slices
-from loadtests.results.verdict import verdict
-from loadtests.results.words import Words
+from loadtests.report import __main__ as command
+from loadtests.report import timeline
+from loadtests.report.charts import CHARTS
+from loadtests.report.files import write_report
+from loadtests.report.findings import find, knee
+from loadtests.report.page import report_page
+from loadtests.report.stretch import Stretch, slices
+from loadtests.report.verdict import verdict
+from loadtests.report.words import Words
 from tests.html_tags import Tags
 from tests.loadtests.made import CLIENT, LIMIT, overload, search
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from admission.footprint import EngineShape, PromptShape, RequestShape
-from serve.gate import Gate
-from serve.sequences import EngineStep, Finished
+from admission.price.footprint import EngineShape, PromptShape, RequestShape
+from serve.engine_step import EngineStep, Finished
+from serve.gate.gate import Gate
 from serve.visit import Visit
 
 SHAPE = EngineShape(

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from admission.footprint import EngineShape
-from serve.sequences import EngineStep, Finished
+from admission.price.footprint import EngineShape
+from serve.engine_step import EngineStep, Finished
 from serve.simulated.requests import EngineRequest
 
 SHAPE = EngineShape(

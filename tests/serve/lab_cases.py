@@ -1,6 +1,6 @@
 """Small workloads for tests of the lab."""
 
-from serve.lab.workload import TraceRequest, Workload
+from loadtests.lab.workload import TraceRequest, Workload
 
 
 def asked(number: int, at_s: float, *, prompt: int = 32, output: int = 4) -> TraceRequest:

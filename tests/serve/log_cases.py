@@ -6,15 +6,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from admission.settings import Mode, Settings
-from admission.step_line import StepCoefficients
-from serve.decision_log import DecisionLog
-from serve.lab.catalogue import Facts
-from serve.lab.door import Bounds
-from serve.lab.gateway import Gateway
-from serve.lab.log.replay import TO_THE_END
-from serve.lab.play import Play
-from serve.lab.workload import Workload
+from admission.speed.linear_steps import StepCoefficients
+from admission.terms.settings import Mode, Settings
+from loadtests.lab.catalogue import Facts
+from loadtests.lab.door import Bounds
+from loadtests.lab.gateway import Gateway
+from loadtests.lab.play import Play
+from loadtests.lab.replay.play import TO_THE_END
+from loadtests.lab.workload import Workload
+from serve.gate.decision_log import DecisionLog
 from tests.serve.fake_virtual_engine import SHAPE, FakeVirtualEngine
 from tests.serve.lab_cases import asked, workload_of
 

@@ -1,6 +1,6 @@
 """Ledger and engine held against each other."""
 
-from serve.agreement import Agreement
+from serve.gate.agreement import Agreement
 
 
 def note(

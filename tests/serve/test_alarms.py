@@ -7,9 +7,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from admission.controller import Controller
-from admission.settings import Settings
-from admission.step_line import StepCoefficients
-from serve.alarms import Alarms
+from admission.speed.linear_steps import StepCoefficients
+from admission.terms.settings import Settings
+from serve.gate.alarms import Alarms
 from serve.observability.telemetry import Metrics
 from tests.admission.examples import ENGINE, accepted, offer, record
 

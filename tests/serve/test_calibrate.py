@@ -11,13 +11,13 @@ import pytest
 import yaml
 from aiohttp import web
 
-from admission.footprint import EngineShape
-from admission.step_fit import StepFit, TimedStep, fit
-from admission.step_line import StepCoefficients
-from serve.calibrate import command
-from serve.calibrate.load import batches, play
-from serve.calibrate.sources import BusyError, DownError, Measured, measure_gateway
-from serve.calibrate.text import answer, report, section
+from admission.price.footprint import EngineShape
+from admission.speed.linear_steps import StepCoefficients
+from admission.speed.step_fit import StepFit, TimedStep, fit
+from serve.commands.calibrate import command
+from serve.commands.calibrate.load import batches, play
+from serve.commands.calibrate.sources import BusyError, DownError, Measured, measure_gateway
+from serve.commands.calibrate.text import answer, report, section
 from serve.profile.settings import load_profile
 
 SMALL = EngineShape(

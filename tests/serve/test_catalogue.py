@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.plan.catalogue import find_config, known_models
+from serve.models.catalogue import find_config, known_models
 
 
 def test_a_name_is_found_without_organisation_and_ending() -> None:
@@ -58,7 +58,7 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
 def test_planning_imports_no_engine_no_framework_and_not_even_pydantic() -> None:
     heavy = "vllm ray torch pydantic numpy yaml fastapi"
     code = (
-        "import sys, serve.plan.catalogue, admission.memory.budget;"
+        "import sys, serve.models.catalogue, admission.planning.memory.budget;"
         f"print([m for m in '{heavy}'.split() if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 -- our own interpreter

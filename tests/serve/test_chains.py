@@ -2,10 +2,10 @@
 
 import random
 
-from admission.prefixes import stretch_tokens
+from admission.price.prefixes import stretch_tokens
+from loadtests.lab import chains as lab
+from loadtests.lab.workload import TraceRequest
 from serve.engine.chains import Chains
-from serve.lab import chains as lab
-from serve.lab.workload import TraceRequest
 from serve.simulated.requests import BlockNames, EngineRequest
 from tests.admission.examples import engine
 

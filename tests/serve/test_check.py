@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from serve import check
+from serve.commands import check
 from serve.profile.settings import AdmissionSection, load_profile, parse_admission
 
 CONFIGS = Path(__file__).parents[2] / "configs"

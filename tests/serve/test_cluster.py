@@ -210,9 +210,9 @@ def test_the_welcome_has_all_that_a_new_user_needs(profile: Profile, tmp_path: P
 
 def test_help_comes_at_once() -> None:
     began_s = time.monotonic()
-    subprocess.run([sys.executable, "-m", "serve.cli", "--help"], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-m", "serve.commands.cli", "--help"], cwd=ROOT, check=True)
     imported = subprocess.run(
-        [sys.executable, "-X", "importtime", "-c", "import serve.cli"],
+        [sys.executable, "-X", "importtime", "-c", "import serve.commands.cli"],
         cwd=ROOT,
         check=True,
         capture_output=True,

@@ -11,9 +11,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from loadtests.client.no_answer import no_answer
-from serve import command_line
-from serve.cli import _commands, _parser, main
+from serve.commands import command_line
+from serve.commands.cli import _commands, _parser, main
+from serve.commands.no_answer import no_answer
 
 ROOT = Path(__file__).resolve().parents[2]
 DOC = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")

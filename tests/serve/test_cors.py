@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from admission.decision import Reason, Rejected
+from admission.terms.decision import Reason, Rejected
 from serve.http.cors import EXPOSED, with_cors
 from tests.fakes import Exchange, House, house
 

@@ -11,10 +11,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 from starlette.types import Receive, Scope, Send
 
-from admission.footprint import PromptShape, RequestShape
-from serve.gate import Gate
+from admission.price.footprint import PromptShape, RequestShape
+from serve.access.tenants import Keys
+from serve.gate.gate import Gate
 from serve.http.edge import Edge, Terms
-from serve.http.tenants import Keys
 from serve.observability.telemetry import Metrics, Telemetry
 from serve.observability.tracing import Tracing
 from serve.profile.access_section import AccessSection

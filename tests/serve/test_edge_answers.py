@@ -5,7 +5,7 @@ import json
 import pytest
 from starlette.types import Send
 
-from admission.decision import Reason, Rejected
+from admission.terms.decision import Reason, Rejected
 from tests.fakes import body, house, json_answer, settle, start
 
 EVERY_ANSWER = {"x-request-id", "x-sluice-config", "x-sluice-queued-ms", "server-timing"}

@@ -12,9 +12,9 @@ import pytest
 import uvicorn
 from starlette.types import ASGIApp
 
-from admission.decision import Reason, Rejected
+from admission.terms.decision import Reason, Rejected
+from serve.access.tenants import KeyEntry, Keys
 from serve.http.problems import REASONS
-from serve.http.tenants import KeyEntry, Keys
 from serve.profile.sections import HttpSection
 from tests.fakes import House, house, json_answer, settle
 

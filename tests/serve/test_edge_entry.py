@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from admission.decision import Priority, Reason, Rejected
+from admission.terms.decision import Priority, Reason, Rejected
+from serve.access.tenants import KeyEntry, Keys
 from serve.http.allow import ROUTES, Access, Kind, Route
 from serve.http.intake import depth_of, prompt_chars
-from serve.http.tenants import KeyEntry, Keys
 from serve.profile.access_section import AccessSection
 from serve.profile.sections import HttpSection
 from serve.profile.settings import AdmissionSection

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from starlette.types import Send
 
-from admission.decision import Reason, Rejected
+from admission.terms.decision import Reason, Rejected
 from serve.visit import VISIT
 from tests.fakes import Exchange, House, body, house, json_answer, settle, start
 

@@ -6,8 +6,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from admission.controller import Controller
-from admission.settings import Settings
-from serve.engine_watch import EngineWatch
+from admission.terms.settings import Settings
+from serve.gate.engine_watch import EngineWatch
 from serve.observability.telemetry import Metrics
 from tests.admission.examples import accepted, offer, record, shape
 from tests.fakes import settle

@@ -7,15 +7,15 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from admission.decision import Priority, Reason
-from admission.footprint import PromptShape, RequestShape
-from admission.settings import Mode, Policy
-from serve.decision_log import DecisionLog
-from serve.gate import Gate
+from admission.price.footprint import PromptShape, RequestShape
+from admission.terms.decision import Priority, Reason
+from admission.terms.settings import Mode, Policy
+from serve.engine_step import EngineStep, Finished
+from serve.gate.decision_log import DecisionLog
+from serve.gate.gate import Gate
 from serve.observability.json_lines import JsonLines
 from serve.observability.telemetry import Metrics
 from serve.profile.admission_section import AdmissionSection, StaticSection
-from serve.sequences import EngineStep, Finished
 from serve.visit import Family, Tenant, Visit
 from tests.fakes import settle
 from tests.serve.fake_engine import FakeEngine

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from admission.settings import Settings
-from admission.step_line import StepCoefficients
-from serve import cli
-from serve.lab.catalogue import Facts, Variant, door_of
-from serve.lab.comparison import Comparison, comparison
-from serve.lab.door import Bounds, Door
-from serve.lab.jobs import Cell, Job, Result, workload_of
-from serve.lab.play import Play
-from serve.lab.summary import Row, row
-from serve.lab.table import table
-from serve.lab.workload import Cut
+from admission.speed.linear_steps import StepCoefficients
+from admission.terms.settings import Settings
+from loadtests.lab.catalogue import Facts, Variant, door_of
+from loadtests.lab.comparison import Comparison, comparison
+from loadtests.lab.door import Bounds, Door
+from loadtests.lab.jobs import Cell, Job, Result, workload_of
+from loadtests.lab.play import Play
+from loadtests.lab.summary import Row, row
+from loadtests.lab.table import table
+from loadtests.lab.workload import Cut
+from serve.commands import cli
 from tests.serve.fake_virtual_engine import SHAPE, FakeVirtualEngine
 
 PROFILE = Path(__file__).parents[2] / "configs" / "sim-qwen3-32b-8xa10.yaml"

@@ -7,22 +7,22 @@ from typing import Any
 
 import pytest
 
-from loadtests.report.words import Language
-from serve import cli
-from serve.lab.catalogue import ABLATIONS, NOISE, NOISY
-from serve.lab.comparison import Comparison
-from serve.lab.difference import Difference
-from serve.lab.grid import command
-from serve.lab.grid.file import read_grid
-from serve.lab.grid.folder import Folder
-from serve.lab.grid.inputs import inputs_of, one_x_inputs_of
-from serve.lab.grid.markdown import markdown
-from serve.lab.jobs import Cell, RunAll
-from serve.lab.page.cells import FoundCell
-from serve.lab.page.charts import gap
-from serve.lab.page.page import page_of
-from serve.lab.page.words import Words
-from serve.lab.summary import Row
+from loadtests.document.words import Language
+from loadtests.lab.catalogue import ABLATIONS, NOISE, NOISY
+from loadtests.lab.comparison import Comparison
+from loadtests.lab.difference import Difference
+from loadtests.lab.grid import command
+from loadtests.lab.grid.file import read_grid
+from loadtests.lab.grid.folder import Folder
+from loadtests.lab.grid.inputs import inputs_of, one_x_inputs_of
+from loadtests.lab.grid.markdown import markdown
+from loadtests.lab.jobs import Cell, RunAll
+from loadtests.lab.page.cells import FoundCell
+from loadtests.lab.page.charts import gap
+from loadtests.lab.page.page import page_of
+from loadtests.lab.page.words import Words
+from loadtests.lab.summary import Row
+from serve.commands import cli
 from tests.html_tags import Tags
 
 GRIDS = Path(__file__).parents[2] / "configs" / "grids"

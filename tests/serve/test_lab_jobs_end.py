@@ -10,7 +10,7 @@ import psutil
 
 _MAKER = """
 import os
-from serve.lab.jobs import pool_of
+from loadtests.lab.jobs import pool_of
 
 if __name__ == "__main__":
     with pool_of(1) as pool:

@@ -4,11 +4,19 @@ from dataclasses import replace
 
 import pytest
 
-from admission.step_line import StepCoefficients
-from serve.lab.door import Bounds, Verdict
-from serve.lab.oracle.clairvoyant import LATE, TOO_DEAR, TOO_LONG, Clairvoyant, Order, Plan, cost_s
-from serve.lab.play import Play
-from serve.sequences import EngineStep, Finished
+from admission.speed.linear_steps import StepCoefficients
+from loadtests.lab.door import Bounds, Verdict
+from loadtests.lab.oracle.clairvoyant import (
+    LATE,
+    TOO_DEAR,
+    TOO_LONG,
+    Clairvoyant,
+    Order,
+    Plan,
+    cost_s,
+)
+from loadtests.lab.play import Play
+from serve.engine_step import EngineStep, Finished
 from tests.serve.fake_virtual_engine import SHAPE, FakeVirtualEngine
 from tests.serve.lab_cases import asked, workload_of
 
@@ -99,20 +107,20 @@ def test_all_are_served_where_there_is_room_for_all() -> None:
 
 
 def test_the_bound_counts_everybody_where_there_is_room() -> None:
-    bound = pytest.importorskip("serve.lab.oracle.bound", reason="scipy is not installed")
+    bound = pytest.importorskip("loadtests.lab.oracle.bound", reason="scipy is not installed")
     workload = workload_of(*(asked(n, 1.0 * n) for n in range(10)))
     assert bound.most_served(workload, LINE, SHAPE, BOUNDS) == pytest.approx(10)
 
 
 def test_the_bound_is_what_the_prompts_leave_time_for() -> None:
-    bound = pytest.importorskip("serve.lab.oracle.bound", reason="scipy is not installed")
+    bound = pytest.importorskip("loadtests.lab.oracle.bound", reason="scipy is not installed")
     burst = workload_of(*(asked(n, 0.0, prompt=400, output=1) for n in range(10)))
     line = StepCoefficients(0.0, 0.001, 0.0, 0.0)
     assert bound.most_served(burst, line, SHAPE, BOUNDS) == pytest.approx(2.5)
 
 
 def test_a_shared_prefix_costs_nothing_the_second_time() -> None:
-    bound = pytest.importorskip("serve.lab.oracle.bound", reason="scipy is not installed")
+    bound = pytest.importorskip("loadtests.lab.oracle.bound", reason="scipy is not installed")
     shape = replace(SHAPE, max_model_len=4096)
     requests = [replace(asked(n, 0.0, prompt=1025, output=1), prefix=("a", "b")) for n in range(10)]
     line = StepCoefficients(0.0, 0.0005, 0.0, 0.0)
@@ -120,7 +128,7 @@ def test_a_shared_prefix_costs_nothing_the_second_time() -> None:
 
 
 def test_the_line_below_the_step_times_is_nowhere_above_them() -> None:
-    bound = pytest.importorskip("serve.lab.oracle.bound", reason="scipy is not installed")
+    bound = pytest.importorskip("loadtests.lab.oracle.bound", reason="scipy is not installed")
     curved = lambda c: 0.03 + 0.001 * max(c.decode_sequences + c.prefill_tokens, 40)  # noqa: E731
     line = bound.line_below(curved, SHAPE)
     for sequences in range(17):

@@ -5,18 +5,18 @@ from dataclasses import replace
 
 import pytest
 
-from admission.settings import Mode, Policy, Settings
-from serve.lab.capacity import highest
-from serve.lab.catalogue import STATIC_LIMITS, Variant, variants_of
-from serve.lab.difference import difference
-from serve.lab.door import Bounds, Verdict
-from serve.lab.gateway import Gateway
-from serve.lab.line import FULL, TIMED_OUT, Line
-from serve.lab.play import TICK_S, Play, Played, next_tick_s
-from serve.lab.policies.queued_tokens import QueuedTokens
-from serve.lab.summary import row
-from serve.lab.workload import TraceRequest, Workload
-from serve.sequences import EngineStep
+from admission.terms.settings import Mode, Policy, Settings
+from loadtests.lab.capacity import highest
+from loadtests.lab.catalogue import STATIC_LIMITS, Variant, variants_of
+from loadtests.lab.difference import difference
+from loadtests.lab.door import Bounds, Verdict
+from loadtests.lab.fifo import FULL, TIMED_OUT, Line
+from loadtests.lab.gateway import Gateway
+from loadtests.lab.play import TICK_S, Play, Played, next_tick_s
+from loadtests.lab.policies.queued_tokens import QueuedTokens
+from loadtests.lab.summary import row
+from loadtests.lab.workload import TraceRequest, Workload
+from serve.engine_step import EngineStep
 from tests.serve.fake_virtual_engine import SHAPE, FakeVirtualEngine
 from tests.serve.lab_cases import asked, workload_of
 

@@ -3,13 +3,13 @@
 import random
 from types import SimpleNamespace
 
-from serve.lab.door import Bounds
-from serve.lab.line import Inside
-from serve.lab.policies.adaptive import Aimd, Gradient2
-from serve.lab.policies.ema import Ema, peak_tokens
-from serve.lab.policies.kv_threshold import KvThreshold
-from serve.lab.policies.queued_tokens import QueuedTokens
-from serve.sequences import EngineStep, Finished
+from loadtests.lab.door import Bounds
+from loadtests.lab.fifo import Inside
+from loadtests.lab.policies.adaptive import Aimd, Gradient2
+from loadtests.lab.policies.ema import Ema, peak_tokens
+from loadtests.lab.policies.kv_threshold import KvThreshold
+from loadtests.lab.policies.queued_tokens import QueuedTokens
+from serve.engine_step import EngineStep, Finished
 from tests.serve.lab_cases import asked
 
 

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from admission.settings import Mode, Settings
-from admission.step_line import StepCoefficients
-from serve.lab.catalogue import ABLATIONS, NOISY, Facts, Variant, door_of, variants_of
-from serve.lab.door import Bounds
-from serve.lab.gateway import Gateway
-from serve.lab.jobs import ORACLE, Cell, Job, Result
-from serve.lab.line import TIMED_OUT
-from serve.lab.play import Play, Played
-from serve.lab.search import Trial, best_of, finalists, plans, requests_of
-from serve.lab.summary import row
-from serve.lab.workload import Cut, Workload
+from admission.speed.linear_steps import StepCoefficients
+from admission.terms.settings import Mode, Settings
+from loadtests.lab.catalogue import ABLATIONS, NOISY, Facts, Variant, door_of, variants_of
+from loadtests.lab.door import Bounds
+from loadtests.lab.fifo import TIMED_OUT
+from loadtests.lab.gateway import Gateway
+from loadtests.lab.jobs import ORACLE, Cell, Job, Result
+from loadtests.lab.play import Play, Played
+from loadtests.lab.search import Trial, best_of, finalists, plans, requests_of
+from loadtests.lab.summary import row
+from loadtests.lab.workload import Cut, Workload
 from tests.serve.fake_virtual_engine import SHAPE, FakeVirtualEngine
 from tests.serve.lab_cases import asked, workload_of
 

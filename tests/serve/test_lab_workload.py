@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.asking.trace_file import Row
-from serve.lab.workload import Cut, from_rows, read_workload
+from loadtests.lab.workload import Cut, from_rows, read_workload
 
 ROWS = [Row(100 + n, 10, at_s=float(n)) for n in range(10)]
 

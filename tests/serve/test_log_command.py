@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from admission.settings import Settings
-from serve import cli
-from serve.lab.log.stand_in import differences, playable
+from admission.terms.settings import Settings
+from loadtests.lab.replay.stand_in import differences, playable
+from serve.commands import cli
 from serve.profile.settings import parse_profile
 from tests.serve.fake_virtual_engine import SHAPE
 from tests.serve.log_cases import SHADOW, crowd, decision, end, logged, write

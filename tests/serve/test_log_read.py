@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from admission.decision import Outcome
-from serve.lab.log.entry import Entry
-from serve.lab.log.read import entries_of, read_log
-from serve.lab.log.traffic import parts_of
-from serve.lab.log.true_lengths import Length, lengths_of
+from admission.terms.decision import Outcome
+from loadtests.lab.replay.entry import Entry
+from loadtests.lab.replay.read import entries_of, read_log
+from loadtests.lab.replay.traffic import parts_of
+from loadtests.lab.replay.true_lengths import Length, lengths_of
 from tests.serve.log_cases import decision, end, write
 
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from admission.settings import Mode, Policy, Settings
-from serve.lab.log.entry import Entry, Fate
-from serve.lab.log.read import Log, entries_of
-from serve.lab.log.replay import replay
-from serve.lab.log.report import Report, Run
-from serve.lab.log.summary import agreement, changes, counted
-from serve.lab.log.text import text
-from serve.lab.log.traffic import parts_of
-from serve.lab.log.true_lengths import lengths_of
+from admission.terms.settings import Mode, Policy, Settings
+from loadtests.lab.replay.entry import Entry, Fate
+from loadtests.lab.replay.play import replay
+from loadtests.lab.replay.read import Log, entries_of
+from loadtests.lab.replay.report import Report, Run
+from loadtests.lab.replay.summary import agreement, changes, counted
+from loadtests.lab.replay.text import text
+from loadtests.lab.replay.traffic import parts_of
+from loadtests.lab.replay.true_lengths import lengths_of
 from tests.serve.lab_cases import asked, workload_of
 from tests.serve.log_cases import SHADOW, TIGHT, Engines, crowd, logged
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from serve.cli import main
-from serve.model_file import read_json, read_model
+from serve.commands.cli import main
+from serve.models.model_file import read_json, read_model
 
 CONFIG = {
     "model_type": "llama",

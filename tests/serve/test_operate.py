@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from serve.cli import main
-from serve.http.tenants import KeyEntry, Keys, new_key
+from serve.access.tenants import KeyEntry, Keys, new_key
+from serve.commands.cli import main
 from serve.profile.settings import AdmissionSection, parse_admission
 from tests.fakes import House, house
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from admission.memory.arguments import EngineArguments
-from serve.plan.catalogue import find_config
-from serve.plan_agreement import EngineFacts, compare
+from admission.planning.memory.arguments import EngineArguments
+from serve.models.catalogue import find_config
+from serve.profile.plan_agreement import EngineFacts, compare
 
 GIB = 1 << 30
 ON_CPU = EngineFacts(

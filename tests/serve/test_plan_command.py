@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from serve.cli import main
+from serve.commands.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 CASE = ["plan", "--model", "Qwen/Qwen3-32B", "--quantization", "awq", "--gpu", "a10", "--gpus", "8"]
@@ -117,7 +117,7 @@ def test_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_plan_imports_no_engine_no_web_framework_and_nothing_that_draws() -> None:
     program = (
-        "import sys; from serve.cli import main; main(sys.argv[1:]);"
+        "import sys; from serve.commands.cli import main; main(sys.argv[1:]);"
         "heavy = {'vllm', 'ray', 'torch', 'fastapi', 'pydantic', 'numpy', 'matplotlib', 'jinja2'};"
         "print(sorted(heavy & {*sys.modules}))"
     )

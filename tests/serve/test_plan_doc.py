@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.cli import main
+from serve.commands.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 DOC = (ROOT / "docs" / "plan.md").read_text(encoding="utf-8")

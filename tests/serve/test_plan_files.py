@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from serve.cli import main
-from serve.plan.catalogue import find_config
+from serve.commands.cli import main
+from serve.models.catalogue import find_config
 from serve.profile.settings import load_profile
 from tests.html_tags import Tags
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from admission.memory.estimate import Estimate
-from admission.people import people
-from admission.plan import Load
-from admission.workload import PRESETS
-from loadtests.report.words import Language
+from admission.planning.memory.estimate import Estimate
+from admission.planning.people import people
+from admission.planning.plan import Load
+from admission.planning.workload import PRESETS
+from loadtests.document.words import Language
+from loadtests.plan.columns import COLUMNS, width
+from loadtests.plan.workloads import named_workload
 from loadtests.scenarios import SCENARIOS
-from serve.cli import _parser, main
-from serve.plan.columns import COLUMNS, width
-from serve.plan.workloads import named_workload
+from serve.commands.cli import _parser, main
 
 QWEN = ("--model", "Qwen/Qwen3-32B", "--gpu", "a10", "--gpus", "8")
 AWQ = (*QWEN, "--quantization", "awq")

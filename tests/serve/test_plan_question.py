@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from admission.plan import Question, make_plan
-from serve.cli import _parser, main
-from serve.plan.from_profile import read_profile
-from serve.plan.question import question
-from serve.plan.trace_file import read_trace
+from admission.planning.plan import Question, make_plan
+from loadtests.plan.from_profile import read_profile
+from loadtests.plan.question import question
+from loadtests.plan.trace_file import read_trace
+from serve.commands.cli import _parser, main
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCTION = str(ROOT / "configs" / "qwen3-32b-awq-8xa10.yaml")

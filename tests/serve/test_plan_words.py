@@ -5,14 +5,14 @@ from string import Formatter
 
 import pytest
 
-from admission.sentences import ENGLISH, Sentence
-from loadtests.report.words import Language
-from serve.plan.columns import COLUMNS, cut, left, right, width, wrapped
-from serve.plan.findings import find
-from serve.plan.from_profile import FromProfile
-from serve.plan.lead import misfit
-from serve.plan.text import text
-from serve.plan.words import Words
+from admission.planning.sentences import ENGLISH, Sentence
+from loadtests.document.words import Language
+from loadtests.plan.columns import COLUMNS, cut, left, right, width, wrapped
+from loadtests.plan.findings import find
+from loadtests.plan.from_profile import FromProfile
+from loadtests.plan.lead import misfit
+from loadtests.plan.text import text
+from loadtests.plan.words import Words
 from tests.admission.plan_cases import eight_a10
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from admission.step_line import StepCoefficients
-from admission.step_time import Deployment, StepContents
-from serve.plan.catalogue import find_config
+from admission.planning.step_model import Deployment
+from admission.speed.linear_steps import StepCoefficients
+from admission.speed.step import StepContents
+from serve.models.catalogue import find_config
 from serve.profile.settings import Profile, ProfileError, load_profile
 from serve.simulated.options import KEY, from_json, seconds_of
 from serve.simulated.planned import EXECUTOR, engine_args

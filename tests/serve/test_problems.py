@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from admission.decision import Reason, Rejected
+from admission.terms.decision import Reason, Rejected
 from serve.http.problems import REASONS, answer, error
 from serve.visit import Family
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from serve.access.tenants import KeyEntry
 from serve.doc_tables import current, rewrite
-from serve.http.tenants import KeyEntry
 from serve.profile.keys import keys_of
 from serve.profile.settings import AdmissionSection, Profile, load_profile
 from serve.profile.settings_doc import TABLES

@@ -3,9 +3,9 @@
 import pytest
 from prometheus_client import CollectorRegistry
 
-from admission.budgets import Allowance, Standing
-from admission.decision import Reason, Rejected
-from serve.gate import Gate
+from admission.queue.budgets import Allowance, Standing
+from admission.terms.decision import Reason, Rejected
+from serve.gate.gate import Gate
 from serve.http.problems import answer
 from serve.http.rate_limits import duration, rate_limit_headers
 from serve.observability.telemetry import Metrics

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Hashable
 
-from serve.renderings import Renderings
+from serve.gate.renderings import Renderings
 from tests.fakes import settle
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
-from admission.decision import Priority
+from admission.terms.decision import Priority
+from serve.access.tenants import KeyEntry, Keys
 from serve.http import rules as rules_module
 from serve.http.rules import Rules
-from serve.http.tenants import KeyEntry, Keys
 from serve.profile.access_section import AccessSection, RuleSection
 from serve.profile.settings import ProfileError, parse_profile
 from serve.visit import Tenant

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from serve.sequences import EngineStep, Finished, Sequences
+from serve.engine_step import EngineStep, Finished
+from serve.gate.sequences import Sequences
 
 
 @dataclass

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from admission.settings import Mode, Policy, Settings, TenantTerms
+from admission.terms.settings import Mode, Policy, Settings, TenantTerms
 from serve.profile.admission_section import TenantSection
 from serve.profile.keys import keys_of
 from serve.profile.settings import (

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from serve.http.tenants import KeyEntry, Keys
+from serve.access.tenants import KeyEntry, Keys
 from serve.profile.access_section import AccessSection
 from serve.profile.settings import AdmissionSection, parse_admission
 from tests.fakes import Exchange, House, house

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from admission.memory.spelled import engine_arguments, length, read_value, size
-from serve.cli import main
+from admission.planning.memory.spelled import engine_arguments, length, read_value, size
+from serve.commands.cli import main
 from tests.serve.test_model_file import CONFIG
 
 

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from admission.step_fit import fit
-from serve.sequences import EngineStep
-from serve.step_times import COLUMNS, KEPT, StepTimes
+from admission.speed.step_fit import fit
+from serve.engine_step import EngineStep
+from serve.gate.step_times import COLUMNS, KEPT, StepTimes
 
 
 def step(prefill: int, decode: int, kv_used: float, seconds: float) -> EngineStep:

@@ -10,8 +10,8 @@ from opentelemetry.trace import SpanKind
 from prometheus_client import CollectorRegistry
 from starlette.types import Send
 
-from admission.decision import Limit, Outcome, Reason, Rejected
-from admission.shadow import Seen
+from admission.terms.decision import Limit, Outcome, Reason, Rejected
+from admission.terms.shadow import Seen
 from serve.doc_tables import current
 from serve.observability.json_lines import JsonLines
 from serve.observability.metrics_doc import TABLES

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from admission.decision import Priority
-from serve.http.tenants import KeyEntry, Keys, load_keys, main, new_key, require_safe_binding
+from admission.terms.decision import Priority
+from serve.access.tenants import KeyEntry, Keys, load_keys, main, new_key, require_safe_binding
 from serve.profile.access_section import AccessSection
 from serve.visit import Tenant
 

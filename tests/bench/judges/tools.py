@@ -98,7 +98,16 @@ def _script(lock: str, name: str, *, borrows: bool = False) -> str:
 def _limit(load: Load) -> list[str]:
     rounds = ["--concurrency", str(load.concurrency), "--scenario", "one.csv", "--ending", "exact"]
     soak = ["--soak-s", "10", "--soak-requests", str(load.requests), "--seed", str(load.seed)]
-    command = [sys.executable, "-m", "serve.cli", "limit", "--host", load.url, "--slo", _PROMISE]
+    command = [
+        sys.executable,
+        "-m",
+        "serve.commands.cli",
+        "limit",
+        "--host",
+        load.url,
+        "--slo",
+        _PROMISE,
+    ]
     return [*command, *rounds, *soak, "--json"]
 
 

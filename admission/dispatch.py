@@ -1,0 +1,180 @@
+"""From the line into the engine: whose turn it is, who may pass, whose time is up."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from admission.exchange import Turn
+from admission.gates.headroom import Headroom
+from admission.ledger.drawing import Trace
+from admission.price.footprint import Price
+from admission.price.offer import Offer, Quote
+from admission.queue.accounts import Accounts
+from admission.queue.waiting import RISES_AT_RATIO, Load, Ticket, WaitingLine, risen
+from admission.terms import refusals
+from admission.terms.decision import Accepted, Limit, Rejected
+from admission.terms.settings import Mode, Policy, Settings
+
+_TURNS_PER_PASS = 64  # bounds one pass over the line; the next event continues
+
+Grant = Callable[[Offer, Quote, Sequence[Trace] | None, Price, float], int]
+Lessons = tuple[int, int]  # what was learned of lengths so far, and what happened in the cache
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    offer: Offer
+    quote: Quote
+    lessons: Lessons  # by which it was priced
+    limit: Limit
+
+
+class WayIn:
+    """Those who wait, with their offers; `grant` opens a lease, entered at a price, now."""
+
+    def __init__(
+        self,
+        line: WaitingLine,
+        headroom: Headroom,
+        accounts: Accounts,
+        *,
+        lessons: Callable[[], Lessons],
+        quote: Callable[[Offer], Quote],
+        grant: Grant,
+    ) -> None:
+        self._line = line
+        self._headroom = headroom
+        self._accounts = accounts
+        self._lessons = lessons
+        self._quote = quote
+        self._grant = grant
+        self._waiting: dict[int, _Waiting] = {}  # by ticket
+        self._next_ticket = 1
+        self.binding: Limit | None = None  # what bound the last decision that had to wait
+
+    def turn_at_s(self, offer: Offer, price: Price) -> float:
+        """What its place among its tenant's goes by."""
+        return self._line.turn_at_s(offer.deadline_at_s, self._accounts.cost.seconds(price.work))
+
+    def join(self, offer: Offer, quote: Quote, limit: Limit) -> int:
+        """A place in line for one that `limit` keeps out; returns its ticket."""
+        ticket_id = self._next_ticket
+        self._next_ticket += 1
+        self._line.add(
+            Ticket(
+                ticket_id,
+                offer.tenant,
+                offer.priority,
+                quote.price,
+                self.turn_at_s(offer, quote.price),
+                offer.deadline_at_s,
+                offer.arrived_at_s,
+            )
+        )
+        self._waiting[ticket_id] = _Waiting(offer, quote, self._lessons(), limit)
+        self.binding = limit
+        return ticket_id
+
+    def leave(self, ticket_id: int) -> None:
+        """The client left; a ticket that already had its turn is ignored."""
+        ticket = self._line.remove(ticket_id)
+        if ticket:
+            del self._waiting[ticket_id]
+            self._accounts.strike_out(ticket.tenant, ticket.price)
+
+    def limit_of(self, ticket: Ticket) -> Limit:
+        """What kept it out when it was looked at last."""
+        return self._waiting[ticket.ticket_id].limit
+
+    def close(self, refusal: Rejected) -> list[Turn]:
+        """Turn everybody away."""
+        return [self._turn_away(ticket, refusal) for ticket in list(self._line)]
+
+    def expire(self, now_s: float, refusal: Rejected | None = None) -> list[Turn]:
+        """Turn away requests past their deadline, with `refusal` or with what kept them waiting."""
+        turns: list[Turn] = []
+        while len(turns) < _TURNS_PER_PASS:
+            late = self._line.expired(now_s)
+            if late is None:
+                break
+            turns.append(self._turn_away(late, refusal or self._expiry(late)))
+        return turns
+
+    def move(self, settings: Settings, now_s: float) -> list[Turn]:
+        """Turn away whose time is up, accept heads while they fit."""
+        turns = self.expire(now_s)
+        head = self._line.head(now_s)
+        while head and len(turns) < _TURNS_PER_PASS:
+            turn = self._turn(head, settings, now_s)
+            if turn is None:
+                turns += self._look_past(head, settings, now_s)
+                break
+            turns.append(turn)
+            head = self._line.head(now_s)
+        return turns
+
+    def _turn(self, head: Ticket, settings: Settings, now_s: float) -> Turn | None:
+        """Accept the head of the line or turn it away, or remember what keeps it there."""
+        price, enforcing = self._priced_now(head).quote.price, settings.mode is Mode.ENFORCE
+        needed_s = self._headroom.first_token_s(price, now_s)
+        allowed_s = head.expires_at_s - now_s
+        if enforcing and needed_s > allowed_s:
+            limit = self.limit_of(head)
+            refusal = refusals.too_long(limit, needed_s=needed_s, allowed_s=allowed_s)
+            return self._turn_away(head, refusal)
+        waited_ratio = head.waited_ratio(now_s)
+        fit = self._headroom.fit(price, risen(head, now_s), waited_ratio=waited_ratio)
+        if not isinstance(fit, Limit):
+            return self._let_in(head, fit, now_s)
+        if not enforcing:
+            return self._let_in(head, None, now_s)
+        self._waiting[head.ticket_id].limit = self.binding = fit
+        return None
+
+    def _look_past(self, head: Ticket, settings: Settings, now_s: float) -> list[Turn]:
+        """Accept who is behind a head that only KV keeps waiting and does not delay its start.
+
+        The start is as the ledger foresees it now. Foresight errs, so the head is passed only in
+        the first half of its time to the deadline.
+        """
+        count, waiting = settings.line_look_past_requests, self._waiting[head.ticket_id]
+        only_kv = waiting.limit is Limit.KV and settings.policy is not Policy.STATIC
+        if not (count and only_kv) or head.waited_ratio(now_s) >= RISES_AT_RATIO:
+            return []
+        price, priority = waiting.quote.price, risen(head, now_s)
+        start_steps = self._headroom.start_steps(price, priority)
+        turns = []
+        for ticket in self._line.behind(head, count):
+            traces = self._headroom.fit_before(
+                self._priced_now(ticket).quote.price,
+                ticket.priority,
+                head=price,
+                of=priority,
+                start_steps=start_steps,
+            )
+            if traces is not None:
+                turns.append(self._let_in(ticket, traces, now_s))
+        return turns
+
+    def _priced_now(self, ticket: Ticket) -> _Waiting:
+        """By what was learned meanwhile, and by what is cached now."""
+        waiting, lessons = self._waiting[ticket.ticket_id], self._lessons()
+        if waiting.lessons != lessons:
+            waiting.quote, waiting.lessons = self._quote(waiting.offer), lessons
+        return waiting
+
+    def _let_in(self, ticket: Ticket, traces: Sequence[Trace] | None, now_s: float) -> Turn:
+        self._line.remove(ticket.ticket_id)
+        waiting = self._waiting.pop(ticket.ticket_id)
+        lease_id = self._grant(waiting.offer, waiting.quote, traces, ticket.price, now_s)
+        return Turn(ticket.ticket_id, Accepted(lease_id), waiting.quote)
+
+    def _turn_away(self, ticket: Ticket, refusal: Rejected) -> Turn:
+        self._line.remove(ticket.ticket_id)
+        self._accounts.strike_out(ticket.tenant, ticket.price)
+        return Turn(ticket.ticket_id, refusal, self._waiting.pop(ticket.ticket_id).quote)
+
+    def _expiry(self, ticket: Ticket) -> Rejected:
+        waiting = self._waiting[ticket.ticket_id]
+        allowed_s = waiting.offer.deadline_at_s - waiting.offer.arrived_at_s
+        more_s, _ = self._headroom.wait(ticket.price, Load(), waiting.limit, ticket.priority)
+        return refusals.too_long(waiting.limit, needed_s=allowed_s + more_s, allowed_s=allowed_s)

@@ -1,0 +1,215 @@
+"""Blocks and sequences promised at every future decode step.
+
+The clock counts decode steps: a running sequence gains one token each. So a sequence's line over
+absolute steps does not move while it keeps pace, and nothing is rewritten from step to step: a
+trace is added when a request is accepted, taken away when it leaves, replaced when it strays or
+when it has outlived too many of those it was expected to end with.
+
+A sequence that will hold b blocks if it still runs, with probability s, adds b s to the expected
+blocks and b^2 s (1 - s) to their variance. What is promised at a step is
+
+    min(all that may run, expected + sigmas x sqrt(variance))
+
+which is the plain sum where lengths are known. If requests are independent, more is held with
+probability 1 / (1 + sigmas^2) at most (Cantelli), however few they are; of many, with about that of
+a normal distribution's tail.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from admission.ledger.drawing import (
+    BUCKET_STEPS,
+    EXPECTED,
+    MOST,
+    SEQUENCES,
+    SUMS,
+    VARIANCE,
+    Drawing,
+    Line,
+    Trace,
+)
+from admission.price.outlook import SHARES, Counts
+
+_BEFORE: Counts = np.array([-1], dtype=np.int64)
+
+
+class DemandCurve:
+    """Sums of traces per bucket of steps, from now on for `horizon_steps`.
+
+    Exact to one bucket and never below the truth. What has passed is forgotten, and so is what a
+    trace promises beyond the horizon. A trace is drawn when a question cannot be answered without
+    it, or before the clock moves: all together that were added since, and those not that were
+    taken back.
+    """
+
+    def __init__(self, *, horizon_steps: int, max_tokens: int, block_tokens: int) -> None:
+        self._sigmas = 0.0  # standard deviations promised beyond what is expected
+        self._length = horizon_steps // BUCKET_STEPS + 2
+        # twice the horizon, so that the window slides inside and is copied back once per length
+        self._sums: Counts = np.zeros((2 * self._length, SUMS), dtype=np.int64)
+        self._drawing = Drawing(
+            buckets=self._length, max_tokens=max_tokens, block_tokens=block_tokens
+        )
+        self._origin = 0  # bucket that index 0 stands for
+        self._step = 0
+        self._now = 0  # current bucket
+        self._end = 0  # bucket from which nothing was ever promised
+        self._undrawn: list[Trace] = []  # one that several strands share is here several times
+        self._undrawn_now = 0  # blocks of these in the current bucket
+        self._undrawn_at_most = 0.0  # blocks by which these raise the peak
+        # None: to be worked out anew
+        self._drawn_at_most: float | None = 0.0  # blocks of the peak without the undrawn
+        self._surprise: int | None = 0
+
+    def keep(self, *, sigmas: float) -> None:
+        """Promise so many standard deviations beyond what is expected, from now on."""
+        self._draw()
+        self._sigmas = sigmas
+        self._surprise = self._drawn_at_most = None
+
+    def advance_to(self, step: int) -> None:
+        """Move the window; earlier buckets are forgotten."""
+        self._draw()
+        self._step = step
+        self._surprise = self._drawn_at_most = None
+        self._now = step // BUCKET_STEPS
+        shift = self._now - self._origin
+        if shift < self._length:
+            return
+        kept = self._sums[shift:].copy()
+        self._sums[: len(kept)] = kept
+        self._sums[len(kept) :] = 0
+        self._origin = self._now
+
+    # -- promising -------------------------------------------------------------------------
+
+    def trace(self, line: Line) -> Trace:
+        """The trace of a strand that is at the beginning of its line now."""
+        return self._drawing.trace(line, self._step)
+
+    def add(self, trace: Trace) -> None:
+        """Promise the trace, made in this very step; again for each strand that shares it."""
+        self._surprise = None
+        self._end = max(self._end, trace.end)
+        self._undrawn.append(trace)
+        self._undrawn_now += self._drawing.blocks_now(trace, self._step)
+        self._undrawn_at_most += self._raises_by(trace.line)
+
+    def remove(self, trace: Trace) -> None:
+        """Take back what is left of an added trace."""
+        self._surprise = None
+        if trace in self._undrawn:
+            self._undrawn.remove(trace)
+            self._undrawn_now -= self._drawing.blocks_now(trace, self._step)
+            self._undrawn_at_most -= self._raises_by(trace.line)
+        elif trace.sums is not None:
+            left = self._place_of(trace)
+            left -= trace.sums[self._now - trace.first :]
+
+    def _draw(self, newcomers: Sequence[Trace] = ()) -> None:
+        """Draw whom nobody asked for until now, and these."""
+        due = [each for each in dict.fromkeys((*self._undrawn, *newcomers)) if each.sums is None]
+        if due:
+            self._drawing.draw(due, self._step)
+        for trace in self._undrawn:
+            if trace.sums is not None:
+                added = self._place_of(trace)
+                added += trace.sums[self._now - trace.first :]
+        if self._drawn_at_most is not None:
+            self._drawn_at_most += self._undrawn_at_most
+        self._undrawn.clear()
+        self._undrawn_now, self._undrawn_at_most = 0, 0.0
+
+    def _place_of(self, trace: Trace) -> Counts:
+        """The sums over what is to come of a trace."""
+        start = self._now - self._origin
+        return self._sums[start : max(start, trace.end - self._origin)]
+
+    def _raises_by(self, line: Line) -> float:
+        """Blocks by which a strand raises the peak at most.
+
+        With b blocks, likely to run by s, by b (s + sigmas sqrt(k s (1 - s))) at a step at most, as
+        the root of a sum is no more than the sum of the roots; that is the largest over all s.
+        """
+        blocks = self._drawing.blocks_at_most(line)
+        if line.fate is None:
+            return blocks
+        return blocks * (1.0 + math.sqrt(1.0 + self._sigmas**2 * line.entwined)) / 2.0
+
+    # -- asking ----------------------------------------------------------------------------
+
+    def fits(self, newcomers: Sequence[Trace], limit: int) -> bool:
+        """Whether `peak_with` is `limit` blocks at most; where there is much room without drawing.
+
+        So an engine that is short of something else pays little for what is promised.
+        """
+        if self._drawn_at_most is None:
+            self._drawn_at_most = self._most(self._drawn())
+        at_most = self._drawn_at_most + self._undrawn_at_most
+        at_most += sum(self._raises_by(trace.line) for trace in newcomers)
+        return at_most < limit or self.peak_with(newcomers) <= limit
+
+    def peak_with(self, newcomers: Sequence[Trace]) -> int:
+        """Most blocks promised at any step of the newcomers' lives with them, just traced."""
+        self._draw(newcomers)
+        start = self._now - self._origin
+        longest = max(trace.end for trace in newcomers) - self._now
+        total = self._sums[start : start + longest].copy()
+        for trace in newcomers:
+            if trace.sums is not None:
+                part = total[: len(trace.sums)]
+                part += trace.sums
+        return self._most(total)
+
+    def peak(self) -> int:
+        """Most blocks promised at any step from now on."""
+        return self._most(self._coming())
+
+    def surprise(self) -> int:
+        """Blocks by which the promised peak is above the expected one."""
+        if self._surprise is None:
+            self._surprise = self.peak() - _whole(self._coming()[:, EXPECTED])
+        return self._surprise
+
+    def blocks_now(self) -> int:
+        """Blocks of all that run now, at the end of the current bucket."""
+        drawn = self._sums.item(self._now - self._origin, MOST) // SHARES
+        return drawn + self._undrawn_now
+
+    def steps_until_blocks(self, limit: int, *, for_steps: int) -> int:
+        """Steps until at most `limit` blocks are expected for so long (0 = already)."""
+        return self._steps_until(EXPECTED, limit, for_steps)
+
+    def steps_until_sequences(self, limit: int, *, for_steps: int) -> int:
+        """Steps until at most `limit` sequences are expected for so long (0 = already)."""
+        return self._steps_until(SEQUENCES, limit, for_steps)
+
+    def _steps_until(self, column: int, limit: int, for_steps: int) -> int:
+        (above,) = (self._coming()[:, column] > limit * SHARES).nonzero()
+        if not above.size:
+            return 0
+        starts = np.concatenate((_BEFORE, above)) + 1  # of the stretches with room, some empty
+        (enough,) = (above - starts[:-1] >= -(-for_steps // BUCKET_STEPS)).nonzero()
+        bucket = int(starts[enough[0]] if enough.size else starts[-1])
+        return max(0, bucket * BUCKET_STEPS - self._step % BUCKET_STEPS)
+
+    def _coming(self) -> Counts:
+        self._draw()
+        return self._drawn()
+
+    def _drawn(self) -> Counts:
+        return self._sums[self._now - self._origin : max(self._now, self._end) - self._origin]
+
+    def _most(self, sums: Counts) -> int:
+        likely = np.sqrt(sums[:, VARIANCE])
+        likely *= self._sigmas
+        likely += sums[:, EXPECTED]
+        return _whole(np.minimum(likely, sums[:, MOST], out=likely))
+
+
+def _whole(blocks: np.ndarray[tuple[int], np.dtype[np.float64 | np.int64]]) -> int:
+    """The largest, from parts of `SHARES` to blocks, rounded up."""
+    return math.ceil(np.maximum.reduce(blocks) / SHARES) if blocks.size else 0

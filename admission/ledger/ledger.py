@@ -1,0 +1,397 @@
+"""Who holds what now, and what all will hold at the projected peak; counts, never judges."""
+
+from collections.abc import Iterable, Sequence
+from math import floor
+
+from admission.ledger.drawing import Line, Trace
+from admission.ledger.lateness import Lateness
+from admission.ledger.lease import Lease
+from admission.ledger.prefill_queue import PrefillQueue
+from admission.ledger.promises import DELAY_MAX_STEPS, TOLERANCE_STEPS, Promises
+from admission.ledger.rows import Rows, RowTable
+from admission.ledger.shared_prefixes import Trunks
+from admission.ledger.used import Used, used
+from admission.price.footprint import EngineShape, Price, Strand
+from admission.price.outlook import Fate, Outlook
+from admission.price.prefixes import Chain, stretch_tokens
+
+_RETRACES_PER_RECORD = 32  # bounds the cost of one step record; the rest follow in the next
+
+
+class Ledger:
+    """The leases in blocks; `held_blocks + free_blocks = usable_blocks` always.
+
+    Blocks count as held once the engine has begun to compute them. Promises (`curve`) count from
+    the moment a lease is granted.
+    """
+
+    def __init__(self, engine: EngineShape) -> None:
+        self.engine = engine
+        self._promises = Promises(engine)
+        self.curve = self._promises.curve
+        self.leases: dict[int, Lease] = {}
+        self.clock = 0.0  # decode steps done
+        self.step = 0  # the same in whole steps
+        self.sequences = 0
+        self._next_id = 1
+        self._held: int | None = 0  # None: to be counted anew
+        self._again: int | None = 0
+        self._table = RowTable(
+            block_tokens=engine.block_tokens, lookahead_tokens=engine.lookahead_tokens
+        )
+        self._outlooks: dict[int, Outlook] = {}
+        self._owner: dict[int, Lease] = {}
+        self._lateness = Lateness()
+        self.trunks = Trunks()
+        self._stretch_tokens = stretch_tokens(engine.block_tokens)
+        self._to_prefill = PrefillQueue(self._table, self.trunks)
+
+    @property
+    def held_blocks(self) -> int:
+        """Blocks that leases hold now."""
+        if self._held is None:
+            self._held = self._table.held_blocks()
+        return self._held
+
+    @property
+    def ordered_blocks(self) -> int:
+        """Blocks beyond `held_blocks` that an engine which orders its steps ahead may hold.
+
+        Its next step computes prompts, as many tokens as a step takes; it says so a step later.
+        """
+        if not self.engine.lookahead_tokens:
+            return 0
+        return self._to_prefill.blocks_within(self.engine.max_batched_tokens)
+
+    @property
+    def backlog_tokens(self) -> int:
+        """Prompt tokens of leases that the engine has still to compute."""
+        return self._to_prefill.backlog_tokens
+
+    @property
+    def read_again_tokens(self) -> int:
+        """Tokens of trunks, for each sequence that reads them in a step beyond the first."""
+        if self._again is None:
+            tokens = self._table.prompt_tokens
+            self._again = sum((on - 1) * tokens(row) for row, on in self.trunks.crowds())
+        return self._again
+
+    @property
+    def free_blocks(self) -> int:
+        """Usable blocks that nothing holds now."""
+        return self.engine.usable_blocks - self.held_blocks
+
+    # -- granting --------------------------------------------------------------------------
+
+    def traces_of(self, price: Price) -> list[Trace]:
+        """What granting `price` now would add to the curve; equal strands share one trace."""
+        begin, count = self._delayed(price.prefill_tokens), len(price.strands)
+        made: dict[Line, Trace] = {}
+        traces = []
+        for strand in price.strands:
+            line = self._promises.first(strand, begin, entwined=count)
+            if line not in made:
+                made[line] = self.curve.trace(line)
+            traces.append(made[line])
+        for strand, trace in zip(price.strands, tuple(traces), strict=True):
+            if strand.held_tokens:
+                traces += self._longer(strand, trace.end_step)
+        return traces
+
+    def _longer(self, strand: Strand, until: int) -> list[Trace]:
+        """What is held by others will be held until this step at least.
+
+        A trunk is promised until then; what a sequence still counts alone is checked as if it were
+        needed twice, and taken from it when it becomes a trunk.
+        """
+        traces = []
+        for row, count in self.trunks.parts(self._held_part(strand)):
+            more = self._promises.beyond if self._is_common(row) else self._promises.beside
+            traces.append(more(row, count * self._stretch_tokens, until))
+        return traces
+
+    def _held_part(self, strand: Strand) -> Chain:
+        return strand.chain[: strand.held_tokens // self._stretch_tokens]
+
+    def _delayed(self, prefill_tokens: int) -> int:
+        """The step at which a prompt that comes now has its first token at the latest.
+
+        The engine computes prompts in order of arrival, in what decoding leaves of a step; what it
+        takes beyond that, on the way to the engine or in its queue, is learned.
+        """
+        steps = self.computing_steps(prefill_tokens) + self._lateness.steps
+        return self.step + min(steps, DELAY_MAX_STEPS)
+
+    def computing_steps(self, prefill_tokens: int) -> int:
+        """Steps until a prompt that comes now is computed, by what decoding leaves of each."""
+        return -(-(self.backlog_tokens + prefill_tokens) // self.room_tokens())
+
+    def room_tokens(self, more_sequences: int = 0) -> int:
+        """Prompt tokens that decoding leaves room for in a step, with so many sequences more."""
+        return max(1, self.engine.max_batched_tokens - self.sequences - more_sequences)
+
+    def grant(self, price: Price, traces: Sequence[Trace] | None = None) -> Lease:
+        """Open a lease; `traces` are those of `traces_of(price)` at this very moment."""
+        lease = Lease(self._next_id, price, reserved=price.strands[0].reserved)
+        self._next_id += 1
+        self.leases[lease.lease_id] = lease
+        step, begin = self.step, self._delayed(price.prefill_tokens)
+        stands: dict[int, list[int]] = {}  # prompt index -> trunks
+        for strand, trace in zip(price.strands, traces or self.traces_of(price), strict=False):
+            under = stands.get(strand.prompt_index)
+            if under is None:
+                under = stands[strand.prompt_index] = self._trunks_for(strand)
+            row = self._open(strand, lease, under)
+            self._table.note_trace(row, anchor=step, begin=begin)
+            self._promises.give(row, trace)
+            self._prolong(under, trace.end_step)
+        self._again = None
+        lease.rows = tuple(lease.live)
+        self.sequences += price.sequences
+        self._lateness.expect(lease.rows, step + self.computing_steps(0))
+        return lease
+
+    def _open(self, strand: Strand, lease: Lease, under: list[int]) -> int:
+        index = strand.prompt_index
+        begins = index not in lease.prompt_of.values()
+        row = self._table.add(
+            prompt_tokens=strand.prompt_tokens,
+            predicted_tokens=strand.outlook.good_until(0),
+            is_branch=strand.sequences > 0,
+        )
+        self._owner[row] = lease
+        self._outlooks[row] = strand.outlook
+        lease.prompt_of[row] = index
+        echoes = begins or index in lease.live.values()
+        echoed = sum(map(self._table.prompt_tokens, under)) if echoes else 0
+        self._to_prefill.add(row, under, echoed_tokens=echoed, cached_tokens=strand.cached_tokens)
+        if strand.sequences:
+            self.trunks.stand(row, under)
+            lease.live[row] = index
+        else:
+            self.trunks.plant(row)
+            lease.trunks[index] = row
+            under.append(row)
+        self.trunks.name(row, strand.chain[strand.held_tokens // self._stretch_tokens :])
+        return row
+
+    # -- ending ----------------------------------------------------------------------------
+
+    def end_sequence(self, row: int) -> Lease | None:
+        """The engine holds nothing more of this sequence; the last takes the shared prompt along.
+
+        Returns its lease, or None when the row has ended before.
+        """
+        lease = self._owner.get(row)
+        if lease is None:
+            return None
+        index, until = lease.live.pop(row), self._promises.end_step(row)
+        lease.note_produced(row, self._table.generated(row))
+        self._again = None
+        self._to_prefill.pass_on((row,))
+        self._free(row)
+        self.sequences -= 1
+        stay, left = self.trunks.leave(row)
+        for trunk in left:
+            if lease.trunks.get(index) == trunk:
+                del lease.trunks[index]
+            self._free(trunk)
+        for trunk in stay:
+            if self._is_common(trunk) and self._promises.end_step(trunk) <= until:
+                self._keep(trunk, max(map(self._promises.end_step, self.trunks.on(trunk))))
+        return lease
+
+    def close(self, lease_id: int) -> None:
+        """End whatever the lease still holds and forget it; unknown ids are a caller's bug."""
+        lease = self.leases.pop(lease_id)
+        for row in list(lease.live):
+            self.end_sequence(row)
+
+    def _free(self, row: int) -> None:
+        self._promises.take_back(row)
+        if row in self._owner:
+            self._owner.pop(row).prefilled_tokens += self._table.computed_tokens(row)
+            del self._outlooks[row]
+        self._held = None
+        self.trunks.forget(row)
+        self._to_prefill.drop(row)
+        self._lateness.forget(row)
+        self._table.remove(row)
+
+    def stop_prefill(self, lease: Lease) -> None:
+        """The engine is told to end this lease: what it computes now is for others, if any.
+
+        What is counted here goes when the lease goes, and must not have been another's.
+        """
+        self._to_prefill.stop(lease.live)
+
+    # -- sharing ---------------------------------------------------------------------------
+
+    def _trunks_for(self, strand: Strand) -> list[int]:
+        """The trunks that what others hold of a prompt stands in, made where there are none."""
+        trunks = []
+        for row, count in self.trunks.parts(self._held_part(strand)):
+            whole = self._table.prompt_tokens(row) == count * self._stretch_tokens
+            if not (whole and self.trunks.is_trunk(row)):
+                trunks.append(self._split(row, count))
+                continue
+            if not self._is_common(row):
+                self._keep(row, self._promises.end_step(row))
+            trunks.append(row)
+        return trunks
+
+    def _is_common(self, row: int) -> bool:
+        """Whether it is a trunk of no lease in particular: promised for certain while it stands."""
+        return self.trunks.is_trunk(row) and row not in self._owner
+
+    def _split(self, row: int, count: int) -> int:
+        """So many stretches at the beginning of a row become a trunk; the row stands on it."""
+        tokens, until = count * self._stretch_tokens, self._promises.end_step(row)
+        trunk = self._table.split(row, tokens)
+        self._to_prefill.split(row, trunk)
+        if row in self._owner:
+            self._owner[row].prefilled_tokens += tokens  # it is computed for this lease, or will be
+        self.trunks.split(row, count, trunk)
+        self._keep(trunk, until)
+        if self.trunks.is_trunk(row):
+            self._keep(row, until)
+        else:
+            self._retrace(row)
+        return trunk
+
+    def _keep(self, trunk: int, until: int) -> None:
+        """A trunk is promised until the last of those on it may end."""
+        line = self._promises.until(self._table.prompt_tokens(trunk), until)
+        self._promises.give_anew(trunk, line)
+
+    def _prolong(self, trunks: Iterable[int], until: int) -> None:
+        for trunk in trunks:
+            if self._promises.end_step(trunk) < until:
+                self._keep(trunk, until)
+
+    # -- what the engine reports -----------------------------------------------------------
+
+    def prefilled(self, tokens: int) -> list[int]:
+        """Attribute prompt tokens that the engine computed or found cached.
+
+        Returns the rows that it started on.
+        """
+        self._held = None
+        return self._to_prefill.attribute(tokens)
+
+    def progress(self, rows: Rows, generated: Rows) -> list[int]:
+        """Set the tokens each running sequence has produced; returns whom to predict anew.
+
+        Moves the clock by the mean gain of those that gained: an engine that only computes
+        prompts brings no running sequence closer to its end.
+        """
+        gain, outlived = self._table.advance(rows, generated)
+        self.clock += gain
+        self.step = floor(self.clock)
+        self.curve.advance_to(self.step)
+        if self._to_prefill:
+            for row in self._table.begun_incomplete():
+                self._fully_computed(row)
+        self._held = None
+        for row in self._table.strayed(self.step, TOLERANCE_STEPS)[:_RETRACES_PER_RECORD]:
+            self._retrace(row)
+        return outlived
+
+    def _fully_computed(self, row: int) -> None:
+        for each in (*self.trunks.under(row), row):
+            self._to_prefill.complete(each)
+
+    def _retrace(self, row: int) -> None:
+        """Promise the rest of a sequence anew from where it stands."""
+        fate, lease = self._fate(row), self._owner[row]
+        self._table.note_trace(row, anchor=self.step - fate.produced, begin=fate.begin_step)
+        rest = self._promises.rest(
+            self._table.prompt_tokens(row),
+            fate,
+            reserved=lease.reserved,
+            entwined=len(lease.price.strands),
+        )
+        self._promises.give_anew(row, rest)
+        self._hold_under(row, rest, fate)
+
+    def _fate(self, row: int) -> Fate:
+        """What is expected of a sequence from now on."""
+        generated, begin = self._table.generated(row), self._table.begin(row)
+        if generated:
+            begin = self.step
+        elif begin < self.step:
+            begin = self._overdue(row)
+        return Fate(self._outlooks[row], begin, generated)
+
+    def _hold_under(self, row: int, rest: Line, fate: Fate) -> None:
+        """What a sequence stands on stays as long as it may."""
+        lease, until = self._owner[row], rest.end_step
+        for trunk in self.trunks.under(row):
+            on, tokens = self.trunks.on(trunk), self._table.prompt_tokens(trunk)
+            if any(self._owner.get(each) is not lease for each in (trunk, *on)):
+                self._prolong((trunk,), until)
+            elif self._promises.end_step(trunk) <= until:
+                all_on_it = fate._replace(copies=len(on))
+                line = self._promises.under(tokens, all_on_it, entwined=rest.entwined)
+                self._promises.give_anew(trunk, line)
+
+    def _overdue(self, row: int) -> int:
+        more = self.computing_steps(0) + self._lateness.overdue(row, self.step)
+        return self.step + min(more, DELAY_MAX_STEPS)
+
+    def repredict(self, row: int, outlook: Outlook) -> None:
+        """Expect something else of a row from now on."""
+        self._outlooks[row] = outlook
+        self._table.repredict(row, outlook.good_until(self._table.generated(row)))
+        self._retrace(row)
+
+    # -- readings --------------------------------------------------------------------------
+
+    def computed_tokens(self, row: int) -> int:
+        """Prompt tokens that are computed of a sequence that has not ended, the shared included."""
+        return sum(map(self._table.computed_tokens, (*self.trunks.under(row), row)))
+
+    def full_blocks(self, row: int) -> int:
+        """Blocks that a sequence that has not ended has filled, the shared included."""
+        tokens = self.computed_tokens(row) + self._table.generated(row)
+        return tokens // self.engine.block_tokens
+
+    def echoed_tokens(self, row: int) -> int:
+        """Tokens of a prompt that the engine is to report for this row and a trunk of it counts."""
+        return self._to_prefill.echoed_tokens(row)
+
+    def lease_of(self, row: int) -> Lease | None:
+        """The lease of a sequence that has not ended."""
+        return self._owner.get(row)
+
+    def generated_tokens(self, row: int) -> int:
+        """Tokens a sequence has produced; 0 once it has ended."""
+        return self._table.generated(row) if row in self._owner else 0
+
+    def predicted_tokens(self, row: int) -> int:
+        """Tokens until which the prediction of a sequence holds; 0 once it has ended.
+
+        Where it is known, this is its length.
+        """
+        return self._table.predicted(row) if row in self._owner else 0
+
+    def used_by(self, lease: Lease) -> Used:
+        """What a lease has taken of the engine so far."""
+        table = self._table
+        missing = sum(table.missing(row) for row in (*lease.trunks.values(), *lease.live))
+        held = sum(table.prompt_tokens(row) for row in (*lease.trunks.values(), *lease.live))
+        produced = [
+            lease.produced[row] if row in lease.produced else table.generated(row)
+            for row in lease.rows
+        ]
+        return used(
+            lease.price,
+            prefilled_tokens=lease.prefilled_tokens + held - missing,
+            produced=produced,
+            block_tokens=self.engine.block_tokens,
+        )
+
+    def lease_blocks(self, lease: Lease) -> int:
+        """Blocks a lease holds now, those that others hold too included."""
+        rows = {*lease.live, *(trunk for row in lease.live for trunk in self.trunks.under(row))}
+        return sum(self._table.blocks(row) for row in rows)

@@ -1,0 +1,162 @@
+"""Prompts that the engine has still to compute, in its order: who gets what it reports.
+
+It reports sums. Of a prompt it reports every token, computed or found in its cache, so the oldest
+incomplete rows got them. What a sequence is reported to have found in a trunk is an echo: the trunk
+counts it already. The echo of a sequence stands on the first of the rows that it brings.
+"""
+
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from itertools import dropwhile
+
+from admission.ledger.rows import RowTable
+from admission.ledger.shared_prefixes import Trunks
+
+
+class PrefillQueue:
+    """Rows of one ledger's table; the ones of aborted leases come after all others.
+
+    `backlog_tokens` are to be computed: not those foreseen in the cache, until the engine has
+    started on a row; what is missing of it then is in no cache, whatever was foreseen.
+    """
+
+    def __init__(self, table: RowTable, trunks: Trunks) -> None:
+        self.backlog_tokens = 0
+        self._table = table
+        self._trunks = trunks
+        self._cached: dict[int, int] = {}  # rows not started on -> tokens foreseen in the cache
+        self._coming: OrderedDict[int, int] = OrderedDict()  # row -> tokens of its echo
+        self._aborted: OrderedDict[int, int] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._coming) + len(self._aborted)
+
+    def __contains__(self, row: object) -> bool:
+        return row in self._coming or row in self._aborted
+
+    def add(
+        self, row: int, under: Sequence[int], *, echoed_tokens: int, cached_tokens: int
+    ) -> None:
+        """A new row, behind all others; it computes what aborted ones leave of its trunks."""
+        self._coming[row] = echoed_tokens
+        self._cached[row] = cached_tokens
+        self.backlog_tokens += self._table.missing(row) - cached_tokens
+        for trunk in reversed(under):
+            if trunk in self._aborted:
+                self._take_over(trunk, row)
+                row = trunk
+
+    def drop(self, row: int) -> None:
+        """The row is gone; it is still in the table."""
+        self.backlog_tokens += self._cached.pop(row, 0) - self._table.missing(row)
+        self._coming.pop(row, None)
+        self._aborted.pop(row, None)
+
+    def split(self, row: int, trunk: int) -> None:
+        """A new trunk took the beginning of a row."""
+        if row in self._cached:
+            self._cached[trunk] = min(self._table.prompt_tokens(trunk), self._cached[row])
+            self._cached[row] -= self._cached[trunk]
+        for queue in (self._coming, self._aborted):
+            if row in queue and self._table.missing(trunk):
+                _put_before(queue, row, trunk, queue[row])
+                queue[row] = 0
+
+    # -- leaving ---------------------------------------------------------------------------
+
+    def stop(self, sequences: Collection[int]) -> None:
+        """The engine is told to end these: what it computes from now on is for others, if any."""
+        self.pass_on(sequences)
+        for row in sequences:
+            if row in self._coming:
+                self._aborted[row] = self._coming.pop(row)
+
+    def pass_on(self, leaving: Collection[int]) -> None:
+        """What these were to compute for others is computed by the next who stands on it."""
+        for sequence in leaving:
+            for trunk in reversed(self._trunks.under(sequence)):
+                if trunk in self._coming:
+                    self._find_heir(trunk, leaving)
+
+    def _find_heir(self, trunk: int, leaving: Collection[int]) -> None:
+        on = [row for row in self._coming if row != trunk and self._stands(row, trunk)]
+        if on and not self._leaves(on[0], leaving):
+            return  # it is not theirs to compute
+        heir = next((row for row in on if not self._leaves(row, leaving)), None)
+        if heir is None:
+            self._aborted[trunk] = self._coming.pop(trunk)
+        else:
+            self._take_over(trunk, heir)
+
+    def _stands(self, row: int, trunk: int) -> bool:
+        return any(trunk in self._trunks.under(each) for each in self._sequences(row))
+
+    def _leaves(self, row: int, leaving: Collection[int]) -> bool:
+        return all(each in leaving for each in self._sequences(row))
+
+    def _sequences(self, row: int) -> tuple[int, ...]:
+        return self._trunks.on(row) if self._trunks.is_trunk(row) else (row,)
+
+    def _take_over(self, trunk: int, heir: int) -> None:
+        """The heir was to find this trunk and computes what is missing of it."""
+        for queue in (self._coming, self._aborted):
+            queue.pop(trunk, None)
+        echo = max(0, self._coming[heir] - self._table.missing(trunk))
+        _put_before(self._coming, heir, trunk, echo)
+        self._coming[heir] = 0
+
+    # -- what the engine reports -----------------------------------------------------------
+
+    def attribute(self, tokens: int) -> list[int]:
+        """So many prompt tokens were computed or found; returns the rows that were started on."""
+        begun: list[int] = []
+        for queue in (self._coming, self._aborted):
+            while tokens > 0 and queue:
+                row, echoed = next(iter(queue.items()))
+                if row in self._cached:
+                    begun.append(row)
+                known = min(tokens, echoed)
+                taken = min(tokens - known, self._table.missing(row))
+                self._compute(row, taken)
+                tokens -= known + taken
+                queue[row] = echoed - known
+                if not self._table.missing(row):
+                    del queue[row]
+        return begun
+
+    def complete(self, row: int) -> None:
+        """All of a row is computed, whatever was reported of it."""
+        self._compute(row, self._table.missing(row))
+        self._coming.pop(row, None)
+        self._aborted.pop(row, None)
+
+    def _compute(self, row: int, tokens: int) -> None:
+        self._table.compute(row, tokens)
+        self.backlog_tokens += self._cached.pop(row, 0) - tokens
+
+    # -- readings --------------------------------------------------------------------------
+
+    def echoed_tokens(self, row: int) -> int:
+        """Tokens that the engine has still to report for this row and a trunk counts."""
+        return self._coming.get(row, 0)
+
+    def blocks_within(self, tokens: int) -> int:
+        """Blocks that the next so many computed tokens fill, with what is found before them."""
+        blocks = 0
+        for row in self._coming:
+            found = self._cached.get(row, 0)
+            taken = min(tokens, self._table.missing(row) - found)
+            more = self._table.blocks(row, computing=found + taken)
+            blocks += more - self._table.blocks(row)
+            tokens -= taken
+            if not tokens:
+                break
+        return blocks
+
+
+def _put_before(queue: OrderedDict[int, int], row: int, new: int, value: int) -> None:
+    """`new` in front of `row`; all behind keep their order."""
+    behind = list(dropwhile(lambda each: each != row, queue))
+    queue[new] = value
+    for each in behind:
+        queue.move_to_end(each)

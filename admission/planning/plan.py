@@ -1,0 +1,331 @@
+"""How many requests an engine carries, by its four limits, and which of them binds.
+
+    kv       usable blocks / blocks of a whole request (prompt and answer)
+    slots    max_num_seqs
+    prefill  most sequences whose arrivals keep TTFT: one line of prompts (`step_limits`)
+    decode   most sequences that keep TPOT, with the prompts that replace them in between
+
+The smallest binds. Of requests that differ (a trace) kv and decode take what is running, prefill
+the lengths of the prompts (`workload.Spread`). Times are means of a prior (`step_time`), not
+measurements.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+from typing import TypeVar
+
+from admission.planning.gpus import Gpu, Link
+from admission.planning.join import other_link, step_model
+from admission.planning.memory.arguments import EngineArguments
+from admission.planning.memory.budget import MemoryPlan, plan_memory
+from admission.planning.memory.estimate import Estimate
+from admission.planning.memory.kv_capacity import KvCapacity, blocks_per_request
+from admission.planning.memory.model_shape import ModelShape
+from admission.planning.sentences import Sentence
+from admission.planning.step_limits import Mix, largest, most_steady, prefill_s, steady
+from admission.planning.ttft import PromptLine
+from admission.planning.workload import Workload
+from admission.speed.linear_steps import MeasuredSteps, StepCoefficients
+from admission.speed.step import Steps
+from admission.terms import decision
+from admission.terms.slo import Slo
+
+LIMITS = tuple(limit.value for limit in decision.Limit)
+CONTEXTS_TOKENS = (2048, 4096, 8192, 16_384, 32_768)
+_Number = TypeVar("_Number", int, float)
+_DECIDE_SPEED = (
+    "tensor_parallel_size",
+    "pipeline_parallel_size",
+    "quantization",
+    "weight_bits",
+    "dtype",
+    "kv_cache_dtype",
+    "enforce_eager",
+)
+_NORMAL = NormalDist()
+_MOST_SEQUENCES = 4096  # where a search ends; more than any max_num_seqs in use
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Everything a plan is asked for. `gpus` cards of one server carry gpus / (TP x PP) engines."""
+
+    model: ModelShape
+    gpu: Gpu
+    gpus: int
+    arguments: EngineArguments
+    workload: Workload
+    slo: Slo
+    available_kv_bytes: float | None = None  # per GPU; None = predicted
+    measured: "Measurement | None" = None  # None = step times are modelled
+    link: Link | None = None  # between the cards; None = the card's own
+
+    @property
+    def replicas(self) -> int:
+        """Engines side by side; ValueError unless the GPUs split evenly."""
+        ranks = self.arguments.tensor_parallel_size * self.arguments.pipeline_parallel_size
+        if ranks < 1 or self.gpus < ranks or self.gpus % ranks:
+            raise ValueError(
+                f"{self.gpus} GPUs do not split into engines of {ranks} (TP x PP); "
+                f"give --gpus a multiple of {ranks}"
+            )
+        return self.gpus // ranks
+
+    @property
+    def other_link(self) -> Link | None:
+        """The second guess where nobody said or measured how the cards are linked."""
+        return other_link(self.gpu) if self.link is None and not self.is_measured else None
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the step times are those of just this engine."""
+        return self.measured is not None and self.measured.is_of(self.arguments)
+
+    def mix(self, workload: Workload, batched_tokens: int) -> Mix:
+        """The workload as the step-time model takes it."""
+        return Mix(
+            workload.isl_tokens,
+            workload.osl_tokens,
+            batched_tokens,
+            workload.held.mean_tokens,
+            workload.prompts,
+            workload.answers,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Step times as `sluice calibrate` found them, and the engine they are of."""
+
+    coefficients: StepCoefficients
+    arguments: EngineArguments
+
+    def is_of(self, others: EngineArguments) -> bool:
+        """Whether an engine with `others` has these step times: what decides speed is the same."""
+        return all(getattr(self.arguments, x) == getattr(others, x) for x in _DECIDE_SPEED)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Requests at once and their rate, all replicas together; None = speed of the card unknown."""
+
+    concurrency: int | None
+    rate_per_s: float | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What one workload comes to on one server."""
+
+    limits: Mapping[str, Limit]
+    kv: Estimate  # requests at once by KV alone
+    sustained: Estimate
+    rate_per_s: float | None
+
+    @property
+    def binding(self) -> str:
+        """The limit with the fewest requests; the first of `LIMITS` where several have as few."""
+        return min(LIMITS, key=lambda name: _or_inf(self.limits[name].concurrency))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The answer: memory of one GPU, and the load all replicas carry together."""
+
+    question: Question
+    memory: MemoryPlan
+    load: Load
+    other_link: Load | None  # the same on the assumed switched link; None = link measured or unused
+
+    @property
+    def misfit(self) -> str:
+        """Why it does not fit; "" = it does."""
+        longest, needed = self.memory.engine.max_model_len, self.question.workload.total_tokens
+        if self.memory.misfit or needed <= longest:
+            return self.memory.misfit
+        return Sentence("misfit_workload", tokens=needed, length=longest)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to know before the numbers are believed."""
+        workload, told = self.question.workload, list(self.memory.warnings)
+        if workload.spread and workload.spread.left_out_ratio:
+            length = self.memory.engine.max_model_len
+            share = workload.spread.left_out_ratio
+            told.append(Sentence("too_long", share=share, length=length))
+        offered, sustained = workload.offered_per_s or 0.0, self.load.rate_per_s
+        if sustained is not None and offered > sustained:
+            told.append(Sentence("offered_more", offered=offered, sustained=sustained))
+        return tuple(told)
+
+
+def make_plan(question: Question) -> Plan:
+    """The plan; ValueError for arguments that no engine would take."""
+    replicas = question.replicas
+    memory = plan_memory(
+        question.model,
+        question.gpu,
+        question.arguments,
+        available_kv_bytes=question.available_kv_bytes,
+    )
+    expected = _load(question, memory, question.workload, None)
+    link = question.other_link if memory.engine.tp > 1 else None
+    if link is None:
+        return Plan(question, memory, _times(expected, replicas), None)
+    faster = _load(question, memory, question.workload, link)
+    most = max(expected.sustained.high, faster.sustained.high)
+    expected = replace(expected, sustained=replace(expected.sustained, high=most))
+    return Plan(question, memory, _times(expected, replicas), _times(faster, replicas))
+
+
+def over_context(
+    plan: Plan, contexts_tokens: Sequence[int] = CONTEXTS_TOKENS, link: Link | None = None
+) -> list[tuple[int, Load]]:
+    """The load for requests of each length that max_model_len allows, answers as in the plan.
+
+    `link` in place of the plan's own.
+    """
+    question, longest = plan.question, plan.memory.engine.max_model_len
+    return [
+        (tokens, _times(_load(question, plan.memory, made, link), question.replicas))
+        for tokens in contexts_tokens
+        if tokens <= longest
+        for made in (question.workload.of_length(tokens),)
+    ]
+
+
+def requests_by_kv(memory: MemoryPlan, capacity: KvCapacity, tokens: int) -> int:
+    """Whole requests of so many tokens that one engine's cache holds; 0 beyond max_model_len."""
+    if tokens > memory.engine.max_model_len:
+        return 0
+    return capacity.usable_blocks // _blocks(memory, tokens)
+
+
+def carried_by_kv(
+    memory: MemoryPlan, capacity: KvCapacity, workload: Workload, share: float = 0.5
+) -> int:
+    """Running requests beside which one more finds room for all of its life, a `share` of the time.
+
+    n of them hold n m tokens on average, with a standard deviation of s sqrt(n), and at any moment
+    some are young and some near their end. So n m + z s sqrt(n) + the newcomer's own tokens is what
+    the cache must hold; each to be at its end at once, as a worst case has it, does not happen.
+    """
+    if requests_by_kv(memory, capacity, workload.total_tokens) < 1:
+        return 0
+    held = workload.held
+    mean, own = _blocks(memory, held.mean_tokens), _blocks(memory, workload.total_tokens)
+    swing = _NORMAL.inv_cdf(share) * held.sd_tokens * mean / held.mean_tokens
+    room = capacity.usable_blocks - own
+    if room <= 0:
+        return 1
+    root = (math.sqrt(swing * swing + 4 * mean * room) - swing) / (2 * mean)
+    return 1 + int(root * root)
+
+
+def _blocks(memory: MemoryPlan, tokens: int) -> int:
+    """Blocks of one request of so many tokens, all groups of layers together."""
+    sized = replace(memory.engine, max_model_len=tokens)
+    return sum(blocks_per_request(page, sized) for page in memory.layout.groups)
+
+
+def steps_of(question: Question, memory: MemoryPlan, link: Link | None = None) -> Steps | None:
+    """Step times: measured on just this engine, or modelled; None = the card's speed is unknown."""
+    if question.measured is not None and question.is_measured:
+        return MeasuredSteps(question.measured.coefficients, stages=memory.engine.pp)
+    return step_model(memory, link or question.link)
+
+
+def _load(question: Question, memory: MemoryPlan, workload: Workload, link: Link | None) -> Load:
+    """The limits of one engine."""
+    model, engine = steps_of(question, memory, link), memory.engine
+    slo, held = question.slo, workload.held
+    share = slo.ttft_share if slo.ttft_s < math.inf else 1 / 2
+    low, middle, high = (
+        carried_by_kv(memory, capacity, workload, share)
+        for capacity in (memory.low, memory.expected, memory.high)
+    )
+    mix = question.mix(workload, engine.max_batched_tokens)
+    note = Sentence("kv_note", blocks=memory.expected.usable_blocks, tokens=held.mean_tokens)
+    limits = {
+        "kv": _limit(model, mix, middle, note),
+        "slots": _limit(model, mix, engine.max_sequences, Sentence("slots_note")),
+        "prefill": _prefill(model, mix, question.slo),
+        "decode": _decode(model, mix, question.slo),
+    }
+    others = min(_or_inf(limits[name].concurrency) for name in LIMITS[1:])
+    sustained = Estimate(*(min(kv, others) for kv in (low, middle, high)))
+    rate = _limit(model, mix, int(sustained.expected), "").rate_per_s
+    return Load(limits, Estimate(low, middle, high), sustained, rate)
+
+
+def _limit(model: Steps | None, mix: Mix, sequences: int, note: str) -> Limit:
+    """So many sequences, and the rate at which they come and go."""
+    if model is None:
+        return Limit(sequences, None, note)
+    if sequences < 1:
+        return Limit(0, 0.0, note)
+    return Limit(sequences, steady(model, mix, sequences=sequences).rate_per_s, note)
+
+
+def _unknown() -> Limit:
+    return Limit(None, None, Sentence("speed_unknown_note"))
+
+
+def _prefill(model: Steps | None, mix: Mix, slo: Slo) -> Limit:
+    """Most sequences in a closed loop whose prompts begin to be answered within the TTFT bound."""
+    if model is None:
+        return _unknown()
+    if slo.ttft_s == math.inf:
+        return _limit(model, mix, _cap(mix), Sentence("no_ttft_note"))
+
+    def kept(sequences: int) -> bool:
+        now = steady(model, mix, sequences=sequences)
+        line = PromptLine(model, mix, sequences=sequences)
+        met_per_s = line.others_per_s(now.prompt_rate_per_s)
+        taken_s = line.ttft_s(met_per_s, share=slo.ttft_share, late_prompts=now.late_prompts)
+        return now.chunk_steps_ratio < 1 and taken_s <= slo.ttft_s
+
+    found = largest(kept, _cap(mix))
+    return _limit(model, mix, found, Sentence("prefill_note", seconds=prefill_s(model, mix)))
+
+
+def _decode(model: Steps | None, mix: Mix, slo: Slo) -> Limit:
+    """Most sequences of which the SLO's share keeps the TPOT bound, prompts in between."""
+    if model is None:
+        return _unknown()
+    share = slo.tpot_share
+    found = most_steady(model, mix, tpot_s=slo.tpot_s, at_most=_cap(mix), share=share)
+    at = steady(model, mix, sequences=max(1, found))
+    note = Sentence(
+        "decode_note", tpot_ms=at.tpot_within_s(share) * 1e3, step_ms=at.chunk_step_s * 1e3
+    )
+    return _limit(model, mix, found, note)
+
+
+def _cap(mix: Mix) -> int:
+    """Where searches end: a step keeps a quarter of its tokens for prompts."""
+    return min(_MOST_SEQUENCES, mix.batched_tokens * 3 // 4)
+
+
+def _times(load: Load, replicas: int) -> Load:
+    """The load of so many engines side by side, evenly fed."""
+    return Load(
+        limits={
+            name: Limit(_scaled(x.concurrency, replicas), _scaled(x.rate_per_s, replicas), x.note)
+            for name, x in load.limits.items()
+        },
+        kv=load.kv.times(replicas),
+        sustained=load.sustained.times(replicas),
+        rate_per_s=_scaled(load.rate_per_s, replicas),
+    )
+
+
+def _scaled(number: _Number | None, factor: int) -> _Number | None:
+    return None if number is None else number * factor
+
+
+def _or_inf(number: int | None) -> float:
+    return math.inf if number is None else number

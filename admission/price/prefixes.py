@@ -1,0 +1,133 @@
+"""Which beginnings of prompts the engine has in its cache: held by leases, or not yet overwritten.
+
+A prompt's full blocks are named in stretches of some 128 tokens. A name stands for all tokens up to
+the end of its stretch, so prompts that begin alike have the same first names: a chain. Nothing is
+asked of the engine. As vLLM does, a stretch that nobody holds any more joins the end of the free
+blocks, its last part first, and is lost when all blocks before it have been taken again.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+
+from admission.price.cache_hits import CacheHits
+from admission.price.footprint import EngineShape, Found, RequestShape
+
+Chain = tuple[int, ...]  # names of the stretches of a prompt, from its beginning
+
+_SHARED_RATIO = 0.8  # of what was foreseen; below it something else goes on than is followed here
+_STRETCH_TOKENS = 128  # finer names gain half a stretch a prompt and cost as much more to keep
+
+
+def stretch_blocks(block_tokens: int) -> int:
+    """Blocks that one name stands for; one where blocks are as large as that."""
+    return max(1, _STRETCH_TOKENS // block_tokens)
+
+
+def stretch_tokens(block_tokens: int) -> int:
+    """Tokens that one name stands for, whole blocks of them."""
+    return stretch_blocks(block_tokens) * block_tokens
+
+
+def named_stretches(prompt_tokens: int, block_tokens: int) -> int:
+    """Stretches of a prompt that can be found in the cache; vLLM always computes the last token."""
+    return max(0, prompt_tokens - 1) // stretch_tokens(block_tokens)
+
+
+class Prefixes:
+    """The names of one engine's blocks. Nothing is found where it caches no prefixes."""
+
+    def __init__(self, engine: EngineShape) -> None:
+        self._blocks = stretch_blocks(engine.block_tokens)
+        self._tokens = stretch_tokens(engine.block_tokens)
+        self._caching = engine.prefix_caching
+        self._held: dict[int, int] = {}  # name -> prompts that hold it
+        # free blocks that were used before, the first to be taken again first: by name, or by a
+        # number below 0 where nobody will look for them
+        self._free: OrderedDict[int, int] = OrderedDict()
+        self._free_blocks = 0
+        self._unnamed = 0
+        self.hits = CacheHits()
+        self.version = 0  # what `find` says may change with it
+
+    def find(self, chain: Chain) -> Found:
+        """How much of a prompt is there."""
+        held = 0
+        for name in chain:
+            if name not in self._held:
+                break
+            held += 1
+        cached = held
+        for name in chain[held:]:
+            if name not in self._free:
+                break
+            cached += 1
+        return Found(held * self._tokens, cached * self._tokens)
+
+    def look_up(self, shape: RequestShape, known: Callable[[Chain], int]) -> RequestShape:
+        """The same with what is there of its prompts, as far as forecasts held of late.
+
+        `known` says how many stretches somebody counts. Where forecasts fail nothing counts as
+        held by others: the newcomer may have to hold its own.
+        """
+        if not any(prompt.chain for prompt in shape.prompts):
+            return shape
+        ratio, prompts = self.hits.ratio, []
+        for prompt in shape.prompts:
+            known_tokens = known(prompt.chain) * self._tokens if ratio >= _SHARED_RATIO else 0
+            cached = int(self.find(prompt.chain).cached_tokens * ratio)
+            found = Found(known_tokens, max(known_tokens, cached))
+            prompts.append(replace(prompt, found=found))
+        return replace(shape, prompts=tuple(prompts))
+
+    def hold(self, chain: Chain) -> None:
+        """A prompt is let in."""
+        if not (chain and self._caching):
+            return
+        self.version += 1
+        for name in chain:
+            self._held[name] = self._held.get(name, 0) + 1
+            self._free_blocks -= self._free.pop(name, 0)
+
+    def let_go(self, chain: Chain, *, computed_tokens: int) -> None:
+        """The prompt is over; what was not computed of it is in no cache, unless others hold it."""
+        if not (chain and self._caching):
+            return
+        self.version += 1
+        computed = self._computed(chain, computed_tokens)
+        for place in reversed(range(len(chain))):
+            name = chain[place]
+            self._held[name] -= 1
+            if not self._held[name]:
+                del self._held[name]
+                if place < computed:
+                    self._add(name, self._blocks)
+
+    def blocks_of(self, chain: Chain, *, computed_tokens: int) -> int:
+        """Blocks that the names of a prompt stand for, so much of it computed."""
+        return self._computed(chain, computed_tokens) * self._blocks
+
+    def _computed(self, chain: Chain, tokens: int) -> int:
+        return min(len(chain), tokens // self._tokens)
+
+    def pass_over(self, blocks: int) -> None:
+        """Blocks that were freed and whose text nobody will ask for: of answers, mostly."""
+        if blocks and self._caching:
+            self._unnamed -= 1
+            self._add(self._unnamed, blocks)
+
+    def _add(self, name: int, blocks: int) -> None:
+        self._free[name] = blocks
+        self._free_blocks += blocks
+
+    def keep(self, free_blocks: int) -> None:
+        """So many blocks are free now: what was freed before the last so many is taken again."""
+        while self._free_blocks > free_blocks:
+            name, blocks = self._free.popitem(last=False)
+            self._free_blocks -= blocks
+            taken = self._free_blocks < free_blocks
+            if name < 0 and taken:  # in part
+                self._free[name] = free_blocks - self._free_blocks
+                self._free.move_to_end(name, last=False)
+                self._free_blocks = free_blocks
+            self.version += name >= 0

@@ -1,0 +1,168 @@
+"""The bounded line: priority classes, fair turns inside one, a deadline for each request.
+
+A class rises: once its head has waited for half of its time to the deadline, the class takes part
+in the class above as one more tenant, after three quarters in the one above that. So nobody
+starves, and a crowd of a lower class still gets no more than one tenant's share of a higher one.
+"""
+
+import heapq
+from collections.abc import Iterator
+from itertools import islice
+
+from admission.queue.turns import CLASS_BELOW, Load, Ticket, Turns
+from admission.terms.decision import Priority
+from admission.terms.settings import Policy, Settings
+
+__all__ = ["RISES_AT_RATIO", "Load", "Ticket", "WaitingLine", "risen"]
+
+RISES_AT_RATIO = 0.5  # of the time to the deadline; then by half of what is left
+_DEADLINES_MIN = 64  # fewer forgotten deadlines are not worth a clean-up
+_ORDER = tuple(Priority)
+_RANK = {priority: rank for rank, priority in enumerate(Priority)}
+
+
+def risen(ticket: Ticket, now_s: float) -> Priority:
+    """The class in which a request takes part by now, if it is the head of its own."""
+    left, rank = 1.0 - ticket.waited_ratio(now_s), _RANK[ticket.priority]
+    while rank and left <= RISES_AT_RATIO:
+        left, rank = left / RISES_AT_RATIO, rank - 1
+    return _ORDER[rank]
+
+
+class WaitingLine:
+    """Order and sums of those who wait; the controller decides who may leave it."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        settings = settings or Settings()
+        self._classes = {priority: Turns(settings) for priority in Priority}
+        self._tickets: dict[int, Ticket] = {}
+        self._deadlines: list[tuple[float, int]] = []  # heap; keeps those who left for a while
+        self.reconfigure(settings)
+
+    def __len__(self) -> int:
+        return len(self._tickets)
+
+    def __contains__(self, ticket_id: int) -> bool:
+        return ticket_id in self._tickets
+
+    def __iter__(self) -> Iterator[Ticket]:
+        return iter(self._tickets.values())
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Other weights from now on; who waits keeps his place among his tenant's."""
+        # a fixed number of requests asks nothing of them, nor does its line
+        static = settings.policy is Policy.STATIC
+        self._cost_weight = 0.0 if static else settings.line_cost_weight
+        for turns in self._classes.values():
+            turns.reconfigure(settings)
+
+    def turn_at_s(self, deadline_at_s: float, cost_s: float) -> float:
+        """What a request's place goes by, that takes so many seconds of the engine's time."""
+        return deadline_at_s + self._cost_weight * cost_s
+
+    def add(self, ticket: Ticket) -> None:
+        """Join the line."""
+        self._tickets[ticket.ticket_id] = ticket
+        self._classes[ticket.priority].add(ticket)
+        if len(self._deadlines) > 2 * len(self._tickets) + _DEADLINES_MIN:
+            self._deadlines = [entry for entry in self._deadlines if entry[1] in self._tickets]
+            heapq.heapify(self._deadlines)
+        heapq.heappush(self._deadlines, (ticket.expires_at_s, ticket.ticket_id))
+
+    def remove(self, ticket_id: int) -> Ticket | None:
+        """Leave the line, from wherever one stands; None when not in it."""
+        ticket = self._tickets.pop(ticket_id, None)
+        if ticket is not None:
+            self._classes[ticket.priority].remove(ticket)
+        return ticket
+
+    # -- order -----------------------------------------------------------------------------
+
+    def head(self, now_s: float) -> Ticket | None:
+        """Whose turn it is."""
+        chosen: Ticket | None = None
+        for priority, turns in reversed(self._classes.items()):
+            own = turns.head()
+            if own is None:
+                continue
+            below = chosen is not None and _RANK[risen(chosen, now_s)] <= _RANK[priority]
+            if not (below and turns.below_goes_first()):
+                chosen = own
+        return chosen
+
+    def behind(self, head: Ticket, count: int) -> list[Ticket]:
+        """The next ones behind the head, about in the order of their turns."""
+        order = (t for turns in self._classes.values() for t in turns.in_turns(count + 1))
+        return list(islice((ticket for ticket in order if ticket is not head), count))
+
+    def expired(self, now_s: float) -> Ticket | None:
+        """One whose deadline is past, still in line; None when nobody's is."""
+        while self._deadlines and self._deadlines[0][0] <= now_s:
+            ticket = self._tickets.get(self._deadlines[0][1])
+            if ticket:
+                return ticket
+            heapq.heappop(self._deadlines)
+        return None
+
+    def charge(self, tenant: str, priority: Priority, seconds: float) -> None:
+        """Count service to a tenant, whether it waited or not.
+
+        Where higher classes wait it is a turn of its class among their tenants, too.
+        """
+        for each, turns in self._classes.items():
+            if each is priority:
+                turns.charge(tenant, seconds)
+                return
+            if turns.load.requests:
+                turns.charge(CLASS_BELOW, seconds)
+
+    def correct(self, tenant: str, priority: Priority, seconds: float) -> None:
+        """Service charged before took so much longer, or shorter if negative."""
+        self._classes[priority].correct(tenant, seconds)
+
+    # -- readings --------------------------------------------------------------------------
+
+    @property
+    def load(self) -> Load:
+        """What waits in all classes."""
+        return self.load_up_to(Priority.LOW)
+
+    def counter_s(self, tenant: str, priority: Priority) -> float:
+        """Seconds of the engine's time that a tenant was served / its weight; least goes first."""
+        return self._classes[priority].counter_s(tenant)
+
+    def tenant_requests(self, tenant: str) -> int:
+        """How many of a tenant's requests wait, over all classes."""
+        return sum(turns.tenant_requests(tenant) for turns in self._classes.values())
+
+    def overtakes_all(self, priority: Priority, now_s: float) -> bool:
+        """Whether a newcomer of this class would be the head at once."""
+        for each, turns in self._classes.items():
+            if turns.load.requests:
+                return False
+            if each is priority:
+                break
+        head = self.head(now_s)
+        return head is None or _RANK[risen(head, now_s)] > _RANK[priority]
+
+    def load_up_to(self, priority: Priority) -> Load:
+        """What waits in this class and those served before it."""
+        total = Load()
+        for each, turns in self._classes.items():
+            total.add(turns.load)
+            if each is priority:
+                break
+        return total
+
+    def ahead_of(self, tenant: str, priority: Priority, turn_at_s: float) -> Load:
+        """Estimate of what would be served before a newcomer.
+
+        All higher classes, and of its own the share that goes before its turn.
+        """
+        ahead = Load()
+        for each, turns in self._classes.items():
+            if each is priority:
+                ahead.add(turns.load, turns.ahead_of(tenant, turn_at_s))
+                break
+            ahead.add(turns.load)
+        return ahead

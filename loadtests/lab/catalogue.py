@@ -1,0 +1,155 @@
+"""The policies by name, the settings of each that are tried, and how each is made."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from admission.price.footprint import EngineShape
+from admission.speed.linear_steps import StepCoefficients
+from admission.terms.settings import Mode, Policy, Settings
+from loadtests.lab.door import Bounds, Door
+from loadtests.lab.fifo import Limiter, Line
+from loadtests.lab.gateway import Gateway
+from loadtests.lab.policies.adaptive import Aimd, Gradient2
+from loadtests.lab.policies.altered import Mistaken, Patient
+from loadtests.lab.policies.ema import Ema
+from loadtests.lab.policies.kv_threshold import KvThreshold
+from loadtests.lab.policies.no_limit import NoLimit
+from loadtests.lab.policies.queued_tokens import QueuedTokens
+
+STATIC_LIMITS = (4, 8, 16, 32, 48, 64, 96, 128, 192)
+QUEUED_TOKENS = (2048, 4096, 8192)
+NOISE = (0.25, 0.5, 1.0)  # sigma of the log-normal factor by which lengths are mistaken
+_ENDLESS = 1000  # times the cache
+_NO_BOUND_S = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One policy with one setting: `n`, its own number, where it has one.
+
+    A `queued_tokens` without a number takes what the engine computes within the TTFT bound.
+    """
+
+    policy: str
+    n: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a policy may be made from: never a length that the trace knows."""
+
+    shape: EngineShape
+    settings: Settings
+    bounds: Bounds
+    line: StepCoefficients  # the engine's step times, as a linear form
+    prefill_tokens_per_s: float  # of an engine that only computes prompts
+
+
+def named(policies: str) -> list[str]:
+    """The names in a list with commas. ValueError where there are none."""
+    names = [name.strip() for name in policies.split(",") if name.strip()]
+    if not names:
+        raise ValueError("policies: none is named")
+    return names
+
+
+def variants_of(policy: str, *, static_n: int) -> tuple[Variant, ...]:
+    """What is played for one row; of several the best counts. ValueError for an unknown name."""
+    if policy == "static":
+        return tuple(Variant(policy, limit) for limit in STATIC_LIMITS)
+    if policy == "static_one":
+        return (Variant(policy, static_n),)
+    if policy == "queued_tokens":
+        return (*(Variant(policy, tokens) for tokens in QUEUED_TOKENS), Variant(policy))
+    if policy not in POLICIES:
+        raise ValueError(f"no policy {policy!r}; there are {', '.join(POLICIES)}")
+    return (Variant(policy),)
+
+
+def door_of(variant: Variant, facts: Facts) -> Door:
+    """A fresh policy for one run."""
+    return _MAKERS[variant.policy](variant, facts)
+
+
+def _controller(**changes: object) -> Callable[[Variant, Facts], Door]:
+    """The gateway's own policies."""
+
+    def make(variant: Variant, facts: Facts) -> Door:
+        limit = facts.settings.static_limit if variant.n is None else variant.n
+        settings = _ours(facts, static_limit=limit, **changes)
+        return Gateway(facts.shape, settings, facts.bounds, line=facts.line)
+
+    return make
+
+
+def _ours(facts: Facts, **changes: object) -> Settings:
+    changes = {"mode": Mode.ENFORCE, "policy": Policy.FOOTPRINT} | changes
+    return replace(facts.settings, **changes)  # type: ignore[arg-type]
+
+
+def _knowing(_: Variant, facts: Facts) -> Door:
+    return Gateway(facts.shape, _ours(facts), facts.bounds, line=facts.line, knows_lengths=True)
+
+
+def _mistaken(sigma: float) -> Callable[[Variant, Facts], Door]:
+    return lambda variant, facts: Mistaken(_knowing(variant, facts), sigma)
+
+
+def _no_kv_gate(_: Variant, facts: Facts) -> Door:
+    """A cache so large that it binds nobody, for the ledger; the engine's is as it is."""
+    shape = replace(facts.shape, usable_blocks=facts.shape.usable_blocks * _ENDLESS)
+    return Gateway(shape, _ours(facts), facts.bounds, line=facts.line)
+
+
+def _no_ttft_gate(_: Variant, facts: Facts) -> Door:
+    return Patient(facts.shape, _ours(facts), facts.bounds, line=facts.line)
+
+
+def _no_tpot_gate(_: Variant, facts: Facts) -> Door:
+    bounds = replace(facts.bounds, tpot_s=_NO_BOUND_S)
+    return Gateway(facts.shape, _ours(facts), bounds, line=facts.line)
+
+
+def _queued_tokens(variant: Variant, facts: Facts) -> Door:
+    within_bound = int(facts.bounds.ttft_s * facts.prefill_tokens_per_s)
+    return Line(QueuedTokens(variant.n or within_bound), patience_s=0.0)
+
+
+def _line(make: Callable[[Facts], Limiter]) -> Callable[[Variant, Facts], Door]:
+    """Every one of them waits as long as ours lets wait: until the first token is due."""
+    return lambda _, facts: Line(make(facts), patience_s=facts.bounds.ttft_s)
+
+
+def _kv_threshold(facts: Facts) -> Limiter:
+    return KvThreshold(prefill_tokens=facts.settings.prefill_backlog_max_tokens)
+
+
+def _ema(facts: Facts) -> Limiter:
+    return Ema(
+        capacity_tokens=facts.shape.capacity_tokens,
+        prefill_tokens=facts.settings.prefill_backlog_max_tokens,
+    )
+
+
+_MAKERS: Mapping[str, Callable[[Variant, Facts], Door]] = {
+    "footprint": _controller(policy=Policy.FOOTPRINT),
+    "off": lambda *_: Line(NoLimit(), patience_s=0.0),
+    "static": _controller(policy=Policy.STATIC),
+    "static_one": _controller(policy=Policy.STATIC),
+    "worst_case": _controller(policy=Policy.WORST_CASE),
+    "queued_tokens": _queued_tokens,
+    "kv_threshold": _line(_kv_threshold),
+    "aimd": _line(lambda facts: Aimd(facts.bounds)),
+    "gradient2": _line(lambda _: Gradient2()),
+    "ema": _line(_ema),
+    "no_kv_gate": _no_kv_gate,
+    "no_ttft_gate": _no_ttft_gate,
+    "no_tpot_gate": _no_tpot_gate,
+    "no_look_past": _controller(policy=Policy.FOOTPRINT, line_look_past_requests=0),
+    "no_cost_order": _controller(policy=Policy.FOOTPRINT, line_cost_weight=0.0),
+    "oracle_a": _knowing,  # the same policy with true lengths: the price of predicting
+    **{f"oracle_a_noise_{sigma:g}": _mistaken(sigma) for sigma in NOISE},
+}
+POLICIES = tuple(_MAKERS)
+ABLATIONS = ("no_kv_gate", "no_ttft_gate", "no_tpot_gate", "no_look_past", "no_cost_order")
+NOISY = tuple(f"oracle_a_noise_{sigma:g}" for sigma in NOISE)

@@ -1,0 +1,119 @@
+"""`sluice lab`: policies side by side on a trace. Exit codes as in CONTRACTS."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+from loadtests.lab.capacity import one_x
+from loadtests.lab.catalogue import Variant, named, variants_of
+from loadtests.lab.comparison import Comparison, compare
+from loadtests.lab.door import Bounds
+from loadtests.lab.flags import WARM_UP
+from loadtests.lab.grid.command import main as grid
+from loadtests.lab.jobs import Cell, RunAll, at_once, busy_scale, runs
+from loadtests.lab.page.page import page_of
+from loadtests.lab.playable import context_tokens
+from loadtests.lab.progress import progress
+from loadtests.lab.replay import command as log_command
+from loadtests.lab.table import table
+from loadtests.lab.workload import Cut, read_workload
+from serve.profile.settings import ProfileError, load_admission
+
+_GOOD, _BAD_ARGUMENTS = 0, 2
+
+
+def main(args: argparse.Namespace) -> int:
+    """A log, a grid or traces; returns the exit code."""
+    if args.log is not None:
+        return log_command.main(args)
+    return _traces(args) if args.grid is None else _grid(args)
+
+
+def _traces(args: argparse.Namespace) -> int:
+    """Play, print."""
+    if args.warm_up is None:
+        args.warm_up = WARM_UP
+    try:
+        cells, variants = _cells(args), _variants(args)
+        for cell in cells:
+            read_workload(cell.trace, cell.cut)  # before anything that takes long
+        for written in (args.records, args.html):
+            if written is not None:
+                _begin(written)
+        with progress() as shown, runs(args.jobs, shown) as run_all:
+            if args.load:
+                cells = [each for cell in cells for each in _loaded(cell, args.load, run_all)]
+            comparisons = at_once(
+                args.jobs, lambda cell: compare(cell, variants, run_all, seed=args.seed), cells
+            )
+    except (ProfileError, ValueError) as problem:
+        return _failed(problem)
+    _show(args, comparisons)
+    return _GOOD
+
+
+def _grid(args: argparse.Namespace) -> int:
+    if args.out is None:
+        return _failed("--grid: give it a folder, with --out")
+    if args.config is not None:
+        return _failed("--grid: its file names the profile")
+    return grid(args)
+
+
+def _failed(problem: object) -> int:
+    sys.stderr.write(f"sluice lab: {problem}\n")
+    return _BAD_ARGUMENTS
+
+
+def _begin(file: Path) -> None:
+    """Empty the file now: what cannot be written is better known before the runs."""
+    try:
+        file.write_text("", encoding="utf-8")
+    except OSError as problem:
+        raise ValueError(f"{file}: {problem.strerror}") from problem
+
+
+def _variants(args: argparse.Namespace) -> dict[str, tuple[Variant, ...]]:
+    names = named(args.policies)
+    return {name: variants_of(name, static_n=args.static_n) for name in names}
+
+
+def _cells(args: argparse.Namespace) -> list[Cell]:
+    if args.config is None:
+        raise ValueError("--trace needs --config: which engine it is played on")
+    settings = None if args.admission is None else load_admission(args.admission).settings()
+    bounds = Bounds(args.ttft, args.tpot)
+    cells = []
+    for trace, kv_tokens, scale in product(args.trace, args.kv_tokens or [None], args.rate_scale):
+        context = context_tokens(args.config, kv_tokens)
+        cut = Cut(args.skip, args.warm_up, args.limit_requests, scale, args.max_tokens, context)
+        cells.append(Cell(args.config, trace, cut, bounds, kv_tokens, settings))
+    return cells
+
+
+def _loaded(cell: Cell, loads: Sequence[float], run_all: RunAll) -> list[Cell]:
+    """The cell at each of the loads, after its 1.0 x was found and told."""
+    scale = one_x(cell, run_all, most=busy_scale(cell))
+    sys.stderr.write(f"{cell.trace.name}: 1.0 x is {scale:.4g} x its own rate\n")
+    return [
+        replace(cell, cut=replace(cell.cut, rate_scale=scale * load), load=load) for load in loads
+    ]
+
+
+def _show(args: argparse.Namespace, comparisons: Sequence[Comparison]) -> None:
+    if args.records is not None:
+        lines = (json.dumps(record) + "\n" for each in comparisons for record in each.records())
+        with args.records.open("w", encoding="utf-8") as file:
+            file.writelines(lines)
+    if args.html is not None:
+        told = [comparison.as_json() for comparison in comparisons]
+        args.html.write_text(page_of(told), encoding="utf-8")
+    if args.json:
+        cells = {"cells": [comparison.as_json() for comparison in comparisons]}
+        sys.stdout.write(json.dumps(cells, indent=2) + "\n")
+        return
+    sys.stdout.write("\n".join(table(comparison) for comparison in comparisons))

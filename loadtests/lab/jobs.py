@@ -1,0 +1,192 @@
+"""Runs of the lab, each a workload through a fresh engine; several at once in processes."""
+
+import math
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from admission.terms.settings import Settings
+from loadtests.lab.catalogue import Facts, Variant, door_of
+from loadtests.lab.door import Bounds, Door
+from loadtests.lab.oracle.clairvoyant import PORTFOLIO, Clairvoyant, cost_s
+from loadtests.lab.play import Play, Played
+from loadtests.lab.progress import Progress
+from loadtests.lab.summary import Row, row
+from loadtests.lab.workload import Cut, Workload, read_workload
+from serve.profile.settings import load_profile
+
+if TYPE_CHECKING:
+    from loadtests.lab.engines import Engines
+
+ORACLE = "oracle_b"
+_LOOK_S = 1.0  # between a pool's looks at whether its maker lives
+_MAKING = Lock()
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What all policies of one comparison have in common. Plain values: it goes to processes.
+
+    `settings` replace the profile's own; `kv_tokens` the planned KV cache.
+    """
+
+    profile: Path
+    trace: Path
+    cut: Cut
+    bounds: Bounds
+    kv_tokens: int | None = None
+    settings: Settings | None = None
+    load: float | None = None  # times 1.0 x, where that was asked for
+    named: str | None = None  # in a grid
+
+    @property
+    def name(self) -> str:
+        """What it is called while it is played."""
+        return self.named or f"{self.trace.name} x {self.cut.rate_scale:.3g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run."""
+
+    cell: Cell
+    variant: Variant
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run came to."""
+
+    job: Job
+    row: Row
+    played: Played = field(repr=False)
+
+
+RunAll = Callable[[Sequence[Job]], list[Result]]
+
+
+def engines_of(profile: Path, kv_tokens: int | None) -> "Engines":
+    """One per process: what costs seconds to make. Of several threads one makes it."""
+    with _MAKING:
+        return _engines(profile, kv_tokens)
+
+
+@cache
+def _engines(profile: Path, kv_tokens: int | None) -> "Engines":
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # its start is no news here
+    # here, not above: vLLM takes ten seconds, and what is wrong with the arguments none
+    from loadtests.lab.engines import Engines  # noqa: PLC0415
+
+    engines = Engines(load_profile(profile), kv_tokens)
+    engines.shape  # noqa: B018 - looked at here: it makes an engine
+    return engines
+
+
+@cache
+def workload_of(trace: Path, cut: Cut) -> Workload:
+    """One per process."""
+    return read_workload(trace, cut)
+
+
+def run(job: Job) -> Result:
+    """Play one job in this process."""
+    cell = job.cell
+    engines = engines_of(cell.profile, cell.kv_tokens)
+    workload = workload_of(cell.trace, cell.cut)
+    engine = engines.fresh()
+    try:
+        door = _door(job, engines.facts(cell.bounds, cell.settings), workload)
+        played = Play(workload, engine, door, cell.bounds).run()
+    finally:
+        engine.close()
+    variant = job.variant
+    return Result(job, row(variant.policy, variant.n, workload, played, cell.bounds), played)
+
+
+def busy_scale(cell: Cell) -> float:
+    """Times the trace's rate at which the engine would never be idle: no rate above it is served.
+
+    By the work of the counted requests alone, each its own (`cost_s`), nothing shared or cached.
+    """
+    facts = engines_of(cell.profile, cell.kv_tokens).facts(cell.bounds, cell.settings)
+    workload, capacity = workload_of(cell.trace, cell.cut), facts.shape.capacity_tokens
+    busy_s = sum(cost_s(request, facts.line, capacity) for request in workload.offered)
+    return 2 * cell.cut.rate_scale * workload.span_s / busy_s  # twice: a prefix may be cached
+
+
+def _door(job: Job, facts: Facts, workload: Workload) -> Door:
+    if job.variant.policy != ORACLE:
+        return door_of(job.variant, facts)
+    plan, line, capacity = PORTFOLIO[job.variant.n or 0], facts.line, facts.shape.capacity_tokens
+    costs = [cost_s(request, line, capacity) for request in workload.offered]
+    dear_s = float(np.quantile(costs, plan.cheapest)) if plan.cheapest < 1 else math.inf
+    return Clairvoyant(plan, facts.shape, line, facts.bounds, dear_s=dear_s)
+
+
+@contextmanager
+def runs(processes: int, shown: Progress) -> Iterator[RunAll]:
+    """What runs jobs, in this process or in several that live as long as the block.
+
+    May be called from several threads at once.
+    """
+    if processes == 1:
+        yield lambda jobs: _told(jobs, map(run, jobs), shown)
+        return
+    with pool_of(processes) as pool:
+        yield lambda jobs: _told(jobs, pool.map(run, jobs), shown)
+
+
+def pool_of(processes: int) -> ProcessPoolExecutor:
+    """Processes that end with this one, also where it is killed: else they would wait for ever."""
+    # spawned, not forked: torch has threads by the time vLLM is imported
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(
+        processes, mp_context=context, initializer=_end_with, initargs=(os.getpid(),)
+    )
+
+
+def _end_with(parent: int) -> None:
+    Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK_S)
+    os._exit(1)
+
+
+def _told(jobs: Sequence[Job], coming: Iterable[Result], shown: Progress) -> list[Result]:
+    """All of them in their order."""
+    shown.begin(sum(job.cell.cut.requests for job in jobs))
+    results = []
+    for result in coming:
+        results.append(result)
+        cell, row = result.job.cell, result.row
+        told = f"{cell.name} {row.policy} {100 * row.share_of_offered:.1f} %"
+        shown.done(cell.cut.requests, told)
+    return results
+
+
+def at_once(count: int, work: Callable[[_Given], _Made], given: Sequence[_Given]) -> list[_Made]:
+    """So many in hand at a time, so that processes have work while one waits for its last run."""
+    if count == 1:
+        return [work(each) for each in given]
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(work, given))
+
+
+def best(results: Iterable[Result]) -> Result:
+    """The run with the most requests in SLO; of equals the first."""
+    return max(results, key=lambda result: result.row.share_of_offered)

@@ -1,0 +1,68 @@
+"""What the lab found as one page in English and Chinese; the same sections for one cell or many."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from loadtests.document.page import Chart, Edition, Lines, Section, Table, page
+from loadtests.document.words import Language
+from loadtests.lab.page.cells import FoundCell, policies_of
+from loadtests.lab.page.charts import CHARTS
+from loadtests.lab.page.tables import ablations, against, asked, gaps, ours, shares
+from loadtests.lab.page.verdict import verdict
+from loadtests.lab.page.words import Words
+
+
+def page_of(told: Sequence[Mapping[str, Any]]) -> str:
+    """The HTML for cells as the lab tells them in JSON."""
+    cells = [FoundCell(each) for each in told]
+    editions = [_edition(cells, Words(language)) for language in Language]
+    return page(editions, shown=Language.EN, ask_browser=True)
+
+
+def _edition(cells: Sequence[FoundCell], words: Words) -> Edition:
+    said, good = verdict(cells, words)
+    return Edition(
+        language=words.language,
+        language_name=words("language"),
+        title=words("title"),
+        verdict=said,
+        good=good,
+        sections=_sections(cells, words) if cells else [],
+        footer=words("footer"),
+    )
+
+
+def _sections(cells: Sequence[FoundCell], words: Words) -> list[Section]:
+    first = cells[0].first
+    sections = [
+        _charted("shares", cells, words, shares(cells, words)),
+        Section(
+            words("title_ours", first=first),
+            [ours(cells, words), Lines([words("ours_note")], True)],
+        ),
+        Section(
+            words("title_against", first=first),
+            [against(cells, policies_of(cells)[1:], words), Lines([words("against_note")], True)],
+        ),
+        _charted("sizes", cells, words),
+        _charted("gap", cells, words, gaps(cells, words)),
+        _charted("noise", cells, words),
+        _charted("sweep", cells, words),
+    ]
+    if any(cell.ablations for cell in cells):
+        told = Lines([words("ablations_note")], True)
+        sections.append(Section(words("title_ablations"), [ablations(cells, words), told]))
+    sections.append(Section(words("title_asked"), [asked(cells, words)]))
+    return [section for section in sections if section.blocks]
+
+
+def _charted(
+    name: str, cells: Sequence[FoundCell], words: Words, table: Table | None = None
+) -> Section:
+    """Without blocks where there is nothing to draw."""
+    chart = CHARTS[name]
+    if not chart.wanted(cells):
+        return Section(words(f"title_{name}"), [])
+    svg = chart.draw(cells, words).on_page(f"{name}-{words.language}")
+    drawn = Chart(svg, words(f"{name}_caption", first=cells[0].first))
+    return Section(words(f"title_{name}"), [drawn] if table is None else [drawn, table])

@@ -1,0 +1,12 @@
+"""The words of the lab's page."""
+
+from typing import ClassVar
+
+from loadtests.document.words import LabelsOf, Language, Tables
+from loadtests.lab.page import chinese, english
+
+
+class Words(LabelsOf):
+    """One language."""
+
+    tables: ClassVar[Tables] = {Language.EN: english.LABELS, Language.ZH: chinese.LABELS}

@@ -1,0 +1,78 @@
+"""Ours with something taken from it, and ours that is told wrong lengths."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from loadtests.lab.door import Door, Verdict
+from loadtests.lab.fifo import TIMED_OUT
+from loadtests.lab.gateway import Gateway
+from loadtests.lab.workload import TraceRequest
+from serve.engine_step import EngineStep
+from serve.visit import Visit
+
+_NEVER_S = 1e6
+_SEED = 5  # of the mistakes
+
+
+class Patient(Gateway):
+    """Without early refusal: who waits is turned away when its first token is due."""
+
+    def offer(self, request: TraceRequest, now_s: float) -> Sequence[Verdict]:
+        """Those whose time is up leave before anybody is judged."""
+        return [*self._timed_out(now_s), *super().offer(request, now_s)]
+
+    def stepped(self, step: EngineStep, now_s: float) -> Sequence[Verdict]:
+        """The same."""
+        return [*self._timed_out(now_s), *super().stepped(step, now_s)]
+
+    def tick(self, now_s: float) -> Sequence[Verdict]:
+        """The same."""
+        return [*self._timed_out(now_s), *super().tick(now_s)]
+
+    def _due_s(self, visit: Visit) -> float:
+        return visit.arrived_at_s + _NEVER_S
+
+    def _timed_out(self, now_s: float) -> list[Verdict]:
+        late = {
+            ticket: waiting.request.number
+            for ticket, waiting in self._line.items()
+            if now_s >= waiting.visit.arrived_at_s + waiting.visit.deadline_s
+        }
+        for ticket in late:
+            self.controller.leave_line(ticket)
+            del self._line[ticket]
+        return [Verdict(number, TIMED_OUT) for number in late.values()]
+
+
+class Mistaken:
+    """Tells a door that knows lengths wrong ones: times exp(sigma z), z normal.
+
+    A request's z is the same in every run.
+    """
+
+    def __init__(self, door: Door, sigma: float) -> None:
+        self._door = door
+        self._sigma = sigma
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return self._door.waiting
+
+    def offer(self, request: TraceRequest, now_s: float) -> Sequence[Verdict]:
+        """With a length that is not its own."""
+        z = float(np.random.default_rng((_SEED, request.number)).standard_normal())
+        length = min(request.output_tokens, request.max_tokens)
+        guess = max(1, round(length * math.exp(self._sigma * z)))
+        return self._door.offer(replace(request, output_tokens=guess), now_s)
+
+    def stepped(self, step: EngineStep, now_s: float) -> Sequence[Verdict]:
+        """As it happened."""
+        return self._door.stepped(step, now_s)
+
+    def tick(self, now_s: float) -> Sequence[Verdict]:
+        """As ever."""
+        return self._door.tick(now_s)

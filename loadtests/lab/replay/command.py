@@ -1,0 +1,133 @@
+"""`sluice lab --log`: yesterday's traffic, another configuration. Exit codes as in CONTRACTS."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+
+from admission.price.footprint import EngineShape
+from admission.terms.settings import Settings
+from loadtests.lab.replay.entry import Entry
+from loadtests.lab.replay.play import EnginesLike, replay
+from loadtests.lab.replay.read import Log, read_log
+from loadtests.lab.replay.report import Report, Run
+from loadtests.lab.replay.stand_in import differences, playable
+from loadtests.lab.replay.text import text
+from loadtests.lab.replay.traffic import parts_of
+from loadtests.lab.replay.true_lengths import lengths_of
+from serve.profile.settings import Profile, ProfileError, load_admission, load_profile
+
+_GOOD, _BAD_ARGUMENTS = 0, 2
+_OF_LOGS = [
+    "log",
+    "config",
+    "admission",
+    "kv_tokens",
+    "skip",
+    "warm_up",
+    "limit_requests",
+    "seed",
+    "json",
+]
+
+
+def main(args: argparse.Namespace) -> int:
+    """Read, play where there is an engine to play on, print; returns the exit code."""
+    try:
+        report = _report(args)
+    except (ProfileError, ValueError) as problem:
+        sys.stderr.write(f"sluice lab: {problem}\n")
+        return _BAD_ARGUMENTS
+    for warning in report.warnings:
+        sys.stderr.write(f"{args.log}: {warning}\n")
+    told = json.dumps(report.as_json(), indent=2) + "\n" if args.json else text(report)
+    sys.stdout.write(told)
+    return _GOOD
+
+
+def _report(args: argparse.Namespace) -> Report:
+    _refuse_flags(args)
+    log = _cut(read_log(args.log), args)
+    lengths = lengths_of(log.entries, seed=args.seed)
+    warm_up = args.warm_up or 0
+    report = Report(log, lengths, seed=args.seed, warm_up=warm_up, warnings=log.warnings)
+    return report if args.config is None else _played(report, args)
+
+
+def _played(report: Report, args: argparse.Namespace) -> Report:
+    """With the replays that are asked for."""
+    log, profile = report.log, load_profile(args.config)
+    new = None if args.admission is None else load_admission(args.admission)
+    logged = _shape_of(log.entries)
+    on = playable(profile, logged, args.kv_tokens[0] if args.kv_tokens else None)
+    engines = _engines(on.profile, on.kv_tokens)
+    unlike = [] if logged is None else differences(logged, engines.shape)
+    warnings = (
+        *log.warnings,
+        *_other_settings(log, profile),
+        *(f"the engine is another: {each}" for each in unlike),
+    )
+    now = profile.admission.settings()
+    runs = [_run("replayed", report, engines, now, now)]
+    if new is not None:
+        runs.append(_run("new", report, engines, now, new.settings()))
+    new_hash = None if new is None else new.hash()
+    return replace(report, replays=tuple(runs), warnings=warnings, new_hash=new_hash)
+
+
+def _refuse_flags(args: argparse.Namespace) -> None:
+    for name, value in vars(args).items():
+        if name not in _OF_LOGS and value != args.default_of(name):
+            raise ValueError(f"--{name.replace('_', '-')} is not for --log: a log says it itself")
+    if args.kv_tokens and len(args.kv_tokens) > 1:
+        raise ValueError("--kv-tokens: one size for a log")
+    if args.admission is not None and args.config is None:
+        raise ValueError("--admission needs --config: which engine the log is played on")
+
+
+def _cut(log: Log, args: argparse.Namespace) -> Log:
+    last = None
+    if args.limit_requests is not None:
+        last = args.skip + (args.warm_up or 0) + args.limit_requests
+    entries = log.entries[args.skip : last]
+    if len(entries) <= (args.warm_up or 0):
+        raise ValueError(f"{args.log}: {len(log.entries)} requests: none is left to be counted")
+    return replace(log, entries=entries)
+
+
+def _other_settings(log: Log, profile: Profile) -> Sequence[str]:
+    """What is played as in force may not be what was."""
+    here = profile.admission.hash()
+    other = {name: count for name, count in log.hashes.items() if name not in ("", here)}
+    if not other:
+        return ()
+    return (
+        f"{sum(other.values())} of {len(log.entries)} requests were decided under settings "
+        f"{', '.join(other)}; the profile's own, {here}, are replayed in their place",
+    )
+
+
+def _shape_of(entries: Sequence[Entry]) -> EngineShape | None:
+    """The engine of most requests; None where the log does not name it."""
+    counts: dict[EngineShape, int] = {}
+    for entry in entries:
+        if entry.asked.engine is not None:
+            counts[entry.asked.engine] = counts.get(entry.asked.engine, 0) + 1
+    return max(counts, key=lambda shape: counts[shape]) if counts else None
+
+
+def _engines(profile: Profile, kv_tokens: int | None) -> EnginesLike:
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # its start is no news here
+    # here, not above: vLLM takes ten seconds, and what is wrong with the arguments none
+    from loadtests.lab.engines import Engines  # noqa: PLC0415
+
+    return Engines(profile, kv_tokens)
+
+
+def _run(name: str, report: Report, engines: EnginesLike, now: Settings, then: Settings) -> Run:
+    entries, deadlines_s = report.log.entries, (now.ttft_deadline_s, then.ttft_deadline_s)
+    parts = parts_of(entries, report.lengths, deadline_s=deadlines_s)
+    sys.stderr.write(f"{name}: {len(entries)} requests, engine starts: {len(parts)}\n")
+    return Run(name, replay(parts, engines, then))

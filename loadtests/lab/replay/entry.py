@@ -1,0 +1,105 @@
+"""One request of a decision log: what was asked, and what became of it."""
+
+from dataclasses import dataclass
+
+from admission.price.footprint import EngineShape
+from admission.price.lengths import class_keys
+from admission.terms.decision import Outcome, Priority
+from admission.terms.settings import Mode
+from admission.terms.shadow import in_time
+
+_WHOLE = ("stop", "length")  # endings of answers that nobody cut
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was known when it was offered. Tokens are sums over its prompts.
+
+    `replica` names one start of one engine and `at_s` is its own clock; `day_s` is wall time.
+    """
+
+    request_id: str
+    replica: str
+    at_s: float
+    day_s: float
+    tenant: str
+    priority: Priority
+    prompt_tokens: int
+    cached_tokens: int
+    prompts: int
+    sequences: int
+    max_tokens: int
+    known_length: bool
+    predicted_tokens: int  # the middle of what was predicted, all answers together
+    deadline_s: float
+    tpot_target_s: float | None
+    config_hash: str
+    mode: Mode | None
+    engine: EngineShape | None
+
+    @property
+    def traffic_class(self) -> str:
+        """What lengths are learned by, as the log spells it."""
+        return "/".join(str(part) for part in self.class_keys[0])
+
+    @property
+    def class_keys(self) -> tuple[tuple[str | int, ...], ...]:
+        """Its class and the wider ones around it, by one of its prompts."""
+        prompts = self.prompts
+        return class_keys(self.tenant, self.prompt_tokens // prompts, self.max_tokens // prompts)
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of it. In mode shadow `first` and `reason` are what would have been.
+
+    `first` is the answer on arrival, `reason` that of a refusal then or later, `finish` None where
+    no end is known. Seconds count from arrival, TPOT is per token after the first.
+    """
+
+    first: Outcome
+    reason: str | None = None
+    waited_s: float = 0.0
+    ttft_s: float | None = None
+    tpot_s: float | None = None
+    output_tokens: int | None = None
+    finish: str | None = None
+    preemptions: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether its answer came to its own end."""
+        return self.finish in _WHOLE
+
+    @property
+    def left(self) -> bool:
+        """Whether its client went away, from the line or from the answer."""
+        return self.finish is not None and not self.whole
+
+    @property
+    def refused(self) -> bool:
+        """Whether it really was turned away: in mode shadow nobody is."""
+        return self.reason is not None and self.finish is None
+
+    @property
+    def settled(self) -> bool:
+        """Whether its end says how it was served."""
+        return self.refused or self.whole
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One request."""
+
+    asked: Asked
+    fate: Fate
+
+    def in_slo(self, fate: Fate) -> bool:
+        """Whether it would be served whole and in time if that became of it."""
+        asked = self.asked
+        return fate.whole and in_time(
+            fate.ttft_s,
+            fate.tpot_s,
+            deadline_s=asked.deadline_s,
+            tpot_target_s=asked.tpot_target_s,
+        )

@@ -1,0 +1,82 @@
+"""A log played again: the same arrivals through the gateway's admission and a fresh engine."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from admission.price.footprint import EngineShape
+from admission.terms.decision import Outcome as Answer
+from admission.terms.settings import Settings
+from loadtests.lab.catalogue import Facts
+from loadtests.lab.door import Bounds
+from loadtests.lab.gateway import Gateway
+from loadtests.lab.outcome import Outcome
+from loadtests.lab.play import EngineLike, Play
+from loadtests.lab.replay.entry import Fate
+from loadtests.lab.replay.read import entries_of
+from loadtests.lab.replay.traffic import Part
+from serve.gate.decision_log import DecisionLog
+
+TO_THE_END = Bounds(math.inf, math.inf)  # each is judged by its own promise, after all have ended
+
+
+class Closing(EngineLike, Protocol):
+    """An engine of one run."""
+
+    def close(self) -> None:
+        """Give its memory back."""
+        ...
+
+
+class EnginesLike(Protocol):
+    """Fresh engines of one kind."""
+
+    @property
+    def shape(self) -> EngineShape:
+        """What each of them can hold."""
+        ...
+
+    def facts(self, bounds: Bounds, settings: Settings | None) -> Facts:
+        """What admission is told of them."""
+        ...
+
+    def fresh(self) -> Closing:
+        """An idle one with an empty cache."""
+        ...
+
+
+class _Records(list[Mapping[str, Any]]):
+    """A decision log that is not written anywhere."""
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        self.append(line)
+
+
+def replay(parts: Sequence[Part], engines: EnginesLike, settings: Settings) -> dict[int, Fate]:
+    """What becomes of every request under `settings`, by its place in the log."""
+    fates: dict[int, Fate] = {}
+    for part in parts:
+        fates |= _played(part, engines, settings)
+    return fates
+
+
+def _played(part: Part, engines: EnginesLike, settings: Settings) -> dict[int, Fate]:
+    records = _Records()
+    decisions = DecisionLog(records, wall_s=lambda: 0.0)
+    line = engines.facts(TO_THE_END, settings).line
+    door = Gateway(engines.shape, settings, None, line=line, decisions=decisions)
+    engine = engines.fresh()
+    try:
+        played = Play(part.workload, engine, door, TO_THE_END).run()
+    finally:
+        engine.close()
+    told = {int(entry.asked.request_id): entry.fate for entry in entries_of(records)}
+    return {
+        part.places[number]: told.get(number) or _before_a_price(outcome)
+        for number, outcome in enumerate(played.outcomes)
+    }
+
+
+def _before_a_price(outcome: Outcome) -> Fate:
+    """Refused before it was priced, which no log has a line for."""
+    return Fate(Answer.REJECTED, outcome.refusal)

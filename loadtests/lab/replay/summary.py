@@ -1,0 +1,153 @@
+"""Runs of one log side by side: who was refused, who waited, who was served in time."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from loadtests.judging.percentiles import percentile
+from loadtests.lab.replay.entry import Entry, Fate
+
+Fates = Mapping[int, Fate]  # by place in the log
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """One run. Seconds from arrival; None where there is nobody to take them of."""
+
+    offered: int
+    refused: int
+    reasons: Mapping[str, int]
+    waited: int  # in line, however briefly
+    in_slo: int
+    ttft_p50_s: float | None
+    ttft_p95_s: float | None
+    tpot_p95_s: float | None
+    waited_p95_s: float | None  # of those who waited
+    preemptions: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values with stable keys."""
+        return asdict(self) | {"reasons": dict(self.reasons)}
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Requests that have something in common: how many, and by run the refused and the served."""
+
+    name: str
+    offered: int
+    refused: tuple[int, ...]
+    in_slo: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far a replay tells what was logged: shares (0-1) of the requests counted."""
+
+    counted: int
+    same_first: float  # accepted, queued or refused on arrival, alike
+    same_end: float  # let in or refused in the end, alike; in mode shadow: as it would have been
+    only_logged_refused: int
+    only_replay_refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Requests whose answer differs between two runs, by id."""
+
+    let_in: tuple[str, ...]  # refused -> accepted
+    kept_out: tuple[str, ...]  # accepted -> refused
+    into_slo: int
+    out_of_slo: int
+
+
+def counted(entries: Sequence[Entry], warm_up: int) -> tuple[int, ...]:
+    """Places of the requests that are compared: after the warm-up, and their logged end known."""
+    later = enumerate(entries[warm_up:], start=warm_up)
+    return tuple(place for place, entry in later if entry.fate.settled)
+
+
+def tally(entries: Sequence[Entry], fates: Fates, places: Sequence[int]) -> Tally:
+    """The numbers of one run."""
+    theirs = [fates[place] for place in places]
+    reasons = Counter(fate.reason for fate in theirs if fate.refused and fate.reason)
+    waited = [fate.waited_s for fate in theirs if fate.waited_s > 0]
+    return Tally(
+        offered=len(theirs),
+        refused=reasons.total(),
+        reasons=dict(reasons.most_common()),
+        waited=len(waited),
+        in_slo=sum(entries[place].in_slo(fates[place]) for place in places),
+        ttft_p50_s=_percentile([fate.ttft_s for fate in theirs], 0.5),
+        ttft_p95_s=_percentile([fate.ttft_s for fate in theirs], 0.95),
+        tpot_p95_s=_percentile([fate.tpot_s for fate in theirs], 0.95),
+        waited_p95_s=_percentile(waited, 0.95),
+        preemptions=sum(fate.preemptions for fate in theirs),
+    )
+
+
+def _percentile(values: Sequence[float | None], share: float) -> float | None:
+    known = [value for value in values if value is not None]
+    return percentile(known, share) if known else None
+
+
+def groups(
+    entries: Sequence[Entry],
+    runs: Sequence[Fates],
+    places: Sequence[int],
+    name_of: Callable[[Entry], str],
+) -> list[Group]:
+    """By what `name_of` says, the largest first."""
+    members: dict[str, list[int]] = {}
+    for place in places:
+        members.setdefault(name_of(entries[place]), []).append(place)
+    told = [
+        Group(
+            name,
+            len(theirs),
+            tuple(sum(fates[place].refused for place in theirs) for fates in runs),
+            tuple(sum(entries[p].in_slo(fates[p]) for p in theirs) for fates in runs),
+        )
+        for name, theirs in members.items()
+    ]
+    return sorted(told, key=lambda group: -group.offered)
+
+
+def tenant_of(entry: Entry) -> str:
+    """Tenant and priority."""
+    return f"{entry.asked.tenant}/{entry.asked.priority}"
+
+
+def class_of(entry: Entry) -> str:
+    """Its traffic class."""
+    return entry.asked.traffic_class
+
+
+def agreement(entries: Sequence[Entry], replayed: Fates, places: Sequence[int]) -> Agreement:
+    """The log against its replay under the settings in force."""
+    pairs = [(entries[place].fate, replayed[place]) for place in places]
+    ends = Counter((ours.reason is not None, theirs.reason is not None) for ours, theirs in pairs)
+    count = max(1, len(pairs))
+    return Agreement(
+        counted=len(pairs),
+        same_first=sum(ours.first is theirs.first for ours, theirs in pairs) / count,
+        same_end=(ends[True, True] + ends[False, False]) / count,
+        only_logged_refused=ends[True, False],
+        only_replay_refused=ends[False, True],
+    )
+
+
+def changes(
+    entries: Sequence[Entry], before: Fates, after: Fates, places: Sequence[int]
+) -> Changes:
+    """Who is answered otherwise."""
+    let_in = [p for p in places if before[p].refused and not after[p].refused]
+    kept_out = [p for p in places if after[p].refused and not before[p].refused]
+    served = [(entries[p].in_slo(before[p]), entries[p].in_slo(after[p])) for p in places]
+    return Changes(
+        tuple(entries[place].asked.request_id for place in let_in),
+        tuple(entries[place].asked.request_id for place in kept_out),
+        into_slo=served.count((False, True)),
+        out_of_slo=served.count((True, False)),
+    )

@@ -1,0 +1,81 @@
+"""A log as workloads: one for each start of an engine, with the arrivals that were its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from loadtests.lab.replay.entry import Asked, Entry
+from loadtests.lab.replay.true_lengths import Length, Lengths
+from loadtests.lab.workload import TraceRequest, Workload
+from serve.simulated.requests import SHARED_TOKENS
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One start of an engine; `places` are those of its requests in the log, by number."""
+
+    replica: str
+    workload: Workload
+    places: tuple[int, ...]
+
+
+def parts_of(
+    entries: Sequence[Entry], lengths: Lengths, *, deadline_s: tuple[float, float]
+) -> tuple[Part, ...]:
+    """The parts of a log in order of appearance.
+
+    `deadline_s` is the default of the settings in force and that of the new ones: a request that
+    had the one has the other.
+    """
+    places: dict[str, list[int]] = {}
+    for place, entry in enumerate(entries):
+        places.setdefault(entry.asked.replica, []).append(place)
+    return tuple(
+        _part(replica, theirs, entries, lengths, deadline_s) for replica, theirs in places.items()
+    )
+
+
+def _part(
+    replica: str,
+    places: Sequence[int],
+    entries: Sequence[Entry],
+    lengths: Lengths,
+    deadline_s: tuple[float, float],
+) -> Part:
+    begin_s = entries[places[0]].asked.at_s
+    requests = []
+    for number, place in enumerate(places):
+        asked, length = entries[place].asked, lengths.lengths[place]
+        requests.append(_request(number, asked, length, asked.at_s - begin_s, deadline_s))
+    workload = Workload(replica, tuple(requests), range(len(requests)))
+    return Part(replica, workload, tuple(places))
+
+
+def _request(
+    number: int, asked: Asked, length: Length, at_s: float, deadline_s: tuple[float, float]
+) -> TraceRequest:
+    """The prompts of one body as if they were equally long."""
+    before_s, after_s = deadline_s
+    return TraceRequest(
+        number=number,
+        arrived_at_s=at_s,
+        tenant=asked.tenant,
+        prompt_tokens=max(1, asked.prompt_tokens // asked.prompts),
+        output_tokens=length.tokens + length.cut,  # one more, so that the limit ends it again
+        max_tokens=max(1, asked.max_tokens // asked.prompts),
+        prefix=_prefix(number, asked),
+        priority=asked.priority,
+        deadline_s=after_s if asked.deadline_s == before_s else asked.deadline_s,
+        prompts=asked.prompts,
+        answers=max(1, asked.sequences // asked.prompts),
+        known_length=asked.known_length,
+    )
+
+
+def _prefix(number: int, asked: Asked) -> tuple[str, ...]:
+    """Names of blocks: what was cached is its tenant's, and answers to one prompt share it."""
+    shared = asked.cached_tokens // asked.prompts // SHARED_TOKENS
+    names = [f"{asked.tenant}:{place}" for place in range(shared)]
+    if asked.sequences > asked.prompts:
+        blocks = (asked.prompt_tokens // asked.prompts - 1) // SHARED_TOKENS
+        names += [f"={number}:{place}" for place in range(shared, blocks)]
+    return tuple(names)

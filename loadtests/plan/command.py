@@ -1,0 +1,96 @@
+"""`sluice plan`: what fits, how many requests it carries, what binds. Needs no engine."""
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Callable, Iterable
+
+from admission.planning.gpus import known_gpus
+from loadtests.document.words import Language
+from loadtests.plan.answer import answer
+from loadtests.plan.findings import Findings, find
+from loadtests.plan.from_profile import FromProfile, read_profile
+from loadtests.plan.lead import misfit
+from loadtests.plan.question import ASSUMED_GPU, left_open, question
+from loadtests.plan.text import brief, text
+from loadtests.plan.words import Words
+from loadtests.scenarios import SCENARIOS
+from serve.models.catalogue import known_models
+
+_KNOWN: dict[str, Callable[[], Iterable[str]]] = {
+    "gpus": known_gpus,
+    "models": known_models,
+    "workloads": lambda: SCENARIOS,
+}
+_FITS, _MISFIT, _BAD_ARGUMENTS = 0, 1, 2
+
+
+def main(args: argparse.Namespace) -> int:
+    """Prints the plan; 0 = fits, 1 = does not fit, 2 = bad arguments or a file that fails."""
+    words = Words(Language(args.lang))
+    if args.list:
+        sys.stdout.write("".join(f"{name}\n" for name in _KNOWN[args.list]()))
+        return _FITS
+    try:
+        _refuse_to_replace(args)
+        profile = read_profile(args.config)
+        asked = question(args, profile)
+        found = find(asked, profile, left_open(args, asked), think_s=_think_s(args))
+        _write_files(args, found, profile, words)
+    except ValueError as problem:
+        return _bad(str(problem))
+    except OSError as problem:
+        return _bad(f"{problem.filename}: {problem.strerror or problem}")
+    if not args.gpu and not profile.gpu:
+        sys.stderr.write(f"sluice plan: no --gpu given; {ASSUMED_GPU.upper()} taken\n")
+    _show(args, found, words)
+    return _MISFIT if found.plan.misfit else _FITS
+
+
+def _show(args: argparse.Namespace, found: Findings, words: Words) -> None:
+    """The plan on standard output; why what was asked for does not fit, on standard error."""
+    if told := misfit(found, words):
+        sys.stderr.write(f"{told}\n")
+    if args.json:
+        shown = json.dumps(answer(found), indent=2)
+    else:
+        shown = text(found, words) if args.verbose else brief(found, words)
+    if shown:
+        sys.stdout.write(f"{shown}\n")
+
+
+def _think_s(args: argparse.Namespace) -> float:
+    seconds: float = args.think
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"--think {seconds:g}: give seconds, 0 or more")
+    return seconds
+
+
+def _bad(problem: str) -> int:
+    sys.stderr.write(f"sluice plan: {problem}\n")
+    return _BAD_ARGUMENTS
+
+
+def _refuse_to_replace(args: argparse.Namespace) -> None:
+    """Before anything is worked out: somebody's profile is not overwritten."""
+    if args.write and args.write.exists() and not args.force:
+        raise ValueError(f"{args.write} exists; give another name, or --force to replace it")
+
+
+def _write_files(
+    args: argparse.Namespace, found: Findings, profile: FromProfile, words: Words
+) -> None:
+    """The files that were asked for; what draws and what checks profiles is imported only then."""
+    model = str(args.model or profile.model)
+    if args.html or args.svg:
+        from loadtests.plan.page import plan_page, write_charts  # noqa: PLC0415 -- a second
+
+        if args.html:
+            args.html.write_text(plan_page(found, model, words.language), encoding="utf-8")
+        if args.svg:
+            write_charts(found, words, args.svg)
+    if args.write:
+        from loadtests.plan.recommended_profile import write_profile  # noqa: PLC0415 -- pydantic
+
+        sys.stderr.write(write_profile(args.write, found, model, profile))

@@ -1,0 +1,1 @@
+"""The `sluice` command; each subcommand is imported only when it runs."""

@@ -1,0 +1,74 @@
+"""`sluice calibrate`: how long an engine's steps take, measured. Exit codes as in CONTRACTS."""
+
+import argparse
+import json
+import re
+import sys
+
+from admission.speed.step_fit import StepFit, fit
+from serve.commands.calibrate.sources import (
+    BusyError,
+    DownError,
+    Measured,
+    measure_engine,
+    measure_gateway,
+)
+from serve.commands.calibrate.text import answer, report, section
+from serve.profile.settings import ProfileError, load_profile
+
+_GOOD, _BAD_ARGUMENTS, _INVALID, _DOWN = 0, 2, 3, 4
+_SECTION = re.compile(r"^step_time:.*\n(?:[ \t]+.*\n|[ \t]*\n(?=[ \t]))*", re.MULTILINE)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Measure, print, write; returns the exit code."""
+    try:
+        measured = _measure(args)
+    except (ProfileError, ValueError) as problem:
+        return _failed(_BAD_ARGUMENTS, problem)
+    except BusyError as problem:
+        return _failed(_INVALID, problem)
+    except (DownError, RuntimeError) as problem:  # vLLM's own words are above it
+        return _failed(_DOWN, problem)
+    found = fit(measured.steps)
+    if not found.enough:
+        return _failed(_INVALID, f"only {found.records} steps were measured: give more --seconds")
+    _show(args, measured, found)
+    if args.write:
+        args.config.write_text(with_section(args.config.read_text("utf-8"), found), "utf-8")
+        sys.stderr.write(f"written into {args.config}\n")
+    return _GOOD
+
+
+def with_section(profile: str, found: StepFit) -> str:
+    """The text of a profile with the fit as its `step_time`, all else as it was."""
+    new = section(found.coefficients)
+    if _SECTION.search(profile):
+        return _SECTION.sub(lambda _: new, profile, count=1)
+    return f"{profile.rstrip()}\n\n{new}"
+
+
+def _measure(args: argparse.Namespace) -> Measured:
+    if args.seconds <= 0:
+        raise ValueError(f"--seconds {args.seconds:g} is not positive")
+    if args.config is None:
+        if args.write:
+            raise ValueError("--write needs --config: a URL has no profile to write into")
+        return measure_gateway(args.url, args.api_key, seconds=args.seconds, say=_say)
+    return measure_engine(load_profile(args.config), seconds=args.seconds, say=_say)
+
+
+def _show(args: argparse.Namespace, measured: Measured, found: StepFit) -> None:
+    if args.json:
+        sys.stdout.write(json.dumps(answer(measured, found), indent=2) + "\n")
+    else:
+        sys.stdout.write(f"{report(measured, found)}\n{section(found.coefficients)}")
+
+
+def _failed(code: int, problem: object) -> int:
+    sys.stderr.write(f"sluice calibrate: {problem}\n")
+    return code
+
+
+def _say(what: str) -> None:
+    sys.stderr.write(f"  {what}\n")

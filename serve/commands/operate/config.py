@@ -1,0 +1,136 @@
+"""`sluice config`: the admission settings of a gateway that serves, looked at and changed."""
+
+import argparse
+import json
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from serve.commands.check import admission_summary
+from serve.commands.operate.endpoint import DOWN, GOOD, REFUSED, Answer, AnswerError, Endpoint, run
+from serve.profile.difference import Change, changes
+from serve.profile.settings import (
+    load_admission,
+    load_profile,
+    parse_admission,
+)
+
+_SETTINGS = "/v1/admission/settings"
+_WIDTH = 80
+
+
+def main(args: argparse.Namespace) -> int:
+    """Exit codes: 0 done, 1 refused or changed meanwhile, 2 bad arguments or file, 4 no answer."""
+    verbs = {"show": _show, "apply": _apply, "history": _history, "rollback": _rollback}
+    return run("config", args, verbs[args.verb])
+
+
+def _show(endpoint: Endpoint, args: argparse.Namespace) -> int:
+    settings = _present(endpoint).document
+    if args.json:
+        _say(json.dumps(settings, indent=2))
+        return GOOD
+    state = endpoint.ask("GET", "/v1/admission/state").document
+    _say(_wrapped(f"{endpoint.url}: replica {state['replica']}, one of {state['replicas']}"))
+    config = state["config"]
+    _say(_row("in force", f"since {config['applied_at']}, {_origin(config)}"))
+    if config["refused"] is not None:
+        _say(_row("refused", config["refused"]["why"]))
+    before = config["before_start"]
+    if before is not None:
+        _say(_row("before", f"this start {before['hash']} held ({_origin(before)})"))
+    _say(*admission_summary(parse_admission(settings, source=endpoint.url)))
+    return GOOD
+
+
+def _apply(endpoint: Endpoint, args: argparse.Namespace) -> int:
+    section = load_admission(args.file) if args.admission else load_profile(args.file).admission
+    present = _present(endpoint)
+    differing = changes(present.document, section.mapping())
+    if not differing:
+        _say(f"nothing differs: {section.hash()} is in force at {endpoint.url}")
+        return GOOD
+    _say(f"{endpoint.url}: {_hash_of(present)} -> {section.hash()}", *_shown(differing))
+    if not args.yes and sys.stdin.isatty() and not _confirmed():
+        _say("not applied")
+        return REFUSED
+    told = endpoint.ask("PUT", _SETTINGS, section.mapping(), if_match=present.etag).document
+    _say(*_applied(told))
+    return GOOD
+
+
+def _history(endpoint: Endpoint, _: argparse.Namespace) -> int:
+    told = endpoint.ask("GET", f"{_SETTINGS}/history").document
+    _say(_wrapped(f"{endpoint.url}: replica {told['replica']}, in force {told['hash']}"))
+    for entry in told["history"]:
+        _say(_wrapped(f"{entry['hash']}  {entry['applied_at']}  {_origin(entry)}"))
+        _say(*_shown(entry["changed"]))
+    return GOOD
+
+
+def _rollback(endpoint: Endpoint, args: argparse.Namespace) -> int:
+    present = _present(endpoint)
+    told = endpoint.ask(
+        "POST",
+        f"{_SETTINGS}/rollback",
+        {} if args.to is None else {"to": args.to},
+        if_match=present.etag,
+    ).document
+    _say(f"{endpoint.url}: {told['previous']} -> {told['hash']}", *_shown(told["changed"]))
+    _say(*_applied(told))
+    return GOOD
+
+
+def _present(endpoint: Endpoint) -> Answer:
+    """The section in force and its hash."""
+    answer = endpoint.ask("GET", _SETTINGS)
+    if not answer.etag or not isinstance(answer.document, dict):
+        raise AnswerError(f"{endpoint.url} is no Sluice gateway", DOWN)
+    return answer
+
+
+def _confirmed() -> bool:
+    sys.stdout.write("Apply? [y/N] ")
+    sys.stdout.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _applied(told: dict[str, Any]) -> Iterator[str]:
+    yield f"applied: {told['hash']} on replica {told['replica']}"
+    if not told["kept"]:
+        yield _wrapped(
+            "The replica could not keep them in its cache folder: one that replaces it will not "
+            "have them."
+        )
+
+
+def _origin(entry: dict[str, Any]) -> str:
+    by = entry["by"]
+    return f"{entry['via']} by {by}" if by else str(entry["via"])
+
+
+def _shown(differing: Iterable[Change]) -> Iterator[str]:
+    for change in differing:
+        old, new = (json.dumps(change[end]) for end in ("from", "to"))
+        yield _row(change["key"], f"{old} -> {new}", width=30)
+
+
+def _row(title: str, text: str, *, width: int = 12) -> str:
+    """A title and beside it what fits into the line; below it the rest."""
+    return _wrapped(text, first=f"  {title:<{width}}", below=" " * (width + 2))
+
+
+def _wrapped(text: str, *, first: str = "", below: str = "  ") -> str:
+    return textwrap.fill(
+        text, _WIDTH, initial_indent=first, subsequent_indent=below, break_on_hyphens=False
+    )
+
+
+def _hash_of(answer: Answer) -> str:
+    return answer.etag.strip('"')
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        sys.stdout.write(f"{line}\n")

@@ -1,0 +1,18 @@
+"""`sluice drain` and `sluice resume`: take a gateway out of service and back, as it runs."""
+
+import argparse
+import sys
+
+from serve.commands.operate.endpoint import GOOD, Endpoint, run
+
+
+def main(args: argparse.Namespace) -> int:
+    """Exit codes: 0 done, 1 refused, 2 bad arguments, 4 the gateway does not answer."""
+    return run(args.verb, args, _ask)
+
+
+def _ask(endpoint: Endpoint, args: argparse.Namespace) -> int:
+    told = endpoint.ask("POST", f"/v1/admission/{args.verb}").document
+    words = "admits nothing more" if args.verb == "drain" else "admits requests"
+    sys.stdout.write(f"{endpoint.url}: replica {told['replica']} {words}\n")
+    return GOOD

@@ -1,0 +1,132 @@
+"""A gateway that serves, asked as its operator."""
+
+import argparse
+import http.client
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from serve.commands.no_answer import no_answer
+from serve.profile.settings import ProfileError
+
+GOOD, REFUSED, BAD, DOWN = 0, 1, 2, 4  # exit codes (CONTRACTS)
+_TIMEOUT_S = 30.0
+_CALLERS_FAULT = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_REFUSALS = (
+    HTTPStatus.CONFLICT,
+    HTTPStatus.PRECONDITION_FAILED,
+    HTTPStatus.PRECONDITION_REQUIRED,
+)
+
+
+class AnswerError(Exception):
+    """No answer, or none that helps; the text is for people, `code` the exit code."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def checked_url(url: str) -> SplitResult:
+    """The parts of what `--url` says; ValueError where it is none."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is none, half an IPv6 address
+        good = False
+    if not good:
+        raise ValueError(f"--url {url!r} is no URL: give one as http://127.0.0.1:8000")
+    return parts
+
+
+class Document(dict[str, Any]):
+    """A JSON object; a key that a gateway would have said is missing: it is none, or another's."""
+
+    def __missing__(self, key: str) -> Any:
+        """Raises AnswerError."""
+        raise AnswerError(f"no Sluice gateway of this version: its answer has no {key!r}", DOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A good answer of the gateway."""
+
+    document: Document
+    etag: str  # in its quotes; empty where the answer has none
+
+
+class Endpoint:
+    """`http.client` and no more: proxy variables of the environment do not reach loopback."""
+
+    def __init__(self, url: str, key: str | None) -> None:
+        parts = checked_url(url)
+        self.url = url.rstrip("/")
+        self._https = parts.scheme == "https"
+        self._host, self._port = str(parts.hostname), parts.port
+        self._base = parts.path.rstrip("/")
+        self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+
+    def ask(
+        self, method: str, path: str, document: object = None, *, if_match: str | None = None
+    ) -> Answer:
+        """The answer, when it is a good one; raises AnswerError for every other."""
+        body = None if document is None else json.dumps(document)
+        headers = {**self._headers, "Content-Type": "application/json"}
+        if if_match is not None:
+            headers["If-Match"] = if_match
+        kind = http.client.HTTPSConnection if self._https else http.client.HTTPConnection
+        connection = kind(self._host, self._port, timeout=_TIMEOUT_S)
+        try:
+            connection.request(method, self._base + path, body=body, headers=headers)
+            answer = connection.getresponse()
+            text, etag = answer.read(), answer.headers.get("etag", "")
+        except (OSError, http.client.HTTPException) as fault:
+            raise AnswerError(no_answer(self.url, fault), DOWN) from None
+        finally:
+            connection.close()
+        return Answer(self._good(answer.status, path, text), etag)
+
+    def _good(self, status: int, path: str, text: bytes) -> Document:
+        try:
+            document = json.loads(text)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise AnswerError(
+                f"{self.url} is no Sluice gateway: {path} answered {status}, and no JSON object",
+                _exit_code(status),
+            )
+        if status < HTTPStatus.MULTIPLE_CHOICES:
+            return Document(document)
+        fault = document.get("error")
+        said = fault.get("message") if isinstance(fault, dict) else None
+        raise AnswerError(said or f"{self.url}{path} answered {status}", _exit_code(status))
+
+
+def run(
+    command: str, args: argparse.Namespace, verb: Callable[[Endpoint, argparse.Namespace], int]
+) -> int:
+    """Calls `verb` with the endpoint of the arguments; problems become words and an exit code."""
+    key = (args.api_key or os.environ.get("SLUICE_API_KEY", "")).strip() or None
+    try:
+        return verb(Endpoint(args.url, key), args)
+    except (ProfileError, ValueError) as problem:
+        return _failed(command, problem, BAD)
+    except AnswerError as problem:
+        return _failed(command, problem, problem.code)
+
+
+def _failed(command: str, problem: Exception, code: int) -> int:
+    sys.stderr.write(f"sluice {command}: {problem}\n")
+    return code
+
+
+def _exit_code(status: int) -> int:
+    if status in _CALLERS_FAULT:
+        return BAD
+    return REFUSED if status in _REFUSALS else DOWN
