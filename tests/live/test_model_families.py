@@ -12,7 +12,7 @@ from admission.planning.memory.config_json import read_shape
 from admission.planning.memory.model_shape import Experts, Latent
 
 _ROOT = Path(__file__).parents[2]
-_TABLE = _ROOT / "admission" / "memory" / "families.json"
+_TABLE = _ROOT / "admission" / "planning" / "memory" / "families.json"
 # Latents of families that vLLM runs through transformers (no latent there), and others that it
 # does not load, are ours to say; DBRX's experts stand in a part that vLLM does not count by.
 _OTHERWISE = {"axk2", "dbrx", "mistral4", "nemotron", "xlstm", "youtu"}

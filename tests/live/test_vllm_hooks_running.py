@@ -79,6 +79,9 @@ class Keeper:
     def unleased(self) -> None:
         self.unleased_calls += 1
 
+    def step_lost(self) -> None:
+        raise AssertionError("every record of this engine can be read")
+
     def stepped(self, step: EngineStep) -> None:
         self.steps.append(step)
         self.running |= {(s.external_req_id, s.request_index) for s in step.running.values()}

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from tests.bench.fuzz.case import Case
 from tests.bench.fuzz.wire import Answer
 
-_STATUSES = {200, 400, 401, 403, 404, 408, 413, 429, 431, 503}
+_STATUSES = {200, 400, 401, 403, 404, 408, 413, 415, 429, 431, 503}
 _DOCUMENTED_503 = {"draining", "engine_down"}
 _LAST_OF_RESPONSES = {"response.completed", "response.incomplete", "response.failed"}
 
