@@ -40,13 +40,20 @@ class Daemons:
     def __init__(self, mark: str) -> None:
         self._mark = mark
         self._known: dict[str, _Process] = {}
+        self._looked = False
 
     def ended(self) -> list[str]:
-        """The names of those that have ended since the last look, e.g. "Ray's raylet"."""
+        """The names of those that have ended since the last look, e.g. "Ray's raylet".
+
+        At the first look also those that Ray does not replace and that are not there any more.
+        """
         gone = [name for name, process in self._known.items() if _life(process.pid) != process]
         for name in gone:
             del self._known[name]
         self._find()
+        if not self._looked:
+            self._looked = True
+            gone += [name for name in NEEDED.values() if name not in self._known]
         return gone
 
     def _find(self) -> None:

@@ -235,7 +235,7 @@ def test_a_daemon_of_ray_that_ends_is_named_once_though_nobody_reaps_it(
 ) -> None:
     monkeypatch.setattr(orphans.os, "environ", orphans.os.environ.copy())
     mark = orphans.mark("SLUICE_TEST_DAEMONS")
-    titles = ["/x/raylet/raylet", "ray::ServeController.listen_for_change"]
+    titles = ["/x/raylet/raylet", "ray::ServeController.listen_for_change", "/x/gcs/gcs_server"]
     started = [
         subprocess.Popen(  # noqa: S603 - our own
             [sys.executable, "-c", "input()", title],
@@ -246,7 +246,7 @@ def test_a_daemon_of_ray_that_ends_is_named_once_though_nobody_reaps_it(
     ]
     try:
         daemons = Daemons(mark)
-        _wait_until(lambda: len(orphans.marked(mark)) == 2)
+        _wait_until(lambda: len(orphans.marked(mark)) == 3)
         assert daemons.ended() == []
         started[0].kill()  # and it stays a zombie
         _wait_until(lambda: daemons.ended() == [NEEDED["raylet/raylet"]])
@@ -276,6 +276,7 @@ def test_a_child_that_still_has_its_parent_s_command_line_is_not_watched_in_its_
         backwards = sorted(orphans.marked(mark), reverse=True)
         monkeypatch.setattr(orphans, "marked", lambda _mark: backwards)
         daemons = Daemons(mark)
+        assert daemons.ended() == [NEEDED["gcs/gcs_server"]], "it had ended before the first look"
         assert daemons.ended() == []
         raylet.kill()
         _wait_until(lambda: daemons.ended() == [NEEDED["raylet/raylet"]])
