@@ -15,7 +15,7 @@ _CONTENDED: dict[Limit, tuple[Reason, str]] = {
 
 
 def engine_down() -> Rejected:
-    """The engine died, or no replica runs; whoever finds out says the same."""
+    """The engine died, or no replica runs: one answer for both."""
     why = "No engine serves at the moment: it is starting or being restarted. Try again shortly."
     return Rejected(Reason.ENGINE_DOWN, why, retry_after_s=_DOWN_RETRY_S)
 

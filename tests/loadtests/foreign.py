@@ -1,14 +1,14 @@
 """Endpoints of other makers: one handler for every path, on its own thread."""
 
-import asyncio
 import json
-import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+
+from tests.loadtests.on_loopback import on_loopback
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,29 +64,8 @@ def _lower(headers: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def running(handle: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Iterator[int]:
-    """The port of loopback at which it answers."""
+    """The port of loopback at which it answers every path."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    loop, started = asyncio.new_event_loop(), threading.Event()
-
-    async def start() -> None:
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        started.set()
-
-    def run() -> None:
-        loop.run_until_complete(start())
-        loop.run_forever()
-        loop.run_until_complete(runner.cleanup())
-        loop.close()
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    if not started.wait(10):
-        raise RuntimeError("the endpoint did not start")
-    try:
-        yield runner.addresses[0][1]
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+    with on_loopback(app) as port:
+        yield port

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+
+from tests.loadtests.on_loopback import on_loopback
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,32 +165,6 @@ def serving(
     """The endpoint on a free port of loopback; without a state it is no Sluice, time scale 1."""
     scripted = script if callable(script) else lambda _: script
     endpoint = MockEndpoint(scripted, state or {})
-    started, loop = threading.Event(), asyncio.new_event_loop()
-    runner = web.AppRunner(
-        endpoint.application(),
-        shutdown_timeout=0.1,
-        handler_cancellation=True,  # a client that leaves is seen at once
-    )
-
-    async def start() -> None:
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        endpoint.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        started.set()
-
-    def run() -> None:
-        loop.run_until_complete(start())
-        loop.run_forever()
-        loop.run_until_complete(runner.cleanup())
-        loop.close()
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    if not started.wait(10):
-        raise RuntimeError("the mock endpoint did not start")
-    try:
+    with on_loopback(endpoint.application(), cancels=True) as port:
+        endpoint.url = f"http://127.0.0.1:{port}"
         yield endpoint
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)

@@ -190,7 +190,7 @@ def _plan(
 
 
 def loads_with(model: ModelShape, arguments: EngineArguments, tp: int) -> bool:
-    """Whether vLLM loads the model on so many ranks; ValueError for an unknown format."""
+    """Whether vLLM loads the model on that many ranks; ValueError for an unknown format."""
     form, _ = weight_format(
         arguments.quantization, model.quantization_config, arguments.weight_bits
     )

@@ -21,7 +21,7 @@ _HALVES = ("awq", "gptq")  # whose experts fall back on moe_wna16
 
 
 def why_not_loaded(model: ModelShape, tp: int, form: WeightFormat) -> str:
-    """The first reason why vLLM does not load the model on so many ranks; "" = it loads."""
+    """The first reason why vLLM does not load the model on that many ranks; "" = it loads."""
     told: set[Layer] = set()
     for layer in model.layers:
         if layer not in told:
