@@ -39,7 +39,7 @@ class Run:
     events: Events
 
 
-def serve(run: Run, looks: Looks[State]) -> bool:
+def serve(run: Run, looks: Looks[State], daemons: Daemons) -> bool:
     """Until a signal comes, or something ends that Ray does not replace: False then.
 
     Either way what runs is finished first, as long as the profile allows.
@@ -52,16 +52,15 @@ def serve(run: Run, looks: Looks[State]) -> bool:
         tell=run.events.tell,
     )
     try:
-        lost = _watch(run, looks, front)
+        lost = _watch(run, looks, daemons, front)
         _drain(run)
     finally:
         front.end()
     return lost is None
 
 
-def _watch(run: Run, looks: Looks[State], front: Front) -> str | None:
+def _watch(run: Run, looks: Looks[State], daemons: Daemons, front: Front) -> str | None:
     """Returns None after a signal, else what has ended; tells everything else that happens."""
-    daemons = Daemons(run.place.mark)
     controller = Controller(run.events.tell)
     while not run.signals.any:
         time.sleep(_POLL_S)

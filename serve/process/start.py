@@ -116,6 +116,7 @@ def _start_and_serve(config: Path, profile: Profile, place: Place, told: _Told) 
     os.environ[COUNTS] = str(place.fault_counts)
     events = Events(told.progress, place.logs / "sluice.log", place.fault_counts)
     replicas: Replicas | None = None
+    daemons = Daemons(place.mark)
     try:
         with told.progress.step("starting Ray"):
             cluster.start(profile, place)
@@ -123,18 +124,18 @@ def _start_and_serve(config: Path, profile: Profile, place: Place, told: _Told) 
         with Looks(cluster.state, every_s=_POLL_S, patience_s=_LOOK_ENDS_S) as looks:
             with told.progress.step(f"starting engine {profile.engine.kind}"):
                 _deploy(config, place)
-                _wait(profile, looks, Daemons(place.mark))
+                _wait(profile, looks, daemons)
             looks.every_s = _LOOK_S
             replicas = Replicas()
             state = serving.states(replicas)[0]
             told.progress.say(welcome(profile, state, place, with_key=told.keys.configured))
             told.signals.note_only()
             run = Run(config, profile, place, replicas, told.signals, told.progress, events)
-            return GOOD if serving.serve(run, looks) else LOST
+            return GOOD if serving.serve(run, looks, daemons) else LOST
     except Interrupted:
         return GOOD
     except ClusterError as error:
-        _explain(error, place)
+        _explain(_lost(daemons) or error, place)
         return DOWN
     finally:
         told.signals.ignore()
@@ -153,12 +154,17 @@ def _wait(profile: Profile, looks: Looks[State], daemons: Daemons) -> None:
     while (seen := looks.state) is None or not seen.running:
         if seen is not None and seen.failed:
             raise ClusterError(f"the engine did not start: {cause(seen.message)}")
-        lost = [name for name in daemons.ended() if name in NEEDED.values()]
-        if lost:
-            raise ClusterError(f"{lost[0]} has ended")
+        if (lost := _lost(daemons)) is not None:
+            raise lost
         time.sleep(_POLL_S)
     while not cluster.answers(profile.http.host, profile.http.port):
         time.sleep(_POLL_S)
+
+
+def _lost(daemons: Daemons) -> ClusterError | None:
+    """What a start cannot go on without, if it has ended since the last look."""
+    lost = [name for name in daemons.ended() if name in NEEDED.values()]
+    return ClusterError(f"{lost[0]} has ended") if lost else None
 
 
 def _own_output(place: Place) -> str:

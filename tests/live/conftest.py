@@ -36,7 +36,7 @@ class OneAtATime:
     def __call__(self, *, base: str = "smollm2-cpu", **changes: Mapping[str, Any]) -> Gateway:
         """Returns when it answers; NotStartedError with its words when it does not."""
         name = repr((base, sorted(changes.items())))
-        if self._running is None or self._running[0] != name or not self._running[1].healthy():
+        if self._running is None or self._running[0] != name or not _usable(self._running[1]):
             self.end()
             profile = write_profile(self._folder, base=base, **changes)
             _vouch_for(profile)
@@ -50,6 +50,11 @@ class OneAtATime:
         running, self._running = self._running, None
         if running is not None:
             running[1].end()
+
+
+def _usable(gateway: Gateway) -> bool:
+    """A drained one can be used again: a test of this module drained it, the next one resumes."""
+    return gateway.healthy() or gateway.draining()
 
 
 def _vouch_for(profile: Path) -> None:

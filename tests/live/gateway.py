@@ -84,6 +84,13 @@ class Gateway:
         """Whether GET /health answers 200."""
         return self.get("/health") == http.client.OK
 
+    def draining(self) -> bool:
+        """Whether it is up and refuses because it drains; a resume undoes that."""
+        try:
+            return bool(self.json("/health") == {"status": "draining"})
+        except (OSError, ValueError):
+            return False
+
     def get(self, path: str, *, timeout_s: float = 10.0) -> int | None:
         """The status of a GET; None when nobody answers."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
@@ -105,10 +112,15 @@ class Gateway:
             connection.close()
 
     def wait_until_ready(self) -> None:
-        """Returns when it answers; raises NotStartedError with its words when it ends instead."""
+        """Returns when it answers; raises NotStartedError with its words when it ends instead.
+
+        `sluice serve` says that it is ready a moment later, and from then on it watches its parts.
+        """
+        tells = "serve.commands.cli" in self.process.args
 
         def ready_or_ended() -> bool:
-            return self.process.poll() is not None or self.healthy()
+            ready = self.healthy() and (not tells or self.told("Sluice is ready") == 1)
+            return ready or self.process.poll() is not None
 
         wait_until(ready_or_ended, within_s=START_S, every_s=0.5, what=self.written)
         if self.process.poll() is not None:

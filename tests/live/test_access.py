@@ -213,6 +213,7 @@ def test_a_drained_gateway_refuses_at_once_and_finishes_what_runs(closed: Gatewa
 
 def test_a_drain_is_undone(closed: Gateway) -> None:
     send(closed, "POST", "/v1/admission/drain", headers=with_key(ADMIN))
+    assert closed.draining()
     resumed = send(closed, "POST", "/v1/admission/resume", headers=with_key(ADMIN))
     assert (resumed.status, resumed.document["status"]) == (200, "ok")
     state = state_of(closed, key=ADMIN)
