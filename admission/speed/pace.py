@@ -52,12 +52,14 @@ class Pace:
         """One engine step, by which the ledger's clock moved `steps`."""
         if not 0 < elapsed_s < _RECORD_CAP_S:
             return
-        self._per_step.add(elapsed_s, steps)
-        if prefill_tokens == 0:
-            self._per_decode_step.add(elapsed_s, steps)
-            return
-        decoding_s = (self._per_decode_step.value or 0.0) if decode_tokens else 0.0
-        self._per_prompt_token.add(max(0.0, elapsed_s - decoding_s), prefill_tokens)
+        if decode_tokens:  # a step that only computes prompts keeps no running sequence waiting
+            gained = steps or 1.0  # everybody who gained a token ended with it
+            self._per_step.add(elapsed_s, gained)
+            if not prefill_tokens:
+                self._per_decode_step.add(elapsed_s, gained)
+        if prefill_tokens:
+            decoding_s = (self._per_decode_step.value or 0.0) if decode_tokens else 0.0
+            self._per_prompt_token.add(max(0.0, elapsed_s - decoding_s), prefill_tokens)
 
     def learn(self, line: StepCoefficients) -> None:
         """What a step takes by its contents, from now on."""

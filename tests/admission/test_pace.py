@@ -56,6 +56,22 @@ def test_waiting_steps_include_the_prompts_of_others() -> None:
     assert pace.steps_s(1) == pytest.approx(0.2, rel=0.02)
 
 
+@pytest.mark.parametrize("steps", [0.0, 1.0])
+def test_prompts_that_nobody_waits_beside_do_not_lengthen_the_steps(steps: float) -> None:
+    pace = Pace()
+    observe(pace, 500, elapsed_s=0.5, steps=steps, prefill_tokens=100, decode_tokens=0)
+    assert pace.step_s is None
+    observe(pace, 20, elapsed_s=0.02)
+    assert pace.step_s == pytest.approx(0.02)
+
+
+def test_the_last_token_of_the_only_sequence_is_a_step() -> None:
+    pace = Pace()
+    observe(pace, 30, elapsed_s=0.1)
+    observe(pace, 100, elapsed_s=0.1, steps=0.0)
+    assert pace.step_s == pytest.approx(0.1)
+
+
 def test_a_step_of_several_tokens_counts_as_several() -> None:
     pace = Pace()
     observe(pace, 30, elapsed_s=0.2, steps=2.0)
