@@ -116,9 +116,13 @@ def _ask(port: int) -> str:
         connection.close()
 
 
-def begin(folder: Path, port: int) -> Gateway:
-    """A gateway of the matrix's profile that has answered: a first step may take a minute."""
-    gateway = serve(write_profile(folder, **PROFILE), port=port, folder=folder)
+def begin(folder: Path, port: int, **admission: float) -> Gateway:
+    """A gateway of the matrix's profile that has answered: a first step may take a minute.
+
+    `admission` changes keys of that section.
+    """
+    changed = PROFILE | {"admission": PROFILE["admission"] | admission}
+    gateway = serve(write_profile(folder, **changed), port=port, folder=folder)
     gateway.wait_until_ready()
     assert _ask(port) == "served"
     return gateway

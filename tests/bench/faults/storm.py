@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=int, default=6)
     rounds = parser.parse_args(arguments).rounds
     with tempfile.TemporaryDirectory(prefix="sluice-storm-") as folder:
-        gateway = begin(Path(folder), free_port())
+        gateway = begin(Path(folder), free_port(), ttft_deadline_s=120)  # none is refused
         try:
             held = [_round(gateway, number) for number in range(rounds)]
         finally:
