@@ -142,3 +142,19 @@ def test_recurrent_heads_are_shared_out_too() -> None:
         "vocab_size": 151_936,
     }
     assert _widths(hybrid) == {1, 2, 4}
+
+
+@pytest.mark.parametrize(
+    ("version", "loads"),
+    [("0.23.0", True), ("0.23.x", True), ("0.9.1", True), ("0.24.0", False), ("", False)],
+)
+def test_an_architecture_that_vllm_dropped_loads_up_to_its_last_release(
+    version: str, loads: bool
+) -> None:
+    model = LLAMA_8B | {"architectures": ["BaichuanForCausalLM"]}
+    arguments = EngineArguments(vllm_version=version, max_model_len=4096)
+    if loads:
+        assert plan_memory(model, find_gpu("A100-80GB"), arguments).expected.blocks > 0
+        return
+    with pytest.raises(ValueError, match=r"0\.23\.0 was the last release with Baichuan"):
+        plan_memory(model, find_gpu("A100-80GB"), arguments)

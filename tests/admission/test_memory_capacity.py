@@ -16,6 +16,7 @@ from admission.planning.memory.kv_layout import (
 )
 from admission.planning.memory.model_shape import ModelShape, stage_layers
 from serve.models.catalogue import find_config
+from tests.admission.test_model_configs import DEEPSEEK_V32
 
 NOTHING_GIVEN = EngineArguments()
 
@@ -89,6 +90,25 @@ def test_latents_lie_whole_on_every_rank() -> None:
 def test_latents_of_0_7_2_are_padded_to_256_bytes() -> None:
     model = shape("deepseek-ai/DeepSeek-Coder-V2-Lite-Instruct")
     assert kv_bytes_per_token(model, engine(model, vllm_version="0.7.2")) == 27 * 640 * 2
+
+
+@pytest.mark.parametrize(
+    ("kv_cache_dtype", "latent_bytes"),
+    [("auto", 576 * 2), ("fp8_ds_mla", 656), ("nvfp4_ds_mla", 352), ("FP8_DS_MLA", 656)],
+)
+def test_sparse_latents_are_packed_as_the_format_says(
+    kv_cache_dtype: str, latent_bytes: int
+) -> None:
+    model = read_shape(DEEPSEEK_V32)
+    given = engine(model, kv_cache_dtype=kv_cache_dtype)
+    assert kv_bytes_per_token(model, given) == 61 * (latent_bytes + 132)
+
+
+@pytest.mark.parametrize("model", ["deepseek-ai/DeepSeek-V2-Lite-Chat", "Qwen/Qwen3-32B"])
+def test_the_packed_formats_are_for_sparse_latents_alone(model: str) -> None:
+    other = shape(model)
+    with pytest.raises(ValueError, match=r"fp8_ds_mla packs the latents of sparse attention"):
+        kv_layout(other, engine(other, kv_cache_dtype="fp8_ds_mla"))
 
 
 def test_recurrent_layers_add_no_bytes_per_token() -> None:

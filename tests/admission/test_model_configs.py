@@ -98,6 +98,12 @@ DEEPSEEK_V3: Config = {
     "vocab_size": 129_280,
     "max_position_embeddings": 163_840,
 }
+DEEPSEEK_V32: Config = DEEPSEEK_V3 | {
+    "model_type": "deepseek_v32",
+    "index_topk": 2048,
+    "index_head_dim": 128,
+    "index_n_heads": 64,
+}
 _DECI_BLOCKS = [
     {"attention": {"n_heads_in_group": 8, "no_op": False}, "ffn": {"ffn_mult": 5.25}},
     {"attention": {"n_heads_in_group": None, "no_op": True}, "ffn": {"ffn_mult": 1.3125}},
@@ -202,9 +208,7 @@ def planned(config: Config, **arguments: Any) -> MemoryPlan:
         pytest.param(HUNYUAN_A13B, 32 * 2 * 8 * 128 * 2, id="hunyuan-a13b: lists"),
         pytest.param(DEEPSEEK_V3, 61 * 576 * 2, id="deepseek-v3: a latent"),
         pytest.param(
-            DEEPSEEK_V3
-            | {"model_type": "deepseek_v32", "index_topk": 2048, "index_head_dim": 128}
-            | {"index_n_heads": 64},
+            DEEPSEEK_V32,
             61 * (576 * 2 + 132),
             id="deepseek-v3.2: and an index of 128 FP8 numbers and a scale",
         ),

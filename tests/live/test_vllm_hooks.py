@@ -21,6 +21,9 @@ from typing import Any
 
 import pytest
 
+from admission.planning.memory.dropped import LAST_RELEASE
+from admission.planning.memory.formats import PACKED_LATENT_BYTES
+
 ROOT = Path(__file__).parents[2]
 
 # torch and vLLM warn while they are imported, which happens inside the tests: it takes seconds
@@ -57,6 +60,20 @@ def test_vllm_is_the_release_whose_source_the_hooks_were_read_in() -> None:
 
 
 # -- serve/engine/hooks.py -----------------------------------------------------------------
+
+
+def test_the_architectures_that_are_planned_no_more_are_those_that_vllm_dropped() -> None:
+    from vllm.model_executor.models import registry  # noqa: PLC0415
+
+    assert registry._PREVIOUSLY_SUPPORTED_MODELS == LAST_RELEASE
+
+
+def test_the_packed_latents_have_the_sizes_that_are_planned() -> None:
+    from vllm.model_executor.layers.attention.mla_attention import MLAAttention  # noqa: PLC0415
+
+    source = inspect.getsource(MLAAttention.get_kv_cache_spec)
+    sizes = ", ".join(f'"{name}": {size}' for name, size in PACKED_LATENT_BYTES.items())
+    assert f"state_content_bytes={{{sizes}}}" in source
 
 
 def test_the_render_methods_that_ask_for_admission_are_where_they_were() -> None:

@@ -10,6 +10,7 @@ from admission.planning.memory.activation import activation_peak
 from admission.planning.memory.arguments import AUTO_LENGTH, EngineArguments, Resolved, resolve
 from admission.planning.memory.config_json import read_shape
 from admission.planning.memory.constants import MEASURED, Constants
+from admission.planning.memory.dropped import refuse_dropped
 from admission.planning.memory.estimate import GIB, Estimate
 from admission.planning.memory.formats import WeightFormat, dtype_bytes, weight_format
 from admission.planning.memory.kv_capacity import KvCapacity, blocks_per_request, kv_capacity
@@ -165,6 +166,7 @@ def _plan(
 ) -> MemoryPlan:
     """The plan of one engine whose KV format is settled."""
     engine = resolve(arguments, gpu, _usual_context(model, arguments), constants)
+    refuse_dropped(model.architecture, engine.version)
     split, warning = _split(model, engine)
     refused = why_not_loaded(model, engine.tp, split.format)
     if refused:

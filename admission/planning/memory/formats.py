@@ -24,6 +24,10 @@ _KV_BYTES: dict[str, float] = {
     "int4_per_token_head": 0.5,
     **dict.fromkeys(("nvfp4", "nvfp4_4over6"), 0.5625),  # 4 bits, and an FP8 scale for each 16
 }
+# Bytes per token and layer of sparse MLA (DeepSeek V3.2): latent, scales and rotary part packed.
+# Source: vLLM 0.32, MLAAttention.get_kv_cache_spec.
+PACKED_LATENT_BYTES = {"fp8_ds_mla": 656, "nvfp4_ds_mla": 352}
+_PACKED_NUMBERS = 576  # 512 of the latent and 64 of the rotary part
 
 
 def dtype_bytes(dtype: str) -> int:
@@ -48,9 +52,13 @@ def kv_dtype_bytes(kv_cache_dtype: str, dtype: str) -> float:
         return dtype_bytes(dtype)
     if name in _KV_BYTES:
         return _KV_BYTES[name]
+    if name in PACKED_LATENT_BYTES:
+        return PACKED_LATENT_BYTES[name] / _PACKED_NUMBERS
     if name in _DTYPE_BYTES:
         return _DTYPE_BYTES[name]
-    raise UnknownNameError("KV-cache dtype", kv_cache_dtype, ["auto", *_KV_BYTES, *_DTYPE_BYTES])
+    raise UnknownNameError(
+        "KV-cache dtype", kv_cache_dtype, ["auto", *_KV_BYTES, *PACKED_LATENT_BYTES, *_DTYPE_BYTES]
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from admission.planning.memory.arguments import Resolved
-from admission.planning.memory.formats import kv_dtype_bytes, kv_scale_bytes
+from admission.planning.memory.formats import (
+    PACKED_LATENT_BYTES,
+    kv_dtype_bytes,
+    kv_scale_bytes,
+)
 from admission.planning.memory.model_shape import (
     Absent,
     Attention,
@@ -137,7 +141,9 @@ def _keeps(mixer: Attention | Latent | Recurrent) -> bool:
 
 def _entry_bytes(mixer: Attention | Latent, tp: int, engine: Resolved) -> int:
     """Bytes of one token in one layer on one of `tp` ranks."""
-    name = engine.given.kv_cache_dtype
+    name = engine.given.kv_cache_dtype.strip().lower()
+    if name in PACKED_LATENT_BYTES:
+        return _packed_bytes(mixer, name)
     number = kv_dtype_bytes(name, engine.given.dtype)
     if isinstance(mixer, Latent):
         entry = math.ceil((mixer.latent_size + mixer.rope_size) * number)
@@ -146,6 +152,15 @@ def _entry_bytes(mixer: Attention | Latent, tp: int, engine: Resolved) -> int:
         return entry + mixer.index_bytes
     each = mixer.entry_numbers * number + 2 * kv_scale_bytes(name)
     return math.ceil(max(1, mixer.kv_heads // tp) * each)
+
+
+def _packed_bytes(mixer: Attention | Latent, name: str) -> int:
+    if not (isinstance(mixer, Latent) and mixer.index_bytes):
+        raise ValueError(
+            f"vLLM does not load this: kv_cache_dtype {name} packs the latents of sparse attention"
+            " (DeepSeek V3.2), which this model does not have"
+        )
+    return PACKED_LATENT_BYTES[name] + mixer.index_bytes
 
 
 def _page(mixer: Attention | Latent | Recurrent, engine: Resolved) -> Page:
