@@ -1,14 +1,16 @@
-"""Structured outputs that are refused by their looks: too large to compile, or contradictory."""
+"""Structured outputs that are refused by their looks: too large, contradictory, or incomplete."""
 
 import json
 from collections.abc import Collection, Iterator
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 SPEC_CHARS = 65_536  # OpenAI's limits come to about 120,000 for the names and values alone
 PROPERTIES = 1_000  # of a schema in all; compiling takes their square: 4 s if all are optional
 ITEMS = 100_000  # of a schema's arrays in all; llguidance, which vLLM asks about what xgrammar
 # does not know, takes a kilobyte for each, and was not seen to end at 2^63
 
+_VALUES = ("const", "default", "enum", "examples")  # whose contents are no schemas
 _COUNTS = ("minItems", "maxItems", "minContains", "maxContains")
 
 
@@ -45,6 +47,41 @@ def too_large(form: Structured) -> str | None:
     return None
 
 
+def missing_reference(form: Structured) -> str | None:
+    """A sentence that names the first `$ref` into a schema that leads nowhere in it."""
+    for root in _schemas(form):
+        for schema in _objects(root, skip=_VALUES):
+            reference = schema.get("$ref")
+            if isinstance(reference, str) and reference[:1] == "#" and not _leads(reference, root):
+                return f"The JSON schema refers to {reference}, which it does not contain."
+    return None
+
+
+def _schemas(form: Structured) -> Iterator[Any]:
+    """The documents that references are looked up in."""
+    if form.json is not None:
+        yield _parsed(form.json)
+    elif form.structural_tag is not None:
+        for each in _objects(_parsed(form.structural_tag)):
+            yield from (each[key] for key in ("json_schema", "schema") if key in each)
+
+
+def _leads(reference: str, root: Any) -> bool:
+    """Whether a JSON pointer (RFC 6901) finds something; other anchors are the compiler's."""
+    if reference[1:2] not in ("", "/"):
+        return True
+    place = root
+    for step in unquote(reference[1:]).split("/")[1:]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(place, dict) and name in place:
+            place = place[name]
+        elif isinstance(place, list) and name.isdecimal() and int(name) < len(place):
+            place = place[int(name)]
+        else:
+            return False
+    return True
+
+
 def contradiction(params: Sampling, special: Collection[int]) -> str | None:
     """A parameter that may forbid the only tokens that the form allows; None when there is none.
 
@@ -77,7 +114,8 @@ def _parsed(spec: Any) -> Any:
         return None
 
 
-def _objects(document: Any) -> Iterator[dict[str, Any]]:
+def _objects(document: Any, *, skip: Collection[str] = ()) -> Iterator[dict[str, Any]]:
+    """Every object in a JSON document, but for what is below the keys in `skip`."""
     level = [document]
     while level:
         yield from (each for each in level if isinstance(each, dict))
@@ -85,8 +123,12 @@ def _objects(document: Any) -> Iterator[dict[str, Any]]:
             inner
             for each in level
             if isinstance(each, dict | list)
-            for inner in (each.values() if isinstance(each, dict) else each)
+            for inner in (_values(each, skip) if isinstance(each, dict) else each)
         ]
+
+
+def _values(each: dict[str, Any], skip: Collection[str]) -> Iterator[Any]:
+    return (value for key, value in each.items() if key not in skip)
 
 
 def _properties(schema: Any) -> Iterator[str]:

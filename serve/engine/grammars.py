@@ -24,7 +24,7 @@ from vllm.v1.structured_output import StructuredOutputManager
 from vllm.v1.structured_output.request import StructuredOutputRequest
 
 from serve.engine.ebnf import endless_rule
-from serve.engine.grammar_limits import contradiction, too_large
+from serve.engine.grammar_limits import contradiction, missing_reference, too_large
 
 _T = TypeVar("_T")
 _Bits = npt.NDArray[np.uint32]
@@ -60,7 +60,7 @@ class Grammars:
         Raises what it raises, and VLLMValidationError for a form that cannot be answered.
         """
         form = params.structured_outputs
-        _raise(too_large(form))
+        _raise(too_large(form) or missing_reference(form))
         name = _name(form, params)
         if name in self._verdicts:
             self._verdicts.move_to_end(name)

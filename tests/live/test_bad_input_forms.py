@@ -80,6 +80,20 @@ def test_a_form_that_no_answer_can_have_is_a_400_before_anything_is_generated(
     refused(answer)
 
 
+DANGLING = {"type": "object", "properties": {"a": {"$ref": "#/$defs/gone"}}}
+FORCED = {
+    "tools": [{"type": "function", "function": {"name": "f", "parameters": DANGLING}}],
+    "tool_choice": {"type": "function", "function": {"name": "f"}},
+}
+
+
+@pytest.mark.parametrize("fields", [form({"schema": DANGLING}), FORCED], ids=["form", "tool"])
+def test_a_reference_that_leads_nowhere_is_named(gateway: Gateway, fields: dict[str, Any]) -> None:
+    answer = send(gateway, "POST", CHAT, GOOD[CHAT] | fields)
+    refused(answer)
+    assert "refers to #/$defs/gone, " in answer.document["error"]["message"]
+
+
 def test_what_cannot_be_a_body_cannot_be_explained_either(gateway: Gateway) -> None:
     path = "/v1/admission/explain"
     for fields in ({"structured_outputs": "x"}, form({"schema": {"$ref": "#"}})):

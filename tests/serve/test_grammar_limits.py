@@ -1,11 +1,19 @@
 """Structured outputs that are refused before anything is compiled."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from serve.engine.grammar_limits import ITEMS, PROPERTIES, SPEC_CHARS, contradiction, too_large
+from serve.engine.grammar_limits import (
+    ITEMS,
+    PROPERTIES,
+    SPEC_CHARS,
+    contradiction,
+    missing_reference,
+    too_large,
+)
 
 
 @dataclass
@@ -65,6 +73,41 @@ def test_usual_forms_are_tried(form: Form) -> None:
 )
 def test_what_is_too_large_is_refused_by_its_size(form: Form, word: str) -> None:
     assert word in (too_large(form) or "")
+
+
+def refers(to: object, **beside: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": {"a": {"$ref": to}}} | beside
+
+
+def tag(schema: dict[str, Any]) -> str:
+    return json.dumps({"format": {"tags": [{"content": {"json_schema": schema}}]}})
+
+
+@pytest.mark.parametrize(
+    ("form", "reference"),
+    [
+        (Form(json=refers("#/$defs/none")), "#/$defs/none"),
+        (Form(json=refers("#/$defs/x/y", **{"$defs": {"x": {}}})), "#/$defs/x/y"),
+        (Form(json=refers("#/anyOf/2", anyOf=[{}, {}])), "#/anyOf/2"),
+        (Form(json=json.dumps(refers("#/none"))), "#/none"),
+        (Form(structural_tag=tag(refers("#/none"))), "#/none"),
+        (Form(json=refers("#")), None),
+        (Form(json=refers("#/$defs/x", **{"$defs": {"x": {}}})), None),
+        (Form(structural_tag=tag(refers("#/$defs/x", **{"$defs": {"x": {}}}))), None),
+        (Form(json=refers("#/anyOf/1", anyOf=[{}, {}])), None),
+        (Form(json=refers("#/a~1b/c~0d/e%20f", **{"a/b": {"c~d": {"e f": {}}}})), None),
+        (Form(json=refers("#anchor")), None),
+        (Form(json=refers("other.json")), None),
+        (Form(json=refers({"type": "string"})), None),
+        (Form(json={"const": {"$ref": "#/none"}}), None),
+        (Form(json="no JSON"), None),
+        (Form(regex="#/none"), None),
+    ],
+    ids=str,
+)
+def test_a_reference_that_leads_nowhere_is_named(form: Form, reference: str | None) -> None:
+    said = missing_reference(form)
+    assert said is None if reference is None else f" {reference}," in (said or "")
 
 
 @pytest.mark.parametrize(
