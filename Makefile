@@ -9,7 +9,7 @@ PORT ?=
 BIN := .venv/bin
 # Without bytecode on disk every start compiles torch, vLLM and Ray anew: 10 s and more of CPU.
 unexport PYTHONDONTWRITEBYTECODE
-FAST := tests/admission tests/loadtests tests/serve
+FAST := tests/admission tests/docs tests/loadtests tests/serve
 CODE := admission serve loadtests tests
 # A `kill -9` of make must not leave the gateway behind; Linux tells the child when its parent ends.
 WITH_MAKE := $(if $(shell command -v setpriv),setpriv --pdeathsig TERM --)

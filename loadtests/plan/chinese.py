@@ -211,5 +211,5 @@ LABELS = {
     "unit_idle": "（就本负载而言）",
     "idle_none": "未发现",
     "footer": "vLLM 能精确计算的部分这里也是精确的；每步耗时是先验估计，尚未在这些卡上实测。"
-    "本页读法见 docs/plan.md。",
+    "本页读法见 docs/reference/plan.md。",
 }

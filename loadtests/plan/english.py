@@ -139,5 +139,5 @@ LABELS = {
     "unit_idle": " for this workload",
     "idle_none": "none found",
     "footer": "Exact where vLLM is exact; step times are a prior that no run on these cards has"
-    " checked. How to read this page: docs/plan.md.",
+    " checked. How to read this page: docs/reference/plan.md.",
 }

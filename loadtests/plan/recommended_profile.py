@@ -96,7 +96,7 @@ def recommended_profile(wanted: Recommended) -> str:
         f" {wanted.chosen.name}, for the workload {work.name} ({work.isl_tokens:,} tokens in,"
         f" {work.osl_tokens:,} out) and the SLO {str(plan.question.slo) or 'none'}. Written by"
         " `sluice plan --write`: its numbers are derived, and no run on such a server has"
-        " checked them. Every key, its range and default: docs/configuration.md."
+        " checked them. Every key, its range and default: docs/reference/configuration.md."
     )
     known = list(keys_of(Profile))
     parts = [

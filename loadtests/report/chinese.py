@@ -173,5 +173,5 @@ LABELS = {
     "prediction": "{expected} 个用户（{low} 至 {high}）；瓶颈：{limit}",
     "of_beside": "对照",
     "unknown": "未知",
-    "footer": "所有时间均为模型秒。测量方法见 docs/load-testing.md。",
+    "footer": "所有时间均为模型秒。测量方法见 docs/reference/load-testing.md。",
 }

@@ -189,5 +189,5 @@ LABELS = {
     "prediction": "{expected} users ({low} to {high}); {limit} binds",
     "of_beside": "beside it",
     "unknown": "unknown",
-    "footer": "All times are modelled seconds. How it is measured: docs/load-testing.md.",
+    "footer": "All times are modelled seconds. How it is measured: docs/reference/load-testing.md.",
 }

@@ -12,7 +12,10 @@ _LOADTESTS = ("gevent", "geventhttpclient", "locust")  # an extra that a gateway
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one subcommand; without one it shows the help. Exit codes: docs/commands.md."""
+    """Runs one subcommand; without one it shows the help.
+
+    Exit codes: docs/reference/commands.md.
+    """
     given = sys.argv[1:] if arguments is None else arguments
     parser = _parser()
     if given and not given[0].startswith("-") and given[0] not in (known := _commands(parser)):

@@ -1,4 +1,4 @@
-"""The table of docs/metrics.md: `python -m serve.observability.metrics_doc FILE`."""
+"""The table of docs/reference/metrics.md: `python -m serve.observability.metrics_doc FILE`."""
 
 import sys
 from collections.abc import Iterator
@@ -30,5 +30,5 @@ TABLES: Tables = {"metrics": metrics_table}
 
 
 if __name__ == "__main__":
-    usage = "python -m serve.observability.metrics_doc docs/metrics.md"
+    usage = "python -m serve.observability.metrics_doc docs/reference/metrics.md"
     raise SystemExit(rewrite(sys.argv[1:], TABLES, usage=usage))

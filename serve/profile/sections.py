@@ -168,7 +168,7 @@ class SimulationSection(Section):
         le=16,
         what="Modelled seconds per real second; every time the gateway shows is modelled",
         unit="modelled seconds per second",
-        why="real time; two cores keep up with 4 (docs/capacity.md)",
+        why="real time; two cores keep up with 4 (docs/explanation/capacity.md)",
     )
     seed: int = key(
         1,

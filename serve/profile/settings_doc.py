@@ -1,4 +1,4 @@
-"""The tables of docs/configuration.md: `python -m serve.profile.settings_doc FILE`."""
+"""The tables of docs/reference/configuration.md: `python -m serve.profile.settings_doc FILE`."""
 
 import sys
 from collections.abc import Iterator
@@ -76,5 +76,5 @@ def _default(value: object) -> str:
 
 
 if __name__ == "__main__":
-    usage = "python -m serve.profile.settings_doc docs/configuration.md"
+    usage = "python -m serve.profile.settings_doc docs/reference/configuration.md"
     raise SystemExit(rewrite(sys.argv[1:], TABLES, usage=usage))

@@ -1,7 +1,7 @@
 """Ten client libraries, as people install them, against a gateway with the small model.
 
     .venv/bin/python -m tests.clients            # the table, and what went wrong
-    .venv/bin/python -m tests.clients --write    # and the table into docs/clients.md
+    .venv/bin/python -m tests.clients --write    # and the table into docs/measurements/clients.md
     .venv/bin/python -m tests.clients --only litellm
 
 Exit code 1: a case went wrong. What cannot be installed here is skipped, and the table says why.
@@ -19,7 +19,7 @@ from tests.clients.asked import CASES, Row, ask, profile
 from tests.clients.installed import CLIENTS
 from tests.live.gateway import ROOT, free_port, serve, write_profile
 
-PAGE = ROOT / "docs" / "clients.md"
+PAGE = ROOT / "docs" / "measurements" / "clients.md"
 _MADE = "<!-- made by `python -m tests.clients --write` -->\n"
 _HEADS = (
     "client",

@@ -1,4 +1,4 @@
-"""Ten client libraries, unchanged, against one gateway; `docs/clients.md` has the table.
+"""Ten client libraries, unchanged, against one gateway: docs/measurements/clients.md.
 
 Not among those of `make test`: the libraries are installed first, and they start on the engine's
 cores. `make clients` runs these.

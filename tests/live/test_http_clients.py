@@ -115,7 +115,7 @@ def test_http_1_0_callers_get_no_chunks(gateway: Gateway, stream: bool, more: st
 
 
 def test_half_a_connection_counts_as_a_caller_that_left(gateway: Gateway) -> None:
-    """docs/http-api.md says so, and how to ask by hand."""
+    """docs/reference/http-api.md says so, and how to ask by hand."""
     text = posted(CHAT, GOOD[CHAT], version="1.1")
     back = on_the_wire(gateway, text, then_close_sending=True)
     head, _, rest = back.partition(b"\r\n\r\n")

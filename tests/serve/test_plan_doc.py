@@ -1,4 +1,4 @@
-"""docs/plan.md shows what the command prints, and names every flag."""
+"""docs/reference/plan.md shows what the command prints, and names every flag."""
 
 import json
 import re
@@ -9,7 +9,7 @@ import pytest
 from serve.commands.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
-DOC = (ROOT / "docs" / "plan.md").read_text(encoding="utf-8")
+DOC = (ROOT / "docs" / "reference" / "plan.md").read_text(encoding="utf-8")
 
 
 PROFILE = str(ROOT / "configs" / "qwen3-32b-awq-8xa10.yaml")

@@ -1,4 +1,4 @@
-"""The tables of a grid as Markdown, for docs/policies.md."""
+"""The tables of a grid as Markdown, for docs/measurements/policies.md."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

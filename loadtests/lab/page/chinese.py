@@ -54,5 +54,5 @@ LABELS = {
     "ablations_note": "去掉某一部分后，按时完成占全部到达请求的 %，以及抢占次数。",
     "whole": "完整",
     "footer": "sluice lab：vLLM 的调度器与缓存、网关的准入逻辑、模型化的步长时间。"
-    "未包含的部分见 docs/lab.md。",
+    "未包含的部分见 docs/explanation/lab.md。",
 }

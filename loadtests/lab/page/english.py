@@ -57,5 +57,5 @@ LABELS = {
     "ablations_note": "% of all offered served in time, and preemptions, without one part.",
     "whole": "whole",
     "footer": "sluice lab: vLLM's scheduler and cache, the gateway's admission, modelled step "
-    "times. docs/lab.md says what is left out.",
+    "times. docs/explanation/lab.md says what is left out.",
 }

@@ -1,1 +1,1 @@
-"""Faults played against a running gateway; every figure of docs/reliability.md comes from here."""
+"""Faults played against a running gateway: the figures of docs/measurements/reliability.md."""

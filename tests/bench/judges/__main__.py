@@ -2,7 +2,7 @@
 
     .venv/bin/python -m tests.bench.judges                    # a simulated gateway of its own
     .venv/bin/python -m tests.bench.judges --url http://127.0.0.1:8000 --model qwen3-32b
-    .venv/bin/python -m tests.bench.judges --write            # the table, into docs/judges.md too
+    .venv/bin/python -m tests.bench.judges --write  # the table, into docs/measurements too
 
 Each that is not part of our environment is installed into one of its own; what cannot be installed
 is skipped, and the table says why. They run one after the other, so that none disturbs another.
@@ -24,7 +24,7 @@ from tests.bench.report import machine, table
 from tests.environments import MissingError
 from tests.live.gateway import ROOT, free_port, serve, write_profile
 
-PAGE = ROOT / "docs" / "judges.md"
+PAGE = ROOT / "docs" / "measurements" / "judges.md"
 _MADE = "<!-- made by `python -m tests.bench.judges --write` -->\n"
 _PROFILE = "sim-qwen3-32b-8xa10"
 _HEADS = ("real seconds", "TTFT p50", "p95", "TPOT p50", "p95", "requests/s", "answered", "failed")

@@ -16,7 +16,7 @@ from serve.commands.cli import _commands, _parser, main
 from serve.commands.no_answer import no_answer
 
 ROOT = Path(__file__).resolve().parents[3]
-DOC = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+DOC = (ROOT / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
 PROFILE = str(ROOT / "configs" / "sim-qwen3-32b-8xa10.yaml")
 URL = "http://127.0.0.1:9"  # discard: nothing listens there
 BINARY = str(ROOT / "loadtests" / "traces" / "azure2023_code.csv.gz")

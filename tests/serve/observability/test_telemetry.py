@@ -20,7 +20,7 @@ from serve.observability.tracing import Tracing, start_tracing
 from serve.visit import VISIT
 from tests.fakes import body, house, start
 
-PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "metrics.md"
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
@@ -230,6 +230,6 @@ def test_lost_log_lines_are_counted_by_log() -> None:
 
 def test_the_page_of_metrics_is_current() -> None:
     text = PAGE.read_text()
-    told = "run: python -m serve.observability.metrics_doc docs/metrics.md"
+    told = "run: python -m serve.observability.metrics_doc docs/reference/metrics.md"
     assert current(text, TABLES) == text, told
     assert "`sluice_faults_total` | counter | `part`" in text

@@ -13,7 +13,7 @@ from serve.profile.settings_doc import TABLES
 
 ROOT = Path(__file__).parents[3]
 PROFILES = sorted(path for path in (ROOT / "configs").glob("*.yaml") if "api-keys" not in path.name)
-DOCUMENT = ROOT / "docs" / "configuration.md"
+DOCUMENT = ROOT / "docs" / "reference" / "configuration.md"
 
 
 @pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
@@ -60,7 +60,7 @@ def test_the_example_of_api_keys_is_in_the_format_that_is_read() -> None:
 def test_the_tables_of_the_documentation_are_current() -> None:
     text = DOCUMENT.read_text()
     assert current(text, TABLES) == text, (
-        "run: python -m serve.profile.settings_doc docs/configuration.md"
+        "run: python -m serve.profile.settings_doc docs/reference/configuration.md"
     )
 
 
