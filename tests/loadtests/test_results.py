@@ -76,7 +76,7 @@ def test_the_page_has_five_numbers_four_charts_and_their_formulas(page: str) -> 
         "Kleinrock",
         "offered/s = requests that ended in the window",
         "sluice limit --host http://127.0.0.1:8000",
-        "line.max_requests",
+        "queue.max_requests",
         "拐点",
     ):
         assert told in page

@@ -113,7 +113,7 @@ class Real:
 
     @property
     def waiting(self) -> int:
-        return len(self.gate.controller.line)
+        return len(self.gate.controller.queue)
 
     async def steps(self, count: int) -> None:
         """The engine works."""
