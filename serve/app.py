@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from serve import shipped
 from serve.access.tenants import Keys, load_keys, require_safe_binding
-from serve.http import loopback, one_zero
+from serve.http.server import loopback, one_zero
 from serve.observability import replica_log
 from serve.process import orphans, ray_environment
 from serve.profile.history import history_of
@@ -107,7 +107,7 @@ class Gateway:
         keys = load_keys(self._profile.access)
         _require_safe_ingress(keys)
         _log.info("Ingress: %s", _ingress())
-        from ray.serve._private import replica  # noqa: PLC0415 - private; see serve/http/loopback.py
+        from ray.serve._private import replica  # noqa: PLC0415 - private; see serve/http/server/loopback.py
 
         loopback.stay(replica)
         one_zero.close_delimited()

@@ -21,8 +21,8 @@ from serve.engine.start import Engine
 from serve.engine.start import start as start_engine
 from serve.gate.decision_log import DecisionLog
 from serve.gate.reporting_gate import ReportingGate, ServePlace
-from serve.http.cors import with_cors
 from serve.http.edge import Edge, Terms
+from serve.http.server.cors import with_cors
 from serve.observability.telemetry import Telemetry, start_telemetry
 from serve.operations import Operations
 from serve.profile.in_force import InForce

@@ -13,7 +13,7 @@ class Kind(StrEnum):
 
     GENERATION = "generation"  # vLLM, with a lease
     ENGINE = "engine"  # vLLM, without: nothing is generated
-    OURS = "ours"  # serve/http/routes.py
+    OURS = "ours"  # serve/http/routes/own.py
 
 
 class Access(StrEnum):

@@ -9,12 +9,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from admission.terms.decision import Outcome
 from serve.access.tenants import Keys
 from serve.http import allow
-from serve.http.access_log import access_line, worth_a_line
 from serve.http.allow import Access, Kind, Route
 from serve.http.call import Call
 from serve.http.caller import Caller
 from serve.http.gate_like import GateLike
-from serve.http.intake import (
+from serve.http.lifecycle import GRACE_S, Lifecycle
+from serve.http.operations_like import OperationsLike
+from serve.http.problems import Problem, error
+from serve.http.request.intake import (
     Body,
     check_headers,
     decode_body,
@@ -24,15 +26,9 @@ from serve.http.intake import (
     read_body,
     slo_ttft_ms,
 )
-from serve.http.operations_like import OperationsLike
-from serve.http.page import Question
-from serve.http.passage import GRACE_S, Passage
-from serve.http.problems import Problem, error
-from serve.http.replayed import complete
-from serve.http.reply import Reply
-from serve.http.routes import Routes
-from serve.http.rules import Rules
-from serve.http.scrub import (
+from serve.http.request.replayed import complete
+from serve.http.request.rules import Rules
+from serve.http.request.scrub import (
     engine_id_for,
     request_id_of,
     salt_cache,
@@ -40,6 +36,10 @@ from serve.http.scrub import (
     scrub_headers,
     unsupported,
 )
+from serve.http.response.access_log import access_line, worth_a_line
+from serve.http.response.reply import Reply
+from serve.http.routes.own import Routes
+from serve.http.routes.page import Question
 from serve.observability.telemetry import Telemetry
 from serve.profile.access_section import AccessSection
 from serve.profile.sections import HttpSection
@@ -82,7 +82,7 @@ class Edge:
         self._rules = Rules(terms.access.rules)
         self._echo_request_id = echo_request_id
         self._routes = Routes(gate, operations, registry=telemetry.metrics.registry)
-        self._passage = Passage(inner, gate, telemetry.tracing, grace_s=grace_s)
+        self._lifecycle = Lifecycle(inner, gate, telemetry.tracing, grace_s=grace_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI. Answers every HTTP request; refuses WebSockets; passes lifespan on."""
@@ -159,7 +159,7 @@ class Edge:
             return None
         problem = self._make_visit(call) if call.route.kind is Kind.GENERATION else None
         if problem is None and call.visit is not None and self._gate.late(call.visit):
-            await self._passage.refuse(call, reply)
+            await self._lifecycle.refuse(call, reply)
             return None
         return problem or await self._further(call, caller, reply, scope, text)
 
@@ -254,4 +254,4 @@ class Edge:
         inner = {**scope, "path": call.path, "headers": headers}
         call.body = body.fields
         chars = prompt_chars(body.fields)
-        await self._passage.run(call, caller, reply, inner, body_chars=chars)
+        await self._lifecycle.run(call, caller, reply, inner, body_chars=chars)

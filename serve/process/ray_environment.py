@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from serve.process import haproxy
+from serve.process.haproxy import launcher
 from serve.process.ports import Ports
 from serve.profile.settings import Profile
 
@@ -31,7 +31,7 @@ FIXED: Mapping[str, str] = {
     # Enough for one machine's streams; four take turns on the CPUs that the engine needs.
     "RAY_SERVE_HAPROXY_NBTHREAD": "1",
     # While no replica runs, clients get our 503 at once instead of waiting in Serve's proxy.
-    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.http.around_serve:middlewares",
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.http.server.around_serve:middlewares",
     # No balancer in front needs time to notice: with Ray's 30 s, Ctrl-C takes as long.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
     # A dead engine has nothing to finish, and its replacement waits for its GPUs.
@@ -99,7 +99,7 @@ def of_one_machine(profile: Profile, *, folder: Path, ports: Ports) -> dict[str,
     return {
         **FIXED,
         **_named(ports),
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(haproxy.write_launcher(folder)),
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher.write_launcher(folder)),
         "RAY_SERVE_HAPROXY_MAXCONN": str(connections(profile)),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(proxy / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(proxy / "admin.sock"),

@@ -10,7 +10,7 @@ from serve.process import cluster
 from serve.process.cluster import ClusterError, Place, Replicas, State
 from serve.process.daemons import KINDS, NEEDED, REPLACED, Daemons
 from serve.process.events import Events, Fault
-from serve.process.front import Front
+from serve.process.haproxy.front import Front
 from serve.process.looks import Looks
 from serve.process.progress import Progress
 from serve.process.reload import reload
@@ -61,7 +61,7 @@ def serve(run: Run, looks: Looks[State], daemons: Daemons) -> bool:
 
 def _watch(run: Run, looks: Looks[State], daemons: Daemons, front: Front) -> str | None:
     """Returns None after a signal, else what has ended; tells everything else that happens."""
-    controller = Controller(run.events.tell)
+    controller = ServeController(run.events.tell)
     while not run.signals.any:
         time.sleep(_POLL_S)
         for name in daemons.ended():
@@ -78,7 +78,7 @@ def _watch(run: Run, looks: Looks[State], daemons: Daemons, front: Front) -> str
     return None
 
 
-class Controller:
+class ServeController:
     """What Serve's controller says of the replicas, told when it changes."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:

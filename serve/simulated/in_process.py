@@ -1,7 +1,7 @@
 """vLLM's engine core in this process, stepped by hand: its scheduler and cache on a virtual clock.
 
 The core runs its own loop, `step_fn`, unmodified: asynchronous scheduling, chunked prefill, prefix
-cache, preemption; steps in which it has nothing to decide are entered at once (`gliding`). Ours are
+cache, preemption; steps in which it has nothing to decide are skipped (`fast_forward`). Ours are
 the executor, whose steps take modelled seconds and no time, and the requests, whose prompts have
 lengths and block names but no text. Requests that come while a step runs are heard when it ends, as
 the core hears them; those accepted because of a step's record are heard one step later, as a front
@@ -23,12 +23,12 @@ from vllm.v1.request import Request
 
 from admission.speed.step import StepContents
 from serve.engine_step import EngineStep, Finished
-from serve.simulated.gliding import Glide, glide_from
-from serve.simulated.landing import answered
+from serve.simulated.fast_forward import FastForward, fast_forward_from
 from serve.simulated.no_weights import NoWeights
 from serve.simulated.options import KEY, from_json, seconds_of
 from serve.simulated.requests import BlockNames, EngineRequest, RequestBlocks
 from serve.simulated.sequence import END, WORD, Sequence
+from serve.simulated.state_sync import answered
 from serve.simulated.steps import StepReader
 
 _NOTHING = StepContents()
@@ -119,9 +119,9 @@ class VirtualEngine:
     """One engine. `ends_at_s` is when the step that runs is over; None while nothing runs.
 
     `config` is a VllmConfig with the simulation's options (`serve.simulated.planned`); it is
-    changed. `usable_blocks` replaces the planned KV cache. Without `glides` vLLM's scheduler is
-    asked at every step, also where nothing is to be decided (`serve.simulated.gliding`). It takes
-    the core of the engine `after` which it comes, one of the same config and size that was closed.
+    changed. `usable_blocks` replaces the planned KV cache. Without `fast_forward` every step calls
+    vLLM's scheduler, even if it has nothing to decide. `after` is a closed engine of the same
+    config and size, whose core this one takes over.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class VirtualEngine:
         config: Any,
         *,
         usable_blocks: int | None = None,
-        glides: bool = True,
+        fast_forward: bool = True,
         after: "VirtualEngine | None" = None,
     ) -> None:
         if usable_blocks is not None:
@@ -145,9 +145,9 @@ class VirtualEngine:
         self._inbox: list[Request] = []
         self._added = 0
         self._over: _Timed | None = None  # the step that runs
-        self._told: EngineCoreOutputs | None = None  # what the core says of it; None in a glide
-        self._glides = glides
-        self._glide: Glide | None = None
+        self._told: EngineCoreOutputs | None = None  # what the core says of it; None if skipped
+        self._skips = fast_forward
+        self._skipping: FastForward | None = None
         self.running: dict[str, Sequence] = {}  # as a front end knows them
         self.begun: list[str] = []  # engine ids: first tokens of the step that was finished last
 
@@ -194,40 +194,41 @@ class VirtualEngine:
         return _Hasher(self._names.of(request), self._block_tokens)
 
     def finish_step(self) -> EngineStep:
-        """The step that ran is over, as its record tells it; the core goes on with the next."""
+        """Ends the running step, starts the next, and returns the record of the first."""
         if self._over is None:
             raise RuntimeError("no step runs")
-        timed, told, glide = self._over, self._told, self._glide
+        timed, told, skipping = self._over, self._told, self._skipping
         self._over = self._told = None
-        step = self._read_glide(timed, glide) if glide else self._read(timed, told)
+        step = self._read_skipped(timed, skipping) if skipping else self._read(timed, told)
         self._go_on(timed.end_s)
         return step
 
     def _go_on(self, now_s: float) -> None:
-        """Order and finish until a step is over that computed something."""
+        """Runs the core until a step has computed something."""
         self._executor.now_s = now_s
-        if not self._went_on_gliding():
+        if not self._skipped():
             self._let_core_go_on()
 
-    def _went_on_gliding(self) -> bool:
-        """Whether the step on its way is over with nothing for the scheduler to decide."""
+    def _skipped(self) -> bool:
+        """Whether the step in flight could be ended without the scheduler."""
         executor = self._executor
-        if self._glides and self._glide is None and not self._inbox and len(executor.steps) == 1:
-            self._glide = glide_from(self._core.scheduler, executor.sequences, executor.on_its_way)
-        if self._glide is None:
+        if self._skips and not self._skipping and not self._inbox and len(executor.steps) == 1:
+            scheduler, ordered = self._core.scheduler, executor.on_its_way
+            self._skipping = fast_forward_from(scheduler, executor.sequences, ordered)
+        if self._skipping is None:
             return False
-        contents = None if self._inbox else self._glide.order()
+        contents = None if self._inbox else self._skipping.order()
         if contents is None:
-            self._land(self._glide)
-            self._glide = None
+            self._sync(self._skipping)
+            self._skipping = None
             return False
         executor.begin(contents)
         self._over = executor.steps.popleft()
         return True
 
-    def _land(self, glide: Glide) -> None:
-        """The core's queue holds what was ordered when the glide began: what was ordered since."""
-        ordered = glide.land()
+    def _sync(self, skipping: FastForward) -> None:
+        """The core's queue holds the order of the beginning; it gets the last one in its place."""
+        ordered = skipping.sync()
         if ordered is not None:
             ((_, order, _),) = self._core.batch_queue
             output = answered(ordered.tokens, ordered.said)
@@ -292,26 +293,28 @@ class VirtualEngine:
             preempted=preempted,
         )
 
-    def _read_glide(self, timed: _Timed, glide: Glide) -> EngineStep:
-        """The same of a step that nobody told of."""
+    def _read_skipped(self, timed: _Timed, skipping: FastForward) -> EngineStep:
+        """As `_read`, for a step that the core did not run."""
         now_s, latest_s = timed.end_s, -1.0
         self.begun = []
-        for sequence in glide.sampled.values():
+        for sequence in skipping.sampled.values():
             latest_s = max(latest_s, sequence.last_at_s)
             sequence.num_generation_tokens += 1
             sequence.last_at_s = now_s
             if sequence.first_at_s < 0:
                 sequence.first_at_s = now_s
                 self.begun.append(sequence.external_req_id)
-        for answer in glide.ended:
-            del self.running[answer.request.request_id]
+        for ended in skipping.ended:
+            del self.running[ended.request.request_id]
         return EngineStep(
             running=self.running,
-            finished=tuple(each.sequence.finished(each.sequence.reason) for each in glide.ended),
+            finished=tuple(
+                each.simulated.finished(each.simulated.reason) for each in skipping.ended
+            ),
             prefill_tokens=timed.contents.prefill_tokens,
             decode_tokens=timed.contents.decode_sequences,
             elapsed_s=now_s - (latest_s if latest_s >= 0 else timed.start_s),
-            kv_used_ratio=glide.kv_used_ratio,
+            kv_used_ratio=skipping.kv_used_ratio,
         )
 
     def close(self) -> None:

@@ -155,26 +155,26 @@ def test_a_full_cache_preempts_and_everybody_still_ends(engine: Any) -> None:
 
 
 @pytest.mark.parametrize(("kv_tokens", "seed"), [(None, 3), (KV_TOKENS, 3), (KV_TOKENS, 8)])
-def test_gliding_gives_the_records_of_every_step_alike(
+def test_fast_forward_gives_the_same_step_records(
     engines: Any, kv_tokens: int | None, seed: int
 ) -> None:
     """Answers that end together, prefixes that are evicted, a cache that runs full."""
-    told = [records(engines, kv_tokens, seed=seed, glides=glides) for glides in (True, False)]
+    told = [records(engines, kv_tokens, seed=seed, fast_forward=skips) for skips in (True, False)]
     assert len(told[0]) > 1000
     assert told[0] == told[1]
 
 
-def test_gliding_gives_them_alike_where_more_wait_than_run(engines: Any) -> None:
-    told = [crowd(engines, glides=glides) for glides in (True, False)]
+def test_fast_forward_gives_the_same_records_with_more_waiting_than_running(engines: Any) -> None:
+    told = [crowd(engines, fast_forward=skips) for skips in (True, False)]
     assert max(len(step[2]) for step in told[0]) == 300
     assert told[0] == told[1]
 
 
-def crowd(engines: Any, *, glides: bool) -> list[Any]:
+def crowd(engines: Any, *, fast_forward: bool) -> list[Any]:
     """All steps of 300 requests that come at once, where 256 run at a time."""
     from serve.simulated.in_process import VirtualEngine  # noqa: PLC0415 - imports vLLM
 
-    engine = VirtualEngine(engines._config, glides=glides)
+    engine = VirtualEngine(engines._config, fast_forward=fast_forward)
     for number in range(300):
         engine.add(request(number, 40 + number % 900, 20 + 13 * number % 170), 0.0)
     told = []
@@ -199,13 +199,13 @@ def test_the_scheduler_is_asked_when_somebody_comes_and_not_of_every_step(engine
     assert len(asked_for) < 20
 
 
-def records(engines: Any, kv_tokens: int | None, *, seed: int, glides: bool) -> list[Any]:
+def records(engines: Any, kv_tokens: int | None, *, seed: int, fast_forward: bool) -> list[Any]:
     """All steps of random requests that come at random, each with what its running ones have."""
     from serve.simulated.in_process import VirtualEngine  # noqa: PLC0415 - imports vLLM
 
     rng = random.Random(seed)
     blocks = kv_tokens and kv_tokens // 16
-    engine = VirtualEngine(engines._config, usable_blocks=blocks, glides=glides)
+    engine = VirtualEngine(engines._config, usable_blocks=blocks, fast_forward=fast_forward)
     told = []
     for number in range(90):
         prompt, output = rng.randrange(1, 4000), rng.choice([1, 2, 40, rng.randrange(1, 900)])

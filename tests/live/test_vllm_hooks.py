@@ -1,7 +1,7 @@
 """Every place where we reach into vLLM, held against the vLLM that is installed; no engine runs.
 
 When one of these fails after an upgrade, vLLM has moved something that `serve/engine`,
-`serve/simulated/` or `serve/http/scrub.py` stands on: the message says what, and who uses it.
+`serve/simulated/` or `serve/http/request/scrub.py` relies on: the message says what, and where.
 What the hooks do on a running engine is in `test_vllm_hooks_running.py`, what we read of its
 steps in `test_vllm_hooks_steps.py`.
 """
@@ -140,11 +140,11 @@ def test_sampling_parameters_say_what_a_request_will_do() -> None:
 def test_what_callers_may_not_set_still_has_the_names_that_are_scrubbed() -> None:
     from vllm.entrypoints.generate.base import serving  # noqa: PLC0415
 
-    from serve.http.scrub import FIELDS  # noqa: PLC0415
+    from serve.http.request.scrub import FIELDS  # noqa: PLC0415
 
     known = {name for request in _request_classes() for name in request.model_fields}
     # the rank comes by header; as a field of the body it is refused in case a release adds it
-    assert FIELDS - known <= {"data_parallel_rank"}, "vLLM renamed what serve/http/scrub.py drops"
+    assert FIELDS - known <= {"data_parallel_rank"}, "vLLM renamed a field of request/scrub.py"
     source = inspect.getsource(serving)
     for header in ("X-Vllm-Priority", "X-data-parallel-rank"):
         assert header in source, f"http/scrub.py drops the header {header}: vLLM reads another"

@@ -1,7 +1,7 @@
 """What we change of what vLLM tells, and of what it is sent, held against the vLLM installed.
 
-No engine runs. When one of these fails after an upgrade, look whether vLLM does by itself what
-`serve/engine/told.py`, `serve/http/ignored.py` or `serve/http/replayed.py` is there for.
+No engine runs. When one of these fails after an upgrade, look whether vLLM now does by itself
+what `serve/engine/told.py` or `ignored.py` and `replayed.py` in `serve/http/request/` do.
 """
 
 import asyncio
@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from serve.http.ignored import FORMS
-from serve.http.replayed import complete
+from serve.http.request.ignored import FORMS
+from serve.http.request.replayed import complete
 
 # torch and vLLM warn while they are imported, which happens inside the tests: it takes seconds
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -125,7 +125,7 @@ def test_what_is_refused_as_ignored_is_no_field_of_the_route(route: str) -> None
     model = PARSERS[route]._type
     names = set(model.model_fields)
     names |= {field.alias for field in model.model_fields.values() if field.alias}
-    assert not names & set(FORMS[route]), "vLLM knows it now: serve/http/ignored.py refuses it"
+    assert not names & set(FORMS[route]), "vLLM knows it now, and request/ignored.py refuses it"
 
 
 ANSWERED = {

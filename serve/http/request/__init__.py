@@ -1,0 +1,1 @@
+"""The way in: headers and body are read within limits, checked, and made what vLLM takes."""

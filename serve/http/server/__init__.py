@@ -1,0 +1,1 @@
+"""What the gateway changes of Ray Serve's and uvicorn's own HTTP code."""

@@ -1,0 +1,108 @@
+"""HAProxy's configuration as Ray Serve writes it, with four things mended; pure text.
+
+- `option splice-request` beside `option abortonclose`: when the body of a request comes in a packet
+  of its own, as every SDK sends it, HAProxy does not notice that the client leaves, and spins on a
+  core until the answer is complete. Without splicing it notices.
+- Statistics and metrics listen on all interfaces, whatever host the gateway is told.
+- HAProxy's own 502, 503 and 504 (a replica that has just ended) become a 500 in plain text, which
+  clients take for a fault of their request. Its other errors are HTML. Each becomes JSON.
+- A HAProxy that knows no application yet answers 404 in plain text, which clients do not retry.
+"""
+
+import re
+from http import HTTPStatus
+from pathlib import Path
+
+from serve.http.problems import Problem, error
+from serve.http.server.no_replica import no_replica
+from serve.visit import Family
+
+_BACKEND = re.compile(r"^\s*use_backend ", re.MULTILINE)  # an application is known
+_UNANSWERED = (502, 503, 504)  # a replica did not answer: it ended, or none is there
+# What HAProxy can say by itself of a request, by status; the manual of 2.8 lists them all. The
+# latter need a rule that refuses, and Ray's configuration has none.
+_REFUSED = "The gateway's HAProxy refused the request."
+_WORDS = {
+    400: "The request is not valid HTTP, its headers are larger than 16 KiB, or its sender closed "
+    "the sending half of its connection before the answer began.",
+    404: "No application of this gateway serves this path.",
+    408: "The request did not arrive completely in time.",
+    413: "The request is too large.",
+    500: "The gateway's HAProxy failed to process the request.",
+    501: "The gateway's HAProxy does not support this request.",
+} | dict.fromkeys((401, 403, 405, 407, 410, 425, 429), _REFUSED)
+
+# What is looked for in Ray's text, by name; a test renders Ray's template and demands every one.
+REWRITTEN = {
+    "splicing": re.compile(r"^[ \t]*option splice-\w+\n", re.MULTILINE),
+    "interfaces": re.compile(
+        r"^(?P<front>(?:frontend prometheus|listen stats)\n\s*bind )\*?:(?P<port>\d+)$",
+        re.MULTILINE,
+    ),
+    "error pages": re.compile(r"(?:^[ \t]*errorfile \d+ \S+\n)+", re.MULTILINE),
+    "admin socket": re.compile(r"^(?P<front>[ \t]*stats socket )(?P<path>\S+)", re.MULTILINE),
+    "unknown path": re.compile(
+        r"^(?P<front>backend default_backend\n[ \t]*)http-request return status 404 .*$",
+        re.MULTILINE,
+    ),
+}
+
+
+def mended(configuration: str, pages: Path) -> str:
+    """The same configuration with all of that; `pages` is the folder of `write_error_pages`."""
+    unknown = 404 if has_backend(configuration) else 503
+    for name, instead in (
+        ("splicing", ""),
+        ("interfaces", r"\g<front>127.0.0.1:\g<port>"),
+        ("error pages", "".join(f"    errorfile {s} {_page(pages, s)}\n" for s in statuses())),
+        ("unknown path", rf"\g<front>http-request deny deny_status {unknown}"),
+    ):
+        configuration = REWRITTEN[name].sub(instead, configuration)
+    return configuration
+
+
+def has_backend(configuration: str) -> bool:
+    """Whether it names an application; what a new HAProxyManager writes first names none."""
+    return _BACKEND.search(configuration) is not None
+
+
+def admin_socket(configuration: str) -> Path | None:
+    """Where HAProxy answers its manager, and hands its listening sockets to its successor."""
+    found = REWRITTEN["admin socket"].search(configuration)
+    return None if found is None else Path(found["path"])
+
+
+def with_admin_socket(configuration: str, path: Path) -> str:
+    """The same configuration with another admin socket."""
+    return REWRITTEN["admin socket"].sub(rf"\g<front>{path}", configuration)
+
+
+def statuses() -> list[int]:
+    """Every status that HAProxy can answer by itself as an error."""
+    return [*_WORDS, *_UNANSWERED]
+
+
+def write_error_pages(pages: Path) -> None:
+    """One file for each of `statuses` in the folder `pages`, as HAProxy wants it: whole answers."""
+    for status in statuses():
+        _page(pages, status).write_bytes(error_page(status))
+
+
+def error_page(status: int) -> bytes:
+    """What HAProxy answers in place of its own `status`: an error in OpenAI's shape."""
+    if status in _UNANSWERED:
+        problem = no_replica("/v1/chat/completions")
+    else:
+        problem = error(status, _WORDS[status], Family.OPENAI)
+    return _whole(problem)
+
+
+def _whole(problem: Problem) -> bytes:
+    length = str(len(problem.body)).encode()
+    headers = [*problem.headers, (b"content-length", length), (b"connection", b"close")]
+    status = f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}".encode()
+    return b"\r\n".join([status, *(b": ".join(header) for header in headers), b"", problem.body])
+
+
+def _page(pages: Path, status: int) -> Path:
+    return pages / f"error-{status}.http"

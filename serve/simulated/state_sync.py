@@ -1,0 +1,105 @@
+"""vLLM's scheduler brought to where steps would have brought it that it was not asked about.
+
+By its own calls and those of its cache, in the order of its own: slots, then tokens, then names of
+blocks that are full; those who ended leave last. Calls that would change nothing are left out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from vllm.v1.core.sched.output import CachedRequestData, SchedulerOutput
+from vllm.v1.outputs import ModelRunnerOutput
+from vllm.v1.request import Request, RequestStatus
+
+from serve.simulated.sequence import WORD
+
+
+@dataclass(slots=True)
+class Ordered:
+    """An order on its way: tokens to compute by request, and those that come of it."""
+
+    tokens: dict[str, int] = field(default_factory=dict)
+    said: dict[str, list[int]] = field(default_factory=dict)
+    prompts: set[str] = field(default_factory=set)  # of these no token was known before
+
+    def scheduled(self, like: SchedulerOutput) -> SchedulerOutput:
+        """As vLLM's own, as far as the core reads it when the step is over."""
+        ids = list(self.tokens)
+        cached = CachedRequestData(
+            req_ids=ids,
+            resumed_req_ids=set(),
+            new_token_ids=[],
+            all_token_ids={},
+            new_block_ids=[],
+            num_computed_tokens=[],
+            num_output_tokens=[0 if key in self.prompts else 1 for key in ids],
+        )
+        return replace(
+            like,
+            scheduled_new_reqs=[],
+            scheduled_cached_reqs=cached,
+            num_scheduled_tokens=self.tokens,
+            total_num_scheduled_tokens=sum(self.tokens.values()),
+        )
+
+
+def answered(tokens: Mapping[str, int], said: Mapping[str, list[int]]) -> ModelRunnerOutput:
+    """What a runner answers to an order of so many tokens by request."""
+    ids = list(tokens)
+    return ModelRunnerOutput(
+        req_ids=ids,
+        req_id_to_index={key: place for place, key in enumerate(ids)},
+        sampled_token_ids=[said.get(key, []) for key in ids],
+    )
+
+
+class StateSync:
+    """Enters what was worked out into one scheduler."""
+
+    def __init__(self, scheduler: Any) -> None:
+        self._scheduler = scheduler
+        self._cache = scheduler.kv_cache_manager
+        self._block_tokens: int = scheduler.block_size
+
+    def decode(self, request: Request, *, orders: int, heard: int) -> None:
+        """So many orders with one token of an answer, and so many tokens that came of them.
+
+        One order is on its way: the last token that was heard of is not computed yet.
+        """
+        before = request.num_computed_tokens
+        held = -(-before // self._block_tokens)
+        if before + orders > held * self._block_tokens:
+            self._allocate(request, orders)
+        request.append_output_token_ids([WORD] * heard)
+        request.num_computed_tokens = before + orders
+        known = before + heard - 1
+        if known // self._block_tokens > (before - 1) // self._block_tokens:
+            self._cache.cache_blocks(request, known)
+
+    def compute(self, request: Request, computed_tokens: int) -> None:
+        """A prompt is computed so far, with the order on its way."""
+        if computed_tokens > request.num_computed_tokens:
+            self._allocate(request, computed_tokens - request.num_computed_tokens)
+            request.num_computed_tokens = computed_tokens
+
+    def _allocate(self, request: Request, tokens: int) -> None:
+        if self._cache.allocate_slots(request, tokens) is None:
+            raise RuntimeError("the scheduler has no blocks for steps that had some")
+
+    def begin(self, request: Request) -> None:
+        """The order on its way computes the last of its prompt: its first token comes of it."""
+        request.is_prefill_chunk = False
+        request.num_output_placeholders = 1
+        self._scheduler._inflight_prefills.discard(request)  # noqa: SLF001 - as when it orders it
+
+    def finish(self, key: str) -> None:
+        """Its last token has come."""
+        self._scheduler.finish_requests(key, RequestStatus.FINISHED_STOPPED)
+
+    def on_its_way(self, ordered: Ordered) -> None:
+        """What was ordered last is counted by each request until its step is over."""
+        requests = self._scheduler.requests
+        for key, tokens in ordered.tokens.items():
+            if key in requests:
+                requests[key].num_in_flight_tokens = tokens
