@@ -14,7 +14,7 @@ CODE := admission serve loadtests tests
 # A `kill -9` of make must not leave the gateway behind; Linux tells the child when its parent ends.
 WITH_MAKE := $(if $(shell command -v setpriv),setpriv --pdeathsig TERM --)
 
-.PHONY: help setup environment serve test clients check lint bench lock format clean
+.PHONY: help setup environment serve test clients check lint bench same docs lock format clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
@@ -49,6 +49,9 @@ bench: setup ## measure, and write the tables of the README into bench-results/
 
 same: setup ## compare decisions, the lab's small grid and plans with tests/bench/same.json, bit for bit
 	@$(BIN)/python -m tests.bench.same 2>/dev/null
+
+docs: setup ## build the documents into build/docs/site, readable offline; every link is checked
+	@$(BIN)/python -m tests.docs.site
 
 lock: environment ## resolve pyproject.toml anew into deploy/lock-cpu.txt and deploy/lock-gpu.txt
 	@deploy/lock.sh

@@ -41,7 +41,7 @@ find_packages /dev/null
 resolve gpu
 
 # Environments of the tests' own: the same platform and Python, pins without hashes.
-for input in tests/clients/python/*.in tests/bench/judges/*.in; do
+for input in tests/clients/python/*.in tests/bench/judges/*.in tests/docs/*.in; do
   echo "resolving ${input%.in}.txt ..."
   excludes=()
   [[ ! -f ${input%.in}.excludes ]] || excludes=(--excludes "${input%.in}.excludes")

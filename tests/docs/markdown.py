@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -74,8 +74,23 @@ class Page:
         for number, line in self.prose:
             for found in _LINK.finditer(_CODE.sub("", line)):
                 target = found[1] or found[2]
-                if not re.match(r"[a-z]+:", target):
+                if not is_web(target):
                     yield number, target
+
+
+def is_web(target: str) -> bool:
+    """Whether a link leaves the repository."""
+    return re.match(r"[a-z]+:", target) is not None
+
+
+def outside_code(text: str, change: Callable[[str], str]) -> str:
+    """The Markdown with `change` made of every line that is not in a fenced block."""
+    fenced, lines = False, []
+    for line in text.splitlines(keepends=True):
+        fence = _FENCE.match(line) is not None
+        fenced ^= fence
+        lines.append(line if fenced or fence else change(line))
+    return "".join(lines)
 
 
 def slug(heading: str) -> str:

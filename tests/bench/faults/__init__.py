@@ -1,1 +1,1 @@
-"""Faults played against a running gateway: the figures of docs/measurements/reliability.md."""
+"""Faults played against a running gateway: the figures of docs/measurements/faults.md."""

@@ -33,7 +33,7 @@ def kind_of(fault: str) -> str:
 
 
 def _is_no_http(answer: Answer) -> bool:
-    """Words of HAProxy or the replica's HTTP parser; docs/reference/http-api.md names them."""
+    """Words of HAProxy or the replica's HTTP parser; docs/reference/refusals.md names them."""
     kind = answer.headers.get("content-type", "").partition(";")[0]
     return answer.status in {400, 408, 431} and kind in {"text/html", "text/plain"}
 
