@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
 from admission.terms.decision import Priority
+from serve.exits import Exit
 from serve.profile.access_section import AccessSection
 from serve.visit import Tenant
 
@@ -155,19 +156,19 @@ def main(arguments: list[str]) -> int:
     """Prints a new key for one tenant, and the line to paste into the keys file."""
     if len(arguments) != 1 or arguments[0].startswith("-"):
         sys.stderr.write("usage: python -m serve.access.tenants NAME\n")
-        return 2
+        return Exit.BAD_INPUT
     key, digest = new_key()
     try:
         entry = KeyEntry(tenant=arguments[0], key_sha256=digest)
     except ValidationError:
         sys.stderr.write("NAME: 1 to 64 letters, digits, '.', '_' or '-'\n")
-        return 2
+        return Exit.BAD_INPUT
     sys.stdout.write(
         f"key, shown once, for {entry.tenant}: {key}\n"
         "line for the keys file:\n"
         f"- {{tenant: {entry.tenant}, priority: normal, admin: false, key_sha256: {digest}}}\n"
     )
-    return 0
+    return Exit.GOOD
 
 
 if __name__ == "__main__":
