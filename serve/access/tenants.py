@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, Vali
 from admission.terms.decision import Priority
 from serve.exits import Exit
 from serve.profile.access_section import AccessSection
+from serve.profile.sections import NAME
 from serve.visit import Tenant
 
 ANONYMOUS = "anonymous"
@@ -29,7 +30,7 @@ class KeyEntry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tenant: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+    tenant: Annotated[str, StringConstraints(pattern=rf"^{NAME}$")]
     priority: Priority = Priority.NORMAL
     admin: bool = False
     key_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

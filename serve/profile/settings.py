@@ -78,11 +78,6 @@ class Profile(Section):
     telemetry: TelemetrySection = TelemetrySection()
     admission: AdmissionSection = AdmissionSection()
 
-    @field_validator("engine_args", "server_args", mode="before")
-    @classmethod
-    def _nothing_below_means_none(cls, given: Any) -> Any:
-        return {} if given is None else given
-
     @field_validator("engine_args", "server_args")
     @classmethod
     def _nothing_that_breaks_admission(cls, given: dict[str, Any]) -> dict[str, Any]:
