@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import re
 import sys
 
 from admission.speed.step_fit import StepFit, fit
@@ -16,8 +15,7 @@ from serve.commands.calibrate.sources import (
 from serve.commands.calibrate.text import answer, report, section
 from serve.exits import Exit
 from serve.profile.settings import ProfileError, load_profile
-
-_SECTION = re.compile(r"^step_time:.*\n(?:[ \t]+.*\n|[ \t]*\n(?=[ \t]))*", re.MULTILINE)
+from serve.profile.yaml_file import with_section
 
 
 def main(args: argparse.Namespace) -> int:
@@ -37,17 +35,12 @@ def main(args: argparse.Namespace) -> int:
         )
     _show(args, measured, found)
     if args.write:
-        args.config.write_text(with_section(args.config.read_text("utf-8"), found), "utf-8")
+        profile = with_section(
+            args.config.read_text("utf-8"), "step_time", section(found.coefficients)
+        )
+        args.config.write_text(profile, "utf-8")
         sys.stderr.write(f"written into {args.config}\n")
     return Exit.GOOD
-
-
-def with_section(profile: str, found: StepFit) -> str:
-    """The text of a profile with the fit as its `step_time`, all else as it was."""
-    new = section(found.coefficients)
-    if _SECTION.search(profile):
-        return _SECTION.sub(lambda _: new, profile, count=1)
-    return f"{profile.rstrip()}\n\n{new}"
 
 
 def _measure(args: argparse.Namespace) -> Measured:
