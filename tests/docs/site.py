@@ -55,7 +55,9 @@ def build() -> Path:
     """Folder of the site, built anew; a link or an anchor that leads nowhere is an error."""
     pages = _BUILD / "pages"
     shutil.rmtree(_BUILD, ignore_errors=True)
-    for source in [ROOT / name for name in (*_FRONT, *_BESIDE)] + sorted((ROOT / "docs").rglob("*")):
+    for source in [ROOT / name for name in (*_FRONT, *_BESIDE)] + sorted(
+        (ROOT / "docs").rglob("*")
+    ):
         if not source.is_file():
             continue
         path = source.relative_to(ROOT)

@@ -169,7 +169,7 @@ def test_a_bad_value_is_shown_with_its_key_and_the_valid_ones(
             "admission: {zzz: 4}",
             "admission.zzz: unknown key; known here: mode, policy, static, kv_headroom_ratio, "
             "kv_overflow_sigmas, output_quantile, cold_start_output_tokens, cold_start_requests, "
-            "ttft_deadline_s, ttft_deadline_max_s, ttft_grace_s, tpot_target_s, line, "
+            "ttft_deadline_s, ttft_deadline_max_s, ttft_grace_s, tpot_target_s, queue, "
             "prefill_backlog_max_tokens, priority_reserve_ratio, tenants",
         ),
     ],
@@ -275,7 +275,7 @@ def test_a_user_config_without_keys_is_refused(given: object) -> None:
 
 
 def test_a_user_config_with_a_number_for_a_key_is_refused() -> None:
-    with pytest.raises(ProfileError, match=r"^user_config: line.*: a key must be text$"):
+    with pytest.raises(ProfileError, match=r"^user_config: queue.*: a key must be text$"):
         parse_admission({"line": {7: 1}})
 
 
