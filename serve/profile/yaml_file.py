@@ -51,9 +51,9 @@ def with_section(text: str, name: str, section: str) -> str:
     Everything else keeps its bytes. Without the key the section goes to the end.
     """
     root = yaml.compose(text, yaml.SafeLoader)
-    found = root.value if isinstance(root, yaml.MappingNode) else []
+    found = root.value if isinstance(root, yaml.MappingNode) and not root.flow_style else []
     for key, value in found:
-        if key.value == name and not root.flow_style:
+        if key.value == name:
             end = text.find("\n", _end(value)) + 1
             return text[: key.start_mark.index] + section + (text[end:] if end else "")
     return f"{text.rstrip()}\n\n{section}"
