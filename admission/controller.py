@@ -29,7 +29,7 @@ from admission.price.prefixes import Prefixes
 from admission.price.quote import quote
 from admission.price.unfinished import Unfinished
 from admission.queue.accounts import Accounts
-from admission.queue.waiting import WaitingLine
+from admission.queue.waiting import WaitingQueue
 from admission.speed.linear_steps import StepCoefficients
 from admission.speed.live_steps import LiveSteps
 from admission.speed.pace import Pace
@@ -69,8 +69,8 @@ class Controller:
         slack = Slack()
         self.timing = Timing(self.ledger, self.pace, slack, settings)
         self.headroom = Headroom(self.ledger, self.pace, self.timing, self.margin, settings)
-        self.line = WaitingLine(settings)
-        self.accounts = Accounts(engine, self.line, self.pace, settings)
+        self.queue = WaitingQueue(settings)
+        self.accounts = Accounts(engine, self.queue, self.pace, settings)
         self.draining = False
         self.engine_down = False
         self._running = Running(
@@ -78,7 +78,7 @@ class Controller:
         )
         self._running.lingering.confirms_ends = confirms_ends
         self._way_in = WayIn(
-            self.line,
+            self.queue,
             self.headroom,
             self.accounts,
             lessons=lambda: (self.lengths.version, self.prefixes.version),
@@ -97,7 +97,7 @@ class Controller:
     ) -> Rejected | None:
         """The refusals that need no tokens.
 
-        Draining, engine down, hopelessly long, budget used up, line full.
+        Draining, engine down, hopelessly long, budget used up, queue full.
         """
         closed = self._closed()
         if closed:
@@ -108,9 +108,9 @@ class Controller:
         if not self._enforcing:
             return None
         spent = self.accounts.budgets.spent(tenant, now_s)
-        if spent or self.line.overtakes_all(priority, now_s):
-            return spent  # nobody waits: it may be accepted at once, however short the line
-        return self._line_full(tenant, priority, 0)
+        if spent or self.queue.overtakes_all(priority, now_s):
+            return spent  # nobody waits: it may be accepted at once, however short the queue
+        return self._queue_full(tenant, priority, 0)
 
     def hopeless(self, shape: RequestShape) -> Rejected | None:
         """More sequences than the engine runs; asked before a price is worked out.
@@ -131,22 +131,22 @@ class Controller:
         """The refusal of a request whose first token comes too late whatever its body asks for.
 
         By the wait of the least price there is: what this refuses, `offer` refuses now as well.
-        With `behind` it is asked as if so many more like those in line were there before it.
+        With `behind` it is asked as if so many more like those in the queue were there before it.
         """
         if self._closed() or not self._enforcing:
             return None
         offer = Offer(tenant, priority, RequestShape(()), now_s, deadline_at_s)
-        first = self.line.overtakes_all(priority, now_s)
-        head = None if first else self.line.head(now_s)
+        first = self.queue.overtakes_all(priority, now_s)
+        head = None if first else self.queue.head(now_s)
         blocked = self._way_in.limit_of(head) if head else self.headroom.shut()
         if blocked is None:
             return self._too_late(offer, LEAST, 0.0, Limit.PREFILL, now_s)
-        ahead = self.line.ahead_of(tenant, priority, self._way_in.turn_at_s(offer, LEAST))
+        ahead = self.queue.ahead_of(tenant, priority, self._way_in.turn_at_s(offer, LEAST))
         if behind and ahead.requests:
             ahead.add(ahead, behind / ahead.requests)
         wait_s, limit = self.headroom.wait(LEAST, ahead, blocked, priority)
         late = self._too_late(offer, LEAST, wait_s, limit, now_s)
-        return late or self._line_full(tenant, priority, 0)
+        return late or self._queue_full(tenant, priority, 0)
 
     def _closed(self) -> Rejected | None:
         closed = self._closed_for_good()
@@ -167,7 +167,7 @@ class Controller:
         return quote(found, self.engine, self.lengths, self.settings)
 
     def offer(self, offer: Offer, now_s: float) -> Answer:
-        """Decide on a newcomer: a lease, a place in line, or a refusal."""
+        """Decide on a newcomer: a lease, a place in the queue, or a refusal."""
         quote = self.quote(offer)
         closed = self._closed()
         if closed:
@@ -203,19 +203,19 @@ class Controller:
         return (late, None) if late else (Accepted(0), fit)
 
     def _fit(self, offer: Offer, priced: Price, now_s: float) -> Limit | Sequence[Trace]:
-        """As `Headroom.fit`, behind those in line who come first."""
-        first = self.line.overtakes_all(offer.priority, now_s)
-        head = None if first else self.line.head(now_s)
+        """As `Headroom.fit`, behind those in the queue who come first."""
+        first = self.queue.overtakes_all(offer.priority, now_s)
+        head = None if first else self.queue.head(now_s)
         if head:
             return self._way_in.limit_of(head)
         return self.headroom.fit(priced, offer.priority)
 
     def _wait(self, offer: Offer, priced: Price, blocked: Limit, now_s: float) -> Queued | Rejected:
         turn_at_s = self._way_in.turn_at_s(offer, priced)
-        ahead = self.line.ahead_of(offer.tenant, offer.priority, turn_at_s)
+        ahead = self.queue.ahead_of(offer.tenant, offer.priority, turn_at_s)
         wait_s, limit = self.headroom.wait(priced, ahead, blocked, offer.priority)
         refusal = self._too_late(offer, priced, wait_s, limit, now_s)
-        refusal = refusal or self._line_full(offer.tenant, offer.priority, priced.line_tokens)
+        refusal = refusal or self._queue_full(offer.tenant, offer.priority, priced.queue_tokens)
         return refusal or Queued(ahead.requests + 1, wait_s, limit)
 
     def _too_late(
@@ -230,18 +230,18 @@ class Controller:
             return None
         return refusals.too_long(limit, needed_s=needed_s, allowed_s=allowed_s)
 
-    def _line_full(self, tenant: str, priority: Priority, tokens: int) -> Rejected | None:
+    def _queue_full(self, tenant: str, priority: Priority, tokens: int) -> Rejected | None:
         settings = self.settings
-        load = self.line.load_up_to(priority)  # a full lower class keeps no higher one out
-        own = self.line.tenant_requests(tenant)
+        load = self.queue.load_up_to(priority)  # a full lower class keeps no higher one out
+        own = self.queue.tenant_requests(tenant)
         if (
-            load.requests < settings.line_max_requests
-            and own < settings.line_max_requests_per_tenant
-            and load.tokens + tokens <= settings.line_max_tokens
+            load.requests < settings.queue_max_requests
+            and own < settings.queue_max_requests_per_tenant
+            and load.tokens + tokens <= settings.queue_max_tokens
         ):
             return None
         passes_in_s = self.headroom.through_s(load)
-        return refusals.line_full(load.requests, own, self.binding, passes_in_s=passes_in_s)
+        return refusals.queue_full(load.requests, own, self.binding, passes_in_s=passes_in_s)
 
     def overdue(self, waited_s: float, *, allowed_s: float) -> Rejected:
         """Why an accepted request had no first token for so long; the caller cuts it off."""
@@ -249,19 +249,19 @@ class Controller:
             return self._closed() or self._engine_silent()
         return refusals.no_first_token(waited_s, allowed_s=allowed_s)
 
-    # -- the line --------------------------------------------------------------------------
+    # -- the queue -------------------------------------------------------------------------
 
     @property
     def binding(self) -> Limit | None:
         """What bound the last decision that had to wait."""
         return self._way_in.binding
 
-    def leave_line(self, ticket_id: int) -> None:
+    def leave_queue(self, ticket_id: int) -> None:
         """The client of a waiting request left; a ticket that already had its turn is ignored."""
         self._way_in.leave(ticket_id)
 
     def tick(self, now_s: float) -> list[Turn]:
-        """Let the line move: turn away whose time is up, accept heads while they fit."""
+        """Let the queue move: turn away whose time is up, accept heads while they fit."""
         self._running.free_due(now_s)
         self._heed_engine(now_s)
         closed = self._closed_for_good()
@@ -306,7 +306,7 @@ class Controller:
         return self._running.rows_of(lease_id)
 
     def progress(self, record: StepRecord, now_s: float) -> list[Turn]:
-        """Take in one step: who grew, who ended, how fast it went; then let the line move."""
+        """Take in one step: who grew, who ended, how fast it went; then let the queue move."""
         steps = self._running.advance(record, self.settings, now_s)
         self.heartbeat.step(now_s)
         self.timing.step_begins(now_s)
@@ -409,7 +409,7 @@ class Controller:
     # -- changing course -------------------------------------------------------------------
 
     def reconfigure(self, settings: Settings) -> None:
-        """New settings from now on: nothing running is touched, the line is priced anew."""
+        """New settings from now on: nothing running is touched, the queue is priced anew."""
         self.settings = settings
         self.timing.reconfigure(settings)
         self.margin.reconfigure(settings.kv_headroom_ratio)

@@ -1,4 +1,4 @@
-"""From the line into the engine: whose turn it is, who may pass, whose time is up."""
+"""From the queue into the engine: whose turn it is, who may pass, whose time is up."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from admission.ledger.drawing import Trace
 from admission.price.footprint import Price
 from admission.price.offer import Offer, Quote
 from admission.queue.accounts import Accounts
-from admission.queue.waiting import RISES_AT_RATIO, Load, Ticket, WaitingLine, risen
+from admission.queue.waiting import RISES_AT_RATIO, Load, Ticket, WaitingQueue, risen
 from admission.terms import refusals
 from admission.terms.decision import Accepted, Limit, Rejected
 from admission.terms.settings import Mode, Policy, Settings
 
-_TURNS_PER_PASS = 64  # bounds one pass over the line; the next event continues
+_TURNS_PER_PASS = 64  # bounds one pass over the queue; the next event continues
 
 Grant = Callable[[Offer, Quote, Sequence[Trace] | None, Price, float], int]
 Lessons = tuple[int, int]  # what was learned of lengths so far, and what happened in the cache
@@ -33,7 +33,7 @@ class WayIn:
 
     def __init__(
         self,
-        line: WaitingLine,
+        queue: WaitingQueue,
         headroom: Headroom,
         accounts: Accounts,
         *,
@@ -41,7 +41,7 @@ class WayIn:
         quote: Callable[[Offer], Quote],
         grant: Grant,
     ) -> None:
-        self._line = line
+        self._queue = queue
         self._headroom = headroom
         self._accounts = accounts
         self._lessons = lessons
@@ -53,13 +53,13 @@ class WayIn:
 
     def turn_at_s(self, offer: Offer, price: Price) -> float:
         """What its place among its tenant's goes by."""
-        return self._line.turn_at_s(offer.deadline_at_s, self._accounts.cost.seconds(price.work))
+        return self._queue.turn_at_s(offer.deadline_at_s, self._accounts.cost.seconds(price.work))
 
     def join(self, offer: Offer, quote: Quote, limit: Limit) -> int:
-        """A place in line for one that `limit` keeps out; returns its ticket."""
+        """A place in the queue for one that `limit` keeps out; returns its ticket."""
         ticket_id = self._next_ticket
         self._next_ticket += 1
-        self._line.add(
+        self._queue.add(
             Ticket(
                 ticket_id,
                 offer.tenant,
@@ -76,7 +76,7 @@ class WayIn:
 
     def leave(self, ticket_id: int) -> None:
         """The client left; a ticket that already had its turn is ignored."""
-        ticket = self._line.remove(ticket_id)
+        ticket = self._queue.remove(ticket_id)
         if ticket:
             del self._waiting[ticket_id]
             self._accounts.strike_out(ticket.tenant, ticket.price)
@@ -87,13 +87,13 @@ class WayIn:
 
     def close(self, refusal: Rejected) -> list[Turn]:
         """Turn everybody away."""
-        return [self._turn_away(ticket, refusal) for ticket in list(self._line)]
+        return [self._turn_away(ticket, refusal) for ticket in list(self._queue)]
 
     def expire(self, now_s: float, refusal: Rejected | None = None) -> list[Turn]:
         """Turn away requests past their deadline, with `refusal` or with what kept them waiting."""
         turns: list[Turn] = []
         while len(turns) < _TURNS_PER_PASS:
-            late = self._line.expired(now_s)
+            late = self._queue.expired(now_s)
             if late is None:
                 break
             turns.append(self._turn_away(late, refusal or self._expiry(late)))
@@ -102,18 +102,18 @@ class WayIn:
     def move(self, settings: Settings, now_s: float) -> list[Turn]:
         """Turn away whose time is up, accept heads while they fit."""
         turns = self.expire(now_s)
-        head = self._line.head(now_s)
+        head = self._queue.head(now_s)
         while head and len(turns) < _TURNS_PER_PASS:
             turn = self._turn(head, settings, now_s)
             if turn is None:
                 turns += self._look_past(head, settings, now_s)
                 break
             turns.append(turn)
-            head = self._line.head(now_s)
+            head = self._queue.head(now_s)
         return turns
 
     def _turn(self, head: Ticket, settings: Settings, now_s: float) -> Turn | None:
-        """Accept the head of the line or turn it away, or remember what keeps it there."""
+        """Accept the head of the queue or turn it away, or remember what keeps it there."""
         price, enforcing = self._priced_now(head).quote.price, settings.mode is Mode.ENFORCE
         needed_s = self._headroom.first_token_s(price, now_s)
         allowed_s = head.expires_at_s - now_s
@@ -136,14 +136,14 @@ class WayIn:
         The start is as the ledger foresees it now. Foresight errs, so the head is passed only in
         the first half of its time to the deadline.
         """
-        count, waiting = settings.line_look_past_requests, self._waiting[head.ticket_id]
+        count, waiting = settings.queue_look_past_requests, self._waiting[head.ticket_id]
         only_kv = waiting.limit is Limit.KV and settings.policy is not Policy.STATIC
         if not (count and only_kv) or head.waited_ratio(now_s) >= RISES_AT_RATIO:
             return []
         price, priority = waiting.quote.price, risen(head, now_s)
         start_steps = self._headroom.start_steps(price, priority)
         turns = []
-        for ticket in self._line.behind(head, count):
+        for ticket in self._queue.behind(head, count):
             traces = self._headroom.fit_before(
                 self._priced_now(ticket).quote.price,
                 ticket.priority,
@@ -163,13 +163,13 @@ class WayIn:
         return waiting
 
     def _let_in(self, ticket: Ticket, traces: Sequence[Trace] | None, now_s: float) -> Turn:
-        self._line.remove(ticket.ticket_id)
+        self._queue.remove(ticket.ticket_id)
         waiting = self._waiting.pop(ticket.ticket_id)
         lease_id = self._grant(waiting.offer, waiting.quote, traces, ticket.price, now_s)
         return Turn(ticket.ticket_id, Accepted(lease_id), waiting.quote)
 
     def _turn_away(self, ticket: Ticket, refusal: Rejected) -> Turn:
-        self._line.remove(ticket.ticket_id)
+        self._queue.remove(ticket.ticket_id)
         self._accounts.strike_out(ticket.tenant, ticket.price)
         return Turn(ticket.ticket_id, refusal, self._waiting.pop(ticket.ticket_id).quote)
 

@@ -11,7 +11,7 @@ from admission.terms.decision import Accepted, Decision, Rejected
 class Answer(NamedTuple):
     """What `offer` says. `would` differs from `decision` only outside mode enforce.
 
-    `ticket_id` names the place in line of a Queued request; its Turn comes later.
+    `ticket_id` names the place in the queue of a Queued request; its Turn comes later.
     """
 
     decision: Decision

@@ -81,7 +81,7 @@ def _state(controller: Controller) -> dict[str, int]:
     ledger = controller.ledger
     return {
         "running": ledger.sequences,
-        "line": len(controller.line),
+        "queue": len(controller.queue),
         "held_blocks": ledger.held_blocks,
         "peak_blocks": ledger.curve.peak(),
         "prefill_backlog_tokens": ledger.backlog_tokens,

@@ -34,7 +34,7 @@ def numbers(summary: Summary) -> Iterator[str]:
     counts = ", ".join(
         f"{count} {name.replace('_', ' ')}" for name, count in summary.outcomes.items()
     )
-    yield f"{summary.offered} offered: {counts}; {summary.held} answered after waiting in line"
+    yield f"{summary.offered} offered: {counts}; {summary.held} answered after a wait in the queue"
     if summary.reasons:
         yield f"why: {why(summary, most=5)}"
     yield from remarks(summary)

@@ -126,7 +126,7 @@ class Headroom:
         of: Priority,
         start_steps: int,
     ) -> Sequence[Trace] | None:
-        """The traces to grant a price with that passes the head of the line, or None.
+        """The traces to grant a price with that passes the head of the queue, or None.
 
         It must fit now, have its prompt computed before the head may start in `start_steps`, and
         leave that start where it is.

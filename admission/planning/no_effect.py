@@ -114,10 +114,10 @@ def _cache(plan: Plan, settings: Settings, slots: int) -> Iterator[Idle]:
 
 def _line(plan: Plan, settings: Settings) -> Iterator[Idle]:
     """Of the line's bounds and the deadline, those that another always meets first."""
-    workload, bound = plan.question.workload, settings.line_max_requests
-    name, tokens = "line.max_requests", settings.line_max_tokens
+    workload, bound = plan.question.workload, settings.queue_max_requests
+    name, tokens = "queue.max_requests", settings.queue_max_tokens
     if not tokens:
-        yield _idle(name, "idle_line_none", bound=bound)
+        yield _idle(name, "idle_queue_none", bound=bound)
         return
     priced = workload.isl_tokens + max(workload.osl_tokens, settings.cold_start_output_tokens)
     within, deadline_s = tokens // workload.total_tokens, settings.ttft_deadline_max_s
@@ -125,13 +125,13 @@ def _line(plan: Plan, settings: Settings) -> Iterator[Idle]:
     started = rate * deadline_s
     if bound * priced < tokens:
         told: dict[str, object] = {"bound": tokens, "requests": bound, "tokens": priced}
-        yield _idle("line.max_tokens", "idle_line_tokens", **told, most=bound * priced)
+        yield _idle("queue.max_tokens", "idle_queue_tokens", **told, most=bound * priced)
     if rate and started * _FASTER_RATIO < bound:
         told = {"bound": bound, "rate": rate, "most": int(started), "deadline": deadline_s}
-        yield _idle(name, "idle_line_deadline", **told)
+        yield _idle(name, "idle_queue_deadline", **told)
     elif within < bound:
         each = workload.total_tokens
-        yield _idle(name, "idle_line_requests", bound=bound, tokens=tokens, most=within, each=each)
+        yield _idle(name, "idle_queue_requests", bound=bound, tokens=tokens, most=within, each=each)
 
 
 def _rate_per_s(plan: Plan) -> float:

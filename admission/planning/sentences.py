@@ -90,13 +90,13 @@ ENGLISH = {
     " has {longest:,} tokens",
     "idle_backlog": "prefill_backlog_max_tokens {backlog:,} is never reached: {slots} slots x"
     " {prompt:,} prompt tokens are {most:,}",
-    "idle_line_tokens": "line.max_tokens {bound} is never reached: {requests:,} waiting requests of"
-    " {tokens:,} tokens are {most:,}",
-    "idle_line_requests": "line.max_requests {bound} is never reached: line.max_tokens {tokens:,}"
-    " are {most:,} requests of {each:,} tokens",
-    "idle_line_deadline": "line.max_requests {bound} is never reached: at {rate:.2f} requests/s"
+    "idle_queue_tokens": "queue.max_tokens {bound} is never reached: {requests:,} waiting requests"
+    " of {tokens:,} tokens are {most:,}",
+    "idle_queue_requests": "queue.max_requests {bound} is never reached: queue.max_tokens"
+    " {tokens:,} are {most:,} requests of {each:,} tokens",
+    "idle_queue_deadline": "queue.max_requests {bound} is never reached: at {rate:.2f} requests/s"
     " {most:,} start within {deadline:g} s, and who would wait longer is refused at once",
-    "idle_line_none": "line.max_requests {bound} is never reached: line.max_tokens 0 lets nobody"
+    "idle_queue_none": "queue.max_requests {bound} is never reached: queue.max_tokens 0 lets nobody"
     " wait",
     "idle_static_unused": "static.limit {limit} is not read: the policy is {policy}",
     "idle_static_high": "static.limit {limit} is never reached: max_num_seqs is {slots}",

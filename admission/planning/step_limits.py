@@ -152,7 +152,7 @@ def prefill_s(
 ) -> float:
     """Seconds of the steps that compute one prompt, chunk by chunk, beside so many decodes.
 
-    TTFT of an engine with nothing else in line, without the front end's milliseconds. A step's
+    TTFT of an engine with nothing else in its queue, without the front end's milliseconds. A step's
     time grows in proportion to what was computed before its chunk, so the full chunks count as
     many times the one in their middle. `prompt_tokens` None = the mean prompt.
     """

@@ -151,8 +151,8 @@ class Price(NamedTuple):
     held_blocks: int = 0
 
     @property
-    def line_tokens(self) -> int:
-        """What the request weighs in the waiting line's token bound."""
+    def queue_tokens(self) -> int:
+        """What the request weighs in the queue's token bound."""
         return self.prompt_tokens + self.output_tokens
 
     @property

@@ -12,7 +12,7 @@ from admission.ledger.used import Used
 from admission.price.footprint import EngineShape, Price
 from admission.queue.budgets import Allowance, Budgets, tokens_of
 from admission.queue.cost import EngineCost
-from admission.queue.waiting import WaitingLine
+from admission.queue.waiting import WaitingQueue
 from admission.speed.pace import Pace
 from admission.terms.decision import Priority, Rejected
 from admission.terms.settings import Settings
@@ -38,14 +38,14 @@ class _Charge(NamedTuple):
 
 
 class Accounts:
-    """Enters, charges, sets right; the line keeps the counters, the budgets what is left."""
+    """Enters, charges, sets right; the queue keeps the counters, the budgets what is left."""
 
     def __init__(
-        self, engine: EngineShape, line: WaitingLine, pace: Pace, settings: Settings
+        self, engine: EngineShape, queue: WaitingQueue, pace: Pace, settings: Settings
     ) -> None:
         self.cost = EngineCost(engine, pace)
         self.budgets = Budgets(engine, pace, settings)
-        self._line = line
+        self._queue = queue
         self._settings = settings
         self._charges: dict[int, _Charge] = {}  # by lease
 
@@ -53,18 +53,18 @@ class Accounts:
         """Other weights and budgets from now on."""
         self._settings = settings
         self.budgets.reconfigure(settings)
-        self._line.reconfigure(settings)
+        self._queue.reconfigure(settings)
 
     def refusal(self, tenant: str, price: Price, now_s: float) -> Rejected | None:
         """The refusal of a request that is beyond its tenant's budgets, or None."""
         return self.budgets.refusal(tenant, price, now_s)
 
     def enter(self, tenant: str, price: Price) -> None:
-        """A request was taken in: accepted, or into the line."""
+        """A request was taken in: accepted, or into the queue."""
         self.budgets.take_in(tenant, price)
 
     def strike_out(self, tenant: str, price: Price) -> None:
-        """A request left the line unserved; `price` is that of `enter`."""
+        """A request left the queue unserved; `price` is that of `enter`."""
         self.budgets.let_go(tenant, price)
         self.budgets.correct(tenant, -tokens_of(price))
 
@@ -76,13 +76,13 @@ class Accounts:
             self.budgets.reprice(tenant, entered, price)
         seconds = self.cost.seconds(price.work)
         self._charges[lease_id] = _Charge(tenant, priority, price, seconds)
-        self._line.charge(tenant, priority, seconds)
+        self._queue.charge(tenant, priority, seconds)
 
     def settle(self, lease_id: int, used: Used) -> None:
         """The lease was given back: set the charge right. Once."""
         charge = self._charges.pop(lease_id)
         seconds = self.cost.seconds(used.work) - charge.seconds
-        self._line.correct(charge.tenant, charge.priority, seconds)
+        self._queue.correct(charge.tenant, charge.priority, seconds)
         self.budgets.let_go(charge.tenant, charge.price)
         self.budgets.correct(charge.tenant, used.tokens - tokens_of(charge.price))
 
@@ -91,7 +91,7 @@ class Accounts:
         standing = self.budgets.standing(tenant, now_s)
         return TenantView(
             weight=self._settings.terms_of(tenant).weight,
-            counter_s={p: self._line.counter_s(tenant, p) for p in Priority},
+            counter_s={p: self._queue.counter_s(tenant, p) for p in Priority},
             kv_blocks=self.budgets.blocks(tenant),
             kv_share_blocks=self.budgets.share_blocks(tenant),
             requests=standing.requests if standing else None,

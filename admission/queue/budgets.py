@@ -1,7 +1,7 @@
 """What a tenant may take: tokens and requests per minute, and a share of the KV blocks.
 
-A request counts from the moment it is taken in, accepted or into the line, by its prompt and its
-expected answer; tokens are given back when it leaves the line unserved, and set right when it ends.
+A request counts from the moment it is taken in, accepted or into the queue, by its prompt and its
+expected answer. Tokens are given back when it leaves the queue unserved, and corrected at its end.
 """
 
 from dataclasses import dataclass
@@ -144,7 +144,7 @@ class Budgets:
     # -- counting --------------------------------------------------------------------------
 
     def take_in(self, tenant: str, price: Price) -> None:
-        """A request was accepted or joined the line."""
+        """A request was accepted or joined the queue."""
         taken = self._taken(tenant)
         if taken.requests:
             taken.requests.take(1)

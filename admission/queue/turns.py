@@ -24,7 +24,7 @@ CLASS_BELOW = ""
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """One waiting request; `price` is that of its arrival, by which the line counts it.
+    """One waiting request; `price` is that of its arrival, by which the queue counts it.
 
     Of one tenant the least `turn_at_s` comes first.
     """
@@ -56,7 +56,7 @@ class Load:
         """Count a ticket in (+1) or out (-1)."""
         price = ticket.price
         self.requests += sign
-        self.tokens += sign * price.line_tokens
+        self.tokens += sign * price.queue_tokens
         self.prefill_tokens += sign * price.prefill_tokens
         self.area_block_steps += sign * price.area_block_steps
         self.sequence_steps += sign * price.sequence_steps

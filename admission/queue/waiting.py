@@ -1,4 +1,4 @@
-"""The bounded line: priority classes, fair turns inside one, a deadline for each request.
+"""The bounded queue: priority classes, fair turns inside one, a deadline for each request.
 
 A class rises: once its head has waited for half of its time to the deadline, the class takes part
 in the class above as one more tenant, after three quarters in the one above that. So nobody
@@ -13,7 +13,7 @@ from admission.queue.turns import CLASS_BELOW, Load, Ticket, Turns
 from admission.terms.decision import Priority
 from admission.terms.settings import Policy, Settings
 
-__all__ = ["RISES_AT_RATIO", "Load", "Ticket", "WaitingLine", "risen"]
+__all__ = ["RISES_AT_RATIO", "Load", "Ticket", "WaitingQueue", "risen"]
 
 RISES_AT_RATIO = 0.5  # of the time to the deadline; then by half of what is left
 _DEADLINES_MIN = 64  # fewer forgotten deadlines are not worth a clean-up
@@ -29,7 +29,7 @@ def risen(ticket: Ticket, now_s: float) -> Priority:
     return _ORDER[rank]
 
 
-class WaitingLine:
+class WaitingQueue:
     """Order and sums of those who wait; the controller decides who may leave it."""
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -50,9 +50,9 @@ class WaitingLine:
 
     def reconfigure(self, settings: Settings) -> None:
         """Other weights from now on; who waits keeps his place among his tenant's."""
-        # a fixed number of requests asks nothing of them, nor does its line
+        # a fixed number of requests asks nothing of them, nor does its queue
         static = settings.policy is Policy.STATIC
-        self._cost_weight = 0.0 if static else settings.line_cost_weight
+        self._cost_weight = 0.0 if static else settings.queue_cost_weight
         for turns in self._classes.values():
             turns.reconfigure(settings)
 
@@ -61,7 +61,7 @@ class WaitingLine:
         return deadline_at_s + self._cost_weight * cost_s
 
     def add(self, ticket: Ticket) -> None:
-        """Join the line."""
+        """Join the queue."""
         self._tickets[ticket.ticket_id] = ticket
         self._classes[ticket.priority].add(ticket)
         if len(self._deadlines) > 2 * len(self._tickets) + _DEADLINES_MIN:
@@ -70,7 +70,7 @@ class WaitingLine:
         heapq.heappush(self._deadlines, (ticket.expires_at_s, ticket.ticket_id))
 
     def remove(self, ticket_id: int) -> Ticket | None:
-        """Leave the line, from wherever one stands; None when not in it."""
+        """Leave the queue, from wherever one stands; None when not in it."""
         ticket = self._tickets.pop(ticket_id, None)
         if ticket is not None:
             self._classes[ticket.priority].remove(ticket)
@@ -96,7 +96,7 @@ class WaitingLine:
         return list(islice((ticket for ticket in order if ticket is not head), count))
 
     def expired(self, now_s: float) -> Ticket | None:
-        """One whose deadline is past, still in line; None when nobody's is."""
+        """One whose deadline is past, still in the queue; None when nobody's is."""
         while self._deadlines and self._deadlines[0][0] <= now_s:
             ticket = self._tickets.get(self._deadlines[0][1])
             if ticket:

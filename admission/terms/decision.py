@@ -20,7 +20,7 @@ class Reason(StrEnum):
     SLOTS = "slots"
     TTFT_SLO = "ttft_slo"
     TPOT_SLO = "tpot_slo"
-    LINE_FULL = "line_full"
+    QUEUE_FULL = "queue_full"
     TENANT_BUDGET = "tenant_budget"
     NEVER_FITS = "never_fits"
     UNSUPPORTED = "unsupported"
@@ -54,10 +54,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """The request waits in line.
+    """The request waits in the queue.
 
     `position` counts from 1 in policy order at the time of the answer; `predicted_wait_s` is the
-    estimate until acceptance; `limit` is the resource that blocks the head of the line.
+    estimate until acceptance; `limit` is the resource that blocks the head of the queue.
     """
 
     position: int

@@ -51,11 +51,11 @@ def hopelessly_long(body_chars: int, max_model_len: int) -> Rejected:
     )
 
 
-def line_full(requests: int, own: int, limit: Limit | None, *, passes_in_s: float) -> Rejected:
-    """No place in line: `requests` wait, `own` of them the tenant's, served in `passes_in_s`."""
+def queue_full(requests: int, own: int, limit: Limit | None, *, passes_in_s: float) -> Rejected:
+    """The queue is full: `requests` wait, `own` of them the tenant's, served in `passes_in_s`."""
     return Rejected(
-        Reason.LINE_FULL,
-        f"The waiting line is full: {requests} requests, {own} of them from this tenant.",
+        Reason.QUEUE_FULL,
+        f"The queue is full: {requests} requests, {own} of them from this tenant.",
         limit=limit,
         retry_after_s=max(_RETRY_MIN_S, passes_in_s),
     )

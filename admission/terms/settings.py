@@ -59,13 +59,13 @@ class Settings:
     ttft_deadline_max_s: float = 120.0  # cap on x-slo-ttft-ms; proxies cut silent requests later
     ttft_grace_s: float = 30.0  # late is better than never, but nothing waits without an end
     tpot_target_s: float | None = None  # no bound unless users were promised one
-    line_max_requests: int = 1024  # bound of the line, all tenants together
-    line_max_requests_per_tenant: int = 512  # one tenant leaves at least half the line to others
-    line_max_tokens: int = 4_000_000  # bound of the line in prompt + predicted output tokens
-    line_look_past_requests: int = (
+    queue_max_requests: int = 1024  # bound of the queue, all tenants together
+    queue_max_requests_per_tenant: int = 512  # one tenant leaves at least half the queue to others
+    queue_max_tokens: int = 4_000_000  # bound of the queue in prompt + predicted output tokens
+    queue_look_past_requests: int = (
         8  # tried behind a head that waits for KV: a step's worth of work
     )
-    line_cost_weight: float = 0.5  # a short prompt passes long ones, but not for long
+    queue_cost_weight: float = 0.5  # a short prompt passes long ones, but not for long
     prefill_backlog_max_tokens: int = 8192  # accepted prompts not yet computed: a few full steps
     priority_reserve_ratio: float = (
         0.0  # blocks kept for each higher class: idle where none is used

@@ -145,8 +145,8 @@ _MAKERS: Mapping[str, Callable[[Variant, Facts], Door]] = {
     "no_kv_gate": _no_kv_gate,
     "no_ttft_gate": _no_ttft_gate,
     "no_tpot_gate": _no_tpot_gate,
-    "no_look_past": _controller(policy=Policy.FOOTPRINT, line_look_past_requests=0),
-    "no_cost_order": _controller(policy=Policy.FOOTPRINT, line_cost_weight=0.0),
+    "no_look_past": _controller(policy=Policy.FOOTPRINT, queue_look_past_requests=0),
+    "no_cost_order": _controller(policy=Policy.FOOTPRINT, queue_cost_weight=0.0),
     "oracle_a": _knowing,  # the same policy with true lengths: the price of predicting
     **{f"oracle_a_noise_{sigma:g}": _mistaken(sigma) for sigma in NOISE},
 }

@@ -1,4 +1,4 @@
-"""A plain line in order of arrival, for the limits that others use in place of a price."""
+"""A plain queue in order of arrival, for the limits that others use in place of a price."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -64,17 +64,17 @@ class Line:
     def __init__(self, limiter: Limiter, *, patience_s: float) -> None:
         self._limiter = limiter
         self._patience_s = patience_s
-        self._line: deque[TraceRequest] = deque()
+        self._queue: deque[TraceRequest] = deque()
         self._inside = Inside()
 
     @property
     def waiting(self) -> int:
-        """How many stand in line."""
-        return len(self._line)
+        """Requests in the queue."""
+        return len(self._queue)
 
     def offer(self, request: TraceRequest, now_s: float) -> Sequence[Verdict]:
         """Join the end of the line; where nobody may wait the answer comes at once."""
-        self._line.append(request)
+        self._queue.append(request)
         return self.tick(now_s)
 
     def stepped(self, step: EngineStep, now_s: float) -> Sequence[Verdict]:
@@ -86,8 +86,8 @@ class Line:
     def tick(self, now_s: float) -> Sequence[Verdict]:
         """Let in whom the limiter lets in; turn away who has waited long enough."""
         told: list[Verdict] = []
-        while self._line:
-            head = self._line[0]
+        while self._queue:
+            head = self._queue[0]
             if self._limiter.fits(head, self._inside):
                 self._inside.let_in(head)
                 told.append(Verdict(head.number))
@@ -95,5 +95,5 @@ class Line:
                 told.append(Verdict(head.number, TIMED_OUT if self._patience_s else FULL))
             else:
                 break
-            self._line.popleft()
+            self._queue.popleft()
         return told

@@ -75,7 +75,7 @@ class Gateway:
         self._decisions = decisions or DecisionLog()
         self._chains = Chains(shape.block_tokens)
         self._read = clairvoyant if knows_lengths else blind
-        self._line: dict[int, _Waiting] = {}  # by ticket
+        self._queue: dict[int, _Waiting] = {}  # by ticket
         self._running: dict[str, Visit] = {}  # by engine id
 
     def _shape_of(self, request: TraceRequest) -> RequestShape:
@@ -83,8 +83,8 @@ class Gateway:
 
     @property
     def waiting(self) -> int:
-        """How many stand in line."""
-        return len(self._line)
+        """Requests in the queue."""
+        return len(self._queue)
 
     def offer(self, request: TraceRequest, now_s: float) -> Sequence[Verdict]:
         """As `Gate.precheck` and `Gate.admit`."""
@@ -99,7 +99,7 @@ class Gateway:
         answer = self.controller.offer(offer, now_s)
         self._note(visit, offer, answer.quote, answer.would, now_s)
         if answer.ticket_id is not None:
-            self._line[answer.ticket_id] = _Waiting(visit, request, offer)
+            self._queue[answer.ticket_id] = _Waiting(visit, request, offer)
             return []
         if isinstance(answer.decision, Rejected):
             return [Verdict(request.number, answer.decision.reason)]
@@ -132,7 +132,7 @@ class Gateway:
     def _settle(self, turns: Sequence[Turn], now_s: float) -> list[Verdict]:
         told = []
         for turn in turns:
-            visit, request, offer = self._line.pop(turn.ticket_id)
+            visit, request, offer = self._queue.pop(turn.ticket_id)
             visit.queued_s = now_s - request.arrived_at_s
             self._note(visit, offer, turn.quote, turn.decision, now_s)
             if isinstance(turn.decision, Rejected):

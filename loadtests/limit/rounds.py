@@ -231,9 +231,9 @@ class Rounds:
 
 
 def _waiting(state: Mapping[str, Any]) -> int:
-    """Requests in the endpoint's line."""
-    line = state.get("line") or {}
-    return int(line.get("requests", 0))
+    """Requests in the endpoint's queue."""
+    queue = state.get("queue") or {}
+    return int(queue.get("requests", 0))
 
 
 def _seen(verdict: Verdict, client: ClientReport) -> Seen:

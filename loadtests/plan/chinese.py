@@ -71,13 +71,13 @@ SENTENCES = {
     " {longest:,} token",
     "idle_backlog": "prefill_backlog_max_tokens {backlog:,} 永远达不到：{slots} 个槽位 x 每个"
     " {prompt:,} token 的提示词，共 {most:,}",
-    "idle_line_tokens": "line.max_tokens {bound} 永远达不到：{requests:,} 个等待中的请求 x 每个"
+    "idle_queue_tokens": "queue.max_tokens {bound} 永远达不到：{requests:,} 个等待中的请求 x 每个"
     " {tokens:,} token，共 {most:,}",
-    "idle_line_requests": "line.max_requests {bound} 永远达不到：line.max_tokens {tokens:,} 只够"
+    "idle_queue_requests": "queue.max_requests {bound} 永远达不到：queue.max_tokens {tokens:,} 只够"
     " {most:,} 个 {each:,} token 的请求",
-    "idle_line_deadline": "line.max_requests {bound} 永远达不到：每秒 {rate:.2f} 个请求时，"
+    "idle_queue_deadline": "queue.max_requests {bound} 永远达不到：每秒 {rate:.2f} 个请求时，"
     "{deadline:g} 秒内只能开始 {most:,} 个，要等更久的会立即被拒绝",
-    "idle_line_none": "line.max_requests {bound} 永远达不到：line.max_tokens 为 0，不允许排队",
+    "idle_queue_none": "queue.max_requests {bound} 永远达不到：queue.max_tokens 为 0，不允许排队",
     "idle_static_unused": "static.limit {limit} 不会被读取：当前策略是 {policy}",
     "idle_static_high": "static.limit {limit} 永远达不到：max_num_seqs 为 {slots}",
     "idle_under_static": "{setting} 不会被读取：static 策略只数名额，不数 token",

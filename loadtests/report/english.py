@@ -26,7 +26,7 @@ LABELS = {
     "success": "success",
     # five numbers
     "answered": "answered",
-    "held": "held in line, then answered",
+    "held": "queued, then answered",
     "refused": "refused",
     "timed_out": "timed out",
     "cancelled": "cancelled",
@@ -83,8 +83,8 @@ LABELS = {
     "timeline_formulas": "held = KV tokens of all leases, projected peak = the most that these"
     " leases will hold, both / capacity (sluice_kv_held_tokens, sluice_kv_projected_peak_tokens,"
     " sluice_kv_capacity_tokens); used = vllm:kv_cache_usage_perc; running, waiting ="
-    " vllm:num_requests_running, _waiting; in line = sluice_queue_size; decisions/s ="
-    " sluice_admission_decisions_total by outcome: who is put in line is counted as queued, and"
+    " vllm:num_requests_running, _waiting; queued = sluice_queue_size; decisions/s ="
+    " sluice_admission_decisions_total by outcome: a request that joins the queue is counted as queued, and"
     " again when decided.",
     "timeline_unmetered": "The endpoint has no metrics that are known here.",
     "axis_time": "modelled seconds since the run began",
@@ -97,12 +97,12 @@ LABELS = {
     "kv_used": "used (vLLM)",
     "capacity": "capacity",
     "running": "running",
-    "in_line": "in line",
+    "in_line": "in the queue",
     "engine_waiting": "waiting in vLLM",
     "accepted": "accepted",
     "rejected": "refused",
     "abandoned": "left the line",
-    "queued": "put in line",
+    "queued": "queued",
     # over what was offered
     "title_offered": "Goodput over offered load",
     "offered_caption": "On the dashed line everything that was asked for came within its bounds.",
@@ -122,7 +122,7 @@ LABELS = {
     "name_tpot_s": "TPOT",
     "name_itl_p95_s": "p95 ITL of a request",
     "name_e2e_s": "E2E",
-    "name_queued_s": "time in line",
+    "name_queued_s": "time in the queue",
     "formula_ttft_s": "first token - intended start",
     "formula_tpot_s": "(last - first token) / (output tokens - 1)",
     "formula_itl_p95_s": "p95 of its gaps between events with tokens",

@@ -148,7 +148,7 @@ class Gate:
             capacity_tokens=shape.capacity_tokens,
             held_tokens=ledger.held_blocks * shape.block_tokens,
             projected_peak_tokens=ledger.curve.peak() * shape.block_tokens,
-            queue_size=len(self.controller.line),
+            queue_size=len(self.controller.queue),
             leases=len(ledger.leases),
             first_token_error_s=self.controller.timing.first_tokens.error_s,
         )
@@ -206,7 +206,7 @@ class Gate:
     async def place(self, visit: Visit, left: asyncio.Future[None]) -> bool:
         """A place to render in, until `rendered`, `admit` or `leave`; False when it is refused.
 
-        So it is when its deadline passes first, or when those before it took the line. One whose
+        So it is when its deadline passes first, or when those before it took the queue. One whose
         client has `left` gets neither place nor verdict.
         """
         within_s = self._left_s(visit) / self.time_scale
@@ -229,7 +229,7 @@ class Gate:
         self._renderings.leave(visit, rendered=True)
 
     def _may_render(self, who: Hashable, inside: int) -> bool | None:
-        """For `Renderings`: None where it comes too late if all inside join the line before it."""
+        """For `Renderings`: None where it comes too late if all inside join the queue before it."""
         if not isinstance(who, Visit):
             return True  # an explanation
         refusal = self._late(who)
@@ -291,17 +291,17 @@ class Gate:
         try:
             await turn
         except asyncio.CancelledError:
-            self._leave_line(visit)
+            self._leave_queue(visit)
             raise
         finally:
             visit.queued_s = self.now_s() - joined_at_s
             self._metrics.waited(visit.queued_s)
 
-    def _leave_line(self, visit: Visit) -> None:
+    def _leave_queue(self, visit: Visit) -> None:
         ticket = self._tickets.pop(visit, None)
         if ticket is not None:
             del self._turns[ticket]
-            self.controller.leave_line(ticket)
+            self.controller.leave_queue(ticket)
             self._metrics.decision(Outcome.ABANDONED)
             visit.finish = Outcome.ABANDONED
             self._decisions.ended(visit)
@@ -341,7 +341,7 @@ class Gate:
         self._metrics.unleased_call()
 
     def stepped(self, step: EngineStep) -> None:
-        """One engine step: correct the ledger, teach the lengths, let the line move."""
+        """One engine step: correct the ledger, teach the lengths, let the queue move."""
         turns = self.controller.progress(self._in_flight.read(step), self.now_s())
         self._in_flight.compare(step)
         self._engine_watch.confirm_ends()
@@ -386,7 +386,7 @@ class Gate:
             return
         visit.released = True  # from here on the engine client refuses it
         self._renderings.leave(visit)
-        self._leave_line(visit)
+        self._leave_queue(visit)
         if visit.lease_id is None:
             return
         if visit.engine_ids:
@@ -455,7 +455,7 @@ class Gate:
         self._settle(self.controller.tick(self.now_s()))
 
     def state(self) -> dict[str, Any]:
-        """Budgets, leases by tenant and the line; bounded in size."""
+        """Budgets, leases by tenant and the queue; bounded in size."""
         return state(self.controller, self._in_flight.visits, now_s=self.now_s()) | {
             "time_scale": self.time_scale,
             "unfinished_sequences": self._engine.unfinished,

@@ -107,7 +107,7 @@ class InFlight:
             used_blocks=round(step.kv_used_ratio * ledger.engine.usable_blocks),
             sequences=ledger.sequences,
             used_ratio=step.kv_used_ratio,
-            waiting=len(self._controller.line) > 0,
+            waiting=len(self._controller.queue) > 0,
         )
 
     def _preempted(self, sequences: int) -> None:

@@ -15,9 +15,9 @@ _TENANTS_SHOWN = 100  # bounds the answer; the rest is summed up under "others"
 
 
 def state(controller: Controller, visits: Iterable[Visit], *, now_s: float) -> dict[str, Any]:
-    """Budgets, leases by tenant, the line."""
+    """Budgets, leases by tenant, the queue."""
     engine, ledger, settings = controller.engine, controller.ledger, controller.settings
-    load = controller.line.load
+    load = controller.queue.load
     return {
         "mode": settings.mode,
         "policy": settings.policy,
@@ -46,7 +46,7 @@ def state(controller: Controller, visits: Iterable[Visit], *, now_s: float) -> d
             "believed_ratio": controller.prefixes.hits.ratio,
         },
         "leases": len(ledger.leases),
-        "line": {"requests": load.requests, "tokens": load.tokens},
+        "queue": {"requests": load.requests, "tokens": load.tokens},
         "tenants": _by_tenant(controller, visits, now_s),
         "engine_cost_measured": controller.accounts.cost.measured,
         "pace": {
@@ -84,7 +84,7 @@ def _by_tenant(controller: Controller, visits: Iterable[Visit], now_s: float) ->
         row["oldest_s"] = max(row["oldest_s"], round(now_s - visit.arrived_at_s, 1))
         if visit.lease_id in ledger.leases:
             row["held_blocks"] += ledger.lease_blocks(ledger.leases[visit.lease_id])
-    for ticket in controller.line:
+    for ticket in controller.queue:
         rows[ticket.tenant]["waiting"] += 1
     ranked = sorted(rows.items(), key=lambda item: -item[1]["held_blocks"])
     shown: dict[str, Any] = {
@@ -109,7 +109,7 @@ def explanation(controller: Controller, offer: Offer, now_s: float) -> dict[str,
         "binding_limit": short[0] if short else None,
         "price": _price(quote),
         "budgets": [asdict(budget) for budget in budgets],
-        "line": {"requests": len(controller.line)},
+        "queue": {"requests": len(controller.queue)},
         "tenant": _tenant(controller, offer, now_s),
         "priority": _priority(controller, offer, quote),
         "shape": _shape(offer.shape),
@@ -122,7 +122,7 @@ def _tenant(controller: Controller, offer: Offer, now_s: float) -> dict[str, Any
     account = controller.accounts.view(offer.tenant, now_s)
     return {
         "name": offer.tenant,
-        "waiting": controller.line.tenant_requests(offer.tenant),
+        "waiting": controller.queue.tenant_requests(offer.tenant),
     } | asdict(account)
 
 

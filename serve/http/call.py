@@ -39,5 +39,5 @@ class Call:
 
     @property
     def queued_ms(self) -> float:
-        """Time in line, in modelled milliseconds."""
+        """Time in the queue, in modelled milliseconds."""
         return 0.0 if self.visit is None else self.visit.queued_s * 1000

@@ -35,7 +35,7 @@ class GateLike(Protocol):
         ...
 
     def precheck(self, visit: Visit, body_chars: int) -> Rejected | None:
-        """What can be refused before rendering: draining, engine down, line full, far too long."""
+        """What can be refused before rendering: draining, engine down, queue full, far too long."""
         ...
 
     def overdue_in_s(self, visit: Visit) -> float | None:

@@ -46,7 +46,7 @@ REASONS: dict[Reason, Kind] = {
     Reason.SLOTS: _CONTENDED,
     Reason.TTFT_SLO: _CONTENDED,
     Reason.TPOT_SLO: _CONTENDED,
-    Reason.LINE_FULL: _CONTENDED,
+    Reason.QUEUE_FULL: _CONTENDED,
     Reason.TENANT_BUDGET: _CONTENDED,
     Reason.NEVER_FITS: _CANNOT_BE,
     Reason.UNSUPPORTED: _CANNOT_BE,

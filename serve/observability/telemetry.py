@@ -171,7 +171,7 @@ class Metrics:
         self._decisions.labels(outcome, reason or "").inc()
 
     def waited(self, seconds: float) -> None:
-        """Notes how long a request stood in line, however it left it."""
+        """Notes how long a request waited in the queue, however it left it."""
         self._waits.observe(seconds)
 
     def levels(
@@ -184,7 +184,7 @@ class Metrics:
         leases: int,
         first_token_error_s: float | None,
     ) -> None:
-        """Sets the gauges from one snapshot of the ledger and the line."""
+        """Sets the gauges from one snapshot of the ledger and the queue."""
         self._capacity.set(capacity_tokens)
         if first_token_error_s is not None:
             self._first_token_error.set(first_token_error_s)

@@ -88,7 +88,7 @@ def require_open_files(profile: Profile) -> None:
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise ClusterError(
             f"the line and slots of this profile need {needed} open files, and the limit here is "
-            f"{hard}: raise it (`ulimit -Hn`), or lower admission.line.max_requests."
+            f"{hard}: raise it (`ulimit -Hn`), or lower admission.queue.max_requests."
         )
     if soft != resource.RLIM_INFINITY and soft < needed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

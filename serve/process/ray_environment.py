@@ -69,7 +69,7 @@ def ongoing_requests(profile: Profile) -> int:
     being refused, ask for metrics or render.
     """
     slots = int(profile.engine_args.get("max_num_seqs") or _SLOTS_AT_MOST)
-    return 2 * (profile.admission.line.max_requests + slots) + 1000
+    return 2 * (profile.admission.queue.max_requests + slots) + 1000
 
 
 def connections(profile: Profile) -> int:

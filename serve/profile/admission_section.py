@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import ValidationInfo, field_validator
 
@@ -30,28 +30,28 @@ class StaticSection(Section):
     )
 
 
-class LineSection(Section):
-    """Bounds of the waiting line."""
+class QueueSection(Section):
+    """Bounds of the queue."""
 
     max_requests: int = key(
-        _DEFAULT.line_max_requests,
+        _DEFAULT.queue_max_requests,
         ge=1,
         le=1_000_000,
         what="Requests that may wait, all tenants together",
         unit="requests",
         why="8 x A10 serve about 50 in 30 s: deadlines refuse first, this bounds memory",
-        zero="0 is refused; for no line at all set `line.max_tokens: 0`",
+        zero="0 is refused; for no queue at all set `queue.max_tokens: 0`",
     )
     max_requests_per_tenant: int = key(
-        _DEFAULT.line_max_requests_per_tenant,
+        _DEFAULT.queue_max_requests_per_tenant,
         ge=1,
         le=1_000_000,
         what="Requests of one tenant that may wait; at most `max_requests`",
         unit="requests",
-        why="one tenant leaves at least half the line to others",
+        why="one tenant leaves at least half the queue to others",
     )
     max_tokens: int = key(
-        _DEFAULT.line_max_tokens,
+        _DEFAULT.queue_max_tokens,
         ge=0,
         le=1_000_000_000_000,
         what="Prompt and predicted output tokens that may wait, all requests together",
@@ -61,10 +61,10 @@ class LineSection(Section):
     )
 
     look_past_requests: int = key(
-        _DEFAULT.line_look_past_requests,
+        _DEFAULT.queue_look_past_requests,
         ge=0,
         le=64,
-        what="Requests behind the head of the line that may start while it waits for KV alone: "
+        what="Requests behind the head of the queue that may start while it waits for KV alone: "
         "those that fit and do not move the start foreseen for it, in the first half of its time",
         unit="requests",
         why="fills what a large head leaves idle",
@@ -72,7 +72,7 @@ class LineSection(Section):
     )
 
     cost_weight: float = key(
-        _DEFAULT.line_cost_weight,
+        _DEFAULT.queue_cost_weight,
         ge=0,
         le=10,
         what="Seconds by which a request's turn comes later for each second of the engine's time "
@@ -85,10 +85,10 @@ class LineSection(Section):
 
     @field_validator("max_requests_per_tenant")
     @classmethod
-    def _within_the_line(cls, given: int, info: ValidationInfo) -> int:
-        line = info.data.get("max_requests")  # absent when it is itself at fault
-        if line is not None and given > line:
-            raise ValueError(f"{given} is above max_requests ({line}); give at most {line}")
+    def _within_the_queue(cls, given: int, info: ValidationInfo) -> int:
+        bound = info.data.get("max_requests")  # absent when it is itself at fault
+        if bound is not None and given > bound:
+            raise ValueError(f"{given} is above max_requests ({bound}); give at most {bound}")
         return given
 
 
@@ -135,7 +135,9 @@ class TenantSection(Section):
 
 
 class AdmissionSection(Section):
-    """Who gets in, who waits, who is refused. Changes without a restart."""
+    """Which requests start, wait or are refused. Changes without a restart."""
+
+    renamed: ClassVar = {"line": "queue"}
 
     mode: Mode = key(
         _DEFAULT.mode,
@@ -178,7 +180,7 @@ class AdmissionSection(Section):
         ge=0.5,
         le=0.999,
         what="Coverage of the predicted output length: this share of answers is no longer than "
-        "its price, which counts in the line and in budgets; KV is promised by the whole "
+        "its price, which counts in the queue and in budgets; KV is promised by the whole "
         "distribution",
         unit="ratio",
         why="what nine of ten answers keep to is what a client can be told",
@@ -238,7 +240,7 @@ class AdmissionSection(Section):
         why="no bound unless users were promised one; set it where prompts stall answers",
         zero="null: no such bound",
     )
-    line: LineSection = LineSection()
+    queue: QueueSection = QueueSection()
     prefill_backlog_max_tokens: int = key(
         _DEFAULT.prefill_backlog_max_tokens,
         ge=1,
@@ -257,7 +259,7 @@ class AdmissionSection(Section):
         "`low` twice",
         unit="ratio",
         why="idle where no higher class is used; 0.05 to 0.1 where `high` must start at once",
-        zero="0: classes differ by their place in line alone",
+        zero="0: classes differ by their place in the queue alone",
     )
     tenants: dict[str, TenantSection] = key(
         {},
@@ -303,13 +305,13 @@ class AdmissionSection(Section):
 
     def settings(self) -> Settings:
         """The same values as the pure core takes them."""
-        flat = self.model_dump(exclude={"static", "line", "tenants"})
-        line = self.line.model_dump()
+        flat = self.model_dump(exclude={"static", "queue", "tenants"})
+        queue = self.queue.model_dump()
         return Settings(
             **flat,
             static_limit=self.static.limit,
             tenants={name: TenantTerms(**each.model_dump()) for name, each in self.tenants.items()},
-            **{f"line_{name}": value for name, value in line.items()},
+            **{f"queue_{name}": value for name, value in queue.items()},
         )
 
     def mapping(self) -> dict[str, Any]:

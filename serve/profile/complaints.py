@@ -109,7 +109,7 @@ def _nearest(owner: type[BaseModel], name: str) -> str | None:
 
 
 def _elsewhere(model: type[BaseModel], name: str) -> str | None:
-    """A key of that name in another section, or its flat spelling (line_max_requests)."""
+    """A key of that name in another section, or its flat spelling (queue_max_requests)."""
     spelled = (key for key in keys_of(model) if _same_name(key, name))
     return next((_with_unit(key) for key in spelled), None)
 

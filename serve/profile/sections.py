@@ -1,6 +1,8 @@
 """The sections of a profile around the engine: what runs, where it listens, what it writes."""
 
-from typing import Any, Literal
+import logging
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
@@ -8,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, mod
 from admission.speed.linear_steps import StepCoefficients
 from serve.profile import refused_arguments
 from serve.profile.keys import key, plain
+
+_log = logging.getLogger(__name__)
 
 
 class Section(BaseModel):
@@ -17,11 +21,26 @@ class Section(BaseModel):
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True
     )
 
+    renamed: ClassVar[Mapping[str, str]] = {}  # old name of a key -> its name
+
     @model_validator(mode="before")
     @classmethod
     def _nothing_below_means_all_defaults(cls, given: Any) -> Any:
         """A heading whose keys are all commented out is null in YAML."""
         return {} if given is None else given
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_names_are_understood(cls, given: Any) -> Any:
+        """With a warning; an old name beside the new one is an unknown key."""
+        if not isinstance(given, dict):
+            return given
+        old_names = [old for old, new in cls.renamed.items() if old in given and new not in given]
+        for old in old_names:
+            _log.warning(
+                "the key %r is now called %r; the old name still works", old, cls.renamed[old]
+            )
+        return {cls.renamed[key] if key in old_names else key: given[key] for key in given}
 
 
 class EngineSection(Section):

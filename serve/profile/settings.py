@@ -11,7 +11,7 @@ from admission.planning.gpus import find_gpu
 from serve.embedded.model import WITHOUT_WEIGHTS
 from serve.profile import refused_arguments
 from serve.profile.access_section import AccessSection
-from serve.profile.admission_section import AdmissionSection, LineSection, StaticSection
+from serve.profile.admission_section import AdmissionSection, QueueSection, StaticSection
 from serve.profile.complaints import ProfileError, complaints, profile_error
 from serve.profile.keys import key, plain
 from serve.profile.sections import (
@@ -29,9 +29,9 @@ __all__ = [
     "AdmissionSection",
     "EngineSection",
     "HttpSection",
-    "LineSection",
     "Profile",
     "ProfileError",
+    "QueueSection",
     "SimulationSection",
     "StaticSection",
     "StepTimeSection",

@@ -45,7 +45,7 @@ class Crowd(Traffic):
     def play(self, jobs: Iterable[Timed]) -> None:
         """Offer every job at its time and go on until nothing is left."""
         coming = sorted(jobs, key=lambda timed: timed[0], reverse=True)
-        while coming or self.engine.unfinished or len(self.controller.line):
+        while coming or self.engine.unfinished or len(self.controller.queue):
             while coming and coming[-1][0] <= self.now_s:
                 self.offer(coming.pop()[1])
             running = [(each, self._by_row[each.row]) for each in self.engine.running]

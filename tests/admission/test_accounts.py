@@ -24,7 +24,7 @@ def controller(settings: Settings | None = None) -> Controller:
 
 
 def counter_s(gate: Controller, tenant: str = "a") -> float:
-    return gate.line.counter_s(tenant, Priority.NORMAL)
+    return gate.queue.counter_s(tenant, Priority.NORMAL)
 
 
 # -- the cost ------------------------------------------------------------------------------

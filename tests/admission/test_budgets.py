@@ -142,7 +142,7 @@ def test_who_leaves_the_line_gets_the_tokens_back() -> None:
     first = queued(gate.offer(offer(shape(1000, 500)), 0.0))
     queued(gate.offer(offer(shape(1000, 500), patience_s=1.0), 0.0))
     assert tokens_left(gate) == 9000 - 3 * 1500
-    gate.leave_line(first)
+    gate.leave_queue(first)
     gate.tick(1.0)  # the other's time is up
     assert tokens_left(gate, 1.0) == 9000 - 1500 + 150
     assert gate.accounts.budgets.blocks("a") == 94

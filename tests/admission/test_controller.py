@@ -20,7 +20,7 @@ from tests.admission.examples import (
 )
 from tests.admission.test_ledger import is_empty
 
-IN_TURN = Settings(kv_headroom_ratio=0.0, line_look_past_requests=0, line_cost_weight=0.0)
+IN_TURN = Settings(kv_headroom_ratio=0.0, queue_look_past_requests=0, queue_cost_weight=0.0)
 LARGE, MEDIUM, SMALL = shape(1000, 500), shape(400, 200), shape(16, 16)
 
 
@@ -70,7 +70,7 @@ def test_small_request_does_not_overtake_a_waiting_large_one() -> None:
 
 
 def test_a_long_request_is_passed_by_those_that_come_soon_after_it_and_by_no_others() -> None:
-    terms = Settings(kv_headroom_ratio=0.0, line_look_past_requests=0, line_cost_weight=0.5)
+    terms = Settings(kv_headroom_ratio=0.0, queue_look_past_requests=0, queue_cost_weight=0.5)
     controller, running = busy(terms)
     controller.know_step_times(StepCoefficients(0.0, 0.004, 0.0, 0.0))
     large = queued(controller.offer(offer(LARGE), 0.0))  # takes 4 s
@@ -93,7 +93,7 @@ def test_a_long_request_behind_short_ones_gets_its_turn() -> None:
     large = queued(controller.offer(offer(LARGE, tenant="large"), 0.0))
     crowd = [queued(controller.offer(offer(SMALL, tenant="crowd"), 0.0)) for _ in range(20)]
     assert end(controller, running, 1.0)[0] in (large, crowd[0])
-    assert large not in controller.line
+    assert large not in controller.queue
 
 
 def test_a_higher_class_overtakes_the_line() -> None:
@@ -103,17 +103,17 @@ def test_a_higher_class_overtakes_the_line() -> None:
     high = queued(controller.offer(offer(LARGE, priority=Priority.HIGH), 0.0))
     low = queued(controller.offer(offer(SMALL, priority=Priority.LOW), 0.0))
     assert end(controller, running, 1.0) == [high]
-    assert normal in controller.line
-    assert low in controller.line
+    assert normal in controller.queue
+    assert low in controller.queue
 
 
 def test_who_leaves_the_line_gets_no_turn() -> None:
     controller, running = busy()
     first, second = (queued(controller.offer(offer(LARGE), 0.0)) for _ in range(2))
-    controller.leave_line(first)
-    controller.leave_line(first)
+    controller.leave_queue(first)
+    controller.leave_queue(first)
     assert end(controller, running, 1.0) == [second]
-    controller.leave_line(second)  # had its turn: ignored
+    controller.leave_queue(second)  # had its turn: ignored
 
 
 def test_one_pass_moves_at_most_sixty_four() -> None:
@@ -354,9 +354,9 @@ def test_a_smaller_limit_stops_admitting_and_ends_nothing() -> None:
 def test_a_smaller_line_throws_nobody_out() -> None:
     controller, running = busy()
     tickets = [queued(controller.offer(offer(LARGE), 0.0)) for _ in range(3)]
-    controller.reconfigure(Settings(line_max_requests=1))
+    controller.reconfigure(Settings(queue_max_requests=1))
     assert controller.tick(0.1) == []
-    assert refused(controller.offer(offer(LARGE), 0.1)).reason is Reason.LINE_FULL
+    assert refused(controller.offer(offer(LARGE), 0.1)).reason is Reason.QUEUE_FULL
     assert end(controller, running, 0.2) == tickets[:1]
 
 
@@ -380,12 +380,12 @@ def test_explaining_changes_nothing() -> None:
     controller, _ = busy()
     queued(controller.offer(offer(LARGE), 0.0))
     asked = offer(SMALL)
-    before = (len(controller.line), controller.ledger.sequences, controller.ledger.curve.peak())
+    before = (len(controller.queue), controller.ledger.sequences, controller.ledger.curve.peak())
     first = controller.judge(asked, controller.quote(asked), 0.0)
     assert first == controller.judge(asked, controller.quote(asked), 0.0)
     assert isinstance(first, Queued)
     assert before == (
-        len(controller.line),
+        len(controller.queue),
         controller.ledger.sequences,
         controller.ledger.curve.peak(),
     )

@@ -72,7 +72,7 @@ class Admission(RuleBasedStateMachine):
             if visit.lease_id is not None:
                 assert controller.release(visit.lease_id, now_s, in_engine=True) == []
             if visit.ticket_id is not None:
-                controller.leave_line(visit.ticket_id)
+                controller.leave_queue(visit.ticket_id)
 
     @rule(seconds=st.sampled_from([0.01, 0.6, 2.0]))
     def tick(self, seconds: float) -> None:
@@ -82,7 +82,7 @@ class Admission(RuleBasedStateMachine):
         mode=st.sampled_from([Mode.ENFORCE, Mode.ENFORCE, Mode.SHADOW, Mode.OFF]),
         policy=st.sampled_from(list(Policy)),
         static_limit=st.integers(1, SLOTS),
-        line_max_requests=st.integers(0, 5),
+        queue_max_requests=st.integers(0, 5),
         kv_headroom_ratio=st.sampled_from([0.0, 0.02, 0.5]),
     )
     def reconfigure(self, mode: Mode, policy: Policy, **fields: object) -> None:
@@ -109,7 +109,7 @@ class Admission(RuleBasedStateMachine):
         controller = self.traffic.controller
         visits = [visit for visit in self.traffic.visits if not visit.outcome]
         waiting = {visit.ticket_id for visit in visits if visit.lease_id is None}
-        assert {ticket.ticket_id for ticket in controller.line} == waiting
+        assert {ticket.ticket_id for ticket in controller.queue} == waiting
         assert set(controller._way_in._waiting) == waiting
         leases = {visit.lease_id for visit in visits if visit.lease_id is not None}
         assert set(controller._running._granted) == leases

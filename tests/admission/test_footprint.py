@@ -31,7 +31,7 @@ def test_one_answer_holds_its_prompt_and_grows_to_its_end() -> None:
     priced = price(shape(100, 60), ENGINE, [60])
     assert (priced.blocks_now, priced.blocks_peak) == (7, 10)
     assert (priced.prompt_tokens, priced.prefill_tokens, priced.output_tokens) == (100, 100, 60)
-    assert priced.line_tokens == 160
+    assert priced.queue_tokens == 160
     assert priced.sequences == 1
 
 

@@ -66,10 +66,10 @@ def test_a_class_that_passes_the_line_is_not_refused_by_it() -> None:
 
 
 def test_a_full_line_is_told_as_such() -> None:
-    controller = busy(waiting=3, config=replace(EXACT, line_max_requests=3))
+    controller = busy(waiting=3, config=replace(EXACT, queue_max_requests=3))
     refusal = late(controller, 1e6)
     assert refusal is not None
-    assert refusal.reason is Reason.LINE_FULL
+    assert refusal.reason is Reason.QUEUE_FULL
 
 
 def test_those_before_it_count_as_if_they_were_in_line() -> None:
@@ -126,7 +126,7 @@ def tight(policy: Policy, blocks: int, line: int) -> Traffic:
     config = Settings(
         policy=policy,
         static_limit=2,
-        line_max_requests=line,
+        queue_max_requests=line,
         tpot_target_s=0.5,
         prefill_backlog_max_tokens=64,
         ttft_deadline_s=3.0,

@@ -11,8 +11,8 @@ from admission.terms.settings import Policy, Settings
 from tests.admission.examples import ENGINE, accepted, engine, offer, queued, shape
 from tests.admission.traffic import Job, Traffic
 
-PAST = Settings(kv_headroom_ratio=0.0, line_cost_weight=0.0)  # the first to come is the head
-IN_TURN = replace(PAST, line_look_past_requests=0)
+PAST = Settings(kv_headroom_ratio=0.0, queue_cost_weight=0.0)  # the first to come is the head
+IN_TURN = replace(PAST, queue_look_past_requests=0)
 LARGE, SMALL = shape(1000, 500), shape(16, 16)
 
 
@@ -33,7 +33,7 @@ def test_a_small_request_that_ends_before_the_large_one_may_start_passes_it() ->
     large = queued(controller.offer(offer(LARGE), 0.0))
     small = queued(controller.offer(offer(SMALL), 0.0))
     assert accepted_at(controller, 0.1) == [small]
-    assert large in controller.line
+    assert large in controller.queue
     assert controller.binding is Limit.KV
 
 
@@ -63,11 +63,11 @@ def test_nobody_passes_once_half_of_the_heads_time_is_over() -> None:
     queued(controller.offer(offer(LARGE, patience_s=20), 0.0))
     small = queued(controller.offer(offer(SMALL), 0.0))
     assert accepted_at(controller, 10.0) == []
-    assert small in controller.line
+    assert small in controller.queue
 
 
 def test_only_the_next_few_are_looked_at() -> None:
-    controller = busy(replace(PAST, line_look_past_requests=2))
+    controller = busy(replace(PAST, queue_look_past_requests=2))
     queued(controller.offer(offer(LARGE), 0.0))
     for _ in range(2):
         queued(controller.offer(offer(LARGE), 0.0))

@@ -15,9 +15,9 @@ from tests.admission.test_ledger import is_empty
 from tests.admission.traffic import Job, Traffic
 
 UNBOUNDED = {
-    "line_max_requests": 10**6,
-    "line_max_requests_per_tenant": 10**6,
-    "line_max_tokens": 10**9,
+    "queue_max_requests": 10**6,
+    "queue_max_requests_per_tenant": 10**6,
+    "queue_max_tokens": 10**9,
 }
 LONGEST = 300
 

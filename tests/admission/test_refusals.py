@@ -77,7 +77,7 @@ def test_what_can_never_fit_is_refused_even_by_an_idle_engine_and_is_not_queued(
     small = Controller(engine(usable_blocks=10), EXACT)
     refusal = refused(small.offer(offer(shape(100, 61)), 0.0))
     assert (refusal.reason, refusal.limit) == (Reason.NEVER_FITS, Limit.KV)
-    assert len(small.line) == 0
+    assert len(small.queue) == 0
 
 
 def test_more_answers_than_slots_are_refused_before_they_are_priced() -> None:
@@ -95,7 +95,7 @@ def test_a_wait_longer_than_the_deadline_is_refused_without_waiting() -> None:
     assert comes_back(refusal)
     assert refusal.retry_after_s == pytest.approx(100 + 0.6 - 60, rel=0.1)
     assert "60.0 s" in refusal.message
-    assert len(controller.line) == 0
+    assert len(controller.queue) == 0
     queued(controller.offer(offer(shape(600, 1000), patience_s=120), 0.0))
 
 
@@ -128,9 +128,9 @@ def test_every_limit_has_its_reason(limit: Limit) -> None:
 @pytest.mark.parametrize(
     "bound",
     [
-        {"line_max_requests": 3},
-        {"line_max_requests_per_tenant": 3},
-        {"line_max_tokens": 3 * 1600 + 1599},
+        {"queue_max_requests": 3},
+        {"queue_max_requests_per_tenant": 3},
+        {"queue_max_tokens": 3 * 1600 + 1599},
     ],
 )
 def test_the_line_is_bounded(bound: dict[str, int]) -> None:
@@ -138,40 +138,40 @@ def test_the_line_is_bounded(bound: dict[str, int]) -> None:
     for _ in range(3):
         queued(controller.offer(offer(shape(600, 1000)), 0.0))
     refusal = refused(controller.offer(offer(shape(600, 1000)), 0.0))
-    assert refusal.reason is Reason.LINE_FULL
+    assert refusal.reason is Reason.QUEUE_FULL
     assert refusal.limit is Limit.KV
     assert comes_back(refusal)
     assert "3 requests" in refusal.message
 
 
 def test_a_full_line_is_known_before_rendering() -> None:
-    controller = full(line_max_requests=2)
+    controller = full(queue_max_requests=2)
     for _ in range(2):
         queued(controller.offer(offer(shape(600, 1000)), 0.0))
     refusal = controller.precheck("b", 10, now_s=0.0)
     assert refusal is not None
-    assert refusal.reason is Reason.LINE_FULL
+    assert refusal.reason is Reason.QUEUE_FULL
 
 
 def test_without_a_line_whoever_fits_is_still_accepted() -> None:
-    controller = Controller(ENGINE, Settings(line_max_requests=0, line_max_tokens=0))
+    controller = Controller(ENGINE, Settings(queue_max_requests=0, queue_max_tokens=0))
     assert controller.precheck("a", 10, now_s=0.0) is None
     accepted(controller.offer(offer(shape(600, 1000)), 0.0))
     assert controller.precheck("a", 10, now_s=0.0) is None
-    assert refused(controller.offer(offer(shape(600, 1000)), 0.0)).reason is Reason.LINE_FULL
+    assert refused(controller.offer(offer(shape(600, 1000)), 0.0)).reason is Reason.QUEUE_FULL
 
 
 def test_one_tenant_leaves_the_line_to_others() -> None:
-    controller = full(line_max_requests_per_tenant=2)
+    controller = full(queue_max_requests_per_tenant=2)
     for _ in range(2):
         queued(controller.offer(offer(shape(600, 1000), tenant="greedy"), 0.0))
-    assert refused(controller.offer(offer(tenant="greedy"), 0.0)).reason is Reason.LINE_FULL
+    assert refused(controller.offer(offer(tenant="greedy"), 0.0)).reason is Reason.QUEUE_FULL
     assert controller.precheck("modest", 10, now_s=0.0) is None
     queued(controller.offer(offer(shape(600, 1000), tenant="modest"), 0.0))
 
 
 def test_a_line_full_of_a_lower_class_keeps_no_higher_one_out() -> None:
-    controller = full(line_max_requests=2)
+    controller = full(queue_max_requests=2)
     for _ in range(2):
         queued(controller.offer(offer(shape(600, 1000), priority=Priority.LOW), 0.0))
     assert controller.precheck("a", 10, Priority.LOW, now_s=0.0) is not None
@@ -185,7 +185,7 @@ def test_a_deadline_that_passes_in_line_is_answered_when_it_passes() -> None:
     ticket = queued(controller.offer(offer(shape(600, 1000), patience_s=5), 0.0))
     assert controller.tick(4.9) == []
     (turn,) = controller.tick(5.0)
-    assert (turn.ticket_id, len(controller.line)) == (ticket, 0)
+    assert (turn.ticket_id, len(controller.queue)) == (ticket, 0)
     assert isinstance(turn.decision, Rejected)
     assert (turn.decision.reason, turn.decision.limit) == (Reason.KV_CAPACITY, Limit.KV)
     assert comes_back(turn.decision)
@@ -198,7 +198,7 @@ def test_a_thousand_deadlines_at_once_are_answered_in_several_passes() -> None:
     for number in range(500):
         queued(controller.offer(offer(shape(600, 1000), tenant=f"{number % 2}", patience_s=5), 0.0))
     passes: list[list[Turn]] = []
-    while len(controller.line):
+    while len(controller.queue):
         passes.append(controller.tick(5.0))
     assert max(len(turns) for turns in passes) == 64
     assert sum(len(turns) for turns in passes) == 500
@@ -214,11 +214,11 @@ def test_closing_turns_the_whole_line_away_at_once(event: str) -> None:
     assert {str(turn.decision.reason) for turn in turns if isinstance(turn.decision, Rejected)} == {
         event
     }
-    assert len(controller.line) == 0
+    assert len(controller.queue) == 0
 
 
 def test_a_retry_is_finite_without_any_evidence() -> None:
-    controller = Controller(ENGINE, Settings(line_max_requests=0))
+    controller = Controller(ENGINE, Settings(queue_max_requests=0))
     lease_id = accepted(controller.offer(offer(shape(600, 1000)), 0.0))
     controller.progress(record({controller.rows_of(lease_id)[0]: 1}), 0.1)
     assert comes_back(refused(controller.offer(offer(shape(600, 1000)), 0.2)))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from admission.price.footprint import Price, price
-from admission.queue.waiting import Load, Ticket, WaitingLine, risen
+from admission.queue.waiting import Load, Ticket, WaitingQueue, risen
 from admission.terms.decision import Priority
 from admission.terms.settings import Settings, TenantTerms
 from tests.admission.examples import ENGINE, shape
@@ -35,15 +35,15 @@ def seconds(priced: Price) -> float:
     return (priced.prompt_tokens + 2 * priced.output_tokens) / 1000
 
 
-def line_of(*tickets: Ticket) -> WaitingLine:
+def line_of(*tickets: Ticket) -> WaitingQueue:
     """They joined in this order."""
-    line = WaitingLine()
+    line = WaitingQueue()
     for each in tickets:
         line.add(each)
     return line
 
 
-def serve(line: WaitingLine, now_s: float = 0.0) -> Ticket:
+def serve(line: WaitingQueue, now_s: float = 0.0) -> Ticket:
     """The head leaves the line and is charged."""
     head = line.head(now_s)
     assert head is not None
@@ -52,7 +52,7 @@ def serve(line: WaitingLine, now_s: float = 0.0) -> Ticket:
     return head
 
 
-def served(line: WaitingLine) -> list[Ticket]:
+def served(line: WaitingQueue) -> list[Ticket]:
     """Everybody in the order of their turns."""
     return [serve(line) for _ in range(len(line))]
 
@@ -97,7 +97,7 @@ def test_a_long_request_of_one_tenant_gets_its_turn_among_short_ones_of_another(
 
 
 def test_idling_saves_nothing_up() -> None:
-    line = WaitingLine()
+    line = WaitingQueue()
     for _ in range(1000):
         line.charge("busy", Priority.NORMAL, seconds(ticket().price))
     line.add(ticket("idle"))  # joins an empty line
@@ -178,7 +178,7 @@ def test_ahead_are_all_higher_classes_and_the_own_up_to_ones_turn() -> None:
 
 
 def test_nobody_is_ahead_in_an_empty_line() -> None:
-    assert WaitingLine().ahead_of("a", Priority.LOW, 1e9) == Load()
+    assert WaitingQueue().ahead_of("a", Priority.LOW, 1e9) == Load()
 
 
 def test_who_is_behind_the_head_is_told_tenant_by_tenant() -> None:
@@ -206,7 +206,7 @@ def weighted(**weights: float) -> Settings:
 
 
 def test_tenants_take_turns_by_their_weights() -> None:
-    line = WaitingLine(weighted(heavy=3.0))
+    line = WaitingQueue(weighted(heavy=3.0))
     for _ in range(40):
         line.add(ticket("heavy"))
         line.add(ticket("light"))
@@ -215,7 +215,7 @@ def test_tenants_take_turns_by_their_weights() -> None:
 
 
 def test_fewer_go_before_a_tenant_of_more_weight() -> None:
-    line = WaitingLine(weighted(heavy=4.0))
+    line = WaitingQueue(weighted(heavy=4.0))
     for name in ("x", "y", "heavy", "light"):
         for _ in range(4):
             line.add(ticket(name))
@@ -295,7 +295,7 @@ class Line(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.line = WaitingLine()
+        self.queue = WaitingQueue()
         self.waiting: dict[int, Ticket] = {}
         self.now_s = 0.0
 
@@ -313,19 +313,19 @@ class Line(RuleBasedStateMachine):
             expires_at_s=self.now_s + patience_s,
             arrived_at_s=self.now_s,
         )
-        self.line.add(new)
+        self.queue.add(new)
         self.waiting[new.ticket_id] = new
 
     @precondition(lambda self: self.waiting)
     @rule(data=st.data())
     def leave(self, data: st.DataObject) -> None:
         ticket_id = data.draw(st.sampled_from(sorted(self.waiting)))
-        assert self.line.remove(ticket_id) is self.waiting.pop(ticket_id)
+        assert self.queue.remove(ticket_id) is self.waiting.pop(ticket_id)
 
     @precondition(lambda self: self.waiting)
     @rule()
     def serve(self) -> None:
-        head = serve(self.line, self.now_s)
+        head = serve(self.queue, self.now_s)
         del self.waiting[head.ticket_id]
         order = list(Priority)
         class_now = order.index(risen(head, self.now_s))
@@ -341,31 +341,31 @@ class Line(RuleBasedStateMachine):
     @rule(tenant=st.sampled_from("abc"), seconds=st.floats(-5, 5))
     def set_right(self, tenant: str, seconds: float) -> None:
         for priority in Priority:
-            self.line.correct(tenant, priority, seconds)
+            self.queue.correct(tenant, priority, seconds)
 
     @rule(seconds=st.integers(1, 10))
     def expire(self, seconds: int) -> None:
         self.now_s += seconds
-        while late := self.line.expired(self.now_s):
+        while late := self.queue.expired(self.now_s):
             assert self.waiting.pop(late.ticket_id).expires_at_s <= self.now_s
-            self.line.remove(late.ticket_id)
+            self.queue.remove(late.ticket_id)
         assert all(each.expires_at_s > self.now_s for each in self.waiting.values())
 
     @invariant()
     def the_sums_are_those_of_who_waits(self) -> None:
-        assert {each.ticket_id for each in self.line} == set(self.waiting)
-        assert len(self.line) == len(self.waiting)
+        assert {each.ticket_id for each in self.queue} == set(self.waiting)
+        assert len(self.queue) == len(self.waiting)
         total = Load()
         for each in self.waiting.values():
             total.count(each, 1)
-        assert self.line.load == total
+        assert self.queue.load == total
         for tenant in "abc":
             own = sum(each.tenant == tenant for each in self.waiting.values())
-            assert self.line.tenant_requests(tenant) == own
+            assert self.queue.tenant_requests(tenant) == own
 
     @invariant()
     def there_is_a_head_while_somebody_waits(self) -> None:
-        assert (self.line.head(self.now_s) is not None) == bool(self.waiting)
+        assert (self.queue.head(self.now_s) is not None) == bool(self.waiting)
 
 
 TestLine = Line.TestCase

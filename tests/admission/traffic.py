@@ -146,7 +146,7 @@ class Traffic:
         if visit.lease_id is None:
             assert visit.ticket_id is not None
             del self._by_ticket[visit.ticket_id]
-            self.controller.leave_line(visit.ticket_id)
+            self.controller.leave_queue(visit.ticket_id)
             return
         self.engine.abort(visit.sequences)
         self._turns(self.controller.release(visit.lease_id, self.now_s, in_engine=True))
@@ -168,7 +168,7 @@ class Traffic:
 
     def advance(self) -> None:
         """One engine step and its record."""
-        waits = len(self.controller.line) > 0
+        waits = len(self.controller.queue) > 0
         record = self.engine.step()
         self.step += 1
         self.now_s += record.elapsed_s

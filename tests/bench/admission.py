@@ -4,7 +4,7 @@
 Promises are drawn when they are needed: an accepted offer leaves that to the next queued one,
 `queued, first`, or to the next step record, `record after offers`.
 
-All with 10,000 requests in line, answers of unknown length and the garbage collector on, without
+All with 10,000 requests in the queue, answers of unknown length and the garbage collector on, without
 and with a bound on the time per token, in turns of some rounds each, so that all see the machine
 alike. `own` is the thread's CPU time, `wall` what a caller waits: on a busy machine they differ by
 what other processes took. The last line is what the machine made of a fixed piece of work.
@@ -53,9 +53,9 @@ ENGINE = EngineShape(
     lookahead_tokens=1,
 )
 SETTINGS = Settings(
-    line_max_requests=2 * QUEUED,
-    line_max_requests_per_tenant=2 * QUEUED,
-    line_max_tokens=10**9,
+    queue_max_requests=2 * QUEUED,
+    queue_max_requests_per_tenant=2 * QUEUED,
+    queue_max_tokens=10**9,
     prefill_backlog_max_tokens=10**9,  # all leases are granted before the engine's first step
 )
 # a step of 1,000 sequences takes 0.09 s, and 10 ms more for a thousand prompt tokens
@@ -165,7 +165,7 @@ class Load:
 
     def fill(self) -> None:
         """Refill the line."""
-        while len(self.controller.line) < QUEUED:
+        while len(self.controller.queue) < QUEUED:
             offer = self.request(sequences=self.sequences_in_line)
             decision = self.controller.offer(offer, self.now_s).decision
             if isinstance(decision, Accepted):
@@ -186,7 +186,7 @@ def offers_queued(tpot_target_s: float | None) -> Rounds:
         answer, taken = _offered(load, Priority.NORMAL)
         assert isinstance(answer.decision, Queued)
         yield "offer, queued", taken
-        yield "leave_line", _left(load, answer)
+        yield "leave_queue", _left(load, answer)
 
 
 def offers_accepted(tpot_target_s: float | None) -> Rounds:
@@ -219,7 +219,7 @@ def _offered(load: Load, priority: Priority) -> tuple[Answer, Times]:
 def _left(load: Load, answer: Answer) -> Times:
     ticket_id = answer.ticket_id
     assert ticket_id is not None
-    return measured(lambda: load.controller.leave_line(ticket_id))[1]
+    return measured(lambda: load.controller.leave_queue(ticket_id))[1]
 
 
 def step_records(tpot_target_s: float | None) -> Rounds:
@@ -262,7 +262,7 @@ def main() -> None:
         for column, run in cells:
             for name, times in islice(run, ROUNDS_IN_TURN):
                 taken[name, column].append(times)
-    print(f"{rounds} rounds, {QUEUED} in line, {LEASES} leases, load {os.getloadavg()[0]:.1f}, us")
+    print(f"{rounds} rounds, {QUEUED} in the queue, {LEASES} leases, load {os.getloadavg()[0]:.1f}, us")
     for clock, title in enumerate(("own", "wall")):
         _print(title, {cell: [times[clock] for times in all_] for cell, all_ in taken.items()})
 

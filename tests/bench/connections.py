@@ -5,7 +5,7 @@
 
 Idle keep-alive connections with /health on them; so many requests at once beside them; as many as
 the line takes; then open loops of 1.7 and 4 times what is served, each request with a deadline of
-2 real seconds. Refused `in line`: taken in, and then its turn did not come in time. A simulated
+2 real seconds. Refused `in the queue`: taken in, and then its turn did not come in time. A simulated
 engine of fixed 20 ms steps at speed 4, gateway and client on the same cores: `client late` is the
 lag of the client's own event loop, which is part of every time beside it. `--capacity` spares the
 closed loop that finds out what is served.
@@ -204,13 +204,13 @@ _ENDS = (
     "served/s",
     "in time/s",
     "refused/s",
-    "of them in line",
+    "of them in the queue",
     "failed",
     "refused, ms: p50",
     "p90",
     "p99",
     "max",
-    "not in line, ms: p50",
+    "not in the queue, ms: p50",
     "p90",
     "p99",
     "max",

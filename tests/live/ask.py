@@ -37,8 +37,8 @@ def metric(gateway: Gateway, name: str, *, key: str | None = None) -> float:
 
 
 def nothing_held(gateway: Gateway, *, key: str | None = None) -> bool:
-    """No lease, no block, no promise, no sequence in the engine, nobody in line."""
+    """No lease, no block, no promise, no sequence in the engine, no request in the queue."""
     state = state_of(gateway, key=key)
     held = state["kv"]["held_blocks"] + state["kv"]["projected_peak_blocks"]
-    waiting = state["line"]["requests"]
+    waiting = state["queue"]["requests"]
     return not (held or waiting or state["leases"] or state["unfinished_sequences"])

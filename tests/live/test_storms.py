@@ -134,7 +134,7 @@ def test_a_controller_of_serve_that_dies_twice_costs_no_request_and_no_replica(
     health: list[int | None] = []
     with ThreadPoolExecutor(1) as pool:
         crowd = pool.submit(storm, stepped, shots)
-        wait_until(lambda: bool(state_of(stepped)["line"]["requests"]), within_s=20.0)
+        wait_until(lambda: bool(state_of(stepped)["queue"]["requests"]), within_s=20.0)
         for _ in range(2):
             (controller,) = stepped.find("ServeController")
             psutil.Process(controller).kill()

@@ -23,7 +23,7 @@ ENDPOINT = {
     "simulated": True,
     "mode": "enforce",
     "config": "3f1c9a",
-    "settings": {"policy": "footprint", "line": {"max_requests": 64}, "quantile": 0.9},
+    "settings": {"policy": "footprint", "queue": {"max_requests": 64}, "quantile": 0.9},
     "engine": {"capacity_tokens": CAPACITY_TOKENS, "max_num_seqs": 256},
     "versions": {"version": "0.32.0", "sluice": "0.1.0"},
 }

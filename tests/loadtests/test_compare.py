@@ -173,7 +173,7 @@ def test_limits_separate_where_their_intervals_lie_apart() -> None:
 
 
 def test_what_changed_in_the_configuration_is_named(usual: Run) -> None:
-    settings = {"policy": "static", "line": {"max_requests": 64}, "static": {"limit": 48}}
+    settings = {"policy": "static", "queue": {"max_requests": 64}, "static": {"limit": 48}}
     endpoint = ENDPOINT | {"settings": settings, "mode": "shadow", "config": "another"}
     found = held_against(usual, about(usual, endpoint=endpoint))
     assert found.changes == [

@@ -115,7 +115,7 @@ def test_the_limit_is_found_and_told(
 def test_who_has_waited_since_there_were_more_users_is_not_judged(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    state: dict[str, Any] = STATE | {"line": {"requests": 0}}
+    state: dict[str, Any] = STATE | {"queue": {"requests": 0}}
 
     def congested(seen: Seen) -> Script:
         """Too many users leave a line that takes three slow answers to empty."""

@@ -69,14 +69,14 @@ def test_the_page_has_five_numbers_four_charts_and_their_formulas(page: str) -> 
     assert page.count('<dl class="tiles">') == 2
     assert page.count("<svg") == 8
     for told in (
-        "held in line, then answered",
+        "queued, then answered",
         "Throughput over concurrency",
         "TTFT = first content, reasoning or tool token - intended start",
         "sluice_kv_projected_peak_tokens",
         "Kleinrock",
         "offered/s = requests that ended in the window",
         "sluice limit --host http://127.0.0.1:8000",
-        "line.max_requests",
+        "queue.max_requests",
         "拐点",
     ):
         assert told in page

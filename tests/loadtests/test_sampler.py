@@ -14,7 +14,7 @@ PAGE = """# HELP sluice_admission_decisions_total Answers of admission
 # TYPE sluice_admission_decisions_total counter
 sluice_admission_decisions_total{outcome="accepted",reason=""} 7.0
 sluice_admission_decisions_total{outcome="rejected",reason="kv_capacity"} 2.0
-sluice_admission_decisions_total{outcome="rejected",reason="line_full"} 1.0
+sluice_admission_decisions_total{outcome="rejected",reason="queue_full"} 1.0
 sluice_kv_capacity_tokens 1000.0
 sluice_kv_held_tokens 400.0
 sluice_kv_projected_peak_tokens 900.0

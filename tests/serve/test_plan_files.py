@@ -71,7 +71,7 @@ def test_what_the_plan_does_not_decide_is_taken_over_from_the_profile(tmp_path: 
     assert new.server_args == old.server_args
     assert new.http == old.http
     assert new.engine_args["reasoning_parser"] == "qwen3"
-    assert new.admission.line == old.admission.line
+    assert new.admission.queue == old.admission.queue
     assert new.access.api_keys_file is not None
     assert new.access.api_keys_file.resolve() == (ROOT / "configs" / "api-keys.yaml").resolve()
 

@@ -76,9 +76,9 @@ def test_a_setting_that_the_profile_does_not_name_is_not_held_against_it(
 ) -> None:
     file = tmp_path / "few.yaml"
     engine = "engine_args: {model: Qwen/Qwen3-8B, max_model_len: 8192}\n"
-    file.write_text(engine + "admission: {line: {max_tokens: 0, max_requests: 600}}\n")
+    file.write_text(engine + "admission: {queue: {max_tokens: 0, max_requests: 600}}\n")
     said = told(capsys, "--config", str(file))[0]["no_effect"]
-    assert any(x.startswith("line.max_requests 600") for x in said)
+    assert any(x.startswith("queue.max_requests 600") for x in said)
     assert "static.limit" not in str(said)
 
 

@@ -42,7 +42,7 @@ class Patient(Gateway):
             if now_s >= waiting.visit.arrived_at_s + waiting.visit.deadline_s
         }
         for ticket in late:
-            self.controller.leave_line(ticket)
+            self.controller.leave_queue(ticket)
             del self._line[ticket]
         return [Verdict(number, TIMED_OUT) for number in late.values()]
 

@@ -52,7 +52,7 @@ class DecisionLine(_Line):
 
 
 class EndLine(_Line):
-    """How an accepted request ended, or that its client left the line."""
+    """How an accepted request ended, or that its client left the queue."""
 
     waited_s: float
     ttft_s: float | None

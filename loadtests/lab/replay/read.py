@@ -1,4 +1,4 @@
-"""Lines of a log put together: each request with its turn in line and its end."""
+"""Lines of a log put together: each request with its turn in the queue and its end."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping

@@ -67,7 +67,7 @@ def _table(report: Report) -> str:
         ("TTFT p50 s", lambda told: _seconds(told.ttft_p50_s)),
         ("TTFT p95 s", lambda told: _seconds(told.ttft_p95_s)),
         ("TPOT p95 ms", lambda told: _milliseconds(told.tpot_p95_s)),
-        ("waited in line", lambda told: f"{told.waited}"),
+        ("waited in queue", lambda told: f"{told.waited}"),
         ("  p95 s", lambda told: _seconds(told.waited_p95_s)),
         ("preemptions", lambda told: f"{told.preemptions}"),
     ]

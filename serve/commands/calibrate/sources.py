@@ -114,7 +114,7 @@ async def _measure_gateway(url: str, key: str | None, seconds: float, say: Say) 
 
 
 def _refuse_busy(state: dict[str, Any]) -> None:
-    held, waiting = state["leases"], state["line"]["requests"]
+    held, waiting = state["leases"], state["queue"]["requests"]
     if held or waiting:
         raise BusyError(
             f"the gateway is busy: {held} requests run and {waiting} wait; measured beside them, "

@@ -157,7 +157,7 @@ def _busy(gateway: Gateway) -> Load:
     def under_way() -> bool:
         state = state_of(gateway)
         streams = sum(request.first_byte for request in load.requests)
-        return bool(state["line"]["requests"]) and state["leases"] >= 9 and streams >= 5
+        return bool(state["queue"]["requests"]) and state["leases"] >= 9 and streams >= 5
 
     wait_until(under_way, within_s=30.0, what=lambda: str(state_of(gateway)))
     load.strike()

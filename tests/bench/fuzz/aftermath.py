@@ -70,7 +70,7 @@ def _held(address: tuple[str, int]) -> str | None:
     held = {
         "blocks held": state["kv"]["held_blocks"],
         "blocks promised": state["kv"]["projected_peak_blocks"],
-        "requests in line": state["line"]["requests"],
+        "requests in the queue": state["queue"]["requests"],
         "leases": state["leases"],
         "sequences": state["unfinished_sequences"],
     }

@@ -226,7 +226,7 @@ ENGINE = {
     "lookahead_tokens": 0,
     "capacity_tokens": 3200,
 }
-IDLE = {"leases": 0, "line": {"requests": 0}, "engine": ENGINE}
+IDLE = {"leases": 0, "queue": {"requests": 0}, "engine": ENGINE}
 
 
 def measured(url: str) -> Measured:

@@ -113,7 +113,7 @@ class Real:
 
     @property
     def waiting(self) -> int:
-        return len(self.gate.controller.line)
+        return len(self.gate.controller.queue)
 
     async def steps(self, count: int) -> None:
         """The engine works."""
@@ -211,7 +211,7 @@ async def test_a_client_that_leaves_in_the_instant_of_acceptance_holds_nothing(h
         await settle()
         assert at.waiting > 0
         at.engine.step()
-        at.engine.step()  # finishes some: the next in line get their lease in this very turn
+        at.engine.step()  # finishes some: the next in the queue get their lease in this very turn
         await asyncio.gather(*(hang_up(call, how) for call in running))
         await at.assert_empty()
 

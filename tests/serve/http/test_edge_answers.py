@@ -278,7 +278,7 @@ async def test_a_bug_at_the_edge_is_a_500_not_a_silence() -> None:
 
 async def test_one_line_per_request_says_everything_but_the_text() -> None:
     at = house()
-    at.gate.refusal = Rejected(Reason.LINE_FULL, "Full.")
+    at.gate.refusal = Rejected(Reason.QUEUE_FULL, "Full.")
     await at.ask(headers={"x-request-id": "mine", "x-sluice-run": "r7"})
     (line,) = at.log
     assert json.loads(json.dumps(line)) == {
@@ -290,7 +290,7 @@ async def test_one_line_per_request_says_everything_but_the_text() -> None:
         "status": 429,
         "duration_s": 0.0,
         "priority": "normal",
-        "reason": "line_full",
+        "reason": "queue_full",
         "run": "r7",
         "deadline_s": 30.0,
         "queued_s": 0.0,

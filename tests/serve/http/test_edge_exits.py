@@ -9,7 +9,7 @@ from admission.terms.decision import Reason, Rejected
 from serve.visit import VISIT
 from tests.fakes import Exchange, House, body, house, json_answer, settle, start
 
-LINE_FULL = Rejected(Reason.LINE_FULL, "The line is full.", retry_after_s=2.0)
+QUEUE_FULL = Rejected(Reason.QUEUE_FULL, "The line is full.", retry_after_s=2.0)
 
 
 def assert_left_once(at: House) -> None:
@@ -206,7 +206,7 @@ async def test_an_answer_that_was_complete_when_the_engine_died_is_delivered() -
 
 async def test_a_refusal_before_rendering_never_calls_the_app() -> None:
     at = house()
-    at.gate.refusal = LINE_FULL
+    at.gate.refusal = QUEUE_FULL
     done = await at.ask()
     assert done.status == 429
     assert at.app.visits == []
@@ -215,10 +215,10 @@ async def test_a_refusal_before_rendering_never_calls_the_app() -> None:
 
 async def test_a_refusal_after_rendering_replaces_what_vllm_says() -> None:
     at = house()
-    at.gate.verdict = LINE_FULL
+    at.gate.verdict = QUEUE_FULL
     done = await at.ask()
     assert done.status == 429
-    assert done.answer_json["error"]["code"] == "line_full"
+    assert done.answer_json["error"]["code"] == "queue_full"
     assert "vLLM" not in done.answer_body.decode()
     assert_left_once(at)
 

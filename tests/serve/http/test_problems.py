@@ -27,7 +27,7 @@ def test_every_reason_has_a_status() -> None:
 @pytest.mark.parametrize(
     ("status", "reasons"),
     [
-        (429, {"kv_capacity", "slots", "ttft_slo", "tpot_slo", "line_full", "tenant_budget"}),
+        (429, {"kv_capacity", "slots", "ttft_slo", "tpot_slo", "queue_full", "tenant_budget"}),
         (400, {"never_fits", "unsupported"}),
         (503, {"draining", "engine_down"}),
     ],
@@ -82,14 +82,14 @@ def test_only_what_may_pass_later_says_when_to_come_back(reason: Reason) -> None
 def test_retry_after_is_whole_seconds_between_1_and_60_and_jittered(
     predicted_s: float | None, jitter: object, seconds: int, milliseconds: int
 ) -> None:
-    refusal = Rejected(Reason.LINE_FULL, "Full.", retry_after_s=predicted_s)
+    refusal = Rejected(Reason.QUEUE_FULL, "Full.", retry_after_s=predicted_s)
     headers = dict(answer(refusal, Family.OPENAI, jitter=jitter).headers)
     assert int(headers[b"retry-after"]) == seconds
     assert int(headers[b"retry-after-ms"]) == milliseconds
 
 
 def test_the_cap_leaves_room_for_the_jitter() -> None:
-    refusal = Rejected(Reason.LINE_FULL, "Full.", retry_after_s=3600.0)
+    refusal = Rejected(Reason.QUEUE_FULL, "Full.", retry_after_s=3600.0)
     times = {dict(answer(refusal, Family.OPENAI).headers)[b"retry-after-ms"] for _ in range(50)}
     assert len(times) > 40
 

@@ -38,8 +38,8 @@ def environment(profile: Profile, tmp_path: Path) -> dict[str, str]:
 
 
 def test_serves_own_limits_sit_above_ours(profile: Profile, environment: dict[str, str]) -> None:
-    line_and_slots = profile.admission.line.max_requests + profile.engine_args["max_num_seqs"]
-    assert ray_environment.ongoing_requests(profile) > line_and_slots
+    queue_and_slots = profile.admission.queue.max_requests + profile.engine_args["max_num_seqs"]
+    assert ray_environment.ongoing_requests(profile) > queue_and_slots
     let_in = int(environment["RAY_SERVE_HAPROXY_MAXCONN"])
     assert let_in > profile.engine.replicas * ray_environment.ongoing_requests(profile)
     assert ray_environment.open_files(profile) > 2 * let_in
@@ -109,7 +109,7 @@ def test_a_port_in_use_is_one_clear_message() -> None:
 
 
 def test_a_line_longer_than_the_limit_of_open_files_is_refused(profile: Profile) -> None:
-    line = profile.admission.line.model_copy(update={"max_requests": 10**9})
+    line = profile.admission.queue.model_copy(update={"max_requests": 10**9})
     admission = profile.admission.model_copy(update={"line": line})
     with pytest.raises(cluster.ClusterError, match="open files"):
         cluster.require_open_files(profile.model_copy(update={"admission": admission}))

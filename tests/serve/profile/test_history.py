@@ -8,7 +8,7 @@ import pytest
 from serve.profile.history import KEPT, Entry, History, Via, history_of
 from serve.profile.settings import AdmissionSection, parse_admission
 
-SECTION = parse_admission({"mode": "shadow", "line": {"max_tokens": 5}})
+SECTION = parse_admission({"mode": "shadow", "queue": {"max_tokens": 5}})
 
 
 def entry(section: AdmissionSection = SECTION, *, via: Via = Via.PUT, start: str = "s") -> Entry:
@@ -25,7 +25,7 @@ def entry(section: AdmissionSection = SECTION, *, via: Via = Via.PUT, start: str
 
 
 def limits(count: int) -> list[Entry]:
-    return [entry(parse_admission({"line": {"max_tokens": number}})) for number in range(count)]
+    return [entry(parse_admission({"queue": {"max_tokens": number}})) for number in range(count)]
 
 
 def test_what_was_added_is_there_again(tmp_path: Path) -> None:

@@ -198,14 +198,14 @@ def test_with_no_history_there_is_nothing_to_go_back_to() -> None:
 
 def test_a_change_names_each_key_with_both_values() -> None:
     old = parse_admission({"tenants": {"a": {"weight": 2}, "b": {}}})
-    new = parse_admission({"line": {"max_tokens": 5}, "tenants": {"a": {"weight": 3}, "c": {}}})
+    new = parse_admission({"queue": {"max_tokens": 5}, "tenants": {"a": {"weight": 3}, "c": {}}})
     found = {
         change["key"]: (change["from"], change["to"])
         for change in changes(old.mapping(), new.mapping())
     }
     terms = new.mapping()["tenants"]["c"]
     assert found == {
-        "line.max_tokens": (4_000_000, 5),
+        "queue.max_tokens": (4_000_000, 5),
         "tenants.a.weight": (2, 3),
         "tenants.b": (terms, None),
         "tenants.c": (None, terms),

@@ -112,11 +112,11 @@ def test_every_admission_value_reaches_the_core() -> None:
         ttft_deadline_max_s=5.0,
         ttft_grace_s=6.0,
         tpot_target_s=0.1,
-        line_max_requests=60,
-        line_max_requests_per_tenant=6,
-        line_max_tokens=70,
-        line_look_past_requests=9,
-        line_cost_weight=0.2,
+        queue_max_requests=60,
+        queue_max_requests_per_tenant=6,
+        queue_max_tokens=70,
+        queue_look_past_requests=9,
+        queue_cost_weight=0.2,
         prefill_backlog_max_tokens=8,
         priority_reserve_ratio=0.1,
         tenants={"team-a": TenantTerms(2.0, 1, 3, 0.5), "*": TenantTerms()},
@@ -126,7 +126,7 @@ def test_every_admission_value_reaches_the_core() -> None:
 
 
 def test_a_section_survives_the_way_through_user_config() -> None:
-    section = parse_admission({"mode": "off", "line": {"max_tokens": 5}})
+    section = parse_admission({"mode": "off", "queue": {"max_tokens": 5}})
     assert parse_admission(section.mapping()) == section
 
 
@@ -139,7 +139,12 @@ def test_equal_settings_have_equal_hashes_however_written() -> None:
 def test_any_changed_value_changes_the_hash() -> None:
     hashes = {
         parse_admission(changed).hash()
-        for changed in ({}, {"mode": "off"}, {"static": {"limit": 49}}, {"line": {"max_tokens": 1}})
+        for changed in (
+            {},
+            {"mode": "off"},
+            {"static": {"limit": 49}},
+            {"queue": {"max_tokens": 1}},
+        )
     }
     assert len(hashes) == 4
 

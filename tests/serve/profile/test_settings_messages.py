@@ -52,8 +52,8 @@ class Problems:
             "give a whole number of requests between 1 and 10000",
         ),
         (
-            "admission: {line: {max_tokens: 4e6}}",
-            "admission.line.max_tokens: '4e6' is not valid; "
+            "admission: {queue: {max_tokens: 4e6}}",
+            "admission.queue.max_tokens: '4e6' is not valid; "
             "give a whole number of tokens between 0 and 1000000000000",
         ),
         (
@@ -120,7 +120,7 @@ class Problems:
             "telemetry.access_log: false is not valid; give `-` or a path, or null",
         ),
         ("http: 8000", "http: expected keys below it, found 8000"),
-        ("admission: {line: 5}", "admission.line: expected keys below it, found 5"),
+        ("admission: {line: 5}", "admission.queue: expected keys below it, found 5"),
         (
             "engine_args: [model]",
             "engine_args: ['model'] is not valid; give vLLM's engine arguments, one per line",
@@ -155,9 +155,9 @@ def test_a_bad_value_is_shown_with_its_key_and_the_valid_ones(
         ),
         ("admision: {}", "admision: unknown key; did you mean admission?"),
         (
-            "admission: {line_max_requests: 4}",
-            "admission.line_max_requests: unknown key; "
-            "did you mean admission.line.max_requests (requests)?",
+            "admission: {queue_max_requests: 4}",
+            "admission.queue_max_requests: unknown key; "
+            "did you mean admission.queue.max_requests (requests)?",
         ),
         ("port: 80", "port: unknown key; did you mean http.port (port)?"),
         (
@@ -216,7 +216,7 @@ def test_a_deadline_above_its_cap_is_refused(problems: Problems) -> None:
 
 def test_a_tenants_line_above_the_whole_line_is_refused(problems: Problems) -> None:
     assert problems(f"{START}admission:\n  line:\n    max_requests: 100\n") == [
-        "p.yaml: admission.line.max_requests_per_tenant: 512 is above max_requests (100); "
+        "p.yaml: admission.queue.max_requests_per_tenant: 512 is above max_requests (100); "
         "give at most 100"
     ]
 
@@ -264,8 +264,8 @@ def test_a_wrong_value_is_shown_shortened(problems: Problems) -> None:
 
 
 def test_a_bad_user_config_is_named_by_its_source() -> None:
-    with pytest.raises(ProfileError, match=r"^user_config: line.max_requests: -1 is not valid;"):
-        parse_admission({"line": {"max_requests": -1}})
+    with pytest.raises(ProfileError, match=r"^user_config: queue.max_requests: -1 is not valid;"):
+        parse_admission({"queue": {"max_requests": -1}})
 
 
 @pytest.mark.parametrize("given", [None, 5, "enforce", ["mode"]])
@@ -280,12 +280,12 @@ def test_a_user_config_with_a_number_for_a_key_is_refused() -> None:
 
 
 def test_a_line_of_no_requests_is_refused_because_nothing_would_ever_start() -> None:
-    with pytest.raises(ProfileError, match=r"line.max_requests: 0 is not valid"):
-        parse_admission({"line": {"max_requests": 0, "max_requests_per_tenant": 0}})
+    with pytest.raises(ProfileError, match=r"queue.max_requests: 0 is not valid"):
+        parse_admission({"queue": {"max_requests": 0, "max_requests_per_tenant": 0}})
 
 
 def test_a_line_of_no_tokens_is_a_gateway_without_a_line() -> None:
-    assert parse_admission({"line": {"max_tokens": 0}}).settings().line_max_tokens == 0
+    assert parse_admission({"queue": {"max_tokens": 0}}).settings().queue_max_tokens == 0
 
 
 def test_an_empty_user_config_means_the_defaults() -> None:

@@ -103,7 +103,7 @@ async def test_who_changes_settings_says_which_ones_it_has_seen(
     [
         ({"kv_headroom_ratio": 90}, ["kv_headroom_ratio: 90 is not valid; give a ratio"]),
         ({"ttft_deadline_ms": 5}, ["did you mean ttft_deadline_s (seconds)?"]),
-        ({"mode": 1, "line": {"max_requests": 0}}, ["mode: 1 is not", "line.max_requests: 0 is"]),
+        ({"mode": 1, "queue": {"max_requests": 0}}, ["mode: 1 is not", "queue.max_requests: 0 is"]),
         ({"tenants": {"a b": {}}}, ["no tenant's name"]),
         ({"admission": {"mode": "off"}}, ["admission: unknown key"]),
         ({"line": 5}, ["line: expected keys below it"]),
@@ -129,7 +129,7 @@ async def test_a_bad_section_is_refused_whole_with_a_line_per_problem(
         b"null",
         b"{",
         b'{"mode": "off", "mode": "shadow"}',
-        b'{"line": {"max_tokens": 1, "max_tokens": 2}}',
+        b'{"queue": {"max_tokens": 1, "max_tokens": 2}}',
         b'{"kv_headroom_ratio": NaN}',
         b'{"kv_headroom_ratio": "0.1"}',
         b'{"kv_headroom_ratio": 1e400}',
