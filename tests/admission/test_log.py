@@ -39,7 +39,7 @@ def test_a_decision_is_recorded_with_its_price_and_what_it_met() -> None:
     assert written["price_blocks"] == {"now": 8, "peak": 14}
     assert written["state"] == {
         "running": 3,
-        "line": 0,
+        "queue": 0,
         "held_blocks": 0,
         "peak_blocks": controller.ledger.curve.peak(),
         "prefill_backlog_tokens": 1104,
@@ -62,7 +62,7 @@ def test_a_place_in_line_names_what_binds() -> None:
     written = decision_record(OCCASION, asked, answer.quote, answer.decision, controller)
     assert (written["outcome"], written["reason"], written["limit"]) == ("queued", None, "kv")
     assert written["known_length"] is False
-    assert written["state"]["line"] == 1
+    assert written["state"]["queue"] == 1
 
 
 def test_a_refusal_names_its_reason() -> None:

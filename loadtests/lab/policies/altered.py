@@ -38,12 +38,12 @@ class Patient(Gateway):
     def _timed_out(self, now_s: float) -> list[Verdict]:
         late = {
             ticket: waiting.request.number
-            for ticket, waiting in self._line.items()
+            for ticket, waiting in self._queue.items()
             if now_s >= waiting.visit.arrived_at_s + waiting.visit.deadline_s
         }
         for ticket in late:
             self.controller.leave_queue(ticket)
-            del self._line[ticket]
+            del self._queue[ticket]
         return [Verdict(number, TIMED_OUT) for number in late.values()]
 
 

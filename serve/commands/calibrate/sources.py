@@ -88,7 +88,7 @@ async def _measure_gateway(url: str, key: str | None, seconds: float, say: Say) 
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
     async with aiohttp.ClientSession(url, headers=headers, timeout=timeout) as session:
         try:
-            state = await _get(session, "/v1/admission/state", "leases", "line", "engine")
+            state = await _get(session, "/v1/admission/state", "leases", "queue", "engine")
             _refuse_busy(state)
             models = await _get(session, "/v1/models", "data")
             model = models["data"][0]["id"]

@@ -108,9 +108,9 @@ def test_a_port_in_use_is_one_clear_message() -> None:
     cluster.require_free_port("127.0.0.1", port)
 
 
-def test_a_line_longer_than_the_limit_of_open_files_is_refused(profile: Profile) -> None:
-    line = profile.admission.queue.model_copy(update={"max_requests": 10**9})
-    admission = profile.admission.model_copy(update={"line": line})
+def test_a_queue_longer_than_the_limit_of_open_files_is_refused(profile: Profile) -> None:
+    queue = profile.admission.queue.model_copy(update={"max_requests": 10**9})
+    admission = profile.admission.model_copy(update={"queue": queue})
     with pytest.raises(cluster.ClusterError, match="open files"):
         cluster.require_open_files(profile.model_copy(update={"admission": admission}))
 

@@ -120,7 +120,7 @@ class Problems:
             "telemetry.access_log: false is not valid; give `-` or a path, or null",
         ),
         ("http: 8000", "http: expected keys below it, found 8000"),
-        ("admission: {line: 5}", "admission.queue: expected keys below it, found 5"),
+        ("admission: {queue: 5}", "admission.queue: expected keys below it, found 5"),
         (
             "engine_args: [model]",
             "engine_args: ['model'] is not valid; give vLLM's engine arguments, one per line",
@@ -169,7 +169,7 @@ def test_a_bad_value_is_shown_with_its_key_and_the_valid_ones(
             "admission: {zzz: 4}",
             "admission.zzz: unknown key; known here: mode, policy, static, kv_headroom_ratio, "
             "kv_overflow_sigmas, output_quantile, cold_start_output_tokens, cold_start_requests, "
-            "ttft_deadline_s, ttft_deadline_max_s, ttft_grace_s, tpot_target_s, line, "
+            "ttft_deadline_s, ttft_deadline_max_s, ttft_grace_s, tpot_target_s, queue, "
             "prefill_backlog_max_tokens, priority_reserve_ratio, tenants",
         ),
     ],
@@ -214,8 +214,8 @@ def test_a_deadline_above_its_cap_is_refused(problems: Problems) -> None:
     ]
 
 
-def test_a_tenants_line_above_the_whole_line_is_refused(problems: Problems) -> None:
-    assert problems(f"{START}admission:\n  line:\n    max_requests: 100\n") == [
+def test_a_tenant_s_share_above_the_whole_queue_is_refused(problems: Problems) -> None:
+    assert problems(f"{START}admission:\n  queue:\n    max_requests: 100\n") == [
         "p.yaml: admission.queue.max_requests_per_tenant: 512 is above max_requests (100); "
         "give at most 100"
     ]
@@ -275,18 +275,31 @@ def test_a_user_config_without_keys_is_refused(given: object) -> None:
 
 
 def test_a_user_config_with_a_number_for_a_key_is_refused() -> None:
-    with pytest.raises(ProfileError, match=r"^user_config: line.*: a key must be text$"):
-        parse_admission({"line": {7: 1}})
+    with pytest.raises(ProfileError, match=r"^user_config: queue.*: a key must be text$"):
+        parse_admission({"queue": {7: 1}})
 
 
-def test_a_line_of_no_requests_is_refused_because_nothing_would_ever_start() -> None:
+def test_a_queue_of_no_requests_is_refused_because_nothing_would_ever_start() -> None:
     with pytest.raises(ProfileError, match=r"queue.max_requests: 0 is not valid"):
         parse_admission({"queue": {"max_requests": 0, "max_requests_per_tenant": 0}})
 
 
-def test_a_line_of_no_tokens_is_a_gateway_without_a_line() -> None:
+def test_a_queue_of_no_tokens_is_a_gateway_without_a_queue() -> None:
     assert parse_admission({"queue": {"max_tokens": 0}}).settings().queue_max_tokens == 0
 
 
 def test_an_empty_user_config_means_the_defaults() -> None:
     assert parse_admission({}) == AdmissionSection()
+
+
+def test_the_old_name_of_a_section_is_understood_with_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    old = parse_admission({"line": {"max_requests": 7, "max_requests_per_tenant": 5}})
+    assert old == parse_admission({"queue": {"max_requests": 7, "max_requests_per_tenant": 5}})
+    assert caplog.messages == ["the key 'line' is now called 'queue'; the old name still works"]
+
+
+def test_both_names_of_a_section_at_once_are_refused() -> None:
+    with pytest.raises(ProfileError, match=r"^user_config: line: unknown key"):
+        parse_admission({"line": {}, "queue": {}})

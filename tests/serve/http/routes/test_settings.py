@@ -106,7 +106,7 @@ async def test_who_changes_settings_says_which_ones_it_has_seen(
         ({"mode": 1, "queue": {"max_requests": 0}}, ["mode: 1 is not", "queue.max_requests: 0 is"]),
         ({"tenants": {"a b": {}}}, ["no tenant's name"]),
         ({"admission": {"mode": "off"}}, ["admission: unknown key"]),
-        ({"line": 5}, ["line: expected keys below it"]),
+        ({"queue": 5}, ["queue: expected keys below it"]),
     ],
 )
 async def test_a_bad_section_is_refused_whole_with_a_line_per_problem(
