@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from serve.visit import Family
+from serve.visit import ApiFamily
 
 
-class Kind(StrEnum):
+class RouteKind(StrEnum):
     """Who answers a route."""
 
     GENERATION = "generation"  # vLLM, with a lease
@@ -30,44 +30,44 @@ class Route:
 
     method: str
     path: str
-    kind: Kind
+    kind: RouteKind
     access: Access = Access.KEY
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("POST", "/v1/chat/completions", Kind.GENERATION),
-    Route("POST", "/v1/completions", Kind.GENERATION),
-    Route("POST", "/v1/responses", Kind.GENERATION),
-    Route("POST", "/v1/messages", Kind.GENERATION),
-    Route("POST", "/v1/messages/count_tokens", Kind.ENGINE),
-    Route("GET", "/v1/models", Kind.OURS),
-    Route("GET", "/v1/models/{id}", Kind.OURS),
-    Route("POST", "/tokenize", Kind.ENGINE),
-    Route("POST", "/detokenize", Kind.ENGINE),
+    Route("POST", "/v1/chat/completions", RouteKind.GENERATION),
+    Route("POST", "/v1/completions", RouteKind.GENERATION),
+    Route("POST", "/v1/responses", RouteKind.GENERATION),
+    Route("POST", "/v1/messages", RouteKind.GENERATION),
+    Route("POST", "/v1/messages/count_tokens", RouteKind.ENGINE),
+    Route("GET", "/v1/models", RouteKind.OURS),
+    Route("GET", "/v1/models/{id}", RouteKind.OURS),
+    Route("POST", "/tokenize", RouteKind.ENGINE),
+    Route("POST", "/detokenize", RouteKind.ENGINE),
     # Balancers and judges ask without a key, and the answer is one word.
-    Route("GET", "/health", Kind.OURS, Access.OPEN),
+    Route("GET", "/health", RouteKind.OURS, Access.OPEN),
     # These say what runs here and how much: not for strangers.
-    Route("GET", "/version", Kind.OURS),
-    Route("GET", "/metrics", Kind.OURS),
-    Route("POST", "/v1/admission/explain", Kind.OURS),
+    Route("GET", "/version", RouteKind.OURS),
+    Route("GET", "/metrics", RouteKind.OURS),
+    Route("POST", "/v1/admission/explain", RouteKind.OURS),
     # State names other tenants; drain takes the service away; settings and keys are its rules.
-    Route("GET", "/v1/admission/state", Kind.OURS, Access.ADMIN),
-    Route("GET", "/v1/admission/steps", Kind.OURS, Access.ADMIN),
-    Route("GET", "/v1/admission/shadow", Kind.OURS, Access.ADMIN),
-    Route("POST", "/v1/admission/drain", Kind.OURS, Access.ADMIN),
-    Route("POST", "/v1/admission/resume", Kind.OURS, Access.ADMIN),
-    Route("GET", "/v1/admission/settings", Kind.OURS, Access.ADMIN),
-    Route("PUT", "/v1/admission/settings", Kind.OURS, Access.ADMIN),
-    Route("GET", "/v1/admission/settings/history", Kind.OURS, Access.ADMIN),
-    Route("POST", "/v1/admission/settings/rollback", Kind.OURS, Access.ADMIN),
-    Route("POST", "/v1/admission/keys/reload", Kind.OURS, Access.ADMIN),
+    Route("GET", "/v1/admission/state", RouteKind.OURS, Access.ADMIN),
+    Route("GET", "/v1/admission/steps", RouteKind.OURS, Access.ADMIN),
+    Route("GET", "/v1/admission/shadow", RouteKind.OURS, Access.ADMIN),
+    Route("POST", "/v1/admission/drain", RouteKind.OURS, Access.ADMIN),
+    Route("POST", "/v1/admission/resume", RouteKind.OURS, Access.ADMIN),
+    Route("GET", "/v1/admission/settings", RouteKind.OURS, Access.ADMIN),
+    Route("PUT", "/v1/admission/settings", RouteKind.OURS, Access.ADMIN),
+    Route("GET", "/v1/admission/settings/history", RouteKind.OURS, Access.ADMIN),
+    Route("POST", "/v1/admission/settings/rollback", RouteKind.OURS, Access.ADMIN),
+    Route("POST", "/v1/admission/keys/reload", RouteKind.OURS, Access.ADMIN),
 )
 
 _BY_METHOD_AND_PATH = {(route.method, route.path): route for route in ROUTES}
 _SLASHES = re.compile("/{2,}")
 _MODEL = "/v1/models/"
 METHODS_WITH_BODY = ("POST", "PUT")
-GENERATION_PATHS = frozenset(r.path for r in ROUTES if r.kind is Kind.GENERATION)
+GENERATION_PATHS = frozenset(r.path for r in ROUTES if r.kind is RouteKind.GENERATION)
 
 
 def plain(path: str) -> str:
@@ -91,14 +91,14 @@ def model_in(path: str) -> str:
     return path[len(_MODEL) :] if path.startswith(_MODEL) else ""
 
 
-def family_of(path: str, headers: Mapping[str, str] | None = None) -> Family:
+def family_of(path: str, headers: Mapping[str, str] | None = None) -> ApiFamily:
     """Whose shapes a path speaks, known or not; models are told to both APIs, by their headers."""
     if path == "/v1/messages" or path.startswith("/v1/messages/"):
-        return Family.ANTHROPIC
+        return ApiFamily.ANTHROPIC
     asks_for_models = path == "/v1/models" or path.startswith(_MODEL)
     if asks_for_models and headers is not None and "anthropic-version" in headers:
-        return Family.ANTHROPIC
-    return Family.OPENAI
+        return ApiFamily.ANTHROPIC
+    return ApiFamily.OPENAI
 
 
 def _listed(path: str) -> str:

@@ -5,9 +5,9 @@ import logging
 
 from starlette.types import ASGIApp, Scope
 
-from serve.http.call import Call
-from serve.http.caller import Caller
+from serve.http.connection import ClientConnection
 from serve.http.gate_like import GateLike
+from serve.http.http_request import HttpRequest
 from serve.http.problems import answer
 from serve.http.request.scrub import with_trace
 from serve.http.response.reply import Reply
@@ -38,7 +38,13 @@ class Lifecycle:
         self._grace_s = grace_s
 
     async def run(
-        self, call: Call, caller: Caller, reply: Reply, scope: Scope, *, body_chars: int = 0
+        self,
+        call: HttpRequest,
+        caller: ClientConnection,
+        reply: Reply,
+        scope: Scope,
+        *,
+        body_chars: int = 0,
     ) -> None:
         """Returns when the answer is out and nothing of the request is left in the engine.
 
@@ -58,7 +64,7 @@ class Lifecycle:
             raise asyncio.CancelledError
         life.result()
 
-    async def refuse(self, call: Call, reply: Reply) -> None:
+    async def refuse(self, call: HttpRequest, reply: Reply) -> None:
         """Answers with the verdict on the visit; nothing was begun for it, so nothing can be cut.
 
         Hence no task, as there is in `run`: under overload most requests end here.
@@ -66,12 +72,17 @@ class Lifecycle:
         with self._tracing.request(call):
             await self._tell(call, reply)
 
-    async def _tell(self, call: Call, reply: Reply) -> None:
+    async def _tell(self, call: HttpRequest, reply: Reply) -> None:
         if call.verdict is not None:
             await reply.problem(answer(call.verdict, call.family))
 
     async def _life(
-        self, call: Call, caller: Caller, reply: Reply, scope: Scope, body_chars: int
+        self,
+        call: HttpRequest,
+        caller: ClientConnection,
+        reply: Reply,
+        scope: Scope,
+        body_chars: int,
     ) -> None:
         visit = call.visit
         if visit is None:
@@ -89,7 +100,9 @@ class Lifecycle:
             visit.client_left = caller.has_left and not reply.finished
             await self._gate.leave(visit)
 
-    async def _through_app(self, call: Call, caller: Caller, reply: Reply, scope: Scope) -> None:
+    async def _through_app(
+        self, call: HttpRequest, caller: ClientConnection, reply: Reply, scope: Scope
+    ) -> None:
         app = asyncio.create_task(self._in_app(call, caller, reply, scope))
         listener = asyncio.create_task(caller.listen())
         try:
@@ -101,7 +114,7 @@ class Lifecycle:
             await self._make_good(app, call, caller, reply)
 
     async def _until_over(
-        self, app: asyncio.Task[None], visit: Visit | None, caller: Caller, reply: Reply
+        self, app: asyncio.Task[None], visit: Visit | None, caller: ClientConnection, reply: Reply
     ) -> None:
         """Until the app has ended, the caller has left, or a first token is long overdue.
 
@@ -121,7 +134,9 @@ class Lifecycle:
                 return
         await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _in_app(self, call: Call, caller: Caller, reply: Reply, scope: Scope) -> None:
+    async def _in_app(
+        self, call: HttpRequest, caller: ClientConnection, reply: Reply, scope: Scope
+    ) -> None:
         visit = call.visit
         if visit is None:  # counts tokens: as much work as to render for an answer
             async with self._gate.rendering(caller.left) as inside:
@@ -145,7 +160,7 @@ class Lifecycle:
             _log.error("The app neither heard the disconnect nor its cancellation: left behind")
 
     async def _make_good(
-        self, app: asyncio.Task[None], call: Call, caller: Caller, reply: Reply
+        self, app: asyncio.Task[None], call: HttpRequest, caller: ClientConnection, reply: Reply
     ) -> None:
         """No request ends without an answer, whatever the app did."""
         fault = None if app.cancelled() else app.exception()

@@ -28,7 +28,8 @@ from serve.process.serving import Run
 from serve.process.signals import Interrupted, Signals
 from serve.profile.settings import Profile, ProfileError, load_profile
 
-_POLL_S = 0.5  # of Serve's controller, while starting
+_POLL_S = 0.25  # of Serve's controller, while starting
+_HEALTH_S = 0.1  # of /health, when the replicas run
 _LOOK_S = 2.0  # and while all is well
 _LOOK_ENDS_S = 2.0
 
@@ -158,7 +159,7 @@ def _wait(profile: Profile, looks: Looks[State], daemons: Daemons) -> None:
             raise lost
         time.sleep(_POLL_S)
     while not cluster.answers(profile.http.host, profile.http.port):
-        time.sleep(_POLL_S)
+        time.sleep(_HEALTH_S)
 
 
 def _lost(daemons: Daemons) -> ClusterError | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from serve.commands.check import admission_summary
-from serve.commands.operate.endpoint import Answer, AnswerError, Endpoint, run
+from serve.commands.operate.endpoint import AnswerError, Endpoint, GatewayAnswer, run
 from serve.exits import Exit
 from serve.profile.difference import Change, changes
 from serve.profile.settings import (
@@ -83,7 +83,7 @@ def _rollback(endpoint: Endpoint, args: argparse.Namespace) -> int:
     return Exit.GOOD
 
 
-def _present(endpoint: Endpoint) -> Answer:
+def _present(endpoint: Endpoint) -> GatewayAnswer:
     """The section in force and its hash."""
     answer = endpoint.ask("GET", _SETTINGS)
     if not answer.etag or not isinstance(answer.document, dict):
@@ -128,7 +128,7 @@ def _wrapped(text: str, *, first: str = "", below: str = "  ") -> str:
     )
 
 
-def _hash_of(answer: Answer) -> str:
+def _hash_of(answer: GatewayAnswer) -> str:
     return answer.etag.strip('"')
 
 

@@ -55,7 +55,7 @@ class Document(dict[str, Any]):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class GatewayAnswer:
     """A good answer of the gateway."""
 
     document: Document
@@ -75,7 +75,7 @@ class Endpoint:
 
     def ask(
         self, method: str, path: str, document: object = None, *, if_match: str | None = None
-    ) -> Answer:
+    ) -> GatewayAnswer:
         """The answer, when it is a good one; raises AnswerError for every other."""
         body = None if document is None else json.dumps(document)
         headers = {**self._headers, "Content-Type": "application/json"}
@@ -91,7 +91,7 @@ class Endpoint:
             raise AnswerError(no_answer(self.url, fault), Exit.DOWN) from None
         finally:
             connection.close()
-        return Answer(self._good(answer.status, path, text), etag)
+        return GatewayAnswer(self._good(answer.status, path, text), etag)
 
     def _good(self, status: int, path: str, text: bytes) -> Document:
         try:

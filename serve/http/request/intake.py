@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from serve.http.caller import Caller
+from serve.http.connection import ClientConnection
 from serve.http.problems import Problem, error
 from serve.http.request.encodings import (
     ACCEPTED,
@@ -19,7 +19,7 @@ from serve.http.request.encodings import (
     encodings_of,
 )
 from serve.profile.sections import HttpSection
-from serve.visit import Family
+from serve.visit import ApiFamily
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -53,7 +53,7 @@ def headers_of(raw: RawHeaders) -> dict[str, str]:
     return headers
 
 
-def check_headers(raw: RawHeaders, limits: HttpSection, family: Family) -> Problem | None:
+def check_headers(raw: RawHeaders, limits: HttpSection, family: ApiFamily) -> Problem | None:
     """431 when names and values together are over the limit."""
     size = sum(len(name) + len(value) + _HEADER_OVERHEAD_BYTES for name, value in raw)
     if size <= limits.max_header_bytes:
@@ -63,7 +63,7 @@ def check_headers(raw: RawHeaders, limits: HttpSection, family: Family) -> Probl
 
 
 async def read_body(
-    caller: Caller, declared: str | None, limits: HttpSection, family: Family
+    caller: ClientConnection, declared: str | None, limits: HttpSection, family: ApiFamily
 ) -> bytes | Problem:
     """The whole body, or the problem with it. `declared` is content-length, absent when chunked.
 
@@ -88,7 +88,7 @@ async def read_body(
 
 
 async def decode_body(
-    body: bytes, raw: RawHeaders, limits: HttpSection, family: Family
+    body: bytes, raw: RawHeaders, limits: HttpSection, family: ApiFamily
 ) -> bytes | Problem:
     """`body` without its content encodings; the limit on bodies holds for what comes out, too."""
     named = [v.decode("latin-1") for name, v in raw if name.lower() == b"content-encoding"]
@@ -112,11 +112,11 @@ async def decode_body(
         return _too_large(limits, family)
 
 
-def _too_large(limits: HttpSection, family: Family) -> Problem:
+def _too_large(limits: HttpSection, family: ApiFamily) -> Problem:
     return error(413, f"Request body is larger than {limits.max_body_bytes} bytes.", family)
 
 
-def parse_body(body: bytes, limits: HttpSection, family: Family) -> dict[str, Any] | Problem:
+def parse_body(body: bytes, limits: HttpSection, family: ApiFamily) -> dict[str, Any] | Problem:
     """The JSON object in `body`, or a 400.
 
     vLLM parses the same bytes with the same parser, so of a repeated key both see the last one.
@@ -171,7 +171,7 @@ def prompt_chars(body: dict[str, Any]) -> int:
     return together + max((len(p) for p in several if isinstance(p, str)), default=0)
 
 
-def slo_ttft_ms(headers: dict[str, str], family: Family) -> float | Problem | None:
+def slo_ttft_ms(headers: dict[str, str], family: ApiFamily) -> float | Problem | None:
     """`x-slo-ttft-ms`: milliseconds from arrival to the first token that the caller accepts."""
     text = headers.get("x-slo-ttft-ms")
     if text is None:

@@ -9,9 +9,9 @@ from starlette.types import Message, Send
 
 from admission.terms import refusals
 from admission.terms.decision import Rejected
-from serve.http.call import STRANGER, Call
-from serve.http.caller import Caller
+from serve.http.connection import ClientConnection
 from serve.http.gate_like import GateLike
+from serve.http.http_request import STRANGER, HttpRequest
 from serve.http.problems import Problem, answer, error, error_event, is_callers
 from serve.http.request.intake import RawHeaders
 from serve.http.response.rate_limits import rate_limit_headers
@@ -32,7 +32,13 @@ class Reply:
     """
 
     def __init__(
-        self, send: Send, caller: Caller, call: Call, gate: GateLike, *, echo_request_id: bool
+        self,
+        send: Send,
+        caller: ClientConnection,
+        call: HttpRequest,
+        gate: GateLike,
+        *,
+        echo_request_id: bool,
     ) -> None:
         self._send = send
         self._caller = caller
@@ -197,7 +203,7 @@ def _for_proxies(headers: RawHeaders) -> RawHeaders:
     return [*kept, *_STREAMING.items()]
 
 
-def _in_shape(status: int, body: bytes, call: Call) -> Problem:
+def _in_shape(status: int, body: bytes, call: HttpRequest) -> Problem:
     """An error of vLLM, FastAPI or Starlette in the family's shape, with a string `code`."""
     message, param = _message_of(body)
     code = None

@@ -6,10 +6,10 @@ from typing import Any
 
 from serve.http.operations_like import OperationsLike
 from serve.http.problems import Problem, error
-from serve.http.routes.page import Answer, Page, Question, json_page
+from serve.http.routes.exchange import Answer, OwnRequest, OwnResponse, json_response
 from serve.profile.history import Via
 from serve.profile.settings import AdmissionSection, ProfileError, parse_admission
-from serve.visit import Family
+from serve.visit import ApiFamily
 
 _TAG = re.compile(r'(?:W/)?"[^"]*"')
 _TAGS = re.compile(rf"{_TAG.pattern}(?:\s*,\s*{_TAG.pattern})*")
@@ -29,47 +29,49 @@ class SettingsRoutes:
             ("POST", "/v1/admission/keys/reload"): self._reload_keys,
         }
 
-    async def _settings(self, _: Question) -> Page:
+    async def _settings(self, _: OwnRequest) -> OwnResponse:
         section = self._operations.section
-        return json_page(section.mapping(), etag=section.hash())
+        return json_response(section.mapping(), etag=section.hash())
 
-    async def _history(self, _: Question) -> Page:
-        return json_page(self._operations.history(), etag=self._operations.section.hash())
+    async def _history(self, _: OwnRequest) -> OwnResponse:
+        return json_response(self._operations.history(), etag=self._operations.section.hash())
 
-    async def _put(self, question: Question) -> Page | Problem:
+    async def _put(self, question: OwnRequest) -> OwnResponse | Problem:
         try:
             section = parse_admission(_without_repeats(question.text), source=_SOURCE)
         except (ProfileError, ValueError) as fault:
-            return error(400, str(fault), Family.OPENAI)
+            return error(400, str(fault), ApiFamily.OPENAI)
         return self._change(question, section, Via.PUT)
 
-    async def _rollback(self, question: Question) -> Page | Problem:
+    async def _rollback(self, question: OwnRequest) -> OwnResponse | Problem:
         to = question.body.get("to")
         if question.body.keys() - {"to"} or not isinstance(to, str | None):
             message = 'Expected {"to": HASH} of the history, or nothing for the settings before.'
-            return error(400, message, Family.OPENAI)
+            return error(400, message, ApiFamily.OPENAI)
         try:
             section = self._operations.earlier(to)
         except (ProfileError, ValueError) as fault:
-            return error(400, str(fault), Family.OPENAI, param="to")
+            return error(400, str(fault), ApiFamily.OPENAI, param="to")
         return self._change(question, section, Via.ROLLBACK)
 
-    def _change(self, question: Question, section: AdmissionSection, via: Via) -> Page | Problem:
+    def _change(
+        self, question: OwnRequest, section: AdmissionSection, via: Via
+    ) -> OwnResponse | Problem:
         """Nothing waits between the question which settings hold and their change."""
         problem = self._reaches_one() or _precondition(question.if_match, self._operations.section)
         if problem is not None:
             return problem
         told = self._operations.change(section, via=via, by=question.tenant.name)
-        return json_page(told, etag=told["hash"])
+        return json_response(told, etag=told["hash"])
 
-    async def _reload_keys(self, question: Question) -> Page | Problem:
+    async def _reload_keys(self, question: OwnRequest) -> OwnResponse | Problem:
         problem = self._reaches_one()
         if problem is not None:
             return problem
         told = await self._operations.reload_keys(by=question.tenant.name)
         if told["refused"] is None:
-            return json_page(told)
-        return error(409, told["refused"], Family.OPENAI, code="keys_refused")
+            return json_response(told)
+        return error(409, told["refused"], ApiFamily.OPENAI, code="keys_refused")
 
     def _reaches_one(self) -> Problem | None:
         """Replicas that differ would answer one client by two rules."""
@@ -79,7 +81,7 @@ class SettingsRoutes:
             "This gateway has several replicas and a request reaches one of them. Change the "
             "profile and send SIGHUP to `sluice serve`: that reaches all."
         )
-        return error(409, message, Family.OPENAI, code="several_replicas")
+        return error(409, message, ApiFamily.OPENAI, code="several_replicas")
 
 
 def _precondition(if_match: str | None, section: AdmissionSection) -> Problem | None:
@@ -90,16 +92,16 @@ def _precondition(if_match: str | None, section: AdmissionSection) -> Problem | 
             f'Say which settings this replaces: `If-Match: "{present}"` for those in force now, '
             "`If-Match: *` for whatever is in force."
         )
-        return _tagged(error(428, message, Family.OPENAI, param="if-match"), present)
+        return _tagged(error(428, message, ApiFamily.OPENAI, param="if-match"), present)
     if if_match.strip() == "*":
         return None
     if not _TAGS.fullmatch(if_match.strip()):
         message = f'If-Match must be * or a hash in double quotes, e.g. If-Match: "{present}".'
-        return error(400, message, Family.OPENAI, param="if-match")
+        return error(400, message, ApiFamily.OPENAI, param="if-match")
     if f'"{present}"' in _TAG.findall(if_match):  # a weak one (W/) never matches
         return None
     message = f"The settings changed meanwhile: in force are {present}. Look at them, then decide."
-    return _tagged(error(412, message, Family.OPENAI, param="if-match"), present)
+    return _tagged(error(412, message, ApiFamily.OPENAI, param="if-match"), present)
 
 
 def _tagged(problem: Problem, present: str) -> Problem:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from serve.http.problems import Problem, error
 from serve.http.server.no_replica import no_replica
-from serve.visit import Family
+from serve.visit import ApiFamily
 
 _BACKEND = re.compile(r"^\s*use_backend ", re.MULTILINE)  # an application is known
 _UNANSWERED = (502, 503, 504)  # a replica did not answer: it ended, or none is there
@@ -93,7 +93,7 @@ def error_page(status: int) -> bytes:
     if status in _UNANSWERED:
         problem = no_replica("/v1/chat/completions")
     else:
-        problem = error(status, _WORDS[status], Family.OPENAI)
+        problem = error(status, _WORDS[status], ApiFamily.OPENAI)
     return _whole(problem)
 
 

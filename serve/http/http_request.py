@@ -5,20 +5,20 @@ from typing import Any
 
 from admission.terms.decision import Rejected
 from serve.http.allow import Route
-from serve.visit import Family, Tenant, Visit
+from serve.visit import ApiFamily, Tenant, Visit
 
 CLIENT_LEFT_STATUS = 499  # nothing was sent: nginx's number, for logs only
 STRANGER = Tenant("-")  # until the key is known, and on routes that ask for none
 
 
 @dataclass(slots=True, eq=False)
-class Call:
+class HttpRequest:
     """Filled in as the request walks; `visit` exists only on generation routes."""
 
     request_id: str
     method: str
     path: str
-    family: Family
+    family: ApiFamily
     headers: dict[str, str]  # by lower-case name
     arrived_at_s: float
     route: Route | None = None

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from serve.http.problems import Problem
-from serve.visit import Family, Tenant
+from serve.visit import ApiFamily, Tenant
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class OwnRequest:
     """A request to one of our routes; `body` is empty where the route takes none."""
 
     tenant: Tenant
-    family: Family = Family.OPENAI  # whose shapes the caller reads
+    family: ApiFamily = ApiFamily.OPENAI  # whose shapes the caller reads
     path: str = ""
     rules: tuple[str, ...] = ()  # of the profile, that made the key's tenant this one
     query: str = ""
@@ -25,7 +25,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class OwnResponse:
     """A whole answer that is no error of the caller's."""
 
     body: bytes
@@ -41,9 +41,9 @@ class Page:
         return [(b"content-type", kind), (b"cache-control", b"no-store"), *tag]
 
 
-def json_page(document: Any, *, status: int = 200, etag: str | None = None) -> Page:
+def json_response(document: Any, *, status: int = 200, etag: str | None = None) -> OwnResponse:
     """`document` as JSON; `etag` without its quotes."""
-    return Page(json.dumps(document).encode(), status, etag=etag)
+    return OwnResponse(json.dumps(document).encode(), status, etag=etag)
 
 
-Answer = Callable[[Question], Awaitable[Page | Problem]]
+Answer = Callable[[OwnRequest], Awaitable[OwnResponse | Problem]]

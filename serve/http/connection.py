@@ -9,7 +9,7 @@ from starlette.types import Message, Receive
 _log = logging.getLogger(__name__)
 
 
-class Caller:
+class ClientConnection:
     """Gives the app its body and, when the caller has left, the disconnect.
 
     A disconnect arrives in two ways: as a message, and as the cancellation with which Ray Serve
