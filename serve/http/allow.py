@@ -1,4 +1,4 @@
-"""The allow-list: every way in, by method and path. What is not here does not exist."""
+"""The allow-list: every route, by method and path. All other paths are answered 404."""
 
 import re
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from serve.visit import ApiFamily
 
 
 class RouteKind(StrEnum):
-    """Who answers a route."""
+    """What answers a route."""
 
     GENERATION = "generation"  # vLLM, with a lease
     ENGINE = "engine"  # vLLM, without: nothing is generated
@@ -17,7 +17,7 @@ class RouteKind(StrEnum):
 
 
 class Access(StrEnum):
-    """Who may call a route once keys are configured."""
+    """Which callers a route accepts once keys are configured."""
 
     OPEN = "open"
     KEY = "key"
@@ -26,7 +26,7 @@ class Access(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One way in."""
+    """One route of the gateway."""
 
     method: str
     path: str
@@ -44,9 +44,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/models/{id}", RouteKind.OURS),
     Route("POST", "/tokenize", RouteKind.ENGINE),
     Route("POST", "/detokenize", RouteKind.ENGINE),
-    # Balancers and judges ask without a key, and the answer is one word.
+    # Load balancers ask without a key, and the answer is one word.
     Route("GET", "/health", RouteKind.OURS, Access.OPEN),
-    # These say what runs here and how much: not for strangers.
+    # These say what runs here and how much: keys are needed.
     Route("GET", "/version", RouteKind.OURS),
     Route("GET", "/metrics", RouteKind.OURS),
     Route("POST", "/v1/admission/explain", RouteKind.OURS),
@@ -76,23 +76,23 @@ def plain(path: str) -> str:
 
 
 def find(method: str, path: str) -> Route | None:
-    """The route, or None: not on the list. HEAD is a GET whose body the server leaves out."""
+    """The route, or None: not on the list. HEAD counts as GET; the server leaves the body out."""
     return _BY_METHOD_AND_PATH.get(("GET" if method == "HEAD" else method, _listed(path)))
 
 
 def methods_of(path: str) -> list[str]:
-    """What OPTIONS answers for `path`; empty where nothing is."""
+    """What OPTIONS answers for `path`; empty for an unknown path."""
     methods = [route.method for route in ROUTES if route.path == _listed(path)]
     return [*methods, *(["HEAD"] if "GET" in methods else []), *(["OPTIONS"] if methods else [])]
 
 
 def model_in(path: str) -> str:
-    """The model that a path under `/v1/models` names, slashes and all; empty where none is."""
+    """The model that a path under `/v1/models` names, slashes included; empty if it names none."""
     return path[len(_MODEL) :] if path.startswith(_MODEL) else ""
 
 
 def family_of(path: str, headers: Mapping[str, str] | None = None) -> ApiFamily:
-    """Whose shapes a path speaks, known or not; models are told to both APIs, by their headers."""
+    """The API whose shapes a path uses, known or not; `/v1/models` serves both, by header."""
     if path == "/v1/messages" or path.startswith("/v1/messages/"):
         return ApiFamily.ANTHROPIC
     asks_for_models = path == "/v1/models" or path.startswith(_MODEL)

@@ -1,4 +1,4 @@
-"""The outermost ASGI layer: who may come in, by which way, and with what."""
+"""The outermost ASGI layer: which requests may enter, by which route, and with what body."""
 
 import json
 import logging
@@ -50,7 +50,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Whom the gateway lets in, and with what."""
+    """What the gateway accepts: keys, rules and limits."""
 
     limits: HttpSection
     access: AccessSection
@@ -64,7 +64,7 @@ class Edge:
     answer: a second one would reach clients as "a, a".
     """
 
-    def __init__(  # noqa: PLR0913 - what it stands between, each named once
+    def __init__(  # noqa: PLR0913 - everything it connects, each named once
         self,
         inner: ASGIApp,
         gate: GateLike,
@@ -91,7 +91,7 @@ class Edge:
         elif scope["type"] == "http":
             await self._http(scope, receive, send)
         else:
-            await send({"type": "websocket.close", "code": 1008})  # policy: no such way in
+            await send({"type": "websocket.close", "code": 1008})  # policy violation
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = self._call_of(scope)
@@ -105,7 +105,7 @@ class Edge:
         except Exception:
             _log.exception("Request %s failed at the edge", call.request_id)
             if reply.started:
-                raise  # the server cuts the connection: the caller sees a broken answer as broken
+                raise  # the server cuts the connection: the client sees an incomplete answer
             await reply.failed()
         finally:
             if self._telemetry.access_log is not None and worth_a_line(call):
@@ -125,18 +125,18 @@ class Edge:
         )
 
     def _may_enter(self, call: HttpRequest, scope: Scope) -> Problem | None:
-        """Headers within limits, a route that exists, a caller who may use it."""
+        """Checks headers, route and key."""
         too_large = check_headers(scope["headers"], self._terms.limits, call.family)
         if too_large is not None:
             return too_large
         if call.method == "OPTIONS" and allow.methods_of(call.path):
-            return None  # asks what is possible; browsers send it without their key
+            return None  # OPTIONS: browsers send it without a key
         if call.route is None:
             return error(404, f"There is no {call.method} {call.path} here.", call.family)
         return None if call.route.access is Access.OPEN else self._identify(call, call.route)
 
     def _identify(self, call: HttpRequest, route: Route) -> Problem | None:
-        """Notes whose key the caller shows."""
+        """Finds the tenant of the request's API key."""
         tenant = self._terms.keys.identify(call.headers)
         if tenant is None:
             message = "Missing or unknown API key. Send it as `Authorization: Bearer KEY`."
@@ -149,7 +149,7 @@ class Edge:
     async def _walk(
         self, call: HttpRequest, caller: ClientConnection, reply: Reply, scope: Scope
     ) -> Problem | None:
-        """From a caller who may enter to the end of the answer, or to a problem to answer."""
+        """Everything after `_may_enter`; returns a problem if one has to be answered."""
         if call.route is None:
             methods = ", ".join(allow.methods_of(call.path))
             await reply.whole(200, [(b"allow", methods.encode())], b"")
@@ -168,7 +168,7 @@ class Edge:
     async def _further(
         self, call: HttpRequest, caller: ClientConnection, reply: Reply, scope: Scope, text: bytes
     ) -> Problem | None:
-        """Of a request whose body is read and that is not refused whatever is in it."""
+        """The rest, once the body has been read and the request is not refused outright."""
         text_or_problem = await decode_body(text, scope["headers"], self._terms.limits, call.family)
         if isinstance(text_or_problem, Problem):
             return text_or_problem
@@ -215,12 +215,12 @@ class Edge:
             return Body()
         ours = call.route is not None and call.route.kind is RouteKind.OURS
         if ours and not text and call.method == "POST":
-            return Body()  # drain asks for none; a PUT of nothing is a mistake
+            return Body()  # drain takes no body; an empty PUT is a mistake
         fields = parse_body(text, self._terms.limits, call.family)
         return fields if isinstance(fields, Problem) else Body(text, fields)
 
     def _check_fields(self, visit: Visit, body: Body) -> None:
-        """A body that asks what cannot be priced gets its verdict."""
+        """Refuses a body with a field that cannot be priced."""
         visit.verdict = unsupported(body.fields, visit.route)
         if visit.verdict is not None:
             self._telemetry.metrics.decision(Outcome.REJECTED, visit.verdict.reason)
@@ -245,7 +245,7 @@ class Edge:
     async def _to_app(
         self, call: HttpRequest, caller: ClientConnection, reply: Reply, scope: Scope, body: Body
     ) -> None:
-        """Shows the app a scrubbed request; a body with nothing to scrub goes as it came."""
+        """Gives the app the scrubbed request; a body with nothing to scrub is passed unchanged."""
         changed = scrub_body(body.fields) | complete(body.fields, call.path)
         if call.visit is not None and self._terms.access.isolate_prefix_cache:
             salt_cache(body.fields, call.visit.tenant.name)

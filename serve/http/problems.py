@@ -12,8 +12,8 @@ from serve.visit import ApiFamily
 
 RETRY_MAX_S = 59.0  # Vercel's SDK ignores 60 s and more, LiteLLM more than 60 s
 RETRY_MIN_S = 0.1  # OpenAI's SDK ignores 0
-RETRY_UNKNOWN_S = 1.0  # nothing is known to be released soon: about one engine's worth of steps
-JITTER = (1.0, 1.5)  # those refused together must not come back together
+RETRY_UNKNOWN_S = 1.0  # no release is predicted: about the time of a few engine steps
+JITTER = (1.0, 1.5)  # requests refused together should not retry together
 
 Jitter = Callable[[float, float], float]
 
@@ -29,7 +29,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class ProblemKind:
-    """What a refusal or error is in HTTP, in OpenAI's words and in Anthropic's."""
+    """Status and error types of a problem, for OpenAI's and Anthropic's APIs."""
 
     status: int
     openai_type: str
@@ -54,7 +54,7 @@ REASONS: dict[Reason, ProblemKind] = {
     Reason.ENGINE_DOWN: _NOTHING_SERVES,
 }
 
-# status of an error that is no refusal -> its words, and the `code` it has unless one is given
+# status of an error other than a refusal -> its kind, and its default `code`
 _ERRORS: dict[int, tuple[ProblemKind, str]] = {
     400: (_CANNOT_BE, "invalid_request"),
     401: (
@@ -93,14 +93,14 @@ _ERRORS: dict[int, tuple[ProblemKind, str]] = {
         "headers_too_large",
     ),
     500: (ProblemKind(500, "server_error", "api_error", True), "internal_error"),
-    501: (_CANNOT_BE, "unsupported"),  # what vLLM has not implemented, no waiting brings
+    501: (_CANNOT_BE, "unsupported"),  # not implemented by vLLM: a retry does not help
     502: (ProblemKind(502, "server_error", "api_error", True), "bad_gateway"),
     503: (_NOTHING_SERVES, "unavailable"),
 }
 
 
 def answer(rejected: Rejected, family: ApiFamily, *, jitter: Jitter = random.uniform) -> Problem:
-    """A refusal with its reason and, where coming back helps, when.
+    """A refusal with its reason and, if a retry may help, the time to wait.
 
     `retry-after-ms` is the predicted time until room is free times U(1, 1.5), `Retry-After` the
     same in whole seconds, rounded up, 1..60.
@@ -124,7 +124,7 @@ def error(
     code: str | None = None,
     param: str | None = None,
 ) -> Problem:
-    """An error that is no refusal of admission, e.g. 404, in the family's shape.
+    """An error other than a refusal, e.g. 404, in the shape of the API.
 
     An unknown 4xx becomes 400, an unknown 5xx 500: FastAPI's 422 is 400 in OpenAI's API.
     """
@@ -136,7 +136,7 @@ def error(
 
 
 def error_event(problem: Problem, path: str) -> bytes:
-    """The last event of a stream on `path` that `problem` ends, as the route's clients expect."""
+    """The last event of a stream that `problem` ends, in the form that clients of `path` expect."""
     if path == "/v1/messages":
         return b"event: error\ndata: " + problem.body + b"\n\n"
     if path == "/v1/responses":
@@ -147,7 +147,7 @@ def error_event(problem: Problem, path: str) -> bytes:
 
 
 def is_callers(status: int) -> bool:
-    """True for a status that blames the caller (4xx), False for one that blames us."""
+    """True for 4xx, False for 5xx."""
     return status < HTTPStatus.INTERNAL_SERVER_ERROR
 
 
@@ -159,7 +159,7 @@ def _flag(value: bool) -> bytes:
 
 
 def _when(retry_after_s: float | None, jitter: Jitter) -> list[tuple[bytes, bytes]]:
-    """The cap comes before the jitter: else a long wait brings everybody back at once."""
+    """Capped before the jitter: otherwise all long waits would end at once."""
     known_s = RETRY_UNKNOWN_S if retry_after_s is None else retry_after_s
     base_s = min(max(known_s, RETRY_MIN_S), RETRY_MAX_S / JITTER[1])
     wait_s = base_s * jitter(*JITTER)

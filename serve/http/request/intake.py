@@ -1,4 +1,4 @@
-"""Reading a request: its headers and body within limits, as the JSON object it must be."""
+"""Reads headers and body of a request within limits, and parses the JSON object."""
 
 import asyncio
 import json
@@ -23,30 +23,30 @@ from serve.visit import ApiFamily
 
 RawHeaders = list[tuple[bytes, bytes]]
 
-BODY_TIMEOUT_S = 60.0  # a body that trickles holds one of Serve's places; proxies allow as much
-# Read and thrown away beyond the limit: a client that sends all before it reads would find the
-# connection broken instead of the answer. Beyond this much it shall.
+BODY_TIMEOUT_S = 60.0  # a slow body holds one of Serve's request slots; proxies allow as much
+# Read and discarded beyond the limit: a client that sends everything before it reads would
+# otherwise see a broken connection instead of the answer. Beyond this the connection is cut.
 DISCARD_BYTES = 33_554_432
 _HEADER_OVERHEAD_BYTES = 4  # ": " and the end of the line, as HAProxy counts them
 
-# Where text stands that surely becomes part of the prompt; tools and documents may not, as the
-# chat template decides about them, and pictures are no text.
+# Keys whose text always becomes part of the prompt. Tools and documents are left out, as the chat
+# template decides about them, and so are images.
 _PROMPT_KEYS = ("messages", "input", "system", "instructions")
 _TEXT_KEYS = ("content", "text")
-_MANY_DIGITS = re.compile(r"\d{19}")  # that fit into 64 bits: asked of few bodies, as it takes long
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # escaped: half of a pair, or together one character
+_MANY_DIGITS = re.compile(r"\d{19}")  # the exact check takes long, so only such bodies get it
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # escaped: half of a pair, or a pair
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A request body as it came, and the JSON object it is; both empty where there is none."""
+    """A request body as received, and its JSON object; both empty without a body."""
 
     text: bytes = b""
     fields: dict[str, Any] = field(default_factory=dict)
 
 
 def headers_of(raw: RawHeaders) -> dict[str, str]:
-    """Headers by lower-case name; of a repeated one the first counts."""
+    """Headers by lower-case name; the first of repeated ones counts."""
     headers: dict[str, str] = {}
     for name, value in raw:
         headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
@@ -67,8 +67,8 @@ async def read_body(
 ) -> bytes | Problem:
     """The whole body, or the problem with it. `declared` is content-length, absent when chunked.
 
-    Of a body over the limit nothing more is kept. When the caller leaves meanwhile the body is
-    what came so far; nobody will read the answer.
+    Nothing is kept of a body over the limit. If the client disconnects, the body is what has
+    arrived so far: no answer will be read.
     """
     limit = limits.max_body_bytes
     if declared is not None and declared.isdecimal() and int(declared) > limit + DISCARD_BYTES:
@@ -90,7 +90,7 @@ async def read_body(
 async def decode_body(
     body: bytes, raw: RawHeaders, limits: HttpSection, family: ApiFamily
 ) -> bytes | Problem:
-    """`body` without its content encodings; the limit on bodies holds for what comes out, too."""
+    """`body` without its content encodings; the body limit holds for the decoded size, too."""
     named = [v.decode("latin-1") for name, v in raw if name.lower() == b"content-encoding"]
     if not named or not body:
         return body
@@ -158,10 +158,10 @@ def depth_of(document: object) -> int:
 
 
 def prompt_chars(body: dict[str, Any]) -> int:
-    """Characters of text that become one prompt, at the least: a lower bound of its size.
+    """A lower bound of the characters that become the prompt.
 
-    Of several prompts in one body the longest counts, and a prompt that may be truncated counts
-    nothing: what is refused by this number could never have run.
+    Of several prompts the longest counts; a prompt that may be truncated counts as 0. So a request
+    that is refused by this number could never have run.
     """
     if body.get("truncate_prompt_tokens") is not None or body.get("truncation") == "auto":
         return 0
@@ -209,7 +209,7 @@ def _chars(value: object) -> int:
 
 
 def _in_64_bits(digits: str) -> int:
-    """What vLLM can hand to its engine; MessagePack has no larger integers."""
+    """Whether all integers fit in 64 bits: vLLM's MessagePack has no larger ones."""
     value = int(digits)
     if not -(2**63) <= value < 2**64:
         raise ValueError(f"{digits[:20]}... is no integer of 64 bits")

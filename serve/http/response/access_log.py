@@ -6,17 +6,17 @@ from typing import Any
 
 from serve.http.http_request import CLIENT_LEFT_STATUS, HttpRequest
 
-_PROBES = frozenset({"/health", "/metrics"})  # asked every few seconds, for ever
-_PATH_CHARS = 200  # of a path that is not on the allow-list, so chosen by a stranger
+_PROBES = frozenset({"/health", "/metrics"})  # asked every few seconds
+_PATH_CHARS = 200  # of a path that is not on the allow-list: callers choose it freely
 
 
 def worth_a_line(call: HttpRequest) -> bool:
-    """False for a probe that found all well: it would bury the requests."""
+    """False for a probe that succeeded: these would bury the requests."""
     return call.path not in _PROBES or call.status != HTTPStatus.OK
 
 
 def access_line(call: HttpRequest, *, ended_at_s: float) -> dict[str, Any]:
-    """The line of one request that has ended; `_s` are modelled seconds from its arrival."""
+    """The line of one ended request; `_s` are modelled seconds from its arrival."""
     line = {
         "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "id": call.request_id,

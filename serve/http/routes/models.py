@@ -1,4 +1,4 @@
-"""The models that are served, all or one, as OpenAI's API tells them and as Anthropic's does."""
+"""`/v1/models`: the served models in OpenAI's and in Anthropic's shape."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +11,7 @@ from serve.visit import ApiFamily
 
 
 class ModelRoutes:
-    """vLLM knows the models, and has the list in OpenAI's shape only."""
+    """Converts vLLM's list, which is in OpenAI's shape only."""
 
     def __init__(self, gate: GateLike) -> None:
         self._gate = gate

@@ -1,4 +1,4 @@
-"""Our own routes: health, version, metrics, and what admission says of itself."""
+"""The gateway's own routes: health, version, metrics, and the state of admission."""
 
 import logging
 from importlib.metadata import PackageNotFoundError, version
@@ -20,7 +20,7 @@ from serve.visit import ApiFamily
 
 _log = logging.getLogger("sluice.gate")
 
-# Which route a body is for, by a key that the others do not have.
+# The route of a body, by a key that other routes' bodies do not have.
 _ROUTE_BY_KEY = {
     "messages": "/v1/chat/completions",
     "prompt": "/v1/completions",
@@ -56,7 +56,7 @@ class Routes:
         }
 
     async def answer(self, route: Route, question: OwnRequest) -> OwnResponse | Problem:
-        """The answer of `route`; KeyError for one that is on the allow-list and not here."""
+        """The answer of `route`; KeyError if it is on the allow-list but not here."""
         return await self._answers[route.method, route.path](question)
 
     async def _health(self, _: OwnRequest) -> OwnResponse:
@@ -114,7 +114,7 @@ class Routes:
 
 
 def _route_to_explain(question: OwnRequest) -> str | None:
-    """As `?route=` says, else the one whose key the body has; None when neither tells."""
+    """As `?route=` says, else by the body's keys; None if neither decides."""
     asked = parse_qs(question.query).get("route")
     if asked is not None:
         return asked[0] if asked[0] in GENERATION_PATHS else None
@@ -122,7 +122,7 @@ def _route_to_explain(question: OwnRequest) -> str | None:
 
 
 def _version(*distributions: str) -> str:
-    """Of the first distribution that is installed: vLLM comes as one of two."""
+    """The version of the first installed distribution: vLLM has two."""
     for name in distributions:
         try:
             return version(name)

@@ -1,4 +1,4 @@
-"""Our routes that change a gateway while it serves: its admission settings and its API keys."""
+"""Our routes that change a running gateway: its admission settings and its API keys."""
 
 import json
 import re
@@ -13,11 +13,11 @@ from serve.visit import ApiFamily
 
 _TAG = re.compile(r'(?:W/)?"[^"]*"')
 _TAGS = re.compile(rf"{_TAG.pattern}(?:\s*,\s*{_TAG.pattern})*")
-_SOURCE = "settings"  # what complaints about a body begin with
+_SOURCE = "settings"  # the prefix of complaints about a body
 
 
 class SettingsRoutes:
-    """Answers for one replica; what would change one of several is refused."""
+    """Answers for one replica; refuses a change that would reach one of several."""
 
     def __init__(self, operations: OperationsLike) -> None:
         self._operations = operations
@@ -57,7 +57,7 @@ class SettingsRoutes:
     def _change(
         self, question: OwnRequest, section: AdmissionSection, via: Via
     ) -> OwnResponse | Problem:
-        """Nothing waits between the question which settings hold and their change."""
+        """Checks and changes without an await in between."""
         problem = self._reaches_one() or _precondition(question.if_match, self._operations.section)
         if problem is not None:
             return problem
@@ -74,7 +74,7 @@ class SettingsRoutes:
         return error(409, told["refused"], ApiFamily.OPENAI, code="keys_refused")
 
     def _reaches_one(self) -> Problem | None:
-        """Replicas that differ would answer one client by two rules."""
+        """Refuses a change of one replica among several: they would decide differently."""
         if not self._operations.several_replicas:
             return None
         message = (
@@ -85,7 +85,7 @@ class SettingsRoutes:
 
 
 def _precondition(if_match: str | None, section: AdmissionSection) -> Problem | None:
-    """`If-Match` as RFC 9110 has it: who changes settings says which ones it has seen."""
+    """`If-Match` as in RFC 9110: a change names the settings that it replaces."""
     present = section.hash()
     if if_match is None:
         message = (
@@ -110,7 +110,7 @@ def _tagged(problem: Problem, present: str) -> Problem:
 
 
 def _without_repeats(text: bytes) -> Any:
-    """The JSON in `text`; a key that stands twice is a mistake here, as in a profile."""
+    """The JSON in `text`; a repeated key is a mistake, as in a profile."""
     return json.loads(text, object_pairs_hook=_once)
 
 
@@ -118,6 +118,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, value in pairs:
         if name in values:
-            raise ValueError(f"{_SOURCE}: {name}: stands twice")
+            raise ValueError(f"{_SOURCE}: {name}: is given twice")
         values[name] = value
     return values
