@@ -48,7 +48,7 @@ class Lifecycle:
     ) -> None:
         """Returns when the answer is sent and nothing of the request is left in the engine.
 
-        With a visit on `call` the request needs a lease. Raises the fault that interrupted an answer,
+        With a visit on `call` the request needs a lease. Raises what interrupted an answer,
         so that the server cuts the connection; CancelledError after the clean-up.
         """
         life = asyncio.create_task(self._life(call, caller, reply, scope, body_chars))
@@ -67,7 +67,7 @@ class Lifecycle:
     async def refuse(self, call: HttpRequest, reply: Reply) -> None:
         """Answers with the verdict on the visit.
 
-        Needs no task: nothing was started. Under overload most requests end here.
+        Needs no task, as nothing was started. Under overload most requests end here.
         """
         with self._tracing.request(call):
             await self._tell(call, reply)
