@@ -1,4 +1,4 @@
-"""`sluice config`: the admission settings of a gateway that serves, looked at and changed."""
+"""`sluice config`: shows and changes the admission settings of a running gateway."""
 
 import argparse
 import json
@@ -118,7 +118,7 @@ def _shown(differing: Iterable[Change]) -> Iterator[str]:
 
 
 def _row(title: str, text: str, *, width: int = 12) -> str:
-    """A title and beside it what fits into the line; below it the rest."""
+    """A title with the text beside it, wrapped."""
     return _wrapped(text, first=f"  {title:<{width}}", below=" " * (width + 2))
 
 

@@ -1,4 +1,4 @@
-"""A gateway that serves, asked as its operator."""
+"""An operator's connection to a running gateway."""
 
 import argparse
 import http.client
@@ -25,7 +25,7 @@ _REFUSALS = (
 
 
 class AnswerError(Exception):
-    """No answer, or none that helps; the text is for people, `code` the exit code."""
+    """No answer, or an error; the text is for people, `code` is the exit code."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -33,11 +33,11 @@ class AnswerError(Exception):
 
 
 def checked_url(url: str) -> SplitResult:
-    """The parts of what `--url` says; ValueError where it is none."""
+    """The parts of `--url`; ValueError if it is no URL."""
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # a port that is none, half an IPv6 address
+    except ValueError:  # an invalid port, half an IPv6 address
         good = False
     if not good:
         raise ValueError(f"--url {url!r} is no URL: give one as http://127.0.0.1:8000")
@@ -45,7 +45,7 @@ def checked_url(url: str) -> SplitResult:
 
 
 class Document(dict[str, Any]):
-    """A JSON object; a key that a gateway would have said is missing: it is none, or another's."""
+    """A JSON object; a missing key means that no gateway of this version has answered."""
 
     def __missing__(self, key: str) -> Any:
         """Raises AnswerError."""
@@ -56,14 +56,14 @@ class Document(dict[str, Any]):
 
 @dataclass(frozen=True, slots=True)
 class GatewayAnswer:
-    """A good answer of the gateway."""
+    """A successful answer of the gateway."""
 
     document: Document
-    etag: str  # in its quotes; empty where the answer has none
+    etag: str  # with its quotes; empty if there is none
 
 
 class Endpoint:
-    """`http.client` and no more: proxy variables of the environment do not reach loopback."""
+    """Uses plain `http.client`, so that proxy variables in the environment have no effect."""
 
     def __init__(self, url: str, key: str | None) -> None:
         parts = checked_url(url)
@@ -76,7 +76,7 @@ class Endpoint:
     def ask(
         self, method: str, path: str, document: object = None, *, if_match: str | None = None
     ) -> GatewayAnswer:
-        """The answer, when it is a good one; raises AnswerError for every other."""
+        """The answer if it is a success; otherwise raises AnswerError."""
         body = None if document is None else json.dumps(document)
         headers = {**self._headers, "Content-Type": "application/json"}
         if if_match is not None:
@@ -113,7 +113,7 @@ class Endpoint:
 def run(
     command: str, args: argparse.Namespace, verb: Callable[[Endpoint, argparse.Namespace], int]
 ) -> int:
-    """Calls `verb` with the endpoint of the arguments; problems become words and an exit code."""
+    """Calls `verb` with the endpoint; prints problems and returns the exit code."""
     key = (args.api_key or os.environ.get("SLUICE_API_KEY", "")).strip() or None
     try:
         return verb(Endpoint(args.url, key), args)
