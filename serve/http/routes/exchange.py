@@ -1,4 +1,4 @@
-"""A request to one of our own routes, and a whole answer to it."""
+"""A request to one of the gateway's own routes, and the response to it."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -6,27 +6,27 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from serve.http.problems import Problem
-from serve.visit import Family, Tenant
+from serve.visit import ApiFamily, Tenant
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A request to one of our routes; `body` is empty where the route takes none."""
+class OwnRequest:
+    """A request to one of our own routes; `body` is empty if the route takes none."""
 
     tenant: Tenant
-    family: Family = Family.OPENAI  # whose shapes the caller reads
+    family: ApiFamily = ApiFamily.OPENAI  # the API whose shapes the caller expects
     path: str = ""
-    rules: tuple[str, ...] = ()  # of the profile, that made the key's tenant this one
+    rules: tuple[str, ...] = ()  # the profile's rules that chose this tenant
     query: str = ""
     accept: str = ""
     body: dict[str, Any] = field(default_factory=dict)
-    text: bytes = b""  # the body as it came
+    text: bytes = b""  # the body as received
     if_match: str | None = None  # the header
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """A whole answer that is no error of the caller's."""
+class OwnResponse:
+    """A complete response that is no problem of the caller's."""
 
     body: bytes
     status: int = 200
@@ -35,15 +35,15 @@ class Page:
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """Lower case, without content-length; never cached, as all of it changes."""
+        """Lower case, without content-length; not cacheable, as all of it changes."""
         tag = [] if self.etag is None else [(b"etag", f'"{self.etag}"'.encode())]
         kind = self.content_type.encode()
         return [(b"content-type", kind), (b"cache-control", b"no-store"), *tag]
 
 
-def json_page(document: Any, *, status: int = 200, etag: str | None = None) -> Page:
+def json_response(document: Any, *, status: int = 200, etag: str | None = None) -> OwnResponse:
     """`document` as JSON; `etag` without its quotes."""
-    return Page(json.dumps(document).encode(), status, etag=etag)
+    return OwnResponse(json.dumps(document).encode(), status, etag=etag)
 
 
-Answer = Callable[[Question], Awaitable[Page | Problem]]
+Answer = Callable[[OwnRequest], Awaitable[OwnResponse | Problem]]
