@@ -89,7 +89,7 @@ def _state(controller: Controller) -> dict[str, int]:
 
 
 def _account(controller: Controller, offer: Offer, now_s: float) -> dict[str, float | int | None]:
-    """How the tenant stood after the decision: its counter in seconds, what its budgets leave."""
+    """The tenant's account after the decision: its counter in seconds, what its budgets leave."""
     view = controller.accounts.view(offer.tenant, now_s)
     headroom, requests, tokens = controller.headroom, view.requests, view.tokens
     return {

@@ -221,7 +221,7 @@ def test_who_has_waited_for_long_may_cost_the_others_a_little(
     monkeypatch.setattr(Slack, "lost_by", lambda *_, **__: 0.06)
     price = gate.quote(offer(shape(500, 100))).price
     shares = (0.0, 0.3, 0.6, 0.7, 1.0)
-    assert [gate.timing.slows_nobody(price, each) for each in shares] == [False] * 3 + [True] * 2
+    assert [gate.timing.keeps_tpot(price, each) for each in shares] == [False] * 3 + [True] * 2
 
 
 def test_the_step_that_runs_is_not_waited_for_twice() -> None:
