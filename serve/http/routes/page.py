@@ -17,6 +17,7 @@ class Question:
     family: Family = Family.OPENAI  # whose shapes the caller reads
     path: str = ""
     rules: tuple[str, ...] = ()  # of the profile, that made the key's tenant this one
+    slo_ttft_ms: float | None = None  # the header: the first token is wanted within
     query: str = ""
     accept: str = ""
     body: dict[str, Any] = field(default_factory=dict)
