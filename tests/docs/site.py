@@ -55,7 +55,9 @@ def build() -> Path:
     """Folder of the site, built anew; a link or an anchor that leads nowhere is an error."""
     pages = _BUILD / "pages"
     shutil.rmtree(_BUILD, ignore_errors=True)
-    for source in [ROOT / name for name in (*_FRONT, *_BESIDE)] + sorted((ROOT / "docs").rglob("*")):
+    for source in [ROOT / name for name in (*_FRONT, *_BESIDE)] + sorted(
+        (ROOT / "docs").rglob("*")
+    ):
         if not source.is_file():
             continue
         path = source.relative_to(ROOT)
@@ -68,7 +70,10 @@ def build() -> Path:
     shutil.copy(_HERE / "zensical.toml", _BUILD)
     zensical = python_environment(_HERE / "site.txt") / "bin" / "zensical"
     subprocess.run(  # noqa: S603 - our own words
-        [str(zensical), "build", "--strict"], cwd=_BUILD, check=True
+        [str(zensical), "build", "--strict"],
+        cwd=_BUILD,
+        env=os.environ | {"NO_COLOR": "1"},
+        check=True,
     )
     return _BUILD / "site"
 
