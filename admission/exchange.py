@@ -28,20 +28,16 @@ class Turn(NamedTuple):
     quote: Quote
 
 
-@dataclass(frozen=True, slots=True)
-class StepRecord:
-    """What the engine reported of one step.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFacts:
+    """What an engine reports of one step as a whole, in modelled seconds.
 
-    `rows` are the ledger rows of the running sequences and `generated` their tokens so far.
     `prefill_tokens` were computed in the step, `cached_tokens` found in the prefix cache by the
-    requests it started. `ended` are rows the engine has freed; `ending` those whose end it hears
-    of only with the next message (stop strings, aborts). `elapsed_s` is 0 where not reported,
-    `kv_used_ratio`, what the engine says it holds of its cache (0-1), None. The engine made the
-    record `age_s` before it arrived here.
+    requests it started. `elapsed_s` is 0 if not reported. `kv_used_ratio` is the share of its cache
+    that the engine says it holds (0-1), None if not reported. `age_s` is the time from the engine
+    to here.
     """
 
-    rows: Rows
-    generated: Rows
     prefill_tokens: int = 0
     cached_tokens: int = 0
     decode_tokens: int = 0
@@ -49,5 +45,18 @@ class StepRecord:
     kv_used_ratio: float | None = None
     age_s: float = 0.0
     preempted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord(StepFacts):
+    """One step in rows of the ledger.
+
+    `rows` are those of the running sequences and `generated` their tokens so far. `ended` are rows
+    that the engine has freed; `ending` are rows whose end it learns with the next message (stop
+    strings, aborts).
+    """
+
+    rows: Rows
+    generated: Rows
     ended: tuple[int, ...] = ()
     ending: tuple[int, ...] = ()

@@ -23,9 +23,9 @@ from loadtests.options import add_options, read_options
 from loadtests.record import Outcome, Record
 from loadtests.run import Run, begin
 from loadtests.words import told
+from serve.exits import Exit
 
 _LOG = logging.getLogger("loadtests")
-_MET, _MISSED, _BAD, _INVALID, _DOWN = range(5)
 _WELL = (Outcome.ANSWERED, Outcome.CANCELLED)  # who hangs up by their own will is no failure
 _FINE_S = 1000  # Locust counts in milliseconds
 
@@ -64,11 +64,11 @@ def check_and_begin(environment: Environment, **_: Any) -> None:
     try:
         Caller.run_ = _begin(environment)
     except EndpointDownError as problem:
-        _refuse(environment, _DOWN, f"endpoint down: {problem}")
+        _refuse(environment, Exit.DOWN, f"endpoint down: {problem}")
     except ReaderError as problem:
-        _refuse(environment, _INVALID, f"this machine cannot measure: {problem}")
+        _refuse(environment, Exit.INVALID, f"this machine cannot measure: {problem}")
     except (ValueError, OSError) as problem:
-        _refuse(environment, _BAD, str(problem))
+        _refuse(environment, Exit.BAD_INPUT, str(problem))
 
 
 @events.test_stop.add_listener
@@ -86,9 +86,9 @@ def judge_and_tell(environment: Environment, **_: Any) -> None:
 
         _LOG.info("report in %s", write_report(run.recording.run(), run.options.report))
     if client.flaws():
-        environment.process_exit_code = _INVALID
+        environment.process_exit_code = Exit.INVALID
     else:
-        environment.process_exit_code = _MET if verdict.met else _MISSED
+        environment.process_exit_code = Exit.GOOD if verdict.met else Exit.NO
 
 
 def _begin(environment: Environment) -> Run:

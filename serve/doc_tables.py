@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from serve.exits import Exit
+
 Tables = Mapping[str, Callable[[], Iterator[str]]]
 
 
@@ -23,7 +25,7 @@ def rewrite(arguments: Sequence[str], tables: Tables, *, usage: str) -> int:
     """Rewrites the tables of one file in place; the exit status."""
     if len(arguments) != 1:
         sys.stderr.write(f"usage: {usage}\n")
-        return 2
+        return Exit.BAD_INPUT
     path = Path(arguments[0])
     path.write_text(current(path.read_text(encoding="utf-8"), tables), encoding="utf-8")
-    return 0
+    return Exit.GOOD

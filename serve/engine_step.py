@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from admission.exchange import StepFacts
+
 
 class RunningState(Protocol):
     """What vLLM's front end keeps of one unfinished sequence."""
@@ -27,18 +29,8 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class EngineStep:
-    """One step as the engine reports it, in modelled seconds.
-
-    `kv_used_ratio` (0-1) is None where it did not say; `age_s` is the time from the engine to here.
-    """
+class EngineStep(StepFacts):
+    """One step in sequences of the engine; `running` is by vLLM's own ids."""
 
     running: Mapping[str, RunningState]
     finished: tuple[Finished, ...] = ()
-    prefill_tokens: int = 0
-    cached_tokens: int = 0
-    decode_tokens: int = 0
-    elapsed_s: float = 0.0
-    kv_used_ratio: float | None = None
-    age_s: float = 0.0
-    preempted: int = 0

@@ -10,8 +10,8 @@ from loadtests.compare.comparison import Comparison, as_json, compare
 from loadtests.compare.text import text
 from loadtests.record import Run
 from loadtests.report.read import read_any
+from serve.exits import Exit
 
-_SAME, _NOT_SAME, _BAD = 0, 1, 2
 _INDENT = 2  # of the JSON
 _MOST = 26  # letters
 
@@ -27,12 +27,12 @@ def main(args: argparse.Namespace) -> int:
         return _bad(str(problem))
     shown = json.dumps(as_json(arms, found), indent=_INDENT) if args.json else text(arms, found)
     sys.stdout.write(shown + "\n")
-    return _SAME if all(map(_comparable, found)) else _NOT_SAME
+    return Exit.GOOD if all(map(_comparable, found)) else Exit.NO
 
 
 def _bad(told: str) -> int:
     sys.stderr.write(f"sluice compare: {told}\n")
-    return _BAD
+    return Exit.BAD_INPUT
 
 
 def _arms(files: list[Path]) -> list[Arm]:

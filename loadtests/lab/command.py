@@ -21,9 +21,8 @@ from loadtests.lab.progress import progress
 from loadtests.lab.replay import command as log_command
 from loadtests.lab.table import table
 from loadtests.lab.workload import Cut, read_workload
+from serve.exits import Exit
 from serve.profile.settings import ProfileError, load_admission
-
-_GOOD, _BAD_ARGUMENTS = 0, 2
 
 
 def main(args: argparse.Namespace) -> int:
@@ -53,7 +52,7 @@ def _traces(args: argparse.Namespace) -> int:
     except (ProfileError, ValueError) as problem:
         return _failed(problem)
     _show(args, comparisons)
-    return _GOOD
+    return Exit.GOOD
 
 
 def _grid(args: argparse.Namespace) -> int:
@@ -66,7 +65,7 @@ def _grid(args: argparse.Namespace) -> int:
 
 def _failed(problem: object) -> int:
     sys.stderr.write(f"sluice lab: {problem}\n")
-    return _BAD_ARGUMENTS
+    return Exit.BAD_INPUT
 
 
 def _begin(file: Path) -> None:

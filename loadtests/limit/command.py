@@ -16,13 +16,14 @@ from loadtests.judging.search import Found, Phase, Probe, Range, Round, Seen, ne
 from loadtests.limit.bench import Bench, bench
 from loadtests.limit.junit import junit
 from loadtests.limit.prediction import Prediction, predict
-from loadtests.limit.result import Exit, Result, as_json
+from loadtests.limit.result import Result, as_json
 from loadtests.limit.rounds import Measured
 from loadtests.limit.text import beside, markdown, notes, prediction, sentence, table
 from loadtests.prompts import load_prompts
 from loadtests.record import Run
 from loadtests.scenarios import find_scenario
 from serve.commands.no_answer import no_answer
+from serve.exits import Exit
 
 _START = 8  # users of the first round where no plan says better
 _GROWTH, _GROWTH_PLANNED = 2.0, 1.5  # of the users, until a round misses
@@ -39,9 +40,9 @@ def main(args: argparse.Namespace) -> int:
     except ReaderError as problem:
         return _fail(Exit.INVALID, f"this machine cannot measure: {problem}")
     except ValueError as problem:
-        return _fail(Exit.BAD, str(problem))
+        return _fail(Exit.BAD_INPUT, str(problem))
     except OSError as problem:
-        return _fail(Exit.BAD, f"{problem.filename}: {problem.strerror or problem}")
+        return _fail(Exit.BAD_INPUT, f"{problem.filename}: {problem.strerror or problem}")
     except KeyboardInterrupt:
         return _fail(Exit.INVALID, "interrupted: nothing is judged")
     _print(args, result, run.limit)

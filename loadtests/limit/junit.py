@@ -3,9 +3,10 @@
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from loadtests.judging.search import Seen
-from loadtests.limit.result import Exit, Result
+from loadtests.limit.result import Result
 from loadtests.limit.rounds import Measured
 from loadtests.limit.text import sentence, table, term_text
+from serve.exits import Exit
 
 
 def junit(result: Result) -> str:
@@ -15,7 +16,7 @@ def junit(result: Result) -> str:
     whole = _case(suite, result, "limit" if result.asked is None else f"SLO at {result.asked}")
     if result.exit is Exit.INVALID:
         SubElement(whole, "error", message=sentence(result))
-    elif result.exit is not Exit.MET:
+    elif result.exit is not Exit.GOOD:
         SubElement(whole, "failure", message=sentence(result))
     SubElement(whole, "system-out").text = f"{sentence(result)}\n{table(result.rounds)}"
     for term in judged.verdict.checks if judged else ():

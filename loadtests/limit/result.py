@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from enum import IntEnum
 from typing import Any
 
 from loadtests.client.facts import Facts
@@ -11,19 +10,9 @@ from loadtests.judging.search import Found, Phase, Seen
 from loadtests.judging.verdict import Check
 from loadtests.limit.prediction import Prediction
 from loadtests.limit.rounds import Measured
+from serve.exits import Exit
 
-
-class Exit(IntEnum):
-    """CONTRACTS' exit codes."""
-
-    MET = 0
-    MISSED = 1
-    BAD = 2
-    INVALID = 3
-    DOWN = 4
-
-
-_EXITS = {Seen.MET: Exit.MET, Seen.MISSED: Exit.MISSED, Seen.INVALID: Exit.INVALID}
+_EXITS = {Seen.MET: Exit.GOOD, Seen.MISSED: Exit.NO, Seen.INVALID: Exit.INVALID}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +40,7 @@ class Result:
             return _EXITS[self.rounds[-1].seen]
         if self.found.invalid:
             return Exit.INVALID
-        return Exit.MET if self.found.confirmed else Exit.MISSED
+        return Exit.GOOD if self.found.confirmed else Exit.NO
 
     @property
     def interval(self) -> tuple[int, int] | None:

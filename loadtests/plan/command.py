@@ -16,6 +16,7 @@ from loadtests.plan.question import ASSUMED_GPU, left_open, question
 from loadtests.plan.text import brief, text
 from loadtests.plan.words import Words
 from loadtests.scenarios import SCENARIOS
+from serve.exits import Exit
 from serve.models.catalogue import known_models
 
 _KNOWN: dict[str, Callable[[], Iterable[str]]] = {
@@ -23,7 +24,6 @@ _KNOWN: dict[str, Callable[[], Iterable[str]]] = {
     "models": known_models,
     "workloads": lambda: SCENARIOS,
 }
-_FITS, _MISFIT, _BAD_ARGUMENTS = 0, 1, 2
 
 
 def main(args: argparse.Namespace) -> int:
@@ -31,7 +31,7 @@ def main(args: argparse.Namespace) -> int:
     words = Words(Language(args.lang))
     if args.list:
         sys.stdout.write("".join(f"{name}\n" for name in _KNOWN[args.list]()))
-        return _FITS
+        return Exit.GOOD
     try:
         _refuse_to_replace(args)
         profile = read_profile(args.config)
@@ -45,7 +45,7 @@ def main(args: argparse.Namespace) -> int:
     if not args.gpu and not profile.gpu:
         sys.stderr.write(f"sluice plan: no --gpu given; {ASSUMED_GPU.upper()} taken\n")
     _show(args, found, words)
-    return _MISFIT if found.plan.misfit else _FITS
+    return Exit.NO if found.plan.misfit else Exit.GOOD
 
 
 def _show(args: argparse.Namespace, found: Findings, words: Words) -> None:
@@ -69,7 +69,7 @@ def _think_s(args: argparse.Namespace) -> float:
 
 def _bad(problem: str) -> int:
     sys.stderr.write(f"sluice plan: {problem}\n")
-    return _BAD_ARGUMENTS
+    return Exit.BAD_INPUT
 
 
 def _refuse_to_replace(args: argparse.Namespace) -> None:

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-_BAD = 2
+from serve.exits import Exit
 
 
 def main() -> int:
@@ -22,9 +22,9 @@ def main() -> int:
         written = write_report(read_any(args.file), args.folder)
     except (ValueError, OSError) as problem:
         sys.stderr.write(f"{problem}\n")
-        return _BAD
+        return Exit.BAD_INPUT
     sys.stdout.write(f"{written}\n")
-    return 0
+    return Exit.GOOD
 
 
 if __name__ == "__main__":

@@ -13,7 +13,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
 from admission.terms.decision import Priority
+from serve.exits import Exit
 from serve.profile.access_section import AccessSection
+from serve.profile.sections import NAME
 from serve.visit import Tenant
 
 ANONYMOUS = "anonymous"
@@ -28,7 +30,7 @@ class KeyEntry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tenant: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+    tenant: Annotated[str, StringConstraints(pattern=rf"^{NAME}$")]
     priority: Priority = Priority.NORMAL
     admin: bool = False
     key_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -155,19 +157,19 @@ def main(arguments: list[str]) -> int:
     """Prints a new key for one tenant, and the line to paste into the keys file."""
     if len(arguments) != 1 or arguments[0].startswith("-"):
         sys.stderr.write("usage: python -m serve.access.tenants NAME\n")
-        return 2
+        return Exit.BAD_INPUT
     key, digest = new_key()
     try:
         entry = KeyEntry(tenant=arguments[0], key_sha256=digest)
     except ValidationError:
         sys.stderr.write("NAME: 1 to 64 letters, digits, '.', '_' or '-'\n")
-        return 2
+        return Exit.BAD_INPUT
     sys.stdout.write(
         f"key, shown once, for {entry.tenant}: {key}\n"
         "line for the keys file:\n"
         f"- {{tenant: {entry.tenant}, priority: normal, admin: false, key_sha256: {digest}}}\n"
     )
-    return 0
+    return Exit.GOOD
 
 
 if __name__ == "__main__":

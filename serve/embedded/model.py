@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from serve.exits import Exit
+
 Progress = Callable[[str], None]
 Convert = Callable[[Path, Path], None]  # the package's file, empty target folder
 
@@ -157,8 +159,8 @@ def main() -> int:
             print(prepare(name, progress=lambda line: print(line, file=sys.stderr, flush=True)))
     except ModelError as error:
         print(error, file=sys.stderr)
-        return 1
-    return 0
+        return Exit.NO
+    return Exit.GOOD
 
 
 if __name__ == "__main__":

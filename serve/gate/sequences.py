@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
-from admission.exchange import StepRecord
+from admission.exchange import StepFacts, StepRecord
 from serve.engine_step import EngineStep, RunningState
+
+_FACTS = tuple(field.name for field in fields(StepFacts))
 
 
 @dataclass(slots=True, eq=False)
@@ -90,15 +92,9 @@ class Sequences:
         return StepRecord(
             rows=np.array(rows, dtype=np.int64),
             generated=np.array(generated, dtype=np.int64),
-            prefill_tokens=step.prefill_tokens,
-            cached_tokens=step.cached_tokens,
-            decode_tokens=step.decode_tokens,
-            elapsed_s=step.elapsed_s,
-            kv_used_ratio=step.kv_used_ratio,
-            age_s=step.age_s,
-            preempted=step.preempted,
             ended=ended,
             ending=ending,
+            **{name: getattr(step, name) for name in _FACTS},
         )
 
     def _adopt(self, key: str, state: RunningState) -> _Sequence | None:

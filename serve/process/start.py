@@ -16,6 +16,7 @@ from typing import Any
 
 from serve.access.tenants import Keys, load_keys, require_safe_binding
 from serve.embedded import model
+from serve.exits import Exit
 from serve.process import bounded, cluster, serving
 from serve.process.cluster import ClusterError, Place, Replicas, State
 from serve.process.daemons import NEEDED, Daemons
@@ -27,7 +28,6 @@ from serve.process.serving import Run
 from serve.process.signals import Interrupted, Signals
 from serve.profile.settings import Profile, ProfileError, load_profile
 
-GOOD, LOST, BAD, DOWN = 0, 1, 2, 4  # exit codes (CONTRACTS); LOST: start it again
 _POLL_S = 0.5  # of Serve's controller, while starting
 _LOOK_S = 2.0  # and while all is well
 _LOOK_ENDS_S = 2.0
@@ -47,9 +47,9 @@ def main(args: argparse.Namespace) -> int:
         place = cluster.take_place()
     except (ProfileError, ClusterError, model.ModelError, ValueError) as error:
         sys.stderr.write(f"sluice: {error}\n")
-        return BAD
+        return Exit.BAD_INPUT
     except Interrupted:
-        return GOOD
+        return Exit.GOOD
     code = _run(args.config, profile, place, _Told(keys, progress, signals))
     if bounded.any_left():  # a thread hangs in Ray, whose clean-up at the end would hang as well
         sys.stdout.flush()
@@ -94,7 +94,7 @@ def _check(config: Path) -> None:
     """In a process of its own: vLLM takes seconds and half a GB to import, and only to ask it."""
     command = [sys.executable, "-m", "serve.commands.cli", "check-config", str(config)]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    if checked.returncode != GOOD:
+    if checked.returncode != Exit.GOOD:
         raise ProfileError(checked.stderr.strip())
 
 
@@ -131,12 +131,12 @@ def _start_and_serve(config: Path, profile: Profile, place: Place, told: _Told) 
             told.progress.say(welcome(profile, state, place, with_key=told.keys.configured))
             told.signals.note_only()
             run = Run(config, profile, place, replicas, told.signals, told.progress, events)
-            return GOOD if serving.serve(run, looks, daemons) else LOST
+            return Exit.GOOD if serving.serve(run, looks, daemons) else Exit.NO
     except Interrupted:
-        return GOOD
+        return Exit.GOOD
     except ClusterError as error:
         _explain(_lost(daemons) or error, place)
-        return DOWN
+        return Exit.DOWN
     finally:
         told.signals.ignore()
         with told.progress.step("stopping"):

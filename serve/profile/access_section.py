@@ -1,15 +1,13 @@
 """The section of a profile that says who may call, and what a request is by more than its key."""
 
-import re
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import field_validator, model_validator
 
 from serve.profile.keys import key
-from serve.profile.sections import Section
+from serve.profile.sections import Section, check_names
 
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HEADER = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$"  # a token of RFC 9110
 
 
@@ -78,11 +76,6 @@ class RuleSection(Section):
         pattern=_HEADER,
     )
 
-    @field_validator("metadata", mode="before")
-    @classmethod
-    def _nothing_below_means_none(cls, given: Any) -> Any:
-        return {} if given is None else given
-
     @model_validator(mode="after")
     def _means_something(self) -> Self:
         if self.priority is None and self.tenant_header is None:
@@ -135,19 +128,10 @@ class AccessSection(Section):
         allowed="names of 1 to 64 letters, digits, '.', '_' or '-', each with keys below it",
     )
 
-    @field_validator("rules", mode="before")
-    @classmethod
-    def _nothing_below_means_none(cls, given: Any) -> Any:
-        return {} if given is None else given
-
     @field_validator("rules")
     @classmethod
     def _names_of_rules(cls, given: dict[str, RuleSection]) -> dict[str, RuleSection]:
-        for name in given:
-            if not _NAME.fullmatch(name):
-                raise ValueError(
-                    f"{name!r} is no rule's name; give 1 to 64 letters, digits, '.', '_' or '-'"
-                )
+        check_names(given, of="rule")
         return given
 
     @property

@@ -10,11 +10,11 @@ from pydantic import ValidationInfo, field_validator
 
 from admission.terms.settings import EVERYBODY_ELSE, Mode, Policy, Settings, TenantTerms
 from serve.profile.keys import key, plain
-from serve.profile.sections import Section
+from serve.profile.sections import NAME, Section, check_names
 
 _DEFAULT = Settings()  # the one place where admission's defaults live
 _TERMS = TenantTerms()
-_TENANT = re.compile(r"[A-Za-z0-9._-]{1,64}(/[A-Za-z0-9._-]{1,64})?")
+_TENANT = rf"{re.escape(EVERYBODY_ELSE)}|{NAME}(/{NAME})?"
 
 
 class StaticSection(Section):
@@ -270,20 +270,10 @@ class AdmissionSection(Section):
         allowed="tenant names as in the API keys, or `*`, each with keys below it",
     )
 
-    @field_validator("tenants", mode="before")
-    @classmethod
-    def _nothing_below_means_none(cls, given: Any) -> Any:
-        return {} if given is None else given
-
     @field_validator("tenants")
     @classmethod
     def _names_of_tenants(cls, given: dict[str, TenantSection]) -> dict[str, TenantSection]:
-        for name in given:
-            if name != EVERYBODY_ELSE and not _TENANT.fullmatch(name):
-                raise ValueError(
-                    f"{name!r} is no tenant's name; give 1 to 64 letters, digits, '.', '_' or "
-                    "'-', or '*' for everybody else"
-                )
+        check_names(given, of="tenant", pattern=_TENANT, others=", or '*' for everybody else")
         return given
 
     @field_validator("mode", mode="before")

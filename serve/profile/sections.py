@@ -1,8 +1,9 @@
 """The sections of a profile around the engine: what runs, where it listens, what it writes."""
 
 import logging
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal, get_origin
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
@@ -41,6 +42,28 @@ class Section(BaseModel):
                 "the key %r is now called %r; the old name still works", old, cls.renamed[old]
             )
         return {cls.renamed[key] if key in old_names else key: given[key] for key in given}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _nothing_below_means_an_empty_map(cls, given: Any, info: ValidationInfo) -> Any:
+        """The same for a key that holds a map."""
+        field = cls.model_fields[info.field_name or ""]
+        return {} if given is None and get_origin(field.annotation) is dict else given
+
+
+NAME = r"[A-Za-z0-9._-]{1,64}"
+
+
+def check_names(names: Iterable[str], *, of: str, pattern: str = NAME, others: str = "") -> None:
+    """Raises ValueError for the first name a user chose that does not match.
+
+    `of` names what it would be the name of, `others` the further names that are allowed.
+    """
+    for name in names:
+        if not re.fullmatch(pattern, name):
+            raise ValueError(
+                f"{name!r} is no {of}'s name; give 1 to 64 letters, digits, '.', '_' or '-'{others}"
+            )
 
 
 class EngineSection(Section):
@@ -113,8 +136,6 @@ class EngineSection(Section):
     @field_validator("environment", mode="before")
     @classmethod
     def _numbers_become_text(cls, given: Any) -> Any:
-        if given is None:
-            return {}
         if not isinstance(given, dict):
             return given
         return {k: plain(v) if type(v) in (int, float) else v for k, v in given.items()}

@@ -13,7 +13,7 @@ from serve.profile import refused_arguments
 from serve.profile.access_section import AccessSection
 from serve.profile.admission_section import AdmissionSection, QueueSection, StaticSection
 from serve.profile.complaints import ProfileError, complaints, profile_error
-from serve.profile.keys import key, plain
+from serve.profile.keys import key, plain, section_of
 from serve.profile.sections import (
     EngineSection,
     HttpSection,
@@ -77,11 +77,6 @@ class Profile(Section):
     access: AccessSection = AccessSection()
     telemetry: TelemetrySection = TelemetrySection()
     admission: AdmissionSection = AdmissionSection()
-
-    @field_validator("engine_args", "server_args", mode="before")
-    @classmethod
-    def _nothing_below_means_none(cls, given: Any) -> Any:
-        return {} if given is None else given
 
     @field_validator("engine_args", "server_args")
     @classmethod
@@ -223,7 +218,17 @@ def _validated(model: type[_Model], file: YamlFile) -> _Model:
     try:
         return model.model_validate(file.values)
     except ValidationError as error:
-        raise profile_error(file.source, complaints(model, error), file.lines) from None
+        lines = {_renamed(model, path): line for path, line in file.lines.items()}
+        raise profile_error(file.source, complaints(model, error), lines) from None
+
+
+def _renamed(model: type[BaseModel] | None, path: tuple[str, ...]) -> tuple[str, ...]:
+    """The path with today's names in place of old ones: complaints use today's."""
+    if model is None or not path:
+        return path
+    name = getattr(model, "renamed", {}).get(path[0], path[0])
+    field = model.model_fields.get(name)
+    return (name, *_renamed(section_of(field) if field else None, path[1:]))
 
 
 def _ranks(engine_args: dict[str, Any]) -> int:

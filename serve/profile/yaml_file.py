@@ -45,6 +45,28 @@ def parse_yaml(text: str, source: str) -> YamlFile:
     return YamlFile(source, values, lines)
 
 
+def with_section(text: str, name: str, section: str) -> str:
+    """The text of a YAML file with `section` in place of its top-level key `name`.
+
+    Everything else keeps its bytes. Without the key the section goes to the end.
+    """
+    root = yaml.compose(text, yaml.SafeLoader)
+    found = root.value if isinstance(root, yaml.MappingNode) and not root.flow_style else []
+    for key, value in found:
+        if key.value == name:
+            end = text.find("\n", _end(value)) + 1
+            return text[: key.start_mark.index] + section + (text[end:] if end else "")
+    return f"{text.rstrip()}\n\n{section}"
+
+
+def _end(node: yaml.Node) -> int:
+    """Index behind the last character of a value; comments and blank lines below do not count."""
+    if isinstance(node, yaml.CollectionNode) and node.value and not node.flow_style:
+        last = node.value[-1]
+        return _end(last[1] if isinstance(last, tuple) else last)
+    return int(node.end_mark.index)
+
+
 def _text(path: Path) -> str:
     try:
         if path.is_dir():

@@ -262,7 +262,9 @@ def main() -> None:
         for column, run in cells:
             for name, times in islice(run, ROUNDS_IN_TURN):
                 taken[name, column].append(times)
-    print(f"{rounds} rounds, {QUEUED} in the queue, {LEASES} leases, load {os.getloadavg()[0]:.1f}, us")
+    print(
+        f"{rounds} rounds, {QUEUED} in the queue, {LEASES} leases, load {os.getloadavg()[0]:.1f}, us"
+    )
     for clock, title in enumerate(("own", "wall")):
         _print(title, {cell: [times[clock] for times in all_] for cell, all_ in taken.items()})
 

@@ -286,7 +286,7 @@ def profile_of(folder: Path, args: argparse.Namespace, line: int) -> Path:
         engine_args={"max_num_seqs": args.slots, "async_scheduling": True},
         admission={
             "ttft_deadline_max_s": 3600,  # those in no hurry wait as long as it takes
-            "line": {
+            "queue": {
                 "max_requests": line,
                 "max_requests_per_tenant": line,
                 "max_tokens": 100_000_000,

@@ -101,7 +101,7 @@ class FakeEngine:
         for engine_id in done:
             self.running.pop(engine_id).tokens.put_nowait(None)
         finished = tuple(_finished(engine_id) for engine_id in done)
-        self.gate.stepped(EngineStep(dict(self.running), finished, prefill_tokens))
+        self.gate.stepped(EngineStep(dict(self.running), finished, prefill_tokens=prefill_tokens))
 
 
 def _finished(engine_id: str) -> Finished:

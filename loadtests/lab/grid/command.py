@@ -16,9 +16,9 @@ from loadtests.lab.page.page import page_of
 from loadtests.lab.progress import progress
 from loadtests.lab.search import requests_of
 from loadtests.lab.workload import read_workload
+from serve.exits import Exit
 from serve.profile.settings import ProfileError
 
-_GOOD, _BAD_ARGUMENTS = 0, 2
 _ONE_X_RUNS = 12  # six rates, two plans
 
 
@@ -32,7 +32,7 @@ def main(args: argparse.Namespace) -> int:
         problems = _play(planned, folder, jobs=args.jobs, seed=args.seed)
     except (ProfileError, ValueError) as problem:
         sys.stderr.write(f"sluice lab: {problem}\n")
-        return _BAD_ARGUMENTS
+        return Exit.BAD_INPUT
     finished = [folder.cell(each.name, inputs_of(each, seed=args.seed)) for each in planned]
     told = [each for each in finished if each is not None]
     text = markdown(told)
@@ -40,7 +40,7 @@ def main(args: argparse.Namespace) -> int:
     (folder.path / "report.html").write_text(page_of(told), encoding="utf-8")
     sys.stdout.write(text)
     sys.stderr.writelines(f"sluice lab: {unplayed}\n" for unplayed in problems)
-    return _BAD_ARGUMENTS if problems else _GOOD
+    return Exit.BAD_INPUT if problems else Exit.GOOD
 
 
 def _asked_for(planned: Sequence[Planned], only: Sequence[str] | None) -> list[Planned]:

@@ -17,9 +17,9 @@ from loadtests.lab.replay.stand_in import differences, playable
 from loadtests.lab.replay.text import text
 from loadtests.lab.replay.traffic import parts_of
 from loadtests.lab.replay.true_lengths import lengths_of
+from serve.exits import Exit
 from serve.profile.settings import Profile, ProfileError, load_admission, load_profile
 
-_GOOD, _BAD_ARGUMENTS = 0, 2
 _OF_LOGS = [
     "log",
     "config",
@@ -39,12 +39,12 @@ def main(args: argparse.Namespace) -> int:
         report = _report(args)
     except (ProfileError, ValueError) as problem:
         sys.stderr.write(f"sluice lab: {problem}\n")
-        return _BAD_ARGUMENTS
+        return Exit.BAD_INPUT
     for warning in report.warnings:
         sys.stderr.write(f"{args.log}: {warning}\n")
     told = json.dumps(report.as_json(), indent=2) + "\n" if args.json else text(report)
     sys.stdout.write(told)
-    return _GOOD
+    return Exit.GOOD
 
 
 def _report(args: argparse.Namespace) -> Report:

@@ -1,8 +1,7 @@
-"""`sluice calibrate`: how long an engine's steps take, measured. Exit codes as in CONTRACTS."""
+"""`sluice calibrate`: how long an engine's steps take, measured."""
 
 import argparse
 import json
-import re
 import sys
 
 from admission.speed.step_fit import StepFit, fit
@@ -14,10 +13,9 @@ from serve.commands.calibrate.sources import (
     measure_gateway,
 )
 from serve.commands.calibrate.text import answer, report, section
+from serve.exits import Exit
 from serve.profile.settings import ProfileError, load_profile
-
-_GOOD, _BAD_ARGUMENTS, _INVALID, _DOWN = 0, 2, 3, 4
-_SECTION = re.compile(r"^step_time:.*\n(?:[ \t]+.*\n|[ \t]*\n(?=[ \t]))*", re.MULTILINE)
+from serve.profile.yaml_file import with_section
 
 
 def main(args: argparse.Namespace) -> int:
@@ -25,27 +23,24 @@ def main(args: argparse.Namespace) -> int:
     try:
         measured = _measure(args)
     except (ProfileError, ValueError) as problem:
-        return _failed(_BAD_ARGUMENTS, problem)
+        return _failed(Exit.BAD_INPUT, problem)
     except BusyError as problem:
-        return _failed(_INVALID, problem)
+        return _failed(Exit.INVALID, problem)
     except (DownError, RuntimeError) as problem:  # vLLM's own words are above it
-        return _failed(_DOWN, problem)
+        return _failed(Exit.DOWN, problem)
     found = fit(measured.steps)
     if not found.enough:
-        return _failed(_INVALID, f"only {found.records} steps were measured: give more --seconds")
+        return _failed(
+            Exit.INVALID, f"only {found.records} steps were measured: give more --seconds"
+        )
     _show(args, measured, found)
     if args.write:
-        args.config.write_text(with_section(args.config.read_text("utf-8"), found), "utf-8")
+        profile = with_section(
+            args.config.read_text("utf-8"), "step_time", section(found.coefficients)
+        )
+        args.config.write_text(profile, "utf-8")
         sys.stderr.write(f"written into {args.config}\n")
-    return _GOOD
-
-
-def with_section(profile: str, found: StepFit) -> str:
-    """The text of a profile with the fit as its `step_time`, all else as it was."""
-    new = section(found.coefficients)
-    if _SECTION.search(profile):
-        return _SECTION.sub(lambda _: new, profile, count=1)
-    return f"{profile.rstrip()}\n\n{new}"
+    return Exit.GOOD
 
 
 def _measure(args: argparse.Namespace) -> Measured:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from serve.commands.check import admission_summary
-from serve.commands.operate.endpoint import DOWN, GOOD, REFUSED, Answer, AnswerError, Endpoint, run
+from serve.commands.operate.endpoint import Answer, AnswerError, Endpoint, run
+from serve.exits import Exit
 from serve.profile.difference import Change, changes
 from serve.profile.settings import (
     load_admission,
@@ -30,7 +31,7 @@ def _show(endpoint: Endpoint, args: argparse.Namespace) -> int:
     settings = _present(endpoint).document
     if args.json:
         _say(json.dumps(settings, indent=2))
-        return GOOD
+        return Exit.GOOD
     state = endpoint.ask("GET", "/v1/admission/state").document
     _say(_wrapped(f"{endpoint.url}: replica {state['replica']}, one of {state['replicas']}"))
     config = state["config"]
@@ -41,7 +42,7 @@ def _show(endpoint: Endpoint, args: argparse.Namespace) -> int:
     if before is not None:
         _say(_row("before", f"this start {before['hash']} held ({_origin(before)})"))
     _say(*admission_summary(parse_admission(settings, source=endpoint.url)))
-    return GOOD
+    return Exit.GOOD
 
 
 def _apply(endpoint: Endpoint, args: argparse.Namespace) -> int:
@@ -50,14 +51,14 @@ def _apply(endpoint: Endpoint, args: argparse.Namespace) -> int:
     differing = changes(present.document, section.mapping())
     if not differing:
         _say(f"nothing differs: {section.hash()} is in force at {endpoint.url}")
-        return GOOD
+        return Exit.GOOD
     _say(f"{endpoint.url}: {_hash_of(present)} -> {section.hash()}", *_shown(differing))
     if not args.yes and sys.stdin.isatty() and not _confirmed():
         _say("not applied")
-        return REFUSED
+        return Exit.NO
     told = endpoint.ask("PUT", _SETTINGS, section.mapping(), if_match=present.etag).document
     _say(*_applied(told))
-    return GOOD
+    return Exit.GOOD
 
 
 def _history(endpoint: Endpoint, _: argparse.Namespace) -> int:
@@ -66,7 +67,7 @@ def _history(endpoint: Endpoint, _: argparse.Namespace) -> int:
     for entry in told["history"]:
         _say(_wrapped(f"{entry['hash']}  {entry['applied_at']}  {_origin(entry)}"))
         _say(*_shown(entry["changed"]))
-    return GOOD
+    return Exit.GOOD
 
 
 def _rollback(endpoint: Endpoint, args: argparse.Namespace) -> int:
@@ -79,14 +80,14 @@ def _rollback(endpoint: Endpoint, args: argparse.Namespace) -> int:
     ).document
     _say(f"{endpoint.url}: {told['previous']} -> {told['hash']}", *_shown(told["changed"]))
     _say(*_applied(told))
-    return GOOD
+    return Exit.GOOD
 
 
 def _present(endpoint: Endpoint) -> Answer:
     """The section in force and its hash."""
     answer = endpoint.ask("GET", _SETTINGS)
     if not answer.etag or not isinstance(answer.document, dict):
-        raise AnswerError(f"{endpoint.url} is no Sluice gateway", DOWN)
+        raise AnswerError(f"{endpoint.url} is no Sluice gateway", Exit.DOWN)
     return answer
 
 

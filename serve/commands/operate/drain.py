@@ -3,7 +3,8 @@
 import argparse
 import sys
 
-from serve.commands.operate.endpoint import GOOD, Endpoint, run
+from serve.commands.operate.endpoint import Endpoint, run
+from serve.exits import Exit
 
 
 def main(args: argparse.Namespace) -> int:
@@ -15,4 +16,4 @@ def _ask(endpoint: Endpoint, args: argparse.Namespace) -> int:
     told = endpoint.ask("POST", f"/v1/admission/{args.verb}").document
     words = "admits nothing more" if args.verb == "drain" else "admits requests"
     sys.stdout.write(f"{endpoint.url}: replica {told['replica']} {words}\n")
-    return GOOD
+    return Exit.GOOD

@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from serve.commands.no_answer import no_answer
+from serve.exits import Exit
 from serve.profile.settings import ProfileError
 
-GOOD, REFUSED, BAD, DOWN = 0, 1, 2, 4  # exit codes (CONTRACTS)
 _TIMEOUT_S = 30.0
 _CALLERS_FAULT = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _REFUSALS = (
@@ -49,7 +49,9 @@ class Document(dict[str, Any]):
 
     def __missing__(self, key: str) -> Any:
         """Raises AnswerError."""
-        raise AnswerError(f"no Sluice gateway of this version: its answer has no {key!r}", DOWN)
+        raise AnswerError(
+            f"no Sluice gateway of this version: its answer has no {key!r}", Exit.DOWN
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Endpoint:
             answer = connection.getresponse()
             text, etag = answer.read(), answer.headers.get("etag", "")
         except (OSError, http.client.HTTPException) as fault:
-            raise AnswerError(no_answer(self.url, fault), DOWN) from None
+            raise AnswerError(no_answer(self.url, fault), Exit.DOWN) from None
         finally:
             connection.close()
         return Answer(self._good(answer.status, path, text), etag)
@@ -116,7 +118,7 @@ def run(
     try:
         return verb(Endpoint(args.url, key), args)
     except (ProfileError, ValueError) as problem:
-        return _failed(command, problem, BAD)
+        return _failed(command, problem, Exit.BAD_INPUT)
     except AnswerError as problem:
         return _failed(command, problem, problem.code)
 
@@ -128,5 +130,5 @@ def _failed(command: str, problem: Exception, code: int) -> int:
 
 def _exit_code(status: int) -> int:
     if status in _CALLERS_FAULT:
-        return BAD
-    return REFUSED if status in _REFUSALS else DOWN
+        return Exit.BAD_INPUT
+    return Exit.NO if status in _REFUSALS else Exit.DOWN

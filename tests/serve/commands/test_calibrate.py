@@ -19,6 +19,7 @@ from serve.commands.calibrate.load import batches, play
 from serve.commands.calibrate.sources import BusyError, DownError, Measured, measure_gateway
 from serve.commands.calibrate.text import answer, report, section
 from serve.profile.settings import load_profile
+from serve.profile.yaml_file import with_section
 
 SMALL = EngineShape(
     usable_blocks=200,
@@ -117,13 +118,18 @@ def test_a_section_is_read_back_as_it_was_found() -> None:
         "",
         "step_time: {fixed_s: 1}\n",
         "step_time:\n  fixed_s: 1 # why\n\n  decode_sequence_s: 2\n",
+        "step_time: {\nfixed_s: 1, # why\n  decode_sequence_s: 2 }\n",
+        "step_time:\n",
+        "step_time: # not calibrated\n",
     ],
 )
 def test_only_the_section_changes_in_a_profile(tmp_path: Path, old: str) -> None:
     before = "# mine\nengine: {embedded_model: smollm2-135m-instruct}\n"
     after = "http:\n  port: 8123 # kept\n"
     file = tmp_path / "p.yaml"
-    file.write_text(command.with_section(f"{before}{old}{after}", found()))
+    file.write_text(
+        with_section(f"{before}{old}{after}", "step_time", section(found().coefficients))
+    )
     profile = load_profile(file)
     assert profile.step_time.fixed_s == pytest.approx(0.02)
     assert profile.http.port == 8123
