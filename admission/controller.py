@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from admission.dispatch import WayIn
+from admission.dispatch import Dispatcher
 from admission.exchange import Answer, StepRecord, Turn
 from admission.gates.freshness import Freshness
 from admission.gates.headroom import Headroom
@@ -12,7 +12,7 @@ from admission.gates.kv_margin import KvMargin
 from admission.gates.slack import Slack
 from admission.gates.tpot import Timing
 from admission.leases import Running
-from admission.ledger.drawing import Trace
+from admission.ledger.demand import Demand
 from admission.ledger.ledger import Ledger
 from admission.price.coverage import Coverage
 from admission.price.footprint import (
@@ -76,8 +76,8 @@ class Controller:
         self._running = Running(
             self.ledger, self.lengths, self.prefixes, slack, self.timing.first_tokens, unfinished
         )
-        self._running.lingering.confirms_ends = confirms_ends
-        self._way_in = WayIn(
+        self._running.pending_aborts.confirms_ends = confirms_ends
+        self._dispatcher = Dispatcher(
             self.queue,
             self.headroom,
             self.accounts,
@@ -138,10 +138,10 @@ class Controller:
         offer = Offer(tenant, priority, RequestShape(()), now_s, deadline_at_s)
         first = self.queue.overtakes_all(priority, now_s)
         head = None if first else self.queue.head(now_s)
-        blocked = self._way_in.limit_of(head) if head else self.headroom.shut()
+        blocked = self._dispatcher.limit_of(head) if head else self.headroom.shut()
         if blocked is None:
             return self._too_late(offer, LEAST, 0.0, Limit.PREFILL, now_s)
-        ahead = self.queue.ahead_of(tenant, priority, self._way_in.turn_at_s(offer, LEAST))
+        ahead = self.queue.ahead_of(tenant, priority, self._dispatcher.turn_at_s(offer, LEAST))
         if behind and ahead.requests:
             ahead.add(ahead, behind / ahead.requests)
         wait_s, limit = self.headroom.wait(LEAST, ahead, blocked, priority)
@@ -162,7 +162,7 @@ class Controller:
 
     def quote(self, offer: Offer) -> Quote:
         """Price an offer under the policy in force."""
-        shape = self.prefixes.look_up(offer.shape, self.ledger.trunks.known)
+        shape = self.prefixes.look_up(offer.shape, self.ledger.shared_prefixes.known)
         found = offer if shape is offer.shape else replace(offer, shape=shape)
         return quote(found, self.engine, self.lengths, self.settings)
 
@@ -172,13 +172,13 @@ class Controller:
         closed = self._closed()
         if closed:
             return Answer(closed, quote, closed)
-        would, traces = self._judge(offer, quote.price, now_s)
+        would, demands = self._judge(offer, quote.price, now_s)
         if isinstance(would, Rejected) and self._enforcing:
             return Answer(would, quote, would)
         self.accounts.enter(offer.tenant, quote.price)
         if isinstance(would, Queued) and self._enforcing:
-            return Answer(would, quote, would, self._way_in.join(offer, quote, would.limit))
-        accepted = Accepted(self._grant(offer, quote, traces, quote.price, now_s))
+            return Answer(would, quote, would, self._dispatcher.join(offer, quote, would.limit))
+        accepted = Accepted(self._grant(offer, quote, demands, quote.price, now_s))
         return Answer(accepted, quote, accepted if isinstance(would, Accepted) else would)
 
     def judge(self, offer: Offer, quote: Quote, now_s: float) -> Decision:
@@ -188,8 +188,8 @@ class Controller:
 
     def _judge(
         self, offer: Offer, priced: Price, now_s: float
-    ) -> tuple[Decision, Sequence[Trace] | None]:
-        """The decision, and the traces to grant it with where they were needed to decide."""
+    ) -> tuple[Decision, Sequence[Demand] | None]:
+        """The decision, and the demands to grant it with where they were needed to decide."""
         if self.settings.mode is Mode.OFF:
             return Accepted(0), None
         refusal = never_fits(priced, self.engine)
@@ -202,16 +202,16 @@ class Controller:
         late = self._too_late(offer, priced, 0.0, Limit.PREFILL, now_s)
         return (late, None) if late else (Accepted(0), fit)
 
-    def _fit(self, offer: Offer, priced: Price, now_s: float) -> Limit | Sequence[Trace]:
+    def _fit(self, offer: Offer, priced: Price, now_s: float) -> Limit | Sequence[Demand]:
         """As `Headroom.fit`, behind those in the queue who come first."""
         first = self.queue.overtakes_all(offer.priority, now_s)
         head = None if first else self.queue.head(now_s)
         if head:
-            return self._way_in.limit_of(head)
+            return self._dispatcher.limit_of(head)
         return self.headroom.fit(priced, offer.priority)
 
     def _wait(self, offer: Offer, priced: Price, blocked: Limit, now_s: float) -> Queued | Rejected:
-        turn_at_s = self._way_in.turn_at_s(offer, priced)
+        turn_at_s = self._dispatcher.turn_at_s(offer, priced)
         ahead = self.queue.ahead_of(offer.tenant, offer.priority, turn_at_s)
         wait_s, limit = self.headroom.wait(priced, ahead, blocked, offer.priority)
         refusal = self._too_late(offer, priced, wait_s, limit, now_s)
@@ -254,11 +254,11 @@ class Controller:
     @property
     def binding(self) -> Limit | None:
         """What bound the last decision that had to wait."""
-        return self._way_in.binding
+        return self._dispatcher.binding
 
     def leave_queue(self, ticket_id: int) -> None:
         """The client of a waiting request left; a ticket that already had its turn is ignored."""
-        self._way_in.leave(ticket_id)
+        self._dispatcher.leave(ticket_id)
 
     def tick(self, now_s: float) -> list[Turn]:
         """Let the queue move: turn away whose time is up, accept heads while they fit."""
@@ -266,10 +266,10 @@ class Controller:
         self._heed_engine(now_s)
         closed = self._closed_for_good()
         if closed:
-            return self._way_in.close(closed)
+            return self._dispatcher.close(closed)
         if self.heartbeat.hung:  # it may wake up: those that still have time wait on
-            return self._way_in.expire(now_s, self._engine_silent())
-        return self._way_in.move(self.settings, now_s)
+            return self._dispatcher.expire(now_s, self._engine_silent())
+        return self._dispatcher.move(self.settings, now_s)
 
     # -- leases ----------------------------------------------------------------------------
 
@@ -277,7 +277,7 @@ class Controller:
         self,
         offer: Offer,
         quote: Quote,
-        traces: Sequence[Trace] | None,
+        demands: Sequence[Demand] | None,
         entered: Price,
         now_s: float,
     ) -> int:
@@ -285,7 +285,7 @@ class Controller:
         if not self.ledger.sequences:
             self.timing.step_begins(now_s)
         first_token_s = self.timing.first_token_s(quote.price.prefill_tokens, now_s)
-        lease = self._running.grant(offer, quote, traces, self.settings)
+        lease = self._running.grant(offer, quote, demands, self.settings)
         lease_id = lease.lease_id
         if first_token_s and len(lease.rows) == 1:  # of several the first comes sooner
             self.timing.first_tokens.expect(lease.rows[0], now_s + first_token_s)
@@ -386,7 +386,7 @@ class Controller:
     @property
     def ends_to_confirm(self) -> bool:
         """Whether the engine is still to be asked if it has heard of all ends known here."""
-        return self._running.lingering.unheard
+        return self._running.pending_aborts.unheard
 
     @property
     def unseen_blocks(self) -> int:
@@ -394,12 +394,12 @@ class Controller:
 
         Those of steps ordered ahead, and growth of sequences whose abort it has yet to hear of.
         """
-        lingering = self._running.lingering
-        return self.ledger.ordered_blocks + lingering.unseen_blocks(self.engine.block_tokens)
+        pending_aborts = self._running.pending_aborts
+        return self.ledger.ordered_blocks + pending_aborts.unseen_blocks(self.engine.block_tokens)
 
     def confirm_ends(self, asked_at_s: float, now_s: float) -> None:
         """The engine answered what it was asked at `asked_at_s`: it heard of all earlier ends."""
-        self._running.lingering.confirm(asked_at_s, now_s)
+        self._running.pending_aborts.confirm(asked_at_s, now_s)
 
     @property
     def coverage(self) -> Coverage:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from admission.exchange import StepRecord
 from admission.gates.first_token import FirstTokens
 from admission.gates.slack import PARTS, Slack
-from admission.ledger.drawing import Trace
+from admission.ledger.demand import Demand
 from admission.ledger.lease import Lease
 from admission.ledger.ledger import Ledger
-from admission.ledger.linger import Lingering
+from admission.ledger.pending_aborts import PendingAborts
 from admission.ledger.used import Used
 from admission.price.coverage import Coverage
 from admission.price.lengths import OutputLengths
@@ -55,16 +55,16 @@ class Running:
         self._prefixes = prefixes
         self._granted: dict[int, _Granted] = {}
         self._unfinished = unfinished
-        self.lingering = Lingering()
+        self.pending_aborts = PendingAborts()
         self.coverage = Coverage()
         self._slack = slack
         self._first_tokens = first_tokens
 
     def grant(
-        self, offer: Offer, quote: Quote, traces: Sequence[Trace] | None, settings: Settings
+        self, offer: Offer, quote: Quote, demands: Sequence[Demand] | None, settings: Settings
     ) -> Lease:
-        """Open a lease; `traces` as in `Ledger.grant`."""
-        lease = self._ledger.grant(quote.price, traces)
+        """Open a lease; `demands` as in `Ledger.grant`."""
+        lease = self._ledger.grant(quote.price, demands)
         self._share(lease, offer)
         self._slack.let_in(quote.price.prefill_tokens)
         for row, prompt in lease.live.items():
@@ -77,7 +77,7 @@ class Running:
     def _share(self, lease: Lease, offer: Offer) -> None:
         """Note what prompts leave in the cache, and what will be found of them there."""
         prefixes, ledger = self._prefixes, self._ledger
-        for row in (*lease.trunks.values(), *lease.live):
+        for row in (*lease.shared_prefixes.values(), *lease.live):
             prompt, tokens = lease.prompt_of[row], ledger.echoed_tokens(row)
             if prompt not in lease.chains:
                 chain = lease.chains[prompt] = offer.shape.prompts[prompt].chain
@@ -106,7 +106,7 @@ class Running:
         ledger = self._ledger
         begun = ledger.prefilled(record.prefill_tokens + record.cached_tokens)
         self._prefixes.hits.see(begun, record.cached_tokens)
-        self.lingering.count_record(now_s, age_s=record.age_s)
+        self.pending_aborts.count_record(now_s, age_s=record.age_s)
         self._note_ends(record, now_s)
         before = ledger.clock
         outlived = ledger.progress(record.rows, record.generated)
@@ -122,7 +122,7 @@ class Running:
         for row in record.ended:
             self._end(row)
         for row in record.ending:
-            self.lingering.add(row, now_s, records=_RECORDS_UNTIL_ABORTED + ahead)
+            self.pending_aborts.add(row, now_s, records=_RECORDS_UNTIL_ABORTED + ahead)
 
     def _reprice(self, row: int, settings: Settings) -> None:
         """Predict anew for a sequence of which too few others would run as long."""
@@ -176,7 +176,7 @@ class Running:
             self._ledger.stop_prefill(lease)
             records = _RECORDS_UNTIL_ABORTED + self._ledger.engine.lookahead_tokens
             for row in lease.live:
-                self.lingering.add(row, now_s, records=records)
+                self.pending_aborts.add(row, now_s, records=records)
         else:
             for row in list(lease.live):
                 self._drop(lease, row)
@@ -185,7 +185,7 @@ class Running:
 
     def free_due(self, now_s: float) -> None:
         """End the rows that the engine has freed by now without saying so."""
-        for row in self.lingering.due(now_s):
+        for row in self.pending_aborts.due(now_s):
             self._end(row)
 
     def _end(self, row: int) -> None:
@@ -209,7 +209,7 @@ class Running:
         chain, computed_tokens = lease.chains[prompt], ledger.computed_tokens(row)
         named_blocks = prefixes.blocks_of(chain, computed_tokens=computed_tokens)
         prefixes.pass_over(ledger.full_blocks(row) - named_blocks)
-        for each in (row, lease.trunks.get(prompt, row)):
+        for each in (row, lease.shared_prefixes.get(prompt, row)):
             prefixes.hits.forget(each)
         if [*lease.live.values()].count(prompt) == 1:
             prefixes.let_go(chain, computed_tokens=computed_tokens)

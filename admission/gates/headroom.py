@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from admission.gates.kv_margin import KvMargin
 from admission.gates.tpot import Timing
-from admission.ledger.drawing import Trace
+from admission.ledger.demand import Demand
 from admission.ledger.ledger import Ledger
 from admission.price.footprint import LEAST, Price
 from admission.queue.waiting import Load
@@ -83,8 +83,8 @@ class Headroom:
 
     def fit(
         self, priced: Price, priority: Priority = Priority.HIGH, *, waited_ratio: float = 0.0
-    ) -> Limit | Sequence[Trace]:
-        """The first limit that keeps this price out now, or the traces to grant it with.
+    ) -> Limit | Sequence[Demand]:
+        """The first limit that keeps this price out now, or the demands to grant it with.
 
         `waited_ratio` is the share of its time to the deadline that is over. An idle engine takes
         whatever can fit.
@@ -97,9 +97,9 @@ class Headroom:
             return Limit.PREFILL
         if not (idle or static or self._timing.slows_nobody(priced, waited_ratio)):
             return Limit.DECODE
-        traces = ledger.traces_of(priced)
-        if idle or static or ledger.curve.fits(traces, self._block_limits[priority]):
-            return traces
+        demands = ledger.demands_of(priced)
+        if idle or static or ledger.curve.fits(demands, self._block_limits[priority]):
+            return demands
         return Limit.KV
 
     def shut(self) -> Limit | None:
@@ -125,8 +125,8 @@ class Headroom:
         head: Price,
         of: Priority,
         start_steps: int,
-    ) -> Sequence[Trace] | None:
-        """The traces to grant a price with that passes the head of the queue, or None.
+    ) -> Sequence[Demand] | None:
+        """The demands to grant a price with that passes the head of the queue, or None.
 
         It must fit now, have its prompt computed before the head may start in `start_steps`, and
         leave that start where it is.
@@ -134,15 +134,15 @@ class Headroom:
         ledger = self._ledger
         if ledger.computing_steps(priced.prefill_tokens) > start_steps:
             return None
-        traces = self.fit(priced, priority)
-        if isinstance(traces, Limit):
+        demands = self.fit(priced, priority)
+        if isinstance(demands, Limit):
             return None
-        for trace in traces:
-            ledger.curve.add(trace)
+        for demand in demands:
+            ledger.curve.add(demand)
         start_with_it = self.start_steps(head, of)
-        for trace in traces:
-            ledger.curve.remove(trace)
-        return traces if start_with_it <= start_steps else None
+        for demand in demands:
+            ledger.curve.remove(demand)
+        return demands if start_with_it <= start_steps else None
 
     def _slots_fit(self, priced: Price) -> bool:
         return self._ledger.sequences + priced.sequences <= self.slot_limit
@@ -155,7 +155,7 @@ class Headroom:
 
     def _kv_fits(self, priced: Price, priority: Priority) -> bool:
         ledger, limit = self._ledger, self._block_limits[priority]
-        return ledger.curve.fits(ledger.traces_of(priced), limit)
+        return ledger.curve.fits(ledger.demands_of(priced), limit)
 
     def first_token_s(self, priced: Price, now_s: float) -> float:
         """Seconds until the first token of a request that is let in now; `static` does not ask."""

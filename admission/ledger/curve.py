@@ -1,8 +1,8 @@
 """Blocks and sequences promised at every future decode step.
 
-The clock counts decode steps: a running sequence gains one token each. So a sequence's line over
+The clock counts decode steps: a running sequence gains one token each. So a sequence's ramp over
 absolute steps does not move while it keeps pace, and nothing is rewritten from step to step: a
-trace is added when a request is accepted, taken away when it leaves, replaced when it strays or
+demand is added when a request is accepted, taken away when it leaves, replaced when it strays or
 when it has outlived too many of those it was expected to end with.
 
 A sequence that will hold b blocks if it still runs, with probability s, adds b s to the expected
@@ -20,16 +20,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from admission.ledger.drawing import (
+from admission.ledger.demand import (
     BUCKET_STEPS,
     EXPECTED,
     MOST,
     SEQUENCES,
     SUMS,
     VARIANCE,
-    Drawing,
-    Line,
-    Trace,
+    Demand,
+    Ramp,
+    Rasteriser,
 )
 from admission.price.outlook import SHARES, Counts
 
@@ -37,10 +37,10 @@ _BEFORE: Counts = np.array([-1], dtype=np.int64)
 
 
 class DemandCurve:
-    """Sums of traces per bucket of steps, from now on for `horizon_steps`.
+    """Sums of demands per bucket of steps, from now on for `horizon_steps`.
 
     Exact to one bucket and never below the truth. What has passed is forgotten, and so is what a
-    trace promises beyond the horizon. A trace is drawn when a question cannot be answered without
+    demand promises beyond the horizon. A demand is drawn when a question cannot be answered without
     it, or before the clock moves: all together that were added since, and those not that were
     taken back.
     """
@@ -50,14 +50,14 @@ class DemandCurve:
         self._length = horizon_steps // BUCKET_STEPS + 2
         # twice the horizon, so that the window slides inside and is copied back once per length
         self._sums: Counts = np.zeros((2 * self._length, SUMS), dtype=np.int64)
-        self._drawing = Drawing(
+        self._drawing = Rasteriser(
             buckets=self._length, max_tokens=max_tokens, block_tokens=block_tokens
         )
         self._origin = 0  # bucket that index 0 stands for
         self._step = 0
         self._now = 0  # current bucket
         self._end = 0  # bucket from which nothing was ever promised
-        self._undrawn: list[Trace] = []  # one that several strands share is here several times
+        self._undrawn: list[Demand] = []  # one that several segments share is here several times
         self._undrawn_now = 0  # blocks of these in the current bucket
         self._undrawn_at_most = 0.0  # blocks by which these raise the peak
         # None: to be worked out anew
@@ -86,62 +86,62 @@ class DemandCurve:
 
     # -- promising -------------------------------------------------------------------------
 
-    def trace(self, line: Line) -> Trace:
-        """The trace of a strand that is at the beginning of its line now."""
-        return self._drawing.trace(line, self._step)
+    def demand(self, ramp: Ramp) -> Demand:
+        """The demand of a segment that is at the beginning of its ramp now."""
+        return self._drawing.demand(ramp, self._step)
 
-    def add(self, trace: Trace) -> None:
-        """Promise the trace, made in this very step; again for each strand that shares it."""
+    def add(self, demand: Demand) -> None:
+        """Promise the demand, made in this very step; again for each segment that shares it."""
         self._surprise = None
-        self._end = max(self._end, trace.end)
-        self._undrawn.append(trace)
-        self._undrawn_now += self._drawing.blocks_now(trace, self._step)
-        self._undrawn_at_most += self._raises_by(trace.line)
+        self._end = max(self._end, demand.end)
+        self._undrawn.append(demand)
+        self._undrawn_now += self._drawing.blocks_now(demand, self._step)
+        self._undrawn_at_most += self._raises_by(demand.ramp)
 
-    def remove(self, trace: Trace) -> None:
-        """Take back what is left of an added trace."""
+    def remove(self, demand: Demand) -> None:
+        """Take back what is left of an added demand."""
         self._surprise = None
-        if trace in self._undrawn:
-            self._undrawn.remove(trace)
-            self._undrawn_now -= self._drawing.blocks_now(trace, self._step)
-            self._undrawn_at_most -= self._raises_by(trace.line)
-        elif trace.sums is not None:
-            left = self._place_of(trace)
-            left -= trace.sums[self._now - trace.first :]
+        if demand in self._undrawn:
+            self._undrawn.remove(demand)
+            self._undrawn_now -= self._drawing.blocks_now(demand, self._step)
+            self._undrawn_at_most -= self._raises_by(demand.ramp)
+        elif demand.sums is not None:
+            left = self._place_of(demand)
+            left -= demand.sums[self._now - demand.first :]
 
-    def _draw(self, newcomers: Sequence[Trace] = ()) -> None:
+    def _draw(self, newcomers: Sequence[Demand] = ()) -> None:
         """Draw whom nobody asked for until now, and these."""
         due = [each for each in dict.fromkeys((*self._undrawn, *newcomers)) if each.sums is None]
         if due:
             self._drawing.draw(due, self._step)
-        for trace in self._undrawn:
-            if trace.sums is not None:
-                added = self._place_of(trace)
-                added += trace.sums[self._now - trace.first :]
+        for demand in self._undrawn:
+            if demand.sums is not None:
+                added = self._place_of(demand)
+                added += demand.sums[self._now - demand.first :]
         if self._drawn_at_most is not None:
             self._drawn_at_most += self._undrawn_at_most
         self._undrawn.clear()
         self._undrawn_now, self._undrawn_at_most = 0, 0.0
 
-    def _place_of(self, trace: Trace) -> Counts:
-        """The sums over what is to come of a trace."""
+    def _place_of(self, demand: Demand) -> Counts:
+        """The sums over what is to come of a demand."""
         start = self._now - self._origin
-        return self._sums[start : max(start, trace.end - self._origin)]
+        return self._sums[start : max(start, demand.end - self._origin)]
 
-    def _raises_by(self, line: Line) -> float:
-        """Blocks by which a strand raises the peak at most.
+    def _raises_by(self, ramp: Ramp) -> float:
+        """Blocks by which a segment raises the peak at most.
 
         With b blocks, likely to run by s, by b (s + sigmas sqrt(k s (1 - s))) at a step at most, as
         the root of a sum is no more than the sum of the roots; that is the largest over all s.
         """
-        blocks = self._drawing.blocks_at_most(line)
-        if line.fate is None:
+        blocks = self._drawing.blocks_at_most(ramp)
+        if ramp.fate is None:
             return blocks
-        return blocks * (1.0 + math.sqrt(1.0 + self._sigmas**2 * line.entwined)) / 2.0
+        return blocks * (1.0 + math.sqrt(1.0 + self._sigmas**2 * ramp.entwined)) / 2.0
 
     # -- asking ----------------------------------------------------------------------------
 
-    def fits(self, newcomers: Sequence[Trace], limit: int) -> bool:
+    def fits(self, newcomers: Sequence[Demand], limit: int) -> bool:
         """Whether `peak_with` is `limit` blocks at most; where there is much room without drawing.
 
         So an engine that is short of something else pays little for what is promised.
@@ -149,19 +149,19 @@ class DemandCurve:
         if self._drawn_at_most is None:
             self._drawn_at_most = self._most(self._drawn())
         at_most = self._drawn_at_most + self._undrawn_at_most
-        at_most += sum(self._raises_by(trace.line) for trace in newcomers)
+        at_most += sum(self._raises_by(demand.ramp) for demand in newcomers)
         return at_most < limit or self.peak_with(newcomers) <= limit
 
-    def peak_with(self, newcomers: Sequence[Trace]) -> int:
+    def peak_with(self, newcomers: Sequence[Demand]) -> int:
         """Most blocks promised at any step of the newcomers' lives with them, just traced."""
         self._draw(newcomers)
         start = self._now - self._origin
-        longest = max(trace.end for trace in newcomers) - self._now
+        longest = max(demand.end for demand in newcomers) - self._now
         total = self._sums[start : start + longest].copy()
-        for trace in newcomers:
-            if trace.sums is not None:
-                part = total[: len(trace.sums)]
-                part += trace.sums
+        for demand in newcomers:
+            if demand.sums is not None:
+                part = total[: len(demand.sums)]
+                part += demand.sums
         return self._most(total)
 
     def peak(self) -> int:
@@ -191,7 +191,7 @@ class DemandCurve:
         (above,) = (self._coming()[:, column] > limit * SHARES).nonzero()
         if not above.size:
             return 0
-        starts = np.concatenate((_BEFORE, above)) + 1  # of the stretches with room, some empty
+        starts = np.concatenate((_BEFORE, above)) + 1  # of the chunks with room, some empty
         (enough,) = (above - starts[:-1] >= -(-for_steps // BUCKET_STEPS)).nonzero()
         bucket = int(starts[enough[0]] if enough.size else starts[-1])
         return max(0, bucket * BUCKET_STEPS - self._step % BUCKET_STEPS)

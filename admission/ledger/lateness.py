@@ -9,7 +9,7 @@ _KEPT = 0.97  # per grant: a late start is remembered for some thirty requests
 class Lateness:
     """The worst lateness of late, in steps; learned from sequences that are overdue.
 
-    A trace that ends too early promises its blocks to somebody else, so the worst counts, not the
+    A demand that ends too early promises its blocks to somebody else, so the worst counts, not the
     mean: it is taken at once and forgotten slowly.
     """
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from admission.price.footprint import Price
-from admission.price.prefixes import Chain
+from admission.price.prefixes import PrefixHashes
 
 
 @dataclass(slots=True, eq=False)
@@ -14,9 +14,13 @@ class Lease:
     price: Price
     rows: tuple[int, ...] = ()  # every sequence in the engine's order: prompt by prompt, then n
     live: dict[int, int] = field(default_factory=dict)  # those not ended -> prompt index
-    trunks: dict[int, int] = field(default_factory=dict)  # prompt index -> row its answers share
+    shared_prefixes: dict[int, int] = field(
+        default_factory=dict
+    )  # prompt index -> row its answers share
     prompt_of: dict[int, int] = field(default_factory=dict)  # every row -> prompt index
-    chains: dict[int, Chain] = field(default_factory=dict)  # prompt index -> names of its stretches
+    chains: dict[int, PrefixHashes] = field(
+        default_factory=dict
+    )  # prompt index -> names of its chunks
     reserved: bool = False  # holds its end from the start
     prefilled_tokens: int = 0  # of prompts, by rows that are gone
     produced: dict[int, int] = field(default_factory=dict)  # rows that ended -> their tokens

@@ -3,19 +3,19 @@
 from collections.abc import Iterable, Sequence
 from math import floor
 
-from admission.ledger.drawing import Line, Trace
+from admission.ledger.demand import Demand, Ramp
 from admission.ledger.lateness import Lateness
 from admission.ledger.lease import Lease
 from admission.ledger.prefill_queue import PrefillQueue
 from admission.ledger.promises import DELAY_MAX_STEPS, TOLERANCE_STEPS, Promises
 from admission.ledger.rows import Rows, RowTable
-from admission.ledger.shared_prefixes import Trunks
+from admission.ledger.shared_prefixes import SharedPrefixes
 from admission.ledger.used import Used, used
-from admission.price.footprint import EngineShape, Price, Strand
+from admission.price.footprint import EngineShape, Price, Segment
 from admission.price.outlook import Fate, Outlook
-from admission.price.prefixes import Chain, stretch_tokens
+from admission.price.prefixes import PrefixHashes, chunk_tokens
 
-_RETRACES_PER_RECORD = 32  # bounds the cost of one step record; the rest follow in the next
+_NEW_PROMISES_PER_RECORD = 32  # bounds the cost of one step record; the rest follow in the next
 
 
 class Ledger:
@@ -42,9 +42,9 @@ class Ledger:
         self._outlooks: dict[int, Outlook] = {}
         self._owner: dict[int, Lease] = {}
         self._lateness = Lateness()
-        self.trunks = Trunks()
-        self._stretch_tokens = stretch_tokens(engine.block_tokens)
-        self._to_prefill = PrefillQueue(self._table, self.trunks)
+        self.shared_prefixes = SharedPrefixes()
+        self._chunk_tokens = chunk_tokens(engine.block_tokens)
+        self._to_prefill = PrefillQueue(self._table, self.shared_prefixes)
 
     @property
     def held_blocks(self) -> int:
@@ -70,10 +70,10 @@ class Ledger:
 
     @property
     def read_again_tokens(self) -> int:
-        """Tokens of trunks, for each sequence that reads them in a step beyond the first."""
+        """Tokens that attention reads again: of a shared prefix, once for each further sequence."""
         if self._again is None:
             tokens = self._table.prompt_tokens
-            self._again = sum((on - 1) * tokens(row) for row, on in self.trunks.crowds())
+            self._again = sum((on - 1) * tokens(row) for row, on in self.shared_prefixes.crowds())
         return self._again
 
     @property
@@ -83,35 +83,35 @@ class Ledger:
 
     # -- granting --------------------------------------------------------------------------
 
-    def traces_of(self, price: Price) -> list[Trace]:
-        """What granting `price` now would add to the curve; equal strands share one trace."""
-        begin, count = self._delayed(price.prefill_tokens), len(price.strands)
-        made: dict[Line, Trace] = {}
-        traces = []
-        for strand in price.strands:
-            line = self._promises.first(strand, begin, entwined=count)
-            if line not in made:
-                made[line] = self.curve.trace(line)
-            traces.append(made[line])
-        for strand, trace in zip(price.strands, tuple(traces), strict=True):
-            if strand.held_tokens:
-                traces += self._longer(strand, trace.end_step)
-        return traces
+    def demands_of(self, price: Price) -> list[Demand]:
+        """What granting `price` now would add to the curve; equal segments share one demand."""
+        begin, count = self._delayed(price.prefill_tokens), len(price.segments)
+        made: dict[Ramp, Demand] = {}
+        demands = []
+        for segment in price.segments:
+            ramp = self._promises.first(segment, begin, entwined=count)
+            if ramp not in made:
+                made[ramp] = self.curve.demand(ramp)
+            demands.append(made[ramp])
+        for segment, demand in zip(price.segments, tuple(demands), strict=True):
+            if segment.held_tokens:
+                demands += self._longer(segment, demand.end_step)
+        return demands
 
-    def _longer(self, strand: Strand, until: int) -> list[Trace]:
-        """What is held by others will be held until this step at least.
+    def _longer(self, segment: Segment, until: int) -> list[Demand]:
+        """Demand for what other sequences hold of this prompt, until at least this step.
 
-        A trunk is promised until then; what a sequence still counts alone is checked as if it were
-        needed twice, and taken from it when it becomes a trunk.
+        A shared prefix is promised until then. Blocks that one sequence still counts alone are
+        checked as if they were needed twice; they move out of it once the prefix is shared.
         """
-        traces = []
-        for row, count in self.trunks.parts(self._held_part(strand)):
+        demands = []
+        for row, count in self.shared_prefixes.parts(self._held_part(segment)):
             more = self._promises.beyond if self._is_common(row) else self._promises.beside
-            traces.append(more(row, count * self._stretch_tokens, until))
-        return traces
+            demands.append(more(row, count * self._chunk_tokens, until))
+        return demands
 
-    def _held_part(self, strand: Strand) -> Chain:
-        return strand.chain[: strand.held_tokens // self._stretch_tokens]
+    def _held_part(self, segment: Segment) -> PrefixHashes:
+        return segment.chain[: segment.held_tokens // self._chunk_tokens]
 
     def _delayed(self, prefill_tokens: int) -> int:
         """The step at which a prompt that comes now has its first token at the latest.
@@ -130,49 +130,49 @@ class Ledger:
         """Prompt tokens that decoding leaves room for in a step, with so many sequences more."""
         return max(1, self.engine.max_batched_tokens - self.sequences - more_sequences)
 
-    def grant(self, price: Price, traces: Sequence[Trace] | None = None) -> Lease:
-        """Open a lease; `traces` are those of `traces_of(price)` at this very moment."""
-        lease = Lease(self._next_id, price, reserved=price.strands[0].reserved)
+    def grant(self, price: Price, demands: Sequence[Demand] | None = None) -> Lease:
+        """Open a lease; `demands` are those of `demands_of(price)` at this very moment."""
+        lease = Lease(self._next_id, price, reserved=price.segments[0].reserved)
         self._next_id += 1
         self.leases[lease.lease_id] = lease
         step, begin = self.step, self._delayed(price.prefill_tokens)
-        stands: dict[int, list[int]] = {}  # prompt index -> trunks
-        for strand, trace in zip(price.strands, traces or self.traces_of(price), strict=False):
-            under = stands.get(strand.prompt_index)
+        stands: dict[int, list[int]] = {}  # prompt index -> shared prefixes
+        for segment, demand in zip(price.segments, demands or self.demands_of(price), strict=False):
+            under = stands.get(segment.prompt_index)
             if under is None:
-                under = stands[strand.prompt_index] = self._trunks_for(strand)
-            row = self._open(strand, lease, under)
-            self._table.note_trace(row, anchor=step, begin=begin)
-            self._promises.give(row, trace)
-            self._prolong(under, trace.end_step)
+                under = stands[segment.prompt_index] = self._shared_prefixes_for(segment)
+            row = self._open(segment, lease, under)
+            self._table.note_demand(row, anchor=step, begin=begin)
+            self._promises.give(row, demand)
+            self._prolong(under, demand.end_step)
         self._again = None
         lease.rows = tuple(lease.live)
         self.sequences += price.sequences
         self._lateness.expect(lease.rows, step + self.computing_steps(0))
         return lease
 
-    def _open(self, strand: Strand, lease: Lease, under: list[int]) -> int:
-        index = strand.prompt_index
+    def _open(self, segment: Segment, lease: Lease, under: list[int]) -> int:
+        index = segment.prompt_index
         begins = index not in lease.prompt_of.values()
         row = self._table.add(
-            prompt_tokens=strand.prompt_tokens,
-            predicted_tokens=strand.outlook.good_until(0),
-            is_branch=strand.sequences > 0,
+            prompt_tokens=segment.prompt_tokens,
+            predicted_tokens=segment.outlook.good_until(0),
+            is_branch=segment.sequences > 0,
         )
         self._owner[row] = lease
-        self._outlooks[row] = strand.outlook
+        self._outlooks[row] = segment.outlook
         lease.prompt_of[row] = index
         echoes = begins or index in lease.live.values()
         echoed = sum(map(self._table.prompt_tokens, under)) if echoes else 0
-        self._to_prefill.add(row, under, echoed_tokens=echoed, cached_tokens=strand.cached_tokens)
-        if strand.sequences:
-            self.trunks.stand(row, under)
+        self._to_prefill.add(row, under, echoed_tokens=echoed, cached_tokens=segment.cached_tokens)
+        if segment.sequences:
+            self.shared_prefixes.stand(row, under)
             lease.live[row] = index
         else:
-            self.trunks.plant(row)
-            lease.trunks[index] = row
+            self.shared_prefixes.plant(row)
+            lease.shared_prefixes[index] = row
             under.append(row)
-        self.trunks.name(row, strand.chain[strand.held_tokens // self._stretch_tokens :])
+        self.shared_prefixes.name(row, segment.chain[segment.held_tokens // self._chunk_tokens :])
         return row
 
     # -- ending ----------------------------------------------------------------------------
@@ -191,14 +191,17 @@ class Ledger:
         self._to_prefill.pass_on((row,))
         self._free(row)
         self.sequences -= 1
-        stay, left = self.trunks.leave(row)
-        for trunk in left:
-            if lease.trunks.get(index) == trunk:
-                del lease.trunks[index]
-            self._free(trunk)
-        for trunk in stay:
-            if self._is_common(trunk) and self._promises.end_step(trunk) <= until:
-                self._keep(trunk, max(map(self._promises.end_step, self.trunks.on(trunk))))
+        stay, left = self.shared_prefixes.leave(row)
+        for shared_prefix in left:
+            if lease.shared_prefixes.get(index) == shared_prefix:
+                del lease.shared_prefixes[index]
+            self._free(shared_prefix)
+        for shared_prefix in stay:
+            if self._is_common(shared_prefix) and self._promises.end_step(shared_prefix) <= until:
+                self._keep(
+                    shared_prefix,
+                    max(map(self._promises.end_step, self.shared_prefixes.on(shared_prefix))),
+                )
         return lease
 
     def close(self, lease_id: int) -> None:
@@ -213,7 +216,7 @@ class Ledger:
             self._owner.pop(row).prefilled_tokens += self._table.computed_tokens(row)
             del self._outlooks[row]
         self._held = None
-        self.trunks.forget(row)
+        self.shared_prefixes.forget(row)
         self._to_prefill.drop(row)
         self._lateness.forget(row)
         self._table.remove(row)
@@ -227,47 +230,47 @@ class Ledger:
 
     # -- sharing ---------------------------------------------------------------------------
 
-    def _trunks_for(self, strand: Strand) -> list[int]:
-        """The trunks that what others hold of a prompt stands in, made where there are none."""
-        trunks = []
-        for row, count in self.trunks.parts(self._held_part(strand)):
-            whole = self._table.prompt_tokens(row) == count * self._stretch_tokens
-            if not (whole and self.trunks.is_trunk(row)):
-                trunks.append(self._split(row, count))
+    def _shared_prefixes_for(self, segment: Segment) -> list[int]:
+        """The shared prefixes that cover what others hold of this prompt; made where missing."""
+        shared_prefixes = []
+        for row, count in self.shared_prefixes.parts(self._held_part(segment)):
+            whole = self._table.prompt_tokens(row) == count * self._chunk_tokens
+            if not (whole and self.shared_prefixes.is_shared_prefix(row)):
+                shared_prefixes.append(self._split(row, count))
                 continue
             if not self._is_common(row):
                 self._keep(row, self._promises.end_step(row))
-            trunks.append(row)
-        return trunks
+            shared_prefixes.append(row)
+        return shared_prefixes
 
     def _is_common(self, row: int) -> bool:
-        """Whether it is a trunk of no lease in particular: promised for certain while it stands."""
-        return self.trunks.is_trunk(row) and row not in self._owner
+        """Whether the row is a shared prefix that belongs to no single lease."""
+        return self.shared_prefixes.is_shared_prefix(row) and row not in self._owner
 
     def _split(self, row: int, count: int) -> int:
-        """So many stretches at the beginning of a row become a trunk; the row stands on it."""
-        tokens, until = count * self._stretch_tokens, self._promises.end_step(row)
-        trunk = self._table.split(row, tokens)
-        self._to_prefill.split(row, trunk)
+        """So many chunks at the beginning of a row become a shared prefix; the row stands on it."""
+        tokens, until = count * self._chunk_tokens, self._promises.end_step(row)
+        shared_prefix = self._table.split(row, tokens)
+        self._to_prefill.split(row, shared_prefix)
         if row in self._owner:
             self._owner[row].prefilled_tokens += tokens  # it is computed for this lease, or will be
-        self.trunks.split(row, count, trunk)
-        self._keep(trunk, until)
-        if self.trunks.is_trunk(row):
+        self.shared_prefixes.split(row, count, shared_prefix)
+        self._keep(shared_prefix, until)
+        if self.shared_prefixes.is_shared_prefix(row):
             self._keep(row, until)
         else:
-            self._retrace(row)
-        return trunk
+            self._promise_anew(row)
+        return shared_prefix
 
-    def _keep(self, trunk: int, until: int) -> None:
-        """A trunk is promised until the last of those on it may end."""
-        line = self._promises.until(self._table.prompt_tokens(trunk), until)
-        self._promises.give_anew(trunk, line)
+    def _keep(self, shared_prefix: int, until: int) -> None:
+        """A shared prefix is promised until the last of those on it may end."""
+        ramp = self._promises.until(self._table.prompt_tokens(shared_prefix), until)
+        self._promises.give_anew(shared_prefix, ramp)
 
-    def _prolong(self, trunks: Iterable[int], until: int) -> None:
-        for trunk in trunks:
-            if self._promises.end_step(trunk) < until:
-                self._keep(trunk, until)
+    def _prolong(self, shared_prefixes: Iterable[int], until: int) -> None:
+        for shared_prefix in shared_prefixes:
+            if self._promises.end_step(shared_prefix) < until:
+                self._keep(shared_prefix, until)
 
     # -- what the engine reports -----------------------------------------------------------
 
@@ -293,23 +296,23 @@ class Ledger:
             for row in self._table.begun_incomplete():
                 self._fully_computed(row)
         self._held = None
-        for row in self._table.strayed(self.step, TOLERANCE_STEPS)[:_RETRACES_PER_RECORD]:
-            self._retrace(row)
+        for row in self._table.strayed(self.step, TOLERANCE_STEPS)[:_NEW_PROMISES_PER_RECORD]:
+            self._promise_anew(row)
         return outlived
 
     def _fully_computed(self, row: int) -> None:
-        for each in (*self.trunks.under(row), row):
+        for each in (*self.shared_prefixes.under(row), row):
             self._to_prefill.complete(each)
 
-    def _retrace(self, row: int) -> None:
+    def _promise_anew(self, row: int) -> None:
         """Promise the rest of a sequence anew from where it stands."""
         fate, lease = self._fate(row), self._owner[row]
-        self._table.note_trace(row, anchor=self.step - fate.produced, begin=fate.begin_step)
+        self._table.note_demand(row, anchor=self.step - fate.produced, begin=fate.begin_step)
         rest = self._promises.rest(
             self._table.prompt_tokens(row),
             fate,
             reserved=lease.reserved,
-            entwined=len(lease.price.strands),
+            entwined=len(lease.price.segments),
         )
         self._promises.give_anew(row, rest)
         self._hold_under(row, rest, fate)
@@ -323,17 +326,20 @@ class Ledger:
             begin = self._overdue(row)
         return Fate(self._outlooks[row], begin, generated)
 
-    def _hold_under(self, row: int, rest: Line, fate: Fate) -> None:
+    def _hold_under(self, row: int, rest: Ramp, fate: Fate) -> None:
         """What a sequence stands on stays as long as it may."""
         lease, until = self._owner[row], rest.end_step
-        for trunk in self.trunks.under(row):
-            on, tokens = self.trunks.on(trunk), self._table.prompt_tokens(trunk)
-            if any(self._owner.get(each) is not lease for each in (trunk, *on)):
-                self._prolong((trunk,), until)
-            elif self._promises.end_step(trunk) <= until:
+        for shared_prefix in self.shared_prefixes.under(row):
+            on, tokens = (
+                self.shared_prefixes.on(shared_prefix),
+                self._table.prompt_tokens(shared_prefix),
+            )
+            if any(self._owner.get(each) is not lease for each in (shared_prefix, *on)):
+                self._prolong((shared_prefix,), until)
+            elif self._promises.end_step(shared_prefix) <= until:
                 all_on_it = fate._replace(copies=len(on))
-                line = self._promises.under(tokens, all_on_it, entwined=rest.entwined)
-                self._promises.give_anew(trunk, line)
+                ramp = self._promises.under(tokens, all_on_it, entwined=rest.entwined)
+                self._promises.give_anew(shared_prefix, ramp)
 
     def _overdue(self, row: int) -> int:
         more = self.computing_steps(0) + self._lateness.overdue(row, self.step)
@@ -343,13 +349,13 @@ class Ledger:
         """Expect something else of a row from now on."""
         self._outlooks[row] = outlook
         self._table.repredict(row, outlook.good_until(self._table.generated(row)))
-        self._retrace(row)
+        self._promise_anew(row)
 
     # -- readings --------------------------------------------------------------------------
 
     def computed_tokens(self, row: int) -> int:
         """Prompt tokens that are computed of a sequence that has not ended, the shared included."""
-        return sum(map(self._table.computed_tokens, (*self.trunks.under(row), row)))
+        return sum(map(self._table.computed_tokens, (*self.shared_prefixes.under(row), row)))
 
     def full_blocks(self, row: int) -> int:
         """Blocks that a sequence that has not ended has filled, the shared included."""
@@ -357,7 +363,7 @@ class Ledger:
         return tokens // self.engine.block_tokens
 
     def echoed_tokens(self, row: int) -> int:
-        """Tokens of a prompt that the engine is to report for this row and a trunk of it counts."""
+        """Prompt tokens that the engine will report for this row and a shared prefix counts."""
         return self._to_prefill.echoed_tokens(row)
 
     def lease_of(self, row: int) -> Lease | None:
@@ -378,8 +384,10 @@ class Ledger:
     def used_by(self, lease: Lease) -> Used:
         """What a lease has taken of the engine so far."""
         table = self._table
-        missing = sum(table.missing(row) for row in (*lease.trunks.values(), *lease.live))
-        held = sum(table.prompt_tokens(row) for row in (*lease.trunks.values(), *lease.live))
+        missing = sum(table.missing(row) for row in (*lease.shared_prefixes.values(), *lease.live))
+        held = sum(
+            table.prompt_tokens(row) for row in (*lease.shared_prefixes.values(), *lease.live)
+        )
         produced = [
             lease.produced[row] if row in lease.produced else table.generated(row)
             for row in lease.rows
@@ -393,5 +401,12 @@ class Ledger:
 
     def lease_blocks(self, lease: Lease) -> int:
         """Blocks a lease holds now, those that others hold too included."""
-        rows = {*lease.live, *(trunk for row in lease.live for trunk in self.trunks.under(row))}
+        rows = {
+            *lease.live,
+            *(
+                shared_prefix
+                for row in lease.live
+                for shared_prefix in self.shared_prefixes.under(row)
+            ),
+        }
         return sum(self._table.blocks(row) for row in rows)

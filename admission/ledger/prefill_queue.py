@@ -1,8 +1,8 @@
 """Prompts that the engine has still to compute, in its order: who gets what it reports.
 
 It reports sums. Of a prompt it reports every token, computed or found in its cache, so the oldest
-incomplete rows got them. What a sequence is reported to have found in a trunk is an echo: the trunk
-counts it already. The echo of a sequence stands on the first of the rows that it brings.
+incomplete rows got them. What the engine reports as found in a shared prefix is an echo: the prefix
+counts it already. The first row that a sequence brings carries its echo.
 """
 
 from collections import OrderedDict
@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from itertools import dropwhile
 
 from admission.ledger.rows import RowTable
-from admission.ledger.shared_prefixes import Trunks
+from admission.ledger.shared_prefixes import SharedPrefixes
 
 
 class PrefillQueue:
@@ -20,10 +20,10 @@ class PrefillQueue:
     started on a row; what is missing of it then is in no cache, whatever was foreseen.
     """
 
-    def __init__(self, table: RowTable, trunks: Trunks) -> None:
+    def __init__(self, table: RowTable, shared_prefixes: SharedPrefixes) -> None:
         self.backlog_tokens = 0
         self._table = table
-        self._trunks = trunks
+        self._shared_prefixes = shared_prefixes
         self._cached: dict[int, int] = {}  # rows not started on -> tokens foreseen in the cache
         self._coming: OrderedDict[int, int] = OrderedDict()  # row -> tokens of its echo
         self._aborted: OrderedDict[int, int] = OrderedDict()
@@ -37,14 +37,14 @@ class PrefillQueue:
     def add(
         self, row: int, under: Sequence[int], *, echoed_tokens: int, cached_tokens: int
     ) -> None:
-        """A new row, behind all others; it computes what aborted ones leave of its trunks."""
+        """Append a row; it computes what aborted rows leave of its shared prefixes."""
         self._coming[row] = echoed_tokens
         self._cached[row] = cached_tokens
         self.backlog_tokens += self._table.missing(row) - cached_tokens
-        for trunk in reversed(under):
-            if trunk in self._aborted:
-                self._take_over(trunk, row)
-                row = trunk
+        for shared_prefix in reversed(under):
+            if shared_prefix in self._aborted:
+                self._take_over(shared_prefix, row)
+                row = shared_prefix
 
     def drop(self, row: int) -> None:
         """The row is gone; it is still in the table."""
@@ -52,14 +52,16 @@ class PrefillQueue:
         self._coming.pop(row, None)
         self._aborted.pop(row, None)
 
-    def split(self, row: int, trunk: int) -> None:
-        """A new trunk took the beginning of a row."""
+    def split(self, row: int, shared_prefix: int) -> None:
+        """A new shared prefix took the beginning of a row."""
         if row in self._cached:
-            self._cached[trunk] = min(self._table.prompt_tokens(trunk), self._cached[row])
-            self._cached[row] -= self._cached[trunk]
+            self._cached[shared_prefix] = min(
+                self._table.prompt_tokens(shared_prefix), self._cached[row]
+            )
+            self._cached[row] -= self._cached[shared_prefix]
         for queue in (self._coming, self._aborted):
-            if row in queue and self._table.missing(trunk):
-                _put_before(queue, row, trunk, queue[row])
+            if row in queue and self._table.missing(shared_prefix):
+                _put_before(queue, row, shared_prefix, queue[row])
                 queue[row] = 0
 
     # -- leaving ---------------------------------------------------------------------------
@@ -74,35 +76,41 @@ class PrefillQueue:
     def pass_on(self, leaving: Collection[int]) -> None:
         """What these were to compute for others is computed by the next who stands on it."""
         for sequence in leaving:
-            for trunk in reversed(self._trunks.under(sequence)):
-                if trunk in self._coming:
-                    self._find_heir(trunk, leaving)
+            for shared_prefix in reversed(self._shared_prefixes.under(sequence)):
+                if shared_prefix in self._coming:
+                    self._find_heir(shared_prefix, leaving)
 
-    def _find_heir(self, trunk: int, leaving: Collection[int]) -> None:
-        on = [row for row in self._coming if row != trunk and self._stands(row, trunk)]
+    def _find_heir(self, shared_prefix: int, leaving: Collection[int]) -> None:
+        on = [
+            row for row in self._coming if row != shared_prefix and self._stands(row, shared_prefix)
+        ]
         if on and not self._leaves(on[0], leaving):
             return  # it is not theirs to compute
         heir = next((row for row in on if not self._leaves(row, leaving)), None)
         if heir is None:
-            self._aborted[trunk] = self._coming.pop(trunk)
+            self._aborted[shared_prefix] = self._coming.pop(shared_prefix)
         else:
-            self._take_over(trunk, heir)
+            self._take_over(shared_prefix, heir)
 
-    def _stands(self, row: int, trunk: int) -> bool:
-        return any(trunk in self._trunks.under(each) for each in self._sequences(row))
+    def _stands(self, row: int, shared_prefix: int) -> bool:
+        return any(
+            shared_prefix in self._shared_prefixes.under(each) for each in self._sequences(row)
+        )
 
     def _leaves(self, row: int, leaving: Collection[int]) -> bool:
         return all(each in leaving for each in self._sequences(row))
 
     def _sequences(self, row: int) -> tuple[int, ...]:
-        return self._trunks.on(row) if self._trunks.is_trunk(row) else (row,)
+        return (
+            self._shared_prefixes.on(row) if self._shared_prefixes.is_shared_prefix(row) else (row,)
+        )
 
-    def _take_over(self, trunk: int, heir: int) -> None:
-        """The heir was to find this trunk and computes what is missing of it."""
+    def _take_over(self, shared_prefix: int, heir: int) -> None:
+        """The heir was to find this shared prefix and computes what is missing of it."""
         for queue in (self._coming, self._aborted):
-            queue.pop(trunk, None)
-        echo = max(0, self._coming[heir] - self._table.missing(trunk))
-        _put_before(self._coming, heir, trunk, echo)
+            queue.pop(shared_prefix, None)
+        echo = max(0, self._coming[heir] - self._table.missing(shared_prefix))
+        _put_before(self._coming, heir, shared_prefix, echo)
         self._coming[heir] = 0
 
     # -- what the engine reports -----------------------------------------------------------
@@ -137,7 +145,7 @@ class PrefillQueue:
     # -- readings --------------------------------------------------------------------------
 
     def echoed_tokens(self, row: int) -> int:
-        """Tokens that the engine has still to report for this row and a trunk counts."""
+        """Tokens that the engine has still to report for this row and a shared prefix counts."""
         return self._coming.get(row, 0)
 
     def blocks_within(self, tokens: int) -> int:

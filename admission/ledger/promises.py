@@ -1,16 +1,16 @@
 """What is promised of each row, until when, and its sum over all rows."""
 
 from admission.ledger.curve import DemandCurve
-from admission.ledger.drawing import BUCKET_STEPS, Line, Trace
-from admission.price.footprint import EngineShape, Strand
+from admission.ledger.demand import BUCKET_STEPS, Demand, Ramp
+from admission.price.footprint import EngineShape, Segment
 from admission.price.outlook import Fate
 
-TOLERANCE_STEPS = BUCKET_STEPS // 2  # a row further off its trace than this is promised anew
+TOLERANCE_STEPS = BUCKET_STEPS // 2  # a row further off its demand than this is promised anew
 DELAY_MAX_STEPS = 1024  # a longer way to the first token is promised anew when it comes to that
 
 
 class Promises:
-    """One trace for each row of the ledger, and the `curve` of them all."""
+    """One demand for each row of the ledger, and the `curve` of them all."""
 
     def __init__(self, engine: EngineShape) -> None:
         self.curve = DemandCurve(
@@ -19,7 +19,7 @@ class Promises:
             block_tokens=engine.block_tokens,
         )
         self._lookahead_tokens = engine.lookahead_tokens
-        self._traces: dict[int, Trace] = {}
+        self._traces: dict[int, Demand] = {}
 
     def __len__(self) -> int:
         return len(self._traces)
@@ -30,60 +30,60 @@ class Promises:
         """The step until which something is promised of a row."""
         return self._traces[row].end_step
 
-    def give(self, row: int, trace: Trace) -> None:
-        """To a row that has none, a trace made in this very step."""
-        self._traces[row] = trace
-        self.curve.add(trace)
+    def give(self, row: int, demand: Demand) -> None:
+        """To a row that has none, a demand made in this very step."""
+        self._traces[row] = demand
+        self.curve.add(demand)
 
-    def give_anew(self, row: int, line: Line) -> None:
+    def give_anew(self, row: int, ramp: Ramp) -> None:
         """In place of what was promised of the row, if anything was."""
         if row in self._traces:
             self.take_back(row)
-        self.give(row, self.curve.trace(line))
+        self.give(row, self.curve.demand(ramp))
 
     def take_back(self, row: int) -> None:
         """The row is over."""
         self.curve.remove(self._traces.pop(row))
 
-    # -- lines -----------------------------------------------------------------------------
+    # -- ramps -----------------------------------------------------------------------------
 
-    def first(self, strand: Strand, begin_step: int, *, entwined: int) -> Line:
+    def first(self, segment: Segment, begin_step: int, *, entwined: int) -> Ramp:
         """Grows as if it began now and ends as if it began at `begin_step`: above either."""
-        last = now = strand.prompt_tokens + strand.grow_tokens
-        if not strand.reserved:
-            now = strand.prompt_tokens + (self._lookahead_tokens if strand.sequences else 0)
-        fate = Fate(strand.outlook, begin_step, copies=strand.copies)
-        return _uncertain(now, last, fate, sequences=strand.sequences, entwined=entwined)
+        last = now = segment.prompt_tokens + segment.grow_tokens
+        if not segment.reserved:
+            now = segment.prompt_tokens + (self._lookahead_tokens if segment.sequences else 0)
+        fate = Fate(segment.outlook, begin_step, copies=segment.copies)
+        return _uncertain(now, last, fate, sequences=segment.sequences, entwined=entwined)
 
-    def rest(self, prompt_tokens: int, fate: Fate, *, reserved: bool, entwined: int) -> Line:
+    def rest(self, prompt_tokens: int, fate: Fate, *, reserved: bool, entwined: int) -> Ramp:
         """Of a sequence, from where it stands."""
         last = now = prompt_tokens + max(fate.produced, fate.outlook.most_tokens)
         if not reserved:
             now = prompt_tokens + fate.produced + self._lookahead_tokens
         return _uncertain(now, last, fate, sequences=1, entwined=entwined)
 
-    def under(self, tokens: int, fate: Fate, *, entwined: int) -> Line:
+    def under(self, tokens: int, fate: Fate, *, entwined: int) -> Ramp:
         """What several answers of one lease stand on, until the last of them ends."""
         return _uncertain(tokens, tokens, fate, sequences=0, entwined=entwined)
 
-    def until(self, tokens: int, end_step: int) -> Line:
+    def until(self, tokens: int, end_step: int) -> Ramp:
         """What several stand on, for certain."""
-        return Line(tokens, tokens, end_step, sequences=0)
+        return Ramp(tokens, tokens, end_step, sequences=0)
 
-    def beside(self, row: int, tokens: int, until_step: int) -> Trace:
+    def beside(self, row: int, tokens: int, until_step: int) -> Demand:
         """What holding so many tokens of a row until a step adds; all, if they count as its own."""
-        return self.curve.trace(self.until(tokens, max(until_step, self.end_step(row))))
+        return self.curve.demand(self.until(tokens, max(until_step, self.end_step(row))))
 
-    def beyond(self, trunk: int, tokens: int, until_step: int) -> Trace:
-        """The same of a trunk, which is promised for certain already: only what comes after."""
-        line = self.until(tokens, max(until_step, self.end_step(trunk)))
-        from_step = self._traces[trunk].end * BUCKET_STEPS
-        return self.curve.trace(line._replace(from_step=from_step))
+    def beyond(self, shared_prefix: int, tokens: int, until_step: int) -> Demand:
+        """The same for a shared prefix that is promised already: only what comes after that."""
+        ramp = self.until(tokens, max(until_step, self.end_step(shared_prefix)))
+        from_step = self._traces[shared_prefix].end * BUCKET_STEPS
+        return self.curve.demand(ramp._replace(from_step=from_step))
 
 
-def _uncertain(tokens: int, last_tokens: int, fate: Fate, *, sequences: int, entwined: int) -> Line:
+def _uncertain(tokens: int, last_tokens: int, fate: Fate, *, sequences: int, entwined: int) -> Ramp:
     """Until the last step at which it may run, and as far as it may stray."""
-    return Line(
+    return Ramp(
         tokens,
         last_tokens,
         fate.end_step + TOLERANCE_STEPS,

@@ -46,8 +46,8 @@ class RowTable:
             self._computed,  # of those, already computed
             self._generated,
             self._predicted,  # tokens until which its prediction holds; its length where known
-            self._anchor,  # step at which its trace has it start to generate
-            self._begin,  # step at which it starts at the latest, by its trace
+            self._anchor,  # step at which its demand has it start to generate
+            self._begin,  # step at which it starts at the latest, by its demand
         ) = columns
 
     def add(self, *, prompt_tokens: int, predicted_tokens: int, is_branch: bool) -> int:
@@ -122,14 +122,14 @@ class RowTable:
         """Its prediction holds until it has generated `tokens`."""
         self._predicted[row & _PLACE] = tokens
 
-    def note_trace(self, row: int, *, anchor: int, begin: int) -> None:
-        """The steps at which its trace has it begin to generate: by its growth, and by its end."""
+    def note_demand(self, row: int, *, anchor: int, begin: int) -> None:
+        """The steps at which its demand has it begin to generate: by its growth, and by its end."""
         place = row & _PLACE
         self._anchor[place] = anchor
         self._begin[place] = begin
 
     def begin(self, row: int) -> int:
-        """Step at which it begins to generate at the latest, by its trace."""
+        """Step at which it begins to generate at the latest, by its demand."""
         return int(self._begin.item(row & _PLACE))
 
     # -- all of them -----------------------------------------------------------------------
@@ -172,7 +172,7 @@ class RowTable:
         return self._numbers(short & (self._generated[used] > 0))
 
     def strayed(self, step: int, tolerance_steps: int) -> list[int]:
-        """Sequences further than that ahead of their trace or behind it."""
+        """Sequences further than that ahead of their demand or behind it."""
         used = slice(self._used)
         lead = self._generated[used] + self._anchor[used]
         lead -= step

@@ -1,63 +1,63 @@
-"""Who stands on what: rows of the ledger that several sequences hold together, and by which names.
+"""Rows of the ledger that several sequences hold together, and the hashes that name them.
 
-A trunk is the beginning of a prompt, whole blocks of it, as a row of its own that no sequence ends.
-It is there as long as anybody stands on it. Each named stretch is counted by one row: by the trunk
-it lies in, or by the sequence that brought it while nobody else has it.
+A shared prefix is the beginning of a prompt, in whole blocks, as a row of its own. It lives as long
+as a sequence uses it. One row counts each named chunk: the shared prefix that contains it, or the
+sequence that brought it while no other sequence has it.
 """
 
 from collections.abc import Iterable, Iterator
 
-from admission.price.prefixes import Chain
+from admission.price.prefixes import PrefixHashes
 
 
-class Trunks:
+class SharedPrefixes:
     """Sequences and what they stand on, from the beginning of the prompt on; counts no blocks."""
 
     def __init__(self) -> None:
-        self._under: dict[int, list[int]] = {}  # sequence -> trunks
-        self._on: dict[int, dict[int, None]] = {}  # trunk -> sequences, the oldest first
-        self._names: dict[int, Chain] = {}  # row -> names of the stretches at its beginning
-        self._row: dict[int, int] = {}  # name -> the row that counts its stretch
+        self._under: dict[int, list[int]] = {}  # sequence -> shared prefixes
+        self._on: dict[int, dict[int, None]] = {}  # shared prefix -> sequences, the oldest first
+        self._names: dict[int, PrefixHashes] = {}  # row -> names of the chunks at its beginning
+        self._row: dict[int, int] = {}  # name -> the row that counts its chunk
 
     def under(self, sequence: int) -> tuple[int, ...]:
-        """The trunks a sequence stands on."""
+        """The shared prefixes a sequence stands on."""
         return tuple(self._under.get(sequence, ()))
 
-    def on(self, trunk: int) -> tuple[int, ...]:
-        """The sequences that stand on a trunk."""
-        return tuple(self._on[trunk])
+    def on(self, shared_prefix: int) -> tuple[int, ...]:
+        """The sequences that stand on a shared prefix."""
+        return tuple(self._on[shared_prefix])
 
     def crowds(self) -> Iterator[tuple[int, int]]:
-        """Every trunk, and how many stand on it."""
-        return ((trunk, len(on)) for trunk, on in self._on.items())
+        """Every shared prefix, and how many stand on it."""
+        return ((shared_prefix, len(on)) for shared_prefix, on in self._on.items())
 
-    def is_trunk(self, row: int) -> bool:
+    def is_shared_prefix(self, row: int) -> bool:
         """Whether no sequence ends this row."""
         return row in self._on
 
-    def plant(self, trunk: int) -> None:
-        """A new trunk; somebody will stand on it at once."""
-        self._on[trunk] = {}
+    def plant(self, shared_prefix: int) -> None:
+        """A new shared prefix; somebody will stand on it at once."""
+        self._on[shared_prefix] = {}
 
-    def stand(self, sequence: int, trunks: Iterable[int]) -> None:
+    def stand(self, sequence: int, shared_prefixes: Iterable[int]) -> None:
         """A new sequence stands on these."""
-        self._under[sequence] = list(trunks)
-        for trunk in self._under[sequence]:
-            self._on[trunk][sequence] = None
+        self._under[sequence] = list(shared_prefixes)
+        for shared_prefix in self._under[sequence]:
+            self._on[shared_prefix][sequence] = None
 
     def leave(self, sequence: int) -> tuple[list[int], list[int]]:
-        """A sequence is over. Returns the trunks that stay without it, and those left by all."""
+        """A sequence ended. Returns the shared prefixes that others use, and those unused now."""
         stay: list[int] = []
         left: list[int] = []
-        for trunk in self._under.pop(sequence, ()):
-            del self._on[trunk][sequence]
-            (stay if self._on[trunk] else left).append(trunk)
+        for shared_prefix in self._under.pop(sequence, ()):
+            del self._on[shared_prefix][sequence]
+            (stay if self._on[shared_prefix] else left).append(shared_prefix)
         return stay, left
 
     # -- names -----------------------------------------------------------------------------
 
-    def name(self, row: int, names: Chain) -> None:
-        """A row begins with these stretches; where another counts one of them, nothing is noted."""
+    def name(self, row: int, names: PrefixHashes) -> None:
+        """A row begins with these chunks; where another counts one of them, nothing is noted."""
         if names and not any(name in self._row for name in names):
             self._names[row] = names
             self._row.update(dict.fromkeys(names, row))
@@ -68,15 +68,15 @@ class Trunks:
         for name in self._names.pop(row, ()):
             del self._row[name]
 
-    def known(self, chain: Chain) -> int:
-        """How many stretches of a prompt are counted already."""
+    def known(self, chain: PrefixHashes) -> int:
+        """How many chunks of a prompt are counted already."""
         for place, name in enumerate(chain):
             if name not in self._row:
                 return place
         return len(chain)
 
-    def parts(self, chain: Chain) -> Iterator[tuple[int, int]]:
-        """Which rows count the known part of a prompt, and how many stretches of each it takes."""
+    def parts(self, chain: PrefixHashes) -> Iterator[tuple[int, int]]:
+        """Which rows count the known part of a prompt, and how many chunks of each it takes."""
         place, known = 0, self.known(chain)
         while place < known:
             row = self._row[chain[place]]
@@ -84,15 +84,15 @@ class Trunks:
             yield row, count
             place += count
 
-    def split(self, row: int, count: int, trunk: int) -> None:
-        """So many stretches at the beginning of a row are a trunk from now on."""
+    def split(self, row: int, count: int, shared_prefix: int) -> None:
+        """So many chunks at the beginning of a row are a shared prefix from now on."""
         names = self._names.pop(row)
-        self.plant(trunk)
-        self._names[trunk] = names[:count]
-        self._row.update(dict.fromkeys(names[:count], trunk))
+        self.plant(shared_prefix)
+        self._names[shared_prefix] = names[:count]
+        self._row.update(dict.fromkeys(names[:count], shared_prefix))
         if names[count:]:
             self._names[row] = names[count:]
         for sequence in self._on.get(row, (row,)):
             under = self._under.setdefault(sequence, [])
-            under.insert(under.index(row) if row in under else len(under), trunk)
-            self._on[trunk][sequence] = None
+            under.insert(under.index(row) if row in under else len(under), shared_prefix)
+            self._on[shared_prefix][sequence] = None

@@ -20,19 +20,19 @@ def used(
 
     A prompt that several share lives as long as the longest of their answers.
     """
-    branches = [strand for strand in price.strands if strand.sequences]
+    branches = [segment for segment in price.segments if segment.sequences]
     longest: dict[int, int] = {}
     area = 0
-    for strand, tokens in zip(branches, produced, strict=True):
-        first = blocks_for(strand.prompt_tokens, block_tokens=block_tokens)
-        last = blocks_for(strand.prompt_tokens + tokens, block_tokens=block_tokens)
+    for segment, tokens in zip(branches, produced, strict=True):
+        first = blocks_for(segment.prompt_tokens, block_tokens=block_tokens)
+        last = blocks_for(segment.prompt_tokens + tokens, block_tokens=block_tokens)
         area += (first + last) * tokens // 2
-        longest[strand.prompt_index] = max(tokens, longest.get(strand.prompt_index, 0))
-    for strand in price.strands:
-        if not strand.sequences:
-            blocks = blocks_for(strand.prompt_tokens, block_tokens=block_tokens)
-            area += blocks * longest[strand.prompt_index]
-    computed = prefilled_tokens / sum(strand.prompt_tokens for strand in price.strands)
+        longest[segment.prompt_index] = max(tokens, longest.get(segment.prompt_index, 0))
+    for segment in price.segments:
+        if not segment.sequences:
+            blocks = blocks_for(segment.prompt_tokens, block_tokens=block_tokens)
+            area += blocks * longest[segment.prompt_index]
+    computed = prefilled_tokens / sum(segment.prompt_tokens for segment in price.segments)
     output = sum(produced)
     work = Work(round(computed * price.prefill_tokens), output, area)
     return Used(work, round(computed * price.prompt_tokens) + output)

@@ -45,7 +45,7 @@ class PromptShape:
     """One prompt of a request body, as the engine will run it.
 
     `max_tokens` is vLLM's effective limit (after its own defaults and the model's length), so
-    prompt_tokens + max_tokens <= max_model_len. `chain` names its stretches (`prefixes`);
+    prompt_tokens + max_tokens <= max_model_len. `chain` names its chunks (`prefixes`);
     empty where nothing may be shared. `found` is what the engine has of it when it is priced.
     """
 
@@ -88,16 +88,16 @@ def blocks_for(tokens: int, *, block_tokens: int) -> int:
     return -(-tokens // block_tokens)
 
 
-class Strand(NamedTuple):
+class Segment(NamedTuple):
     """A run of KV blocks that lives and grows as one: a sequence, or the prompt several share.
 
-    Holds `prompt_tokens` when computed and one token more per generated one, as many as its
-    `outlook` says. A trunk (`sequences` 0) is the shared prompt of `copies` answers: it neither
-    grows nor takes a slot and lives as long as its branches. `reserved` promises the end from the
-    start.
+    It holds `prompt_tokens` once they are computed and one token more for each generated one, as
+    many as its `outlook` says. A shared prefix (`sequences` 0) is the prompt of `copies`
+    completions: it neither grows nor takes a slot, and lives as long as they do. `reserved`
+    promises the end from the start.
 
-    The first strand of a prompt has its whole `chain`: `held_tokens` at its beginning, which others
-    count, stand before its own; `cached_tokens` of its own need not be computed, as is foreseen.
+    The first segment of a prompt has all its `chain`. Others count the first `held_tokens` of the
+    prompt; of the rest, `cached_tokens` are expected in the cache and need not be computed.
     """
 
     prompt_tokens: int
@@ -136,7 +136,7 @@ class Price(NamedTuple):
     time: blocks x decode steps, sequences x decode steps.
     """
 
-    strands: tuple[Strand, ...]
+    segments: tuple[Segment, ...]
     sequences: int
     prompt_tokens: int
     prefill_tokens: int
@@ -164,7 +164,7 @@ class Price(NamedTuple):
 # One sequence that holds, computes and generates nothing: no request's price is below it in any
 # part, so whatever refuses this price for its wait refuses every request.
 LEAST = Price(
-    strands=(),
+    segments=(),
     sequences=1,
     prompt_tokens=0,
     prefill_tokens=0,
@@ -203,7 +203,7 @@ def price(
     """
     n, size = shape.sequences, engine.block_tokens
     shares = shape.shares_prompts(engine)
-    strands: list[Strand] = []
+    segments: list[Segment] = []
     prefill = output = now = peak = mean_peak = area = steps = held = 0
     means = expected or outputs
     outlooks = outlooks or [Outlook(tokens) for tokens in outputs]
@@ -212,10 +212,10 @@ def price(
     ):
         common = shared_blocks(prompt.prompt_tokens, block_tokens=size) if shares else 0
         others = prompt.found.held_tokens // size
-        trunk = max(0, common - others)
-        own = prompt.prompt_tokens - (others + trunk) * size
+        shared_prefix = max(0, common - others)
+        own = prompt.prompt_tokens - (others + shared_prefix) * size
         held_tokens, cached_tokens = prompt.found
-        leader = Strand(
+        leader = Segment(
             own,
             outlook,
             reserved=reserve,
@@ -224,10 +224,10 @@ def price(
             chain=prompt.chain,
             held_tokens=held_tokens,
         )
-        strands += _strands(leader, n, trunk_tokens=trunk * size)
-        last = trunk + n * blocks_for(own + tokens, block_tokens=size)
-        first = last if reserve else trunk + n * blocks_for(own, block_tokens=size)
-        end = last if reserve else trunk + n * blocks_for(own + life, block_tokens=size)
+        segments += _segments(leader, n, shared_prefix_tokens=shared_prefix * size)
+        last = shared_prefix + n * blocks_for(own + tokens, block_tokens=size)
+        first = last if reserve else shared_prefix + n * blocks_for(own, block_tokens=size)
+        end = last if reserve else shared_prefix + n * blocks_for(own + life, block_tokens=size)
         held, now, peak = held + others, now + others + first, peak + others + last
         mean_peak += others + end
         area += (first + last) * life // 2
@@ -235,7 +235,7 @@ def price(
         prefill += (n - 1) * (own if shares else prompt.prompt_tokens)
         output, steps = output + n * tokens, steps + n * life
     return Price(
-        strands=tuple(strands),
+        segments=tuple(segments),
         sequences=shape.total_sequences,
         prompt_tokens=shape.prompt_tokens,
         prefill_tokens=prefill,
@@ -251,15 +251,15 @@ def price(
     )
 
 
-def _strands(leader: Strand, n: int, *, trunk_tokens: int) -> list[Strand]:
-    """The leader computes the prompt: as a trunk where the answers share one, else as a branch."""
+def _segments(leader: Segment, n: int, *, shared_prefix_tokens: int) -> list[Segment]:
+    """The leader computes the prompt, as a shared prefix where the completions share one."""
     if n == 1:
         return [leader]
     branch = leader._replace(chain=(), held_tokens=0, cached_tokens=0)
-    if not trunk_tokens:
+    if not shared_prefix_tokens:
         return [leader, *[branch] * (n - 1)]
-    trunk = leader._replace(prompt_tokens=trunk_tokens, sequences=0, copies=n)
-    return [trunk, *[branch] * n]
+    shared_prefix = leader._replace(prompt_tokens=shared_prefix_tokens, sequences=0, copies=n)
+    return [shared_prefix, *[branch] * n]
 
 
 def too_many_sequences(sequences: int, engine: EngineShape) -> Rejected | None:

@@ -1,8 +1,8 @@
 """Which beginnings of prompts the engine has in its cache: held by leases, or not yet overwritten.
 
-A prompt's full blocks are named in stretches of some 128 tokens. A name stands for all tokens up to
-the end of its stretch, so prompts that begin alike have the same first names: a chain. Nothing is
-asked of the engine. As vLLM does, a stretch that nobody holds any more joins the end of the free
+A prompt's full blocks are named in chunks of some 128 tokens. A name stands for all tokens up to
+the end of its chunk, so prompts that begin alike have the same first names: a chain. Nothing is
+asked of the engine. As vLLM does, a chunk that nobody holds any more joins the end of the free
 blocks, its last part first, and is lost when all blocks before it have been taken again.
 """
 
@@ -13,33 +13,33 @@ from dataclasses import replace
 from admission.price.cache_hits import CacheHits
 from admission.price.footprint import EngineShape, Found, RequestShape
 
-Chain = tuple[int, ...]  # names of the stretches of a prompt, from its beginning
+PrefixHashes = tuple[int, ...]  # names of the chunks of a prompt, from its beginning
 
 _SHARED_RATIO = 0.8  # of what was foreseen; below it something else goes on than is followed here
-_STRETCH_TOKENS = 128  # finer names gain half a stretch a prompt and cost as much more to keep
+_STRETCH_TOKENS = 128  # finer names gain half a chunk a prompt and cost as much more to keep
 
 
-def stretch_blocks(block_tokens: int) -> int:
+def chunk_blocks(block_tokens: int) -> int:
     """Blocks that one name stands for; one where blocks are as large as that."""
     return max(1, _STRETCH_TOKENS // block_tokens)
 
 
-def stretch_tokens(block_tokens: int) -> int:
+def chunk_tokens(block_tokens: int) -> int:
     """Tokens that one name stands for, whole blocks of them."""
-    return stretch_blocks(block_tokens) * block_tokens
+    return chunk_blocks(block_tokens) * block_tokens
 
 
-def named_stretches(prompt_tokens: int, block_tokens: int) -> int:
-    """Stretches of a prompt that can be found in the cache; vLLM always computes the last token."""
-    return max(0, prompt_tokens - 1) // stretch_tokens(block_tokens)
+def named_chunks(prompt_tokens: int, block_tokens: int) -> int:
+    """Chunks of a prompt that can be found in the cache; vLLM always computes the last token."""
+    return max(0, prompt_tokens - 1) // chunk_tokens(block_tokens)
 
 
 class Prefixes:
     """The names of one engine's blocks. Nothing is found where it caches no prefixes."""
 
     def __init__(self, engine: EngineShape) -> None:
-        self._blocks = stretch_blocks(engine.block_tokens)
-        self._tokens = stretch_tokens(engine.block_tokens)
+        self._blocks = chunk_blocks(engine.block_tokens)
+        self._tokens = chunk_tokens(engine.block_tokens)
         self._caching = engine.prefix_caching
         self._held: dict[int, int] = {}  # name -> prompts that hold it
         # free blocks that were used before, the first to be taken again first: by name, or by a
@@ -50,7 +50,7 @@ class Prefixes:
         self.hits = CacheHits()
         self.version = 0  # what `find` says may change with it
 
-    def find(self, chain: Chain) -> Found:
+    def find(self, chain: PrefixHashes) -> Found:
         """How much of a prompt is there."""
         held = 0
         for name in chain:
@@ -64,10 +64,10 @@ class Prefixes:
             cached += 1
         return Found(held * self._tokens, cached * self._tokens)
 
-    def look_up(self, shape: RequestShape, known: Callable[[Chain], int]) -> RequestShape:
+    def look_up(self, shape: RequestShape, known: Callable[[PrefixHashes], int]) -> RequestShape:
         """The same with what is there of its prompts, as far as forecasts held of late.
 
-        `known` says how many stretches somebody counts. Where forecasts fail nothing counts as
+        `known` says how many chunks somebody counts. Where forecasts fail nothing counts as
         held by others: the newcomer may have to hold its own.
         """
         if not any(prompt.chain for prompt in shape.prompts):
@@ -80,7 +80,7 @@ class Prefixes:
             prompts.append(replace(prompt, found=found))
         return replace(shape, prompts=tuple(prompts))
 
-    def hold(self, chain: Chain) -> None:
+    def hold(self, chain: PrefixHashes) -> None:
         """A prompt is let in."""
         if not (chain and self._caching):
             return
@@ -89,7 +89,7 @@ class Prefixes:
             self._held[name] = self._held.get(name, 0) + 1
             self._free_blocks -= self._free.pop(name, 0)
 
-    def let_go(self, chain: Chain, *, computed_tokens: int) -> None:
+    def let_go(self, chain: PrefixHashes, *, computed_tokens: int) -> None:
         """The prompt is over; what was not computed of it is in no cache, unless others hold it."""
         if not (chain and self._caching):
             return
@@ -103,11 +103,11 @@ class Prefixes:
                 if place < computed:
                     self._add(name, self._blocks)
 
-    def blocks_of(self, chain: Chain, *, computed_tokens: int) -> int:
+    def blocks_of(self, chain: PrefixHashes, *, computed_tokens: int) -> int:
         """Blocks that the names of a prompt stand for, so much of it computed."""
         return self._computed(chain, computed_tokens) * self._blocks
 
-    def _computed(self, chain: Chain, tokens: int) -> int:
+    def _computed(self, chain: PrefixHashes, tokens: int) -> int:
         return min(len(chain), tokens // self._tokens)
 
     def pass_over(self, blocks: int) -> None:

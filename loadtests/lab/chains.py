@@ -1,11 +1,11 @@
 """The names by which admission knows a trace's prompts again; the gateway makes them of tokens."""
 
-from admission.price.prefixes import Chain, named_stretches, stretch_tokens
+from admission.price.prefixes import PrefixHashes, chunk_tokens, named_chunks
 from loadtests.lab.workload import TraceRequest
 from serve.simulated.requests import SHARED_TOKENS, Texts
 
 
-class Chains:
+class PrefixHasher:
     """Alike where the trace says that prompts begin alike; what it gives no ids has no names.
 
     Of one run: each request is asked for again and again while it waits.
@@ -13,11 +13,11 @@ class Chains:
 
     def __init__(self, block_tokens: int) -> None:
         self._block_tokens = block_tokens
-        self._stretch_tokens = stretch_tokens(block_tokens)
+        self._chunk_tokens = chunk_tokens(block_tokens)
         self._texts = Texts()
-        self._made: dict[tuple[tuple[str, ...], int], Chain] = {}  # by ids and length
+        self._made: dict[tuple[tuple[str, ...], int], PrefixHashes] = {}  # by ids and length
 
-    def of(self, request: TraceRequest) -> Chain:
+    def of(self, request: TraceRequest) -> PrefixHashes:
         """The chain of one prompt."""
         asked = request.prefix, request.prompt_tokens
         made = self._made.get(asked)
@@ -25,11 +25,11 @@ class Chains:
             made = self._made[asked] = self._make(request)
         return made
 
-    def _make(self, request: TraceRequest) -> Chain:
+    def _make(self, request: TraceRequest) -> PrefixHashes:
         texts = self._texts.of(request.prefix)
         tokens = min(request.prompt_tokens, SHARED_TOKENS * len(texts) + 1)
         names = []
-        for stretch in range(named_stretches(tokens, self._block_tokens)):
-            text, place = divmod((stretch + 1) * self._stretch_tokens - 1, SHARED_TOKENS)
+        for chunk in range(named_chunks(tokens, self._block_tokens)):
+            text, place = divmod((chunk + 1) * self._chunk_tokens - 1, SHARED_TOKENS)
             names.append(texts[text] * SHARED_TOKENS + place)
         return tuple(names)

@@ -14,11 +14,11 @@ from admission.controller import Controller
 from admission.exchange import Turn
 from admission.price.footprint import EngineShape, PromptShape, RequestShape
 from admission.price.offer import Offer, Quote
-from admission.price.prefixes import Chain
+from admission.price.prefixes import PrefixHashes
 from admission.speed.linear_steps import StepCoefficients
 from admission.terms.decision import Accepted, Decision, Rejected
 from admission.terms.settings import Settings
-from loadtests.lab.chains import Chains
+from loadtests.lab.chains import PrefixHasher
 from loadtests.lab.door import Bounds, Verdict
 from loadtests.lab.workload import TraceRequest
 from serve.engine_step import EngineStep
@@ -28,18 +28,20 @@ from serve.observability.telemetry import Metrics
 from serve.visit import Family, Tenant, Visit
 
 
-def blind(request: TraceRequest, chain: Chain) -> RequestShape:
+def blind(request: TraceRequest, chain: PrefixHashes) -> RequestShape:
     """What the gateway sees of a request: its limit, not its length."""
     return _shape(request, request.max_tokens, chain, known=request.known_length)
 
 
-def clairvoyant(request: TraceRequest, chain: Chain) -> RequestShape:
+def clairvoyant(request: TraceRequest, chain: PrefixHashes) -> RequestShape:
     """The same with its true length, as if the client had fixed it."""
     length = min(request.output_tokens, request.max_tokens)
     return _shape(request, length, chain, known=True)
 
 
-def _shape(request: TraceRequest, max_tokens: int, chain: Chain, *, known: bool) -> RequestShape:
+def _shape(
+    request: TraceRequest, max_tokens: int, chain: PrefixHashes, *, known: bool
+) -> RequestShape:
     prompt = PromptShape(request.prompt_tokens, max_tokens, chain)
     return RequestShape((prompt,) * request.prompts, sequences=request.answers, ignore_eos=known)
 
@@ -73,7 +75,7 @@ class Gateway:
             self.controller.know_step_times(line)
         self._in_flight = InFlight(self.controller, Metrics(CollectorRegistry()))
         self._decisions = decisions or DecisionLog()
-        self._chains = Chains(shape.block_tokens)
+        self._chains = PrefixHasher(shape.block_tokens)
         self._read = clairvoyant if knows_lengths else blind
         self._queue: dict[int, _Waiting] = {}  # by ticket
         self._running: dict[str, Visit] = {}  # by engine id

@@ -84,8 +84,8 @@ LABELS = {
     " leases will hold, both / capacity (sluice_kv_held_tokens, sluice_kv_projected_peak_tokens,"
     " sluice_kv_capacity_tokens); used = vllm:kv_cache_usage_perc; running, waiting ="
     " vllm:num_requests_running, _waiting; queued = sluice_queue_size; decisions/s ="
-    " sluice_admission_decisions_total by outcome: a request that joins the queue is counted as queued, and"
-    " again when decided.",
+    " sluice_admission_decisions_total by outcome: a request that joins the queue counts as"
+    " queued, and again when decided.",
     "timeline_unmetered": "The endpoint has no metrics that are known here.",
     "axis_time": "modelled seconds since the run began",
     "axis_kv": "KV, % of capacity",

@@ -1,6 +1,6 @@
 """Names of prompts by their tokens: what vLLM hashes blocks for, coarser and cheaper.
 
-A name is the sum, over all tokens up to the end of its stretch, of (token + 1) x a random number
+A name is the sum, over all tokens up to the end of its chunk, of (token + 1) x a random number
 of its place, modulo 2^64 (multilinear hashing: Carter and Wegman, 1979). The numbers are drawn anew
 for each process and never leave it: nobody can choose prompts that are taken for one another.
 """
@@ -14,10 +14,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from admission.price.footprint import EngineShape
-from admission.price.prefixes import Chain, named_stretches, stretch_tokens
+from admission.price.prefixes import PrefixHashes, chunk_tokens, named_chunks
 
 
-class Chains:
+class PrefixHasher:
     """Alike where vLLM takes prompts for alike, by their tokens, cache salt and model (LoRA)."""
 
     def __init__(self, engine: EngineShape) -> None:
@@ -27,10 +27,10 @@ class Chains:
         most = np.iinfo(np.uint64).max
         self._of_place = drawn.integers(most, size=engine.max_model_len, dtype=np.uint64) | 1
 
-    def of(self, tokens: Sequence[int], *, model: str, salt: str | None) -> Chain:
+    def of(self, tokens: Sequence[int], *, model: str, salt: str | None) -> PrefixHashes:
         """The chain of a prompt; half a millisecond for 16,000 tokens."""
-        count = named_stretches(len(tokens), self._block_tokens)
-        named = count * stretch_tokens(self._block_tokens)
+        count = named_chunks(len(tokens), self._block_tokens)
+        named = count * chunk_tokens(self._block_tokens)
         if not count or named > self._of_place.size:
             return ()
         values = np.array(array("I", tokens[:named]), dtype=np.uint64)

@@ -8,7 +8,7 @@ from vllm.sampling_params import SamplingParams
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from admission.price.footprint import PromptShape, RequestShape
-from serve.engine.chains import Chains
+from serve.engine.chains import PrefixHasher
 from serve.engine.grammars import Grammars
 from serve.visit import VISIT, Visit
 
@@ -42,7 +42,7 @@ class LeasedClient:
         keeper: LeaseKeeper,
         grammars: Grammars,
         *,
-        chains: Chains | None = None,
+        chains: PrefixHasher | None = None,
         logprobs: bool = True,
     ) -> None:
         self._client = client

@@ -17,7 +17,7 @@ from vllm.exceptions import VLLMError, VLLMValidationError
 from vllm.platforms import current_platform
 
 from admission.price.footprint import PromptShape, RequestShape
-from admission.price.prefixes import Chain
+from admission.price.prefixes import PrefixHashes
 from admission.terms.decision import Reason, Rejected
 from serve.engine.grammars import first_line
 from serve.visit import VISIT, Visit
@@ -235,7 +235,7 @@ def _can_be_told(request: ResponsesRequest, params: Any) -> None:
     answer.model_dump_json(by_alias=True)
 
 
-def _chain(serving: Any, request: Any, checked: Any) -> Chain:
+def _chain(serving: Any, request: Any, checked: Any) -> PrefixHashes:
     """By what vLLM tells blocks apart; pictures and embeddings are left out.
 
     Prompt logprobs need the whole prompt computed: such a request reads nothing from the cache.
@@ -245,7 +245,7 @@ def _chain(serving: Any, request: Any, checked: Any) -> Chain:
     if chains is None or apart or checked.sampling_params.skip_reading_prefix_cache:
         return ()
     salt, model = checked.cache_salt, str(request.model or "")
-    named: Chain = chains.of(checked.prompt_token_ids, model=model, salt=salt)
+    named: PrefixHashes = chains.of(checked.prompt_token_ids, model=model, salt=salt)
     return named
 
 

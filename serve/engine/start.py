@@ -21,7 +21,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 
 from admission.price.footprint import EngineShape, RequestShape
 from serve.engine import explain, hooks, merging, reasoning, told
-from serve.engine.chains import Chains
+from serve.engine.chains import PrefixHasher
 from serve.engine.client import LeasedClient, LeaseKeeper
 from serve.engine.executor import PATIENT
 from serve.engine.facts import facts_of
@@ -247,7 +247,7 @@ def _refuse_unpriced(config: Any) -> None:
         raise EngineStartError("KV transfer moves blocks outside the ledger: not priced yet")
 
 
-def _chains(config: Any, shape: EngineShape) -> Chains | None:
+def _chains(config: Any, shape: EngineShape) -> PrefixHasher | None:
     """What names prompts; None where the engine shares less of them than it could.
 
     Without its cache nothing; with speculation a block less; and where several long prompts are
@@ -256,7 +256,7 @@ def _chains(config: Any, shape: EngineShape) -> Chains | None:
     at_once = config.scheduler_config.long_prefill_token_threshold > 0
     if not shape.prefix_caching or config.speculative_config is not None or at_once:
         return None
-    return Chains(shape)
+    return PrefixHasher(shape)
 
 
 def _served_model(args: Namespace) -> str:

@@ -110,7 +110,7 @@ class Admission(RuleBasedStateMachine):
         visits = [visit for visit in self.traffic.visits if not visit.outcome]
         waiting = {visit.ticket_id for visit in visits if visit.lease_id is None}
         assert {ticket.ticket_id for ticket in controller.queue} == waiting
-        assert set(controller._way_in._waiting) == waiting
+        assert set(controller._dispatcher._waiting) == waiting
         leases = {visit.lease_id for visit in visits if visit.lease_id is not None}
         assert set(controller._running._granted) == leases
         assert leases <= set(controller.ledger.leases)
@@ -135,7 +135,7 @@ class Admission(RuleBasedStateMachine):
         self.traffic.tick(2.0)
         assert all(visit.outcome for visit in self.traffic.visits)
         assert is_empty(self.traffic.controller.ledger)
-        assert len(self.traffic.controller._running.lingering) == 0
+        assert len(self.traffic.controller._running.pending_aborts) == 0
 
 
 TestAdmission = Admission.TestCase

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from admission.ledger.curve import DemandCurve
-from admission.ledger.drawing import BUCKET_STEPS, Line, Trace
+from admission.ledger.demand import BUCKET_STEPS, Demand, Ramp
 from admission.price.footprint import blocks_for
 from admission.price.outlook import SHARES, Fate, Outlook
 from tests.admission.test_outlook import seen
@@ -24,23 +24,23 @@ def curve(horizon_steps: int = LONGEST, block_tokens: int = BLOCK_TOKENS) -> Dem
 
 def traced(
     on: DemandCurve, tokens: int, last_tokens: int, *, end_step: int, sequences: int = 1
-) -> Trace:
-    """One strand of known length."""
-    return on.trace(Line(tokens, last_tokens, end_step, sequences))
+) -> Demand:
+    """One segment of known length."""
+    return on.demand(Ramp(tokens, last_tokens, end_step, sequences))
 
 
-def blocks(on: DemandCurve, trace: Trace) -> npt.NDArray[np.int64]:
-    """What a trace of known length promises, in blocks by bucket."""
-    on.peak_with([trace])
-    assert trace.sums is not None
-    expected, variance, most, _ = trace.sums.T
+def blocks(on: DemandCurve, demand: Demand) -> npt.NDArray[np.int64]:
+    """What a demand of known length promises, in blocks by bucket."""
+    on.peak_with([demand])
+    assert demand.sums is not None
+    expected, variance, most, _ = demand.sums.T
     assert (expected == most).all()
     assert not variance.any()
     return most // SHARES
 
 
 @dataclass(frozen=True)
-class Strand:
+class Segment:
     """`tokens` at step `at`, growing to `last` tokens, gone at `end`."""
 
     at: int
@@ -53,31 +53,31 @@ class Strand:
         held = min(self.tokens + step - self.at, self.last)
         return blocks_for(held, block_tokens=BLOCK_TOKENS) if step < self.end else 0
 
-    def line(self) -> Line:
-        return Line(self.tokens, self.last, self.end, sequences=1)
+    def ramp(self) -> Ramp:
+        return Ramp(self.tokens, self.last, self.end, sequences=1)
 
-    def traced(self, on: DemandCurve) -> Trace:
-        return on.trace(self.line())
+    def traced(self, on: DemandCurve) -> Demand:
+        return on.demand(self.ramp())
 
 
 @st.composite
-def strands(draw: st.DrawFn, at: int) -> Strand:
+def segments(draw: st.DrawFn, at: int) -> Segment:
     tokens = draw(st.integers(1, 100))
     grow = draw(st.integers(0, LONGEST - tokens))
-    return Strand(at, tokens, tokens + grow, at + grow + draw(st.integers(0, 8)))
+    return Segment(at, tokens, tokens + grow, at + grow + draw(st.integers(0, 8)))
 
 
 @given(st.data())
 def test_the_curve_is_never_below_any_future_step_and_at_most_a_bucket_above(
     data: st.DataObject,
 ) -> None:
-    on, held, now = curve(), list[Strand](), 0
+    on, held, now = curve(), list[Segment](), 0
     for _ in range(data.draw(st.integers(1, 12))):
         now += data.draw(st.integers(0, 40))
         on.advance_to(now)
-        strand = data.draw(strands(now))
-        on.add(strand.traced(on))
-        held.append(strand)
+        segment = data.draw(segments(now))
+        on.add(segment.traced(on))
+        held.append(segment)
     truth = [sum(each.blocks(step) for each in held) for step in range(now, now + LONGEST + 20)]
     assert on.peak() >= max(truth)
     for step, true in enumerate(truth, start=now):
@@ -96,18 +96,18 @@ def test_the_curve_is_never_below_any_future_step_and_at_most_a_bucket_above(
 def test_taking_everything_back_leaves_nothing_however_far_the_window_moved(
     data: st.DataObject,
 ) -> None:
-    on, traces, now = curve(), list[Trace](), 0
+    on, demands, now = curve(), list[Demand](), 0
     for _ in range(data.draw(st.integers(1, 20))):
         now += data.draw(st.sampled_from([0, 1, 15, 16, 40, 300, 5000]))
         on.advance_to(now)
-        if traces and data.draw(st.booleans()):
-            on.remove(traces.pop(data.draw(st.integers(0, len(traces) - 1))))
+        if demands and data.draw(st.booleans()):
+            on.remove(demands.pop(data.draw(st.integers(0, len(demands) - 1))))
         else:
-            trace = data.draw(strands(now)).traced(on)
-            on.add(trace)
-            traces.append(trace)
-    for trace in traces:
-        on.remove(trace)
+            demand = data.draw(segments(now)).traced(on)
+            on.add(demand)
+            demands.append(demand)
+    for demand in demands:
+        on.remove(demand)
     assert on.peak() == 0
     assert (
         on.steps_until_blocks(0, for_steps=1000) == on.steps_until_sequences(0, for_steps=1000) == 0
@@ -121,23 +121,23 @@ def test_a_newcomer_never_lowers_the_peak_and_is_seen_as_it_will_be_added(
 ) -> None:
     on = curve()
     for _ in range(data.draw(st.integers(0, 5))):
-        on.add(data.draw(strands(0)).traced(on))
-    newcomers = [data.draw(strands(0)).traced(on) for _ in range(data.draw(st.integers(1, 3)))]
+        on.add(data.draw(segments(0)).traced(on))
+    newcomers = [data.draw(segments(0)).traced(on) for _ in range(data.draw(st.integers(1, 3)))]
     before, foreseen = on.peak(), on.peak_with(newcomers)
-    for trace in newcomers:
-        on.add(trace)
+    for demand in newcomers:
+        on.add(demand)
     assert on.peak() == max(before, foreseen)
 
 
 @st.composite
-def uncertain(draw: st.DrawFn, at: int) -> Line:
+def uncertain(draw: st.DrawFn, at: int) -> Ramp:
     """One whose length is not known, nor perhaps whether it has begun."""
     produced, tokens = draw(st.integers(0, 40)), draw(st.integers(1, 60))
     most = produced + draw(st.integers(0, 60))
     outlook = Outlook(most, seen(*draw(st.lists(st.integers(1, 120), min_size=1, max_size=4))))
     fate = Fate(outlook, at + draw(st.integers(0, 20)), produced, draw(st.integers(1, 3)))
     entwined = draw(st.integers(1, 3))
-    return Line(tokens, tokens + most, fate.end_step, 1, fate, entwined)
+    return Ramp(tokens, tokens + most, fate.end_step, 1, fate, entwined)
 
 
 @given(st.data(), st.floats(0.0, 4.0))
@@ -147,7 +147,7 @@ def test_what_is_drawn_late_is_as_if_it_had_been_drawn_at_once(
     late, eager, now = curve(), curve(), 0
     late.keep(sigmas=sigmas)
     eager.keep(sigmas=sigmas)
-    added: list[tuple[Trace, Trace]] = []
+    added: list[tuple[Demand, Demand]] = []
     for _ in range(data.draw(st.integers(1, 12))):
         now += data.draw(st.sampled_from([0, 0, 0, 1, 15, 16, 40]))
         late.advance_to(now)
@@ -156,14 +156,14 @@ def test_what_is_drawn_late_is_as_if_it_had_been_drawn_at_once(
             ended, twin = added.pop(data.draw(st.integers(0, len(added) - 1)))
             late.remove(ended)
             eager.remove(twin)
-        line = data.draw(uncertain(now) | strands(now).map(Strand.line))
-        trace, twin = late.trace(line), eager.trace(line)
+        ramp = data.draw(uncertain(now) | segments(now).map(Segment.ramp))
+        demand, twin = late.demand(ramp), eager.demand(ramp)
         peak, limit = eager.peak_with([twin]), data.draw(st.integers(0, 60))
-        assert late.fits([trace], limit) == (peak <= limit)
+        assert late.fits([demand], limit) == (peak <= limit)
         for _ in range(data.draw(st.integers(1, 2))):
-            late.add(trace)
+            late.add(demand)
             eager.add(twin)
-            added.append((trace, twin))
+            added.append((demand, twin))
         eager.peak()
         assert late.blocks_now() == eager.blocks_now()
     assert (late._coming() == eager._coming()).all()
@@ -180,8 +180,8 @@ def test_what_ends_soon_makes_room_for_what_grows_later() -> None:
 
 def test_a_trace_counts_what_is_held_at_the_end_of_each_bucket() -> None:
     on = curve()
-    trace = traced(on, 1, 40, end_step=39)
-    assert blocks(on, trace).tolist() == [2, 3, 3]
+    demand = traced(on, 1, 40, end_step=39)
+    assert blocks(on, demand).tolist() == [2, 3, 3]
 
 
 def test_steps_until_room_counts_from_this_step() -> None:
@@ -229,13 +229,13 @@ def test_a_trace_beyond_the_horizon_is_promised_up_to_it() -> None:
 
 def test_nothing_holds_more_than_the_longest_sequence() -> None:
     on = curve()
-    trace = traced(on, 150, 10_000, end_step=64)
-    assert blocks(on, trace).max() == LONGEST // BLOCK_TOKENS
+    demand = traced(on, 150, 10_000, end_step=64)
+    assert blocks(on, demand).max() == LONGEST // BLOCK_TOKENS
 
 
 def test_blocks_of_any_size() -> None:
     for size in (1, 3, 16, 128):
         on = curve(block_tokens=size)
-        trace = traced(on, 5, 55, end_step=50)
+        demand = traced(on, 5, 55, end_step=50)
         ends = np.minimum(np.arange(1, 5) * BUCKET_STEPS + 5, 55)
-        assert blocks(on, trace).tolist() == (-(-ends // size)).tolist()
+        assert blocks(on, demand).tolist() == (-(-ends // size)).tolist()

@@ -37,8 +37,8 @@ def test_one_answer_holds_its_prompt_and_grows_to_its_end() -> None:
 
 def test_several_answers_share_the_full_blocks_of_their_prompt() -> None:
     priced = price(shape(100, 60, sequences=3), ENGINE, [60])
-    trunk, *branches = priced.strands
-    assert (trunk.prompt_tokens, trunk.sequences) == (96, 0)
+    shared_prefix, *branches = priced.segments
+    assert (shared_prefix.prompt_tokens, shared_prefix.sequences) == (96, 0)
     assert [(b.prompt_tokens, b.grow_tokens) for b in branches] == [(4, 60)] * 3
     assert priced.blocks_now == 6 + 3 * 1
     assert priced.blocks_peak == 6 + 3 * 4
@@ -57,20 +57,20 @@ def test_nothing_is_shared_without_the_prefix_cache(
     request_shape: RequestShape, caching: bool
 ) -> None:
     priced = price(request_shape, engine(prefix_caching=caching), [60])
-    assert len(priced.strands) == 3
+    assert len(priced.segments) == 3
     assert priced.blocks_peak == 3 * 10
     assert priced.prefill_tokens == 300
 
 
 def test_a_prompt_within_one_block_shares_nothing() -> None:
     priced = price(shape(16, 16, sequences=2), ENGINE, [16])
-    assert [strand.sequences for strand in priced.strands] == [1, 1]
+    assert [segment.sequences for segment in priced.segments] == [1, 1]
 
 
 def test_every_prompt_of_a_body_is_priced() -> None:
     body = RequestShape((PromptShape(100, 60), PromptShape(33, 20)), sequences=2)
     priced = price(body, ENGINE, [60, 20])
-    assert [strand.prompt_index for strand in priced.strands] == [0, 0, 0, 1, 1, 1]
+    assert [segment.prompt_index for segment in priced.segments] == [0, 0, 0, 1, 1, 1]
     assert priced.sequences == body.total_sequences == 4
     assert priced.prompt_tokens == 133
     assert priced.output_tokens == 160

@@ -192,7 +192,7 @@ def test_a_late_start_is_promised_from_the_beginning() -> None:
     until = ledger.curve.steps_until_sequences(0, for_steps=1000)
     assert until >= (800 + 160) // 16 + 32
     now = ledger.curve.blocks_now()
-    ledger.curve.add(ledger.traces_of(lease.price)[0])
+    ledger.curve.add(ledger.demands_of(lease.price)[0])
     assert ledger.curve.blocks_now() == now + 11  # and may begin to grow at once
 
 
@@ -215,8 +215,8 @@ def test_a_shared_prompt_is_promised_as_long_as_its_latest_sequence() -> None:
     ledger.end_sequence(early)
     for tokens in range(33, 80):
         progress(ledger, {late: 0, other.rows[0]: tokens})
-    trunk = lease.trunks[0]
-    assert ledger._promises.end_step(trunk) >= ledger.step + 32
+    shared_prefix = lease.shared_prefixes[0]
+    assert ledger._promises.end_step(shared_prefix) >= ledger.step + 32
     assert ledger.curve.blocks_now() >= ledger.held_blocks
 
 

@@ -97,10 +97,10 @@ class LedgerBooks(RuleBasedStateMachine):
         curve = self.ledger.curve
         curve.peak()  # draws what is not drawn yet
         sums = np.zeros_like(curve._sums)
-        for trace in self.ledger._promises._traces.values():
-            start = max(curve._now, trace.first)
-            place = slice(start - curve._origin, max(start, trace.end) - curve._origin)
-            sums[place] += trace.sums[start - trace.first :]
+        for demand in self.ledger._promises._traces.values():
+            start = max(curve._now, demand.first)
+            place = slice(start - curve._origin, max(start, demand.end) - curve._origin)
+            sums[place] += demand.sums[start - demand.first :]
         now = curve._now - curve._origin
         assert (curve._sums[now:] == sums[now:]).all()
 

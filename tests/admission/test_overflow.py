@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from admission.ledger.curve import DemandCurve
-from admission.ledger.drawing import BUCKET_STEPS, Line, Trace
+from admission.ledger.demand import BUCKET_STEPS, Demand, Ramp
 from admission.ledger.ledger import Ledger
 from admission.price.footprint import EngineShape, blocks_for, price
 from admission.price.outlook import SHARES, Counts, Fate, Outlook
@@ -30,9 +30,9 @@ def curve(sigmas: float) -> DemandCurve:
     return made
 
 
-def traced(on: DemandCurve, tokens: int, last_tokens: int, fate: Fate) -> Trace:
+def traced(on: DemandCurve, tokens: int, last_tokens: int, fate: Fate) -> Demand:
     """One answer."""
-    return on.trace(Line(tokens, last_tokens, fate.end_step, 1, fate))
+    return on.demand(Ramp(tokens, last_tokens, fate.end_step, 1, fate))
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Running:
         blocks = blocks_for(self.tokens + step, block_tokens=BLOCK_TOKENS)
         return blocks if step < remaining else 0
 
-    def traced(self, on: DemandCurve) -> Trace:
+    def traced(self, on: DemandCurve) -> Demand:
         outlook = Outlook(max(self.lengths), seen(*self.lengths))
         fate = Fate(outlook, 0, self.produced)
         last = self.tokens + max(self.remaining)
@@ -115,9 +115,9 @@ def test_a_newcomer_lowers_the_promise_at_no_step(
     on = curve(sigmas)
     for each in all_running:
         before = [promised(on, step) for step in range(0, LONGEST, BUCKET_STEPS)]
-        trace = each.traced(on)
-        with_it = on.peak_with([trace])
-        on.add(trace)
+        demand = each.traced(on)
+        with_it = on.peak_with([demand])
+        on.add(demand)
         after = [promised(on, step) for step in range(0, LONGEST, BUCKET_STEPS)]
         assert all(then <= now for then, now in zip(before, after, strict=True))
         assert with_it <= on.peak() <= max(with_it, *before)
@@ -146,7 +146,7 @@ def test_known_lengths_come_to_the_peak_of_the_sorted_formula(
     on = curve(sigmas)
     requests = [(held * BLOCK_TOKENS, left * BUCKET_STEPS) for held, left in whole_blocks]
     for held, left in requests:
-        on.add(on.trace(Line(held, held + left, left, sequences=1)))
+        on.add(on.demand(Ramp(held, held + left, left, sequences=1)))
     every_step = max(
         sum(held + step for held, left in requests if left >= step) for step in range(1, 160)
     )
@@ -183,7 +183,7 @@ def promise(sequences: int, *lengths: int, of: EngineShape | None = None) -> Led
 
 @pytest.mark.parametrize("sequences", [1, 2, 4])
 def test_answers_to_one_prompt_may_all_be_long_together(sequences: int) -> None:
-    """The worst dependence: as one strand of so many times the blocks."""
+    """The worst dependence: as one segment of so many times the blocks."""
     lengths = [16] * 9 + [320]
     ledger = promise(sequences, *lengths)
     whole = sequences * blocks_for(100 + 320, block_tokens=16)

@@ -8,25 +8,25 @@ import pytest
 from admission.controller import Controller
 from admission.price.cache_hits import CacheHits
 from admission.price.footprint import Found, PromptShape, RequestShape
-from admission.price.prefixes import Chain, Prefixes, named_stretches, stretch_tokens
+from admission.price.prefixes import Prefixes, PrefixHashes, chunk_tokens, named_chunks
 from tests.admission.examples import ENGINE, EXACT, accepted, engine, offer, record, warm
 
-TOKENS = stretch_tokens(ENGINE.block_tokens)
+TOKENS = chunk_tokens(ENGINE.block_tokens)
 BLOCKS = TOKENS // ENGINE.block_tokens
 A, B, C, D = 1, 2, 3, 4
 
 
-def over(prefixes: Prefixes, chain: Chain) -> None:
+def over(prefixes: Prefixes, chain: PrefixHashes) -> None:
     prefixes.let_go(chain, computed_tokens=len(chain) * TOKENS)
 
 
-@pytest.mark.parametrize(("block_tokens", "stretch"), [(16, 128), (128, 128), (256, 256), (48, 96)])
-def test_a_name_stands_for_whole_blocks_of_some_128_tokens(block_tokens: int, stretch: int) -> None:
-    assert stretch_tokens(block_tokens) == stretch
+@pytest.mark.parametrize(("block_tokens", "chunk"), [(16, 128), (128, 128), (256, 256), (48, 96)])
+def test_a_name_stands_for_whole_blocks_of_some_128_tokens(block_tokens: int, chunk: int) -> None:
+    assert chunk_tokens(block_tokens) == chunk
 
 
 def test_the_last_token_of_a_prompt_is_never_found() -> None:
-    assert [named_stretches(tokens, 16) for tokens in (0, 1, 128, 129, 257)] == [0, 0, 0, 1, 2]
+    assert [named_chunks(tokens, 16) for tokens in (0, 1, 128, 129, 257)] == [0, 0, 0, 1, 2]
 
 
 def test_what_leases_hold_is_found() -> None:
@@ -124,7 +124,7 @@ class Pool:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_random_lives_leave_what_a_pool_of_blocks_keeps(seed: int) -> None:
-    """One block a stretch, so that the two can be compared name by name."""
+    """One block a chunk, so that the two can be compared name by name."""
     rng = random.Random(seed)
     shape = engine(block_tokens=128, usable_blocks=60)
     prefixes, pool, running, number = Prefixes(shape), Pool(60), [], 0
@@ -187,7 +187,7 @@ def test_what_ended_before_it_began_says_nothing() -> None:
 # -- in the controller -----------------------------------------------------------------------
 
 
-def chat(chain: Chain, prompt_tokens: int = 300) -> RequestShape:
+def chat(chain: PrefixHashes, prompt_tokens: int = 300) -> RequestShape:
     return RequestShape((PromptShape(prompt_tokens, 50, chain),), ignore_eos=True)
 
 

@@ -83,11 +83,11 @@ def test_who_has_all_it_was_predicted_and_runs_on_is_named() -> None:
 def test_rows_off_their_trace_are_named() -> None:
     rows = table()
     row = add(rows)
-    rows.note_trace(row, anchor=10, begin=10)
+    rows.note_demand(row, anchor=10, begin=10)
     advance(rows, {row: 50})
     assert rows.strayed(52, 8) == []
     assert rows.strayed(68, 8) == []
-    assert rows.strayed(51, 8) == [row]  # nine tokens more than its trace has
+    assert rows.strayed(51, 8) == [row]  # nine tokens more than its demand has
     assert rows.strayed(69, 8) == [row]
 
 

@@ -11,7 +11,7 @@ from admission.controller import Controller
 from admission.ledger.lease import Lease
 from admission.ledger.ledger import Ledger
 from admission.price.footprint import EngineShape, Found, PromptShape, RequestShape, price
-from admission.price.prefixes import Chain, named_stretches, stretch_blocks, stretch_tokens
+from admission.price.prefixes import PrefixHashes, chunk_blocks, chunk_tokens, named_chunks
 from admission.terms.settings import Policy, Settings
 from tests.admission.examples import EXACT, accepted, engine, offer, record
 from tests.admission.test_ledger import is_empty
@@ -20,13 +20,13 @@ from tests.admission.traffic import Job, Traffic
 
 LONGEST = 700
 ROOMY = engine(usable_blocks=1000, max_sequences=64)
-SIZE = stretch_tokens(16)
+SIZE = chunk_tokens(16)
 A, B, C, D = 1, 2, 3, 4
 
 
-def chain_of(path: list[int], prompt_tokens: int, block_tokens: int) -> Chain:
-    """Names along a tree of texts, as many as the prompt has stretches."""
-    named = named_stretches(prompt_tokens, block_tokens)
+def chain_of(path: list[int], prompt_tokens: int, block_tokens: int) -> PrefixHashes:
+    """Names along a tree of texts, as many as the prompt has chunks."""
+    named = named_chunks(prompt_tokens, block_tokens)
     names = [
         sum((step + 1) * 7**depth for depth, step in enumerate(path[: n + 1]))
         for n in range(min(named, len(path)))
@@ -34,7 +34,9 @@ def chain_of(path: list[int], prompt_tokens: int, block_tokens: int) -> Chain:
     return tuple(names)
 
 
-def chat(chain: Chain, prompt_tokens: int = 300, output: int = 50, **more: int) -> RequestShape:
+def chat(
+    chain: PrefixHashes, prompt_tokens: int = 300, output: int = 50, **more: int
+) -> RequestShape:
     return RequestShape((PromptShape(prompt_tokens, output, chain),), ignore_eos=True, **more)
 
 
@@ -48,7 +50,7 @@ def test_a_common_beginning_is_promised_once() -> None:
     alone = Controller(ROOMY, EXACT)
     accepted(alone.offer(offer(chat((A, B))), 0.0))
     each = alone.ledger.curve.peak()
-    assert controller.ledger.curve.peak() == 10 * each - 9 * stretch_blocks(16)
+    assert controller.ledger.curve.peak() == 10 * each - 9 * chunk_blocks(16)
 
 
 def test_it_is_held_until_the_last_who_has_it_ends() -> None:
@@ -137,7 +139,7 @@ class Sharing(RuleBasedStateMachine):
         super().__init__()
         self.shape = engine(usable_blocks=10**6, max_sequences=10**6, max_model_len=LONGEST)
         self.ledger = Ledger(self.shape)
-        self.alive: dict[int, tuple[Lease, Chain, int, int, int]] = {}
+        self.alive: dict[int, tuple[Lease, PrefixHashes, int, int, int]] = {}
 
     @rule(
         target=leases,
@@ -148,7 +150,7 @@ class Sharing(RuleBasedStateMachine):
     )
     def grant(self, path: list[int], prompt_tokens: int, output: int, sequences: int) -> int:
         chain = chain_of(path, prompt_tokens, 16)
-        held = self.ledger.trunks.known(chain) * SIZE
+        held = self.ledger.shared_prefixes.known(chain) * SIZE
         prompt = PromptShape(prompt_tokens, output, chain, Found(held, held))
         body = RequestShape((prompt,), sequences=sequences, ignore_eos=True)
         lease = self.ledger.grant(price(body, self.shape, [output]))

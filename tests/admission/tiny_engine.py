@@ -15,7 +15,7 @@ import numpy as np
 
 from admission.exchange import StepRecord
 from admission.price.footprint import EngineShape, blocks_for
-from admission.price.prefixes import stretch_blocks
+from admission.price.prefixes import chunk_blocks
 
 
 @dataclass(eq=False)
@@ -136,9 +136,9 @@ class TinyEngine:
         """The name of a full block of a prompt; None where it is like no other."""
         if not self.shape.prefix_caching:
             return None
-        stretch, part = divmod(place, stretch_blocks(self.shape.block_tokens))
-        if stretch < len(sequence.chain):
-            return sequence.chain[stretch], part
+        chunk, part = divmod(place, chunk_blocks(self.shape.block_tokens))
+        if chunk < len(sequence.chain):
+            return sequence.chain[chunk], part
         return None if sequence.family is None else ("family", sequence.family, place)
 
     def _allocate(self, sequence: Sequence, tokens: int) -> bool:

@@ -4,7 +4,7 @@
 Promises are drawn when they are needed: an accepted offer leaves that to the next queued one,
 `queued, first`, or to the next step record, `record after offers`.
 
-All with 10,000 requests in the queue, answers of unknown length and the garbage collector on, without
+All with 10,000 queued requests, answers of unknown length and the garbage collector on, without
 and with a bound on the time per token, in turns of some rounds each, so that all see the machine
 alike. `own` is the thread's CPU time, `wall` what a caller waits: on a busy machine they differ by
 what other processes took. The last line is what the machine made of a fixed piece of work.
@@ -262,9 +262,7 @@ def main() -> None:
         for column, run in cells:
             for name, times in islice(run, ROUNDS_IN_TURN):
                 taken[name, column].append(times)
-    print(
-        f"{rounds} rounds, {QUEUED} in the queue, {LEASES} leases, load {os.getloadavg()[0]:.1f}, us"
-    )
+    print(f"{rounds} rounds, {QUEUED} queued, {LEASES} leases, load {os.getloadavg()[0]:.1f}, us")
     for clock, title in enumerate(("own", "wall")):
         _print(title, {cell: [times[clock] for times in all_] for cell, all_ in taken.items()})
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from admission.price.footprint import EngineShape
-from admission.price.prefixes import Chain, Prefixes
+from admission.price.prefixes import Prefixes, PrefixHashes
 from admission.speed.linear_steps import StepCoefficients
-from loadtests.lab.chains import Chains
+from loadtests.lab.chains import PrefixHasher
 from loadtests.lab.door import Bounds, Verdict
 from loadtests.lab.policies.ema import peak_tokens
 from loadtests.lab.workload import TraceRequest
@@ -79,7 +79,7 @@ class _Guest:
     """One inside. `to_compute` of its prompt is left; `behind` prompt tokens came after it."""
 
     request: TraceRequest
-    chain: Chain
+    chain: PrefixHashes
     to_compute: int
     behind: int = 0
     generated: int = 0
@@ -107,7 +107,7 @@ class Clairvoyant:
         self._alone_s = line.seconds(  # of a prompt token, at least
             prefill_tokens=shape.max_batched_tokens, decode_sequences=0, context_tokens=0
         ) / (shape.max_batched_tokens)
-        self._chains, self._prefixes = Chains(shape.block_tokens), Prefixes(shape)
+        self._chains, self._prefixes = PrefixHasher(shape.block_tokens), Prefixes(shape)
 
     @property
     def waiting(self) -> int:

@@ -2,10 +2,10 @@
 
 import random
 
-from admission.price.prefixes import stretch_tokens
+from admission.price.prefixes import chunk_tokens
 from loadtests.lab import chains as lab
 from loadtests.lab.workload import TraceRequest
-from serve.engine.chains import Chains
+from serve.engine.chains import PrefixHasher
 from serve.simulated.requests import BlockNames, EngineRequest
 from tests.admission.examples import engine
 
@@ -17,21 +17,21 @@ def words(count: int) -> list[int]:
     return [RNG.randrange(150_000) for _ in range(count)]
 
 
-def test_prompts_have_as_many_names_in_common_as_stretches() -> None:
-    chains, common = Chains(ENGINE), words(300)
+def test_prompts_have_as_many_names_in_common_as_chunks() -> None:
+    chains, common = PrefixHasher(ENGINE), words(300)
     first, second = (chains.of(common + words(300), model="m", salt=None) for _ in range(2))
     assert len(first) == len(second) == 4
     assert [a == b for a, b in zip(first, second, strict=True)] == [True, True, False, False]
 
 
-def test_the_same_stretch_after_another_has_another_name() -> None:
-    chains, same = Chains(ENGINE), words(200)
+def test_the_same_chunk_after_another_has_another_name() -> None:
+    chains, same = PrefixHasher(ENGINE), words(200)
     first, second = (chains.of(words(128) + same, model="m", salt=None) for _ in range(2))
     assert not set(first) & set(second)
 
 
 def test_places_and_zeros_tell_prompts_apart() -> None:
-    chains = Chains(ENGINE)
+    chains = PrefixHasher(ENGINE)
     prompts = [[0] * 129, [0] * 400, [1] + [0] * 128, [0, 1] + [0] * 127]
     made = [chains.of(prompt, model="m", salt=None) for prompt in prompts]
     assert [len(chain) for chain in made] == [1, 3, 1, 1]
@@ -40,7 +40,7 @@ def test_places_and_zeros_tell_prompts_apart() -> None:
 
 
 def test_salt_and_model_divide_what_is_alike() -> None:
-    chains, prompt = Chains(ENGINE), words(200)
+    chains, prompt = PrefixHasher(ENGINE), words(200)
     asked = [("m", None), ("m", "a"), ("m", "b"), ("lora", "a"), ("m", "null")]
     made = {chains.of(prompt, model=model, salt=salt) for model, salt in asked}
     assert len(made) == len(asked)
@@ -48,7 +48,7 @@ def test_salt_and_model_divide_what_is_alike() -> None:
 
 
 def test_short_prompts_have_no_names() -> None:
-    chains = Chains(ENGINE)
+    chains = PrefixHasher(ENGINE)
     assert chains.of(words(128), model="m", salt=None) == ()
     assert chains.of([], model="m", salt=None) == ()
 
@@ -61,7 +61,7 @@ def asked(prompt_tokens: int, *prefix: str) -> TraceRequest:
 
 
 def test_a_trace_s_ids_of_512_tokens_are_four_names_each() -> None:
-    chains = lab.Chains(16)
+    chains = lab.PrefixHasher(16)
     first, second = chains.of(asked(1400, "1", "2")), chains.of(asked(1400, "1", "3"))
     assert len(first) == len(second) == 8
     assert first[:4] == second[:4]
@@ -71,8 +71,8 @@ def test_a_trace_s_ids_of_512_tokens_are_four_names_each() -> None:
 
 def test_admission_takes_for_alike_what_the_engine_takes_for_alike() -> None:
     for block_tokens in (16, 48, 128, 256):
-        chains, blocks = lab.Chains(block_tokens), BlockNames(block_tokens)
-        per_name = stretch_tokens(block_tokens) // block_tokens
+        chains, blocks = lab.PrefixHasher(block_tokens), BlockNames(block_tokens)
+        per_name = chunk_tokens(block_tokens) // block_tokens
         prefixes = [("1", "2", "3"), ("1", "2"), ("1", "4", "3"), ("5",)]
         named, engine_s = [], []
         for number, prefix in enumerate(prefixes):

@@ -18,7 +18,7 @@ class _Row:
     seen: int = 0  # records that came meanwhile
 
 
-class Lingering:
+class PendingAborts:
     """Rows about to be freed: after some step records, or after a second without any.
 
     A row that is freed otherwise stays here until then; to free it twice changes nothing.

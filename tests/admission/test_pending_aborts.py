@@ -1,10 +1,10 @@
 """Rows about to be freed."""
 
-from admission.ledger.linger import Lingering
+from admission.ledger.pending_aborts import PendingAborts
 
 
 def test_a_row_is_due_after_its_records() -> None:
-    rows = Lingering()
+    rows = PendingAborts()
     rows.add(7, 0.0, records=2)
     rows.count_record(0.1)
     assert rows.due(0.1) == []
@@ -14,14 +14,14 @@ def test_a_row_is_due_after_its_records() -> None:
 
 
 def test_an_idle_engine_sends_no_records_so_a_second_is_enough() -> None:
-    rows = Lingering()
+    rows = PendingAborts()
     rows.add(7, 10.0, records=2)
     assert rows.due(10.9) == []
     assert rows.due(11.0) == [7]
 
 
 def test_a_row_keeps_the_time_it_was_given_first() -> None:
-    rows = Lingering()
+    rows = PendingAborts()
     rows.add(7, 0.0, records=1)
     rows.add(7, 0.5, records=5)
     rows.count_record(0.5)
@@ -29,7 +29,7 @@ def test_a_row_keeps_the_time_it_was_given_first() -> None:
 
 
 def test_who_was_due_is_remembered_no_longer() -> None:
-    rows = Lingering()
+    rows = PendingAborts()
     for row in range(1000):
         rows.add(row, row / 1000, records=10**6)
     assert rows.due(1.4995) == list(range(500))
@@ -37,7 +37,7 @@ def test_who_was_due_is_remembered_no_longer() -> None:
 
 
 def test_records_that_the_engine_made_before_the_end_was_known_do_not_count() -> None:
-    rows = Lingering()
+    rows = PendingAborts()
     rows.add(7, 10.0, records=1)
     for _ in range(20):
         rows.count_record(10.1, age_s=0.2)
@@ -47,7 +47,7 @@ def test_records_that_the_engine_made_before_the_end_was_known_do_not_count() ->
 
 
 def test_an_engine_that_sends_records_is_not_idle() -> None:
-    rows = Lingering()
+    rows = PendingAborts()
     rows.add(7, 0.0, records=100)
     for tenth in range(1, 30):
         rows.count_record(tenth / 10)
@@ -56,7 +56,7 @@ def test_an_engine_that_sends_records_is_not_idle() -> None:
 
 
 def test_an_engine_that_confirms_ends_holds_rows_until_it_has_heard_of_them() -> None:
-    rows = Lingering()
+    rows = PendingAborts()
     rows.confirms_ends = True
     rows.add(7, 10.0, records=1)
     for _ in range(20):
@@ -74,7 +74,7 @@ def test_an_engine_that_confirms_ends_holds_rows_until_it_has_heard_of_them() ->
 
 
 def test_an_idle_engine_has_freed_what_it_confirmed() -> None:
-    rows = Lingering()
+    rows = PendingAborts()
     rows.confirms_ends = True
     rows.add(7, 10.0, records=1)
     assert rows.due(100.0) == []
@@ -84,7 +84,7 @@ def test_an_idle_engine_has_freed_what_it_confirmed() -> None:
 
 
 def test_a_row_may_grow_unseen_until_the_engine_has_heard_of_its_end() -> None:
-    rows = Lingering()
+    rows = PendingAborts()
     rows.confirms_ends = True
     assert rows.unseen_blocks(16) == 0
     rows.add(7, 0.0, records=1)

@@ -1,6 +1,6 @@
-"""From what is expected of a strand to what it adds to every coming bucket of steps.
+"""From what is expected of a segment to what it adds to every coming bucket of steps.
 
-A numpy call costs the same for one strand as for twenty, so all that are due are drawn together,
+A numpy call costs the same for one segment as for twenty, so all that are due are drawn together,
 when somebody asks for what they come to.
 """
 
@@ -19,10 +19,10 @@ EXPECTED, VARIANCE, MOST, SEQUENCES = range(4)
 SUMS = 4
 
 
-class Line(NamedTuple):
-    """A strand: `tokens` now, one more each step until `last_tokens`, then constant.
+class Ramp(NamedTuple):
+    """A segment: `tokens` now, one more each step until `last_tokens`, then constant.
 
-    At `end_step` it is gone, or sooner by its `fate`. Strands of which so many are `entwined` may
+    At `end_step` it is gone, or sooner by its `fate`. Segments of which so many are `entwined` may
     all end together: the variance of a sum of k is at most k times the sum of their variances.
     Nothing is added before `from_step`.
     """
@@ -37,14 +37,14 @@ class Line(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class Trace:
-    """What one line adds to the sums in each bucket from `first` until `end`, exclusive.
+class Demand:
+    """What one ramp adds to the sums in each bucket from `first` until `end`, exclusive.
 
     A row of `sums` for each bucket, so that those of coming ones lie side by side in memory; None
     until it is drawn.
     """
 
-    line: Line
+    ramp: Ramp
     first: int
     end: int
     sums: Counts | None = None
@@ -52,11 +52,11 @@ class Trace:
     @property
     def end_step(self) -> int:
         """The step it was asked to end at; `end` is the bucket of that or the horizon's."""
-        return self.line.end_step
+        return self.ramp.end_step
 
 
-class Drawing:
-    """Draws lines up to a horizon. Nothing holds more than the longest possible sequence."""
+class Rasteriser:
+    """Draws ramps up to a horizon. Nothing holds more than the longest possible sequence."""
 
     def __init__(self, *, buckets: int, max_tokens: int, block_tokens: int) -> None:
         self._buckets = buckets
@@ -66,45 +66,45 @@ class Drawing:
         self._blocks_for: Counts = (tokens + block_tokens - 1) // block_tokens
         self._starts: Counts = np.arange(buckets, dtype=np.int64) * BUCKET_STEPS
 
-    def trace(self, line: Line, step: int) -> Trace:
-        """Not drawn yet; the line is at its `tokens` at this step."""
+    def demand(self, ramp: Ramp, step: int) -> Demand:
+        """Not drawn yet; the ramp is at its `tokens` at this step."""
         first = step // BUCKET_STEPS
-        end = min(-(-line.end_step // BUCKET_STEPS), first + self._buckets)
-        return Trace(line, first, max(first, end))
+        end = min(-(-ramp.end_step // BUCKET_STEPS), first + self._buckets)
+        return Demand(ramp, first, max(first, end))
 
-    def draw(self, traces: Sequence[Trace], step: int) -> None:
+    def draw(self, demands: Sequence[Demand], step: int) -> None:
         """Draw what was traced at this very step."""
         first = step // BUCKET_STEPS
-        starts = self._starts[: max(trace.end for trace in traces) - first]
-        sums = self._sums([trace.line for trace in traces], starts, step)
-        for trace, each in zip(traces, sums, strict=True):
-            trace.sums = each[: trace.end - first].copy()
-            if trace.line.from_step:
-                trace.sums[: max(0, trace.line.from_step // BUCKET_STEPS - first)] = 0
+        starts = self._starts[: max(demand.end for demand in demands) - first]
+        sums = self._sums([demand.ramp for demand in demands], starts, step)
+        for demand, each in zip(demands, sums, strict=True):
+            demand.sums = each[: demand.end - first].copy()
+            if demand.ramp.from_step:
+                demand.sums[: max(0, demand.ramp.from_step // BUCKET_STEPS - first)] = 0
 
-    def blocks_at_most(self, line: Line) -> int:
+    def blocks_at_most(self, ramp: Ramp) -> int:
         """Blocks that it may hold in the end."""
-        return -(-min(line.last_tokens, self._max_tokens) // self._block_tokens)
+        return -(-min(ramp.last_tokens, self._max_tokens) // self._block_tokens)
 
-    def blocks_now(self, trace: Trace, step: int) -> int:
+    def blocks_now(self, demand: Demand, step: int) -> int:
         """Blocks at the end of the bucket it was traced in, at this step."""
-        line, start = trace.line, trace.first * BUCKET_STEPS
-        over = line.fate is not None and line.fate.is_over(start)
-        if over or trace.end == trace.first or start < line.from_step:
+        ramp, start = demand.ramp, demand.first * BUCKET_STEPS
+        over = ramp.fate is not None and ramp.fate.is_over(start)
+        if over or demand.end == demand.first or start < ramp.from_step:
             return 0
-        tokens = min(line.tokens + start + BUCKET_STEPS - step, line.last_tokens, self._max_tokens)
+        tokens = min(ramp.tokens + start + BUCKET_STEPS - step, ramp.last_tokens, self._max_tokens)
         return -(-tokens // self._block_tokens)
 
-    def _sums(self, lines: Sequence[Line], starts: Counts, step: int) -> Counts:
-        """By line, bucket and column."""
+    def _sums(self, ramps: Sequence[Ramp], starts: Counts, step: int) -> Counts:
+        """By ramp, bucket and column."""
         now = step - step % BUCKET_STEPS
         numbers = [
             (tokens + now + BUCKET_STEPS - step, min(last, self._max_tokens), sequences, entwined)
-            for tokens, last, _, sequences, _, entwined, _ in lines
+            for tokens, last, _, sequences, _, entwined, _ in ramps
         ]
         tokens, last, sequences, entwined = np.array(numbers, dtype=np.int64).T[..., None]
         blocks = self._blocks_for[np.minimum(tokens + starts, last)]
-        alive = self._alive(lines, starts + now)
+        alive = self._alive(ramps, starts + now)
         sums = np.empty((*blocks.shape, SUMS), dtype=np.int64)
         expected = np.multiply(blocks, alive, out=sums[..., EXPECTED])
         np.multiply(expected * blocks, (SHARES - alive) * entwined, out=sums[..., VARIANCE])
@@ -112,12 +112,12 @@ class Drawing:
         np.multiply(alive, sequences, out=sums[..., SEQUENCES])
         return sums
 
-    def _alive(self, lines: Sequence[Line], steps: Counts) -> Counts:
+    def _alive(self, ramps: Sequence[Ramp], steps: Counts) -> Counts:
         """How likely each is there still, in parts of `SHARES`; whole where no fate says."""
-        fates = [line.fate for line in lines if line.fate]
-        if len(fates) == len(lines):
+        fates = [ramp.fate for ramp in ramps if ramp.fate]
+        if len(fates) == len(ramps):
             return shares(fates, steps)
-        alive = np.full((len(lines), steps.size), SHARES, dtype=np.int64)
+        alive = np.full((len(ramps), steps.size), SHARES, dtype=np.int64)
         if fates:
-            alive[[place for place, line in enumerate(lines) if line.fate]] = shares(fates, steps)
+            alive[[place for place, ramp in enumerate(ramps) if ramp.fate]] = shares(fates, steps)
         return alive
