@@ -1,0 +1,30 @@
+"""What the documents name of the gateway is there: metrics, reasons, settings."""
+
+import re
+
+import pytest
+
+from admission.terms.decision import Reason
+from serve.observability.metrics_doc import metrics_table
+from tests.docs.markdown import Page, pages
+
+_METRIC = re.compile(r"\bsluice_[a-z_]+[a-z]\b")
+_METRICS = {name for row in metrics_table() for name in _METRIC.findall(row.split("|")[1])}
+_OF_HISTOGRAMS = re.compile(r"_(bucket|count|sum)$")
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.path))
+def test_every_metric_that_is_named_exists(page: Page) -> None:
+    if page.path.name == "CHANGELOG.md":
+        return  # under the names of its day
+    named = {_OF_HISTOGRAMS.sub("", name) for line in page.lines for name in _METRIC.findall(line)}
+    assert named - _METRICS == set()
+
+
+@pytest.mark.parametrize(
+    "name", ["reference/refusals.md", "reference/refusals.zh.md", "how-to/troubleshoot.md"]
+)
+def test_every_reason_has_its_row(name: str) -> None:
+    page = next(page for page in pages() if str(page.path) == f"docs/{name}")
+    rows = {line.split("|")[1].strip(" `") for line in page.lines if line.startswith("| `")}
+    assert set(map(str, Reason)) - rows == set()
