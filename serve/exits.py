@@ -17,18 +17,9 @@ class Exit(IntEnum):
         return one
 
     GOOD = 0, "good: it fits, the SLO is met, done; also help and versions"
-    NO = (
-        1,
-        (
-            "no: it does not fit, the SLO is missed, the gateway refused; from `sluice serve`: a part "
-            "ended that cannot be replaced, start it again"
-        ),
-    )
-    BAD_INPUT = (
-        2,
-        ("bad arguments or a bad file; standard error says which and what would be valid"),
-    )
-    INVALID = 3, ("a measurement that is not valid: the client was too slow, the gateway was busy")
-    DOWN = 4, "nothing answers at the URL, it is not a gateway, or the gateway could not start"
+    NO = 1, "no: it does not fit, the SLO is missed, the gateway refused or lost a part it needs"
+    BAD_INPUT = 2, "bad arguments or a bad file; standard error says what would be valid"
+    INVALID = 3, "a measurement that is not valid: the client was too slow, the gateway was busy"
+    DOWN = 4, "nothing answers at the URL, no gateway does, or the gateway could not start"
     FAULT = 70, "a fault of Sluice itself; the message names the file that holds the traceback"
     INTERRUPTED = 130, "interrupted with Ctrl-C"

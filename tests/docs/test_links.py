@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,14 @@ def test_every_file_that_is_named_exists(page: Page) -> None:
     named = {(n, name) for n, line in page.prose for name in _CODE.findall(line)}
     gone = sorted(f"{page.path}:{n}: {name}" for n, name in named if not (ROOT / name).exists())
     assert gone == []
+
+
+def test_every_document_that_code_names_exists() -> None:
+    listed = subprocess.run(
+        ["git", "grep", "-noIE", r"docs/[a-z/-]+\.md", "--", ":!*.md", ":!*.csv", ":!*.json"],  # noqa: S607
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.splitlines()
+    assert [line for line in listed if not (ROOT / line.split(":")[2]).exists()] == []
