@@ -11,7 +11,7 @@ from admission.gates.heartbeat import Heartbeat, Patience
 from admission.gates.kv_margin import KvMargin
 from admission.gates.slack import Slack
 from admission.gates.tpot import Timing
-from admission.leases import Running
+from admission.leases import Leases
 from admission.ledger.demand import Demand
 from admission.ledger.ledger import Ledger
 from admission.price.coverage import Coverage
@@ -73,10 +73,10 @@ class Controller:
         self.accounts = Accounts(engine, self.queue, self.pace, settings)
         self.draining = False
         self.engine_down = False
-        self._running = Running(
+        self._leases = Leases(
             self.ledger, self.lengths, self.prefixes, slack, self.timing.first_tokens, unfinished
         )
-        self._running.pending_aborts.confirms_ends = confirms_ends
+        self._leases.pending_aborts.confirms_ends = confirms_ends
         self._dispatcher = Dispatcher(
             self.queue,
             self.headroom,
@@ -262,7 +262,7 @@ class Controller:
 
     def tick(self, now_s: float) -> list[Turn]:
         """Let the queue move: turn away whose time is up, accept heads while they fit."""
-        self._running.free_due(now_s)
+        self._leases.free_due(now_s)
         self._heed_engine(now_s)
         closed = self._closed_for_good()
         if closed:
@@ -285,7 +285,7 @@ class Controller:
         if not self.ledger.sequences:
             self.timing.step_begins(now_s)
         first_token_s = self.timing.first_token_s(quote.price.prefill_tokens, now_s)
-        lease = self._running.grant(offer, quote, demands, self.settings)
+        lease = self._leases.grant(offer, quote, demands, self.settings)
         lease_id = lease.lease_id
         if first_token_s and len(lease.rows) == 1:  # of several the first comes sooner
             self.timing.first_tokens.expect(lease.rows[0], now_s + first_token_s)
@@ -303,11 +303,11 @@ class Controller:
 
         All of them, ended or not. A row's number names one sequence and is never used again.
         """
-        return self._running.rows_of(lease_id)
+        return self._leases.rows_of(lease_id)
 
     def progress(self, record: StepRecord, now_s: float) -> list[Turn]:
         """Take in one step: who grew, who ended, how fast it went; then let the queue move."""
-        steps = self._running.advance(record, self.settings, now_s)
+        steps = self._leases.advance(record, self.settings, now_s)
         self.heartbeat.step(now_s)
         self.timing.step_begins(now_s)
         self._compare(self._learn_speed(record, steps, now_s), now_s)
@@ -368,7 +368,7 @@ class Controller:
 
     def learn(self, lease_id: int, row: int, output_tokens: int, *, cut: bool = False) -> None:
         """An answer ended, by itself or (`cut`) at its limit: teach its class its length."""
-        self._running.learn(lease_id, row, output_tokens, cut=cut)
+        self._leases.learn(lease_id, row, output_tokens, cut=cut)
 
     def release(self, lease_id: int, now_s: float, *, in_engine: bool) -> list[Turn]:
         """The request is over; its lease ends once, a second release changes nothing.
@@ -377,7 +377,7 @@ class Controller:
         to hear of the abort: a few step records, or a second without any.
         """
         in_engine = in_engine and not self.engine_down
-        used = self._running.release(lease_id, now_s, in_engine=in_engine)
+        used = self._leases.release(lease_id, now_s, in_engine=in_engine)
         if used is None:
             return []
         self.accounts.settle(lease_id, used)
@@ -386,7 +386,7 @@ class Controller:
     @property
     def ends_to_confirm(self) -> bool:
         """Whether the engine is still to be asked if it has heard of all ends known here."""
-        return self._running.pending_aborts.unheard
+        return self._leases.pending_aborts.unheard
 
     @property
     def unseen_blocks(self) -> int:
@@ -394,17 +394,17 @@ class Controller:
 
         Those of steps ordered ahead, and growth of sequences whose abort it has yet to hear of.
         """
-        pending_aborts = self._running.pending_aborts
+        pending_aborts = self._leases.pending_aborts
         return self.ledger.ordered_blocks + pending_aborts.unseen_blocks(self.engine.block_tokens)
 
     def confirm_ends(self, asked_at_s: float, now_s: float) -> None:
         """The engine answered what it was asked at `asked_at_s`: it heard of all earlier ends."""
-        self._running.pending_aborts.confirm(asked_at_s, now_s)
+        self._leases.pending_aborts.confirm(asked_at_s, now_s)
 
     @property
     def coverage(self) -> Coverage:
         """How often answers were no longer than predicted."""
-        return self._running.coverage
+        return self._leases.coverage
 
     # -- changing course -------------------------------------------------------------------
 
@@ -434,4 +434,4 @@ class Controller:
 
     def outgrown(self) -> list[int]:
         """Leases not yet released of which some answer runs on beyond its price."""
-        return self._running.outgrown()
+        return self._leases.outgrown()

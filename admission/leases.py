@@ -35,7 +35,7 @@ class _Granted:
         return not fixed and produced >= prediction.tokens
 
 
-class Running:
+class Leases:
     """Keeps the ledger true to what the engine does; knows offers, judges nothing.
 
     A lease is released once, but stays in the ledger until the engine has freed its last row.
@@ -79,10 +79,10 @@ class Running:
         prefixes, ledger = self._prefixes, self._ledger
         for row in (*lease.shared_prefixes.values(), *lease.live):
             prompt, tokens = lease.prompt_of[row], ledger.echoed_tokens(row)
-            if prompt not in lease.chains:
-                chain = lease.chains[prompt] = offer.shape.prompts[prompt].chain
-                tokens = max(tokens, prefixes.find(chain).cached_tokens)
-                prefixes.hold(chain)
+            if prompt not in lease.prefix_hashes:
+                hashes = lease.prefix_hashes[prompt] = offer.shape.prompts[prompt].prefix_hashes
+                tokens = max(tokens, prefixes.find(hashes).cached_tokens)
+                prefixes.hold(hashes)
             prefixes.hits.expect(row, tokens)
 
     def _likely(
@@ -206,13 +206,13 @@ class Running:
     def _leave_cached(self, lease: Lease, row: int) -> None:
         """Its blocks stay in the cache until they are taken again; the last leaves the prompt."""
         ledger, prefixes, prompt = self._ledger, self._prefixes, lease.prompt_of[row]
-        chain, computed_tokens = lease.chains[prompt], ledger.computed_tokens(row)
-        named_blocks = prefixes.blocks_of(chain, computed_tokens=computed_tokens)
+        hashes, computed_tokens = lease.prefix_hashes[prompt], ledger.computed_tokens(row)
+        named_blocks = prefixes.blocks_of(hashes, computed_tokens=computed_tokens)
         prefixes.pass_over(ledger.full_blocks(row) - named_blocks)
         for each in (row, lease.shared_prefixes.get(prompt, row)):
             prefixes.hits.forget(each)
         if [*lease.live.values()].count(prompt) == 1:
-            prefixes.let_go(chain, computed_tokens=computed_tokens)
+            prefixes.let_go(hashes, computed_tokens=computed_tokens)
 
     def outgrown(self) -> list[int]:
         """Leases not yet released of which some answer runs on beyond its price."""

@@ -18,7 +18,7 @@ class Lease:
         default_factory=dict
     )  # prompt index -> row its answers share
     prompt_of: dict[int, int] = field(default_factory=dict)  # every row -> prompt index
-    chains: dict[int, PrefixHashes] = field(
+    prefix_hashes: dict[int, PrefixHashes] = field(
         default_factory=dict
     )  # prompt index -> names of its chunks
     reserved: bool = False  # holds its end from the start

@@ -111,7 +111,7 @@ class Ledger:
         return demands
 
     def _held_part(self, segment: Segment) -> PrefixHashes:
-        return segment.chain[: segment.held_tokens // self._chunk_tokens]
+        return segment.prefix_hashes[: segment.held_tokens // self._chunk_tokens]
 
     def _delayed(self, prefill_tokens: int) -> int:
         """The step at which a prompt that comes now has its first token at the latest.
@@ -172,7 +172,9 @@ class Ledger:
             self.shared_prefixes.plant(row)
             lease.shared_prefixes[index] = row
             under.append(row)
-        self.shared_prefixes.name(row, segment.chain[segment.held_tokens // self._chunk_tokens :])
+        self.shared_prefixes.name(
+            row, segment.prefix_hashes[segment.held_tokens // self._chunk_tokens :]
+        )
         return row
 
     # -- ending ----------------------------------------------------------------------------

@@ -68,18 +68,18 @@ class SharedPrefixes:
         for name in self._names.pop(row, ()):
             del self._row[name]
 
-    def known(self, chain: PrefixHashes) -> int:
+    def known(self, hashes: PrefixHashes) -> int:
         """How many chunks of a prompt are counted already."""
-        for place, name in enumerate(chain):
+        for place, name in enumerate(hashes):
             if name not in self._row:
                 return place
-        return len(chain)
+        return len(hashes)
 
-    def parts(self, chain: PrefixHashes) -> Iterator[tuple[int, int]]:
+    def parts(self, hashes: PrefixHashes) -> Iterator[tuple[int, int]]:
         """Which rows count the known part of a prompt, and how many chunks of each it takes."""
-        place, known = 0, self.known(chain)
+        place, known = 0, self.known(hashes)
         while place < known:
-            row = self._row[chain[place]]
+            row = self._row[hashes[place]]
             count = min(len(self._names[row]), known - place)
             yield row, count
             place += count

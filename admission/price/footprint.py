@@ -45,13 +45,13 @@ class PromptShape:
     """One prompt of a request body, as the engine will run it.
 
     `max_tokens` is vLLM's effective limit (after its own defaults and the model's length), so
-    prompt_tokens + max_tokens <= max_model_len. `chain` names its chunks (`prefixes`);
+    prompt_tokens + max_tokens <= max_model_len. `prefix_hashes` names its chunks (`prefixes`);
     empty where nothing may be shared. `found` is what the engine has of it when it is priced.
     """
 
     prompt_tokens: int
     max_tokens: int
-    chain: tuple[int, ...] = ()
+    prefix_hashes: tuple[int, ...] = ()
     found: Found = NOTHING_FOUND
 
 
@@ -96,8 +96,8 @@ class Segment(NamedTuple):
     completions: it neither grows nor takes a slot, and lives as long as they do. `reserved`
     promises the end from the start.
 
-    The first segment of a prompt has all its `chain`. Others count the first `held_tokens` of the
-    prompt; of the rest, `cached_tokens` are expected in the cache and need not be computed.
+    The first segment of a prompt has all its `prefix_hashes`. Others count the first `held_tokens`
+    of the prompt; of the rest, `cached_tokens` are expected in the cache and need not be computed.
     """
 
     prompt_tokens: int
@@ -107,7 +107,7 @@ class Segment(NamedTuple):
     reserved: bool = False
     prompt_index: int = 0
     cached_tokens: int = 0
-    chain: tuple[int, ...] = ()
+    prefix_hashes: tuple[int, ...] = ()
     held_tokens: int = 0
 
     @property
@@ -221,7 +221,7 @@ def price(
             reserved=reserve,
             prompt_index=index,
             cached_tokens=cached_tokens - held_tokens,
-            chain=prompt.chain,
+            prefix_hashes=prompt.prefix_hashes,
             held_tokens=held_tokens,
         )
         segments += _segments(leader, n, shared_prefix_tokens=shared_prefix * size)
@@ -255,7 +255,7 @@ def _segments(leader: Segment, n: int, *, shared_prefix_tokens: int) -> list[Seg
     """The leader computes the prompt, as a shared prefix where the completions share one."""
     if n == 1:
         return [leader]
-    branch = leader._replace(chain=(), held_tokens=0, cached_tokens=0)
+    branch = leader._replace(prefix_hashes=(), held_tokens=0, cached_tokens=0)
     if not shared_prefix_tokens:
         return [leader, *[branch] * (n - 1)]
     shared_prefix = leader._replace(prompt_tokens=shared_prefix_tokens, sequences=0, copies=n)

@@ -1,9 +1,9 @@
-"""Which beginnings of prompts the engine has in its cache: held by leases, or not yet overwritten.
+"""Which prefixes the engine has in its cache: held by leases, or not yet overwritten.
 
-A prompt's full blocks are named in chunks of some 128 tokens. A name stands for all tokens up to
-the end of its chunk, so prompts that begin alike have the same first names: a chain. Nothing is
-asked of the engine. As vLLM does, a chunk that nobody holds any more joins the end of the free
-blocks, its last part first, and is lost when all blocks before it have been taken again.
+A prompt's full blocks are hashed in chunks of some 128 tokens. A hash covers all tokens up to the
+end of its chunk, so prompts that begin alike have the same first hashes. The engine is not asked.
+As in vLLM, a chunk that no request holds joins the end of the free blocks, its last part first, and
+is lost when all blocks before it have been taken again.
 """
 
 from collections import OrderedDict
@@ -50,15 +50,15 @@ class Prefixes:
         self.hits = CacheHits()
         self.version = 0  # what `find` says may change with it
 
-    def find(self, chain: PrefixHashes) -> Found:
+    def find(self, hashes: PrefixHashes) -> Found:
         """How much of a prompt is there."""
         held = 0
-        for name in chain:
+        for name in hashes:
             if name not in self._held:
                 break
             held += 1
         cached = held
-        for name in chain[held:]:
+        for name in hashes[held:]:
             if name not in self._free:
                 break
             cached += 1
@@ -70,45 +70,47 @@ class Prefixes:
         `known` says how many chunks somebody counts. Where forecasts fail nothing counts as
         held by others: the newcomer may have to hold its own.
         """
-        if not any(prompt.chain for prompt in shape.prompts):
+        if not any(prompt.prefix_hashes for prompt in shape.prompts):
             return shape
         ratio, prompts = self.hits.ratio, []
         for prompt in shape.prompts:
-            known_tokens = known(prompt.chain) * self._tokens if ratio >= _SHARED_RATIO else 0
-            cached = int(self.find(prompt.chain).cached_tokens * ratio)
+            known_tokens = (
+                known(prompt.prefix_hashes) * self._tokens if ratio >= _SHARED_RATIO else 0
+            )
+            cached = int(self.find(prompt.prefix_hashes).cached_tokens * ratio)
             found = Found(known_tokens, max(known_tokens, cached))
             prompts.append(replace(prompt, found=found))
         return replace(shape, prompts=tuple(prompts))
 
-    def hold(self, chain: PrefixHashes) -> None:
+    def hold(self, hashes: PrefixHashes) -> None:
         """A prompt is let in."""
-        if not (chain and self._caching):
+        if not (hashes and self._caching):
             return
         self.version += 1
-        for name in chain:
+        for name in hashes:
             self._held[name] = self._held.get(name, 0) + 1
             self._free_blocks -= self._free.pop(name, 0)
 
-    def let_go(self, chain: PrefixHashes, *, computed_tokens: int) -> None:
+    def let_go(self, hashes: PrefixHashes, *, computed_tokens: int) -> None:
         """The prompt is over; what was not computed of it is in no cache, unless others hold it."""
-        if not (chain and self._caching):
+        if not (hashes and self._caching):
             return
         self.version += 1
-        computed = self._computed(chain, computed_tokens)
-        for place in reversed(range(len(chain))):
-            name = chain[place]
+        computed = self._computed(hashes, computed_tokens)
+        for place in reversed(range(len(hashes))):
+            name = hashes[place]
             self._held[name] -= 1
             if not self._held[name]:
                 del self._held[name]
                 if place < computed:
                     self._add(name, self._blocks)
 
-    def blocks_of(self, chain: PrefixHashes, *, computed_tokens: int) -> int:
+    def blocks_of(self, hashes: PrefixHashes, *, computed_tokens: int) -> int:
         """Blocks that the names of a prompt stand for, so much of it computed."""
-        return self._computed(chain, computed_tokens) * self._blocks
+        return self._computed(hashes, computed_tokens) * self._blocks
 
-    def _computed(self, chain: PrefixHashes, tokens: int) -> int:
-        return min(len(chain), tokens // self._tokens)
+    def _computed(self, hashes: PrefixHashes, tokens: int) -> int:
+        return min(len(hashes), tokens // self._tokens)
 
     def pass_over(self, blocks: int) -> None:
         """Blocks that were freed and whose text nobody will ask for: of answers, mostly."""

@@ -18,8 +18,8 @@ from admission.price.prefixes import PrefixHashes
 from admission.speed.linear_steps import StepCoefficients
 from admission.terms.decision import Accepted, Decision, Rejected
 from admission.terms.settings import Settings
-from loadtests.lab.chains import PrefixHasher
 from loadtests.lab.door import Bounds, Verdict
+from loadtests.lab.prefix_hasher import TracePrefixHasher
 from loadtests.lab.workload import TraceRequest
 from serve.engine_step import EngineStep
 from serve.gate.decision_log import DecisionLog
@@ -28,21 +28,21 @@ from serve.observability.telemetry import Metrics
 from serve.visit import Family, Tenant, Visit
 
 
-def blind(request: TraceRequest, chain: PrefixHashes) -> RequestShape:
+def blind(request: TraceRequest, hashes: PrefixHashes) -> RequestShape:
     """What the gateway sees of a request: its limit, not its length."""
-    return _shape(request, request.max_tokens, chain, known=request.known_length)
+    return _shape(request, request.max_tokens, hashes, known=request.known_length)
 
 
-def clairvoyant(request: TraceRequest, chain: PrefixHashes) -> RequestShape:
+def clairvoyant(request: TraceRequest, hashes: PrefixHashes) -> RequestShape:
     """The same with its true length, as if the client had fixed it."""
     length = min(request.output_tokens, request.max_tokens)
-    return _shape(request, length, chain, known=True)
+    return _shape(request, length, hashes, known=True)
 
 
 def _shape(
-    request: TraceRequest, max_tokens: int, chain: PrefixHashes, *, known: bool
+    request: TraceRequest, max_tokens: int, hashes: PrefixHashes, *, known: bool
 ) -> RequestShape:
-    prompt = PromptShape(request.prompt_tokens, max_tokens, chain)
+    prompt = PromptShape(request.prompt_tokens, max_tokens, hashes)
     return RequestShape((prompt,) * request.prompts, sequences=request.answers, ignore_eos=known)
 
 
@@ -75,13 +75,13 @@ class Gateway:
             self.controller.know_step_times(line)
         self._in_flight = InFlight(self.controller, Metrics(CollectorRegistry()))
         self._decisions = decisions or DecisionLog()
-        self._chains = PrefixHasher(shape.block_tokens)
+        self._hasher = TracePrefixHasher(shape.block_tokens)
         self._read = clairvoyant if knows_lengths else blind
         self._queue: dict[int, _Waiting] = {}  # by ticket
         self._running: dict[str, Visit] = {}  # by engine id
 
     def _shape_of(self, request: TraceRequest) -> RequestShape:
-        return self._read(request, self._chains.of(request))
+        return self._read(request, self._hasher.of(request))
 
     @property
     def waiting(self) -> int:

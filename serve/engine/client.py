@@ -8,8 +8,8 @@ from vllm.sampling_params import SamplingParams
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from admission.price.footprint import PromptShape, RequestShape
-from serve.engine.chains import PrefixHasher
 from serve.engine.grammars import Grammars
+from serve.engine.prefix_hasher import PrefixHasher
 from serve.visit import VISIT, Visit
 
 _log = logging.getLogger("sluice.engine")
@@ -32,7 +32,7 @@ class UnleasedCallError(RuntimeError):
 class LeasedClient:
     """Delegates to AsyncLLM; `generate` notes its request id on the visit or refuses.
 
-    The hooks ask it for the rest: `chains` name prompts, None where nothing is found in a cache;
+    The hooks ask it for the rest: `hasher` name prompts, None where nothing is found in a cache;
     `grammars` look at structured outputs; `logprobs` says whether the engine has any.
     """
 
@@ -42,13 +42,13 @@ class LeasedClient:
         keeper: LeaseKeeper,
         grammars: Grammars,
         *,
-        chains: PrefixHasher | None = None,
+        hasher: PrefixHasher | None = None,
         logprobs: bool = True,
     ) -> None:
         self._client = client
         self._keeper = keeper
         self.grammars = grammars
-        self.chains = chains
+        self.hasher = hasher
         self.logprobs = logprobs
 
     def __getattr__(self, name: str) -> Any:

@@ -158,10 +158,10 @@ async def shape_of(
     sizes = [serving._extract_prompt_len(prompt) for prompt in prompts]  # noqa: SLF001 - no other
     limits = [_answer_limit(serving, request, prompt_tokens) for prompt_tokens in sizes]
     params, checked = await _by_vllm(_checked(serving, request, max(limits), prompts, waits))
-    chains = [_chain(serving, request, each) for each in checked]
+    hashes = [_prefix_hashes(serving, request, each) for each in checked]
     return RequestShape(
         # an echo without an answer still computes one token
-        prompts=tuple(map(PromptShape, sizes, (max(1, limit) for limit in limits), chains)),
+        prompts=tuple(map(PromptShape, sizes, (max(1, limit) for limit in limits), hashes)),
         sequences=params.n,
         min_tokens=params.min_tokens,
         ignore_eos=params.ignore_eos,
@@ -235,18 +235,18 @@ def _can_be_told(request: ResponsesRequest, params: Any) -> None:
     answer.model_dump_json(by_alias=True)
 
 
-def _chain(serving: Any, request: Any, checked: Any) -> PrefixHashes:
+def _prefix_hashes(serving: Any, request: Any, checked: Any) -> PrefixHashes:
     """By what vLLM tells blocks apart; pictures and embeddings are left out.
 
     Prompt logprobs need the whole prompt computed: such a request reads nothing from the cache.
     """
-    chains = serving.engine_client.chains
+    hasher = serving.engine_client.hasher
     apart = checked.mm_features or checked.prompt_embeds is not None
-    if chains is None or apart or checked.sampling_params.skip_reading_prefix_cache:
+    if hasher is None or apart or checked.sampling_params.skip_reading_prefix_cache:
         return ()
     salt, model = checked.cache_salt, str(request.model or "")
-    named: PrefixHashes = chains.of(checked.prompt_token_ids, model=model, salt=salt)
-    return named
+    hashes: PrefixHashes = hasher.of(checked.prompt_token_ids, model=model, salt=salt)
+    return hashes
 
 
 def _answer_limit(serving: Any, request: Any, prompt_tokens: int) -> int:

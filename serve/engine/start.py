@@ -21,12 +21,12 @@ from vllm.v1.engine.async_llm import AsyncLLM
 
 from admission.price.footprint import EngineShape, RequestShape
 from serve.engine import explain, hooks, merging, reasoning, told
-from serve.engine.chains import PrefixHasher
 from serve.engine.client import LeasedClient, LeaseKeeper
 from serve.engine.executor import PATIENT
 from serve.engine.facts import facts_of
 from serve.engine.forced_calls import hold_forced_calls
 from serve.engine.grammars import Grammars, first_form
+from serve.engine.prefix_hasher import PrefixHasher
 from serve.engine.shape import GROUPS, EngineStartError, shape_of
 from serve.engine.steps import Listener, StepFeed
 
@@ -78,7 +78,7 @@ class Engine:
             self._client,
             keeper,
             self._grammars,
-            chains=_chains(config, self.shape),
+            hasher=_hasher(config, self.shape),
             logprobs=not self._simulated,
         )
         await self._fix_backend()
@@ -247,7 +247,7 @@ def _refuse_unpriced(config: Any) -> None:
         raise EngineStartError("KV transfer moves blocks outside the ledger: not priced yet")
 
 
-def _chains(config: Any, shape: EngineShape) -> PrefixHasher | None:
+def _hasher(config: Any, shape: EngineShape) -> PrefixHasher | None:
     """What names prompts; None where the engine shares less of them than it could.
 
     Without its cache nothing; with speculation a block less; and where several long prompts are

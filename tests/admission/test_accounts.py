@@ -62,7 +62,7 @@ def test_coefficients_by_which_prompts_are_free_are_not_believed() -> None:
 def test_what_is_cached_is_not_charged() -> None:
     gate = controller()
     gate.prefixes.hold((7,))
-    shared = RequestShape((PromptShape(200, 16, chain=(7,)),), ignore_eos=True)
+    shared = RequestShape((PromptShape(200, 16, prefix_hashes=(7,)),), ignore_eos=True)
     alone = RequestShape((PromptShape(200, 16),), ignore_eos=True)
     costs = [
         gate.accounts.cost.seconds(gate.quote(offer(each)).price.work) for each in (alone, shared)

@@ -112,7 +112,7 @@ class Admission(RuleBasedStateMachine):
         assert {ticket.ticket_id for ticket in controller.queue} == waiting
         assert set(controller._dispatcher._waiting) == waiting
         leases = {visit.lease_id for visit in visits if visit.lease_id is not None}
-        assert set(controller._running._granted) == leases
+        assert set(controller._leases._granted) == leases
         assert leases <= set(controller.ledger.leases)
 
     @invariant()
@@ -135,7 +135,7 @@ class Admission(RuleBasedStateMachine):
         self.traffic.tick(2.0)
         assert all(visit.outcome for visit in self.traffic.visits)
         assert is_empty(self.traffic.controller.ledger)
-        assert len(self.traffic.controller._running.pending_aborts) == 0
+        assert len(self.traffic.controller._leases.pending_aborts) == 0
 
 
 TestAdmission = Admission.TestCase

@@ -16,8 +16,8 @@ BLOCKS = TOKENS // ENGINE.block_tokens
 A, B, C, D = 1, 2, 3, 4
 
 
-def over(prefixes: Prefixes, chain: PrefixHashes) -> None:
-    prefixes.let_go(chain, computed_tokens=len(chain) * TOKENS)
+def over(prefixes: Prefixes, hashes: PrefixHashes) -> None:
+    prefixes.let_go(hashes, computed_tokens=len(hashes) * TOKENS)
 
 
 @pytest.mark.parametrize(("block_tokens", "chunk"), [(16, 128), (128, 128), (256, 256), (48, 96)])
@@ -55,21 +55,21 @@ def test_what_was_never_computed_is_not_cached() -> None:
 
 def test_the_ends_of_prompts_are_lost_before_their_beginnings_and_old_ones_before_new() -> None:
     prefixes = Prefixes(ENGINE)
-    for chain in ((A, B), (C, D)):
-        prefixes.hold(chain)
-        over(prefixes, chain)
+    for hashes in ((A, B), (C, D)):
+        prefixes.hold(hashes)
+        over(prefixes, hashes)
     found = []
     for free in (4 * BLOCKS, 4 * BLOCKS - 1, 2 * BLOCKS, BLOCKS, 0):
         prefixes.keep(free)
-        found.append([prefixes.find(chain).cached_tokens // TOKENS for chain in ((A, B), (C, D))])
+        found.append([prefixes.find(hashes).cached_tokens // TOKENS for hashes in ((A, B), (C, D))])
     assert found == [[2, 2], [1, 2], [0, 2], [0, 1], [0, 0]]
 
 
 def test_what_is_used_again_is_young_again() -> None:
     prefixes = Prefixes(ENGINE)
-    for chain in ((A,), (B,), (A,)):
-        prefixes.hold(chain)
-        over(prefixes, chain)
+    for hashes in ((A,), (B,), (A,)):
+        prefixes.hold(hashes)
+        over(prefixes, hashes)
     prefixes.keep(BLOCKS)
     assert prefixes.find((A,)).cached_tokens
     assert not prefixes.find((B,)).cached_tokens
@@ -130,26 +130,26 @@ def test_random_lives_leave_what_a_pool_of_blocks_keeps(seed: int) -> None:
     prefixes, pool, running, number = Prefixes(shape), Pool(60), [], 0
     for _ in range(300):
         if running and (rng.random() < 0.5 or len(pool.users) > 40):
-            chain, blocks = running.pop(rng.randrange(len(running)))
+            hashes, blocks = running.pop(rng.randrange(len(running)))
             pool.give(blocks)
-            prefixes.pass_over(len(blocks) - len(chain))
-            prefixes.let_go(chain, computed_tokens=128 * len(chain))
+            prefixes.pass_over(len(blocks) - len(hashes))
+            prefixes.let_go(hashes, computed_tokens=128 * len(hashes))
         else:
             number += 1
-            chain = tuple(
+            hashes = tuple(
                 (rng.randrange(3) + 1) * 10**place for place in range(rng.randrange(1, 5))
             )
-            chain = tuple(sum(chain[: place + 1]) for place in range(len(chain)))
+            hashes = tuple(sum(hashes[: place + 1]) for place in range(len(hashes)))
             expected = 0
-            for name in chain:
+            for name in hashes:
                 if not pool.has(name):
                     break
                 expected += 1
-            assert prefixes.find(chain).cached_tokens == 128 * expected
-            blocks = [*chain, *((number, place) for place in range(rng.randrange(6)))]
+            assert prefixes.find(hashes).cached_tokens == 128 * expected
+            blocks = [*hashes, *((number, place) for place in range(rng.randrange(6)))]
             pool.take(blocks)
-            prefixes.hold(chain)
-            running.append((chain, blocks))
+            prefixes.hold(hashes)
+            running.append((hashes, blocks))
         prefixes.keep(60 - len(pool.users))
 
 
@@ -187,8 +187,8 @@ def test_what_ended_before_it_began_says_nothing() -> None:
 # -- in the controller -----------------------------------------------------------------------
 
 
-def chat(chain: PrefixHashes, prompt_tokens: int = 300) -> RequestShape:
-    return RequestShape((PromptShape(prompt_tokens, 50, chain),), ignore_eos=True)
+def chat(hashes: PrefixHashes, prompt_tokens: int = 300) -> RequestShape:
+    return RequestShape((PromptShape(prompt_tokens, 50, hashes),), ignore_eos=True)
 
 
 def test_the_second_of_two_alike_waits_for_its_own_part_alone() -> None:

@@ -24,7 +24,7 @@ SIZE = chunk_tokens(16)
 A, B, C, D = 1, 2, 3, 4
 
 
-def chain_of(path: list[int], prompt_tokens: int, block_tokens: int) -> PrefixHashes:
+def prefix_hashes_of(path: list[int], prompt_tokens: int, block_tokens: int) -> PrefixHashes:
     """Names along a tree of texts, as many as the prompt has chunks."""
     named = named_chunks(prompt_tokens, block_tokens)
     names = [
@@ -35,9 +35,9 @@ def chain_of(path: list[int], prompt_tokens: int, block_tokens: int) -> PrefixHa
 
 
 def chat(
-    chain: PrefixHashes, prompt_tokens: int = 300, output: int = 50, **more: int
+    hashes: PrefixHashes, prompt_tokens: int = 300, output: int = 50, **more: int
 ) -> RequestShape:
-    return RequestShape((PromptShape(prompt_tokens, output, chain),), ignore_eos=True, **more)
+    return RequestShape((PromptShape(prompt_tokens, output, hashes),), ignore_eos=True, **more)
 
 
 # -- by hand ---------------------------------------------------------------------------------
@@ -149,12 +149,12 @@ class Sharing(RuleBasedStateMachine):
         sequences=st.integers(1, 3),
     )
     def grant(self, path: list[int], prompt_tokens: int, output: int, sequences: int) -> int:
-        chain = chain_of(path, prompt_tokens, 16)
-        held = self.ledger.shared_prefixes.known(chain) * SIZE
-        prompt = PromptShape(prompt_tokens, output, chain, Found(held, held))
+        hashes = prefix_hashes_of(path, prompt_tokens, 16)
+        held = self.ledger.shared_prefixes.known(hashes) * SIZE
+        prompt = PromptShape(prompt_tokens, output, hashes, Found(held, held))
         body = RequestShape((prompt,), sequences=sequences, ignore_eos=True)
         lease = self.ledger.grant(price(body, self.shape, [output]))
-        self.alive[lease.lease_id] = lease, chain, prompt_tokens, output, sequences
+        self.alive[lease.lease_id] = lease, hashes, prompt_tokens, output, sequences
         return lease.lease_id
 
     @rule(lease=leases, which=st.integers(0, 2))
@@ -175,11 +175,11 @@ class Sharing(RuleBasedStateMachine):
     def what_is_promised_is_what_is_distinct(self) -> None:
         names: set[int] = set()
         now = last = 0
-        for lease, chain, prompt_tokens, output, sequences in self.alive.values():
-            names |= set(chain)
-            common = (prompt_tokens - 1) // 16 if sequences > 1 else len(chain) * 8
+        for lease, hashes, prompt_tokens, output, sequences in self.alive.values():
+            names |= set(hashes)
+            common = (prompt_tokens - 1) // 16 if sequences > 1 else len(hashes) * 8
             rest = prompt_tokens - common * 16
-            unnamed = common - len(chain) * 8
+            unnamed = common - len(hashes) * 8
             now += unnamed + len(lease.live) * -(-rest // 16)
             last += unnamed + len(lease.live) * -(-(rest + output) // 16)
         assert now + 8 * len(names) <= self.ledger.curve.peak() <= last + 8 * len(names)
@@ -188,11 +188,11 @@ class Sharing(RuleBasedStateMachine):
     def what_is_held_once_all_is_computed_is_what_is_distinct(self) -> None:
         if self.ledger.backlog_tokens:
             return
-        names = {name for _, chain, *_ in self.alive.values() for name in chain}
+        names = {name for _, hashes, *_ in self.alive.values() for name in hashes}
         held = 8 * len(names)
-        for lease, chain, prompt_tokens, _, sequences in self.alive.values():
-            common = (prompt_tokens - 1) // 16 if sequences > 1 else len(chain) * 8
-            held += common - 8 * len(chain)
+        for lease, hashes, prompt_tokens, _, sequences in self.alive.values():
+            common = (prompt_tokens - 1) // 16 if sequences > 1 else len(hashes) * 8
+            held += common - 8 * len(hashes)
             held += len(lease.live) * -(-(prompt_tokens - common * 16) // 16)
         assert self.ledger.held_blocks == held
 
@@ -230,8 +230,10 @@ def jobs(draw: st.DrawFn, block_tokens: int, *, hang_up: bool) -> list[Job]:
         arrives += draw(st.sampled_from([0, 0, 1, 7, 60]))
         output = draw(st.integers(1, 60))
         prompts = draw(st.lists(st.integers(1, LONGEST - output), min_size=1, max_size=2))
-        chains = tuple(
-            chain_of(draw(st.lists(st.integers(0, 1), min_size=6, max_size=6)), each, block_tokens)
+        prompt_hashes = tuple(
+            prefix_hashes_of(
+                draw(st.lists(st.integers(0, 1), min_size=6, max_size=6)), each, block_tokens
+            )
             for each in prompts
         )
         leaves = draw(st.none() | st.integers(0, 100)) if hang_up else None
@@ -242,7 +244,7 @@ def jobs(draw: st.DrawFn, block_tokens: int, *, hang_up: bool) -> list[Job]:
                 output,
                 sequences=draw(st.integers(1, 2)),
                 leaves_after_steps=leaves,
-                chains=chains,
+                prompt_hashes=prompt_hashes,
             )
         )
     return made
@@ -274,7 +276,7 @@ def test_many_chats_over_one_system_prompt_run_at_once() -> None:
     rng = random.Random(1)
     prompt = tuple(range(1, 9))  # 1,024 tokens
     made = [
-        Job(number, (1024 + rng.randint(20, 100),), rng.randint(20, 80), chains=(prompt,))
+        Job(number, (1024 + rng.randint(20, 100),), rng.randint(20, 80), prompt_hashes=(prompt,))
         for number in range(100)
     ]
     shape = engine(
@@ -299,8 +301,8 @@ def test_forecasts_of_the_cache_hold_on_an_engine_that_does_as_ours_thinks(seed:
     for number in range(200):
         path = [rng.randrange(3) for _ in range(4)]
         tokens = 128 * 4 + rng.randint(1, 100)
-        chain = chain_of(path, tokens, 16)
-        made.append(Job(3 * number, (tokens,), rng.randint(1, 60), chains=(chain,)))
+        hashes = prefix_hashes_of(path, tokens, 16)
+        made.append(Job(3 * number, (tokens,), rng.randint(1, 60), prompt_hashes=(hashes,)))
     shape = engine(usable_blocks=300, max_sequences=16, max_model_len=1300)
     traffic = Traffic(shape, Settings(kv_headroom_ratio=0.0, **UNBOUNDED))
     traffic.run(made)

@@ -22,14 +22,14 @@ from admission.price.prefixes import chunk_blocks
 class Sequence:
     """One sequence in the engine.
 
-    `family` names those that share a prompt, `chain` the beginning it shares with other families.
+    `family` names those that share a prompt, `prefix_hashes` what it shares with other families.
     """
 
     row: int
     prompt_tokens: int
     output_tokens: int
     family: int | None = None
-    chain: tuple[int, ...] = ()
+    prefix_hashes: tuple[int, ...] = ()
     computed: int = 0
     sampled: int = 0  # tokens scheduled to be generated, seen or not
     generated: int = 0  # tokens seen
@@ -137,8 +137,8 @@ class TinyEngine:
         if not self.shape.prefix_caching:
             return None
         chunk, part = divmod(place, chunk_blocks(self.shape.block_tokens))
-        if chunk < len(sequence.chain):
-            return sequence.chain[chunk], part
+        if chunk < len(sequence.prefix_hashes):
+            return sequence.prefix_hashes[chunk], part
         return None if sequence.family is None else ("family", sequence.family, place)
 
     def _allocate(self, sequence: Sequence, tokens: int) -> bool:
@@ -170,7 +170,7 @@ class TinyEngine:
 
     def _cache(self, sequence: Sequence, tokens: int) -> None:
         """Name the blocks that are full; of several with the same text the first is found."""
-        if sequence.family is None and not sequence.chain:
+        if sequence.family is None and not sequence.prefix_hashes:
             return  # like no other: none of its blocks has a name
         for place in range(min(tokens, sequence.prompt_tokens) // self.shape.block_tokens):
             block, name = sequence.blocks[place], self._name_at(sequence, place)

@@ -27,15 +27,15 @@ class Job:
     priority: Priority = Priority.NORMAL
     patience_s: float = 1e9
     leaves_after_steps: int | None = None
-    chains: tuple[tuple[int, ...], ...] = ()  # of the prompts, where they have names
+    prompt_hashes: tuple[tuple[int, ...], ...] = ()  # of the prompts, where they have names
 
     @property
     def shape(self) -> RequestShape:
         limit = self.max_tokens or self.output_tokens
         return RequestShape(
             tuple(
-                PromptShape(tokens, limit, chain)
-                for tokens, chain in zip_longest(self.prompts, self.chains, fillvalue=())
+                PromptShape(tokens, limit, hashes)
+                for tokens, hashes in zip_longest(self.prompts, self.prompt_hashes, fillvalue=())
             ),
             sequences=self.sequences,
             ignore_eos=self.max_tokens is None,
@@ -121,8 +121,8 @@ class Traffic:
         for index, row in enumerate(rows):
             prompt = index // job.sequences
             family = decision.lease_id * 1000 + prompt if job.sequences > 1 else None
-            chain = job.chains[prompt] if job.chains else ()
-            sequence = Sequence(row, job.prompts[prompt], job.output_tokens, family, chain)
+            hashes = job.prompt_hashes[prompt] if job.prompt_hashes else ()
+            sequence = Sequence(row, job.prompts[prompt], job.output_tokens, family, hashes)
             visit.sequences.append(sequence)
             self._by_row[row] = visit
         self.engine.add(visit.sequences)

@@ -7,8 +7,8 @@ Idle keep-alive connections with /health on them; so many requests at once besid
 the queue takes; then open loops of 1.7 and 4 times what is served, each request with a deadline of
 2 real seconds. Refused `in the queue`: taken in, and then its turn did not come in time. A
 simulated engine of fixed 20 ms steps at speed 4, gateway and client on the same cores: `client
-late` is the lag of the client's own event loop, which is part of every time beside it. `--capacity` spares the
-closed loop that finds out what is served.
+late` is the lag of the client's own event loop, which is part of every time beside it. `--capacity`
+spares the closed loop that finds out what is served.
 """
 
 import argparse

@@ -230,7 +230,9 @@ def test_prompts_are_named_so_that_those_the_engine_caches_are_known_again(
         (text + "one", {"prompt_logprobs": 1}),
     ):
         running.post(COMPLETIONS, prompt=prompt, max_tokens=1, **fields)
-    first, second, salted, logprobs = (shape.prompts[0].chain for shape in running.keeper.shapes)
+    first, second, salted, logprobs = (
+        shape.prompts[0].prefix_hashes for shape in running.keeper.shapes
+    )
     assert len(first) == 2
     assert first == second
     assert not set(first) & set(salted)

@@ -15,9 +15,9 @@ from enum import StrEnum
 from admission.price.footprint import EngineShape
 from admission.price.prefixes import Prefixes, PrefixHashes
 from admission.speed.linear_steps import StepCoefficients
-from loadtests.lab.chains import PrefixHasher
 from loadtests.lab.door import Bounds, Verdict
 from loadtests.lab.policies.ema import peak_tokens
+from loadtests.lab.prefix_hasher import TracePrefixHasher
 from loadtests.lab.workload import TraceRequest
 from serve.engine_step import EngineStep
 
@@ -79,7 +79,7 @@ class _Guest:
     """One inside. `to_compute` of its prompt is left; `behind` prompt tokens came after it."""
 
     request: TraceRequest
-    chain: PrefixHashes
+    prefix_hashes: PrefixHashes
     to_compute: int
     behind: int = 0
     generated: int = 0
@@ -107,7 +107,7 @@ class Clairvoyant:
         self._alone_s = line.seconds(  # of a prompt token, at least
             prefill_tokens=shape.max_batched_tokens, decode_sequences=0, context_tokens=0
         ) / (shape.max_batched_tokens)
-        self._chains, self._prefixes = PrefixHasher(shape.block_tokens), Prefixes(shape)
+        self._hasher, self._prefixes = TracePrefixHasher(shape.block_tokens), Prefixes(shape)
 
     @property
     def waiting(self) -> int:
@@ -145,9 +145,9 @@ class Clairvoyant:
     def _leave_cached(self, guest: _Guest) -> None:
         """Its blocks stay in the cache until they are taken again."""
         tokens = guest.request.prompt_tokens + length_of(guest.request) - 1
-        named = self._prefixes.blocks_of(guest.chain, computed_tokens=tokens)
+        named = self._prefixes.blocks_of(guest.prefix_hashes, computed_tokens=tokens)
         self._prefixes.pass_over(tokens // self._shape.block_tokens - named)
-        self._prefixes.let_go(guest.chain, computed_tokens=tokens)
+        self._prefixes.let_go(guest.prefix_hashes, computed_tokens=tokens)
 
     def _computed(self, tokens: int) -> None:
         """The engine takes prompts in order of arrival there."""
@@ -197,13 +197,13 @@ class Clairvoyant:
             self._step_began_at_s = now_s
         for guest in self._guests.values():
             guest.behind += tokens
-        chain = self._chains.of(request)
-        self._guests[str(request.number)] = _Guest(request, chain, tokens)
-        self._prefixes.hold(chain)
+        prefix_hashes = self._hasher.of(request)
+        self._guests[str(request.number)] = _Guest(request, prefix_hashes, tokens)
+        self._prefixes.hold(prefix_hashes)
 
     def _new_tokens(self, request: TraceRequest) -> int:
         """Prompt tokens that the cache does not hold."""
-        found = self._prefixes.find(self._chains.of(request))
+        found = self._prefixes.find(self._hasher.of(request))
         return request.prompt_tokens - found.cached_tokens
 
     # -- the three ways --------------------------------------------------------------------

@@ -3,9 +3,9 @@
 import random
 
 from admission.price.prefixes import chunk_tokens
-from loadtests.lab import chains as lab
+from loadtests.lab import prefix_hasher as lab
 from loadtests.lab.workload import TraceRequest
-from serve.engine.chains import PrefixHasher
+from serve.engine.prefix_hasher import PrefixHasher
 from serve.simulated.requests import BlockNames, EngineRequest
 from tests.admission.examples import engine
 
@@ -18,39 +18,39 @@ def words(count: int) -> list[int]:
 
 
 def test_prompts_have_as_many_names_in_common_as_chunks() -> None:
-    chains, common = PrefixHasher(ENGINE), words(300)
-    first, second = (chains.of(common + words(300), model="m", salt=None) for _ in range(2))
+    hasher, common = PrefixHasher(ENGINE), words(300)
+    first, second = (hasher.of(common + words(300), model="m", salt=None) for _ in range(2))
     assert len(first) == len(second) == 4
     assert [a == b for a, b in zip(first, second, strict=True)] == [True, True, False, False]
 
 
 def test_the_same_chunk_after_another_has_another_name() -> None:
-    chains, same = PrefixHasher(ENGINE), words(200)
-    first, second = (chains.of(words(128) + same, model="m", salt=None) for _ in range(2))
+    hasher, same = PrefixHasher(ENGINE), words(200)
+    first, second = (hasher.of(words(128) + same, model="m", salt=None) for _ in range(2))
     assert not set(first) & set(second)
 
 
 def test_places_and_zeros_tell_prompts_apart() -> None:
-    chains = PrefixHasher(ENGINE)
+    hasher = PrefixHasher(ENGINE)
     prompts = [[0] * 129, [0] * 400, [1] + [0] * 128, [0, 1] + [0] * 127]
-    made = [chains.of(prompt, model="m", salt=None) for prompt in prompts]
-    assert [len(chain) for chain in made] == [1, 3, 1, 1]
+    made = [hasher.of(prompt, model="m", salt=None) for prompt in prompts]
+    assert [len(prefix_hashes) for prefix_hashes in made] == [1, 3, 1, 1]
     assert made[0][0] == made[1][0]
-    assert len({name for chain in made for name in chain}) == 5
+    assert len({name for prefix_hashes in made for name in prefix_hashes}) == 5
 
 
 def test_salt_and_model_divide_what_is_alike() -> None:
-    chains, prompt = PrefixHasher(ENGINE), words(200)
+    hasher, prompt = PrefixHasher(ENGINE), words(200)
     asked = [("m", None), ("m", "a"), ("m", "b"), ("lora", "a"), ("m", "null")]
-    made = {chains.of(prompt, model=model, salt=salt) for model, salt in asked}
+    made = {hasher.of(prompt, model=model, salt=salt) for model, salt in asked}
     assert len(made) == len(asked)
-    assert chains.of(prompt, model="m", salt="a") in made
+    assert hasher.of(prompt, model="m", salt="a") in made
 
 
 def test_short_prompts_have_no_names() -> None:
-    chains = PrefixHasher(ENGINE)
-    assert chains.of(words(128), model="m", salt=None) == ()
-    assert chains.of([], model="m", salt=None) == ()
+    hasher = PrefixHasher(ENGINE)
+    assert hasher.of(words(128), model="m", salt=None) == ()
+    assert hasher.of([], model="m", salt=None) == ()
 
 
 # -- in the lab ------------------------------------------------------------------------------
@@ -61,27 +61,27 @@ def asked(prompt_tokens: int, *prefix: str) -> TraceRequest:
 
 
 def test_a_trace_s_ids_of_512_tokens_are_four_names_each() -> None:
-    chains = lab.PrefixHasher(16)
-    first, second = chains.of(asked(1400, "1", "2")), chains.of(asked(1400, "1", "3"))
+    hasher = lab.TracePrefixHasher(16)
+    first, second = hasher.of(asked(1400, "1", "2")), hasher.of(asked(1400, "1", "3"))
     assert len(first) == len(second) == 8
     assert first[:4] == second[:4]
     assert not set(first[4:]) & set(second[4:])
-    assert chains.of(asked(1400)) == ()
+    assert hasher.of(asked(1400)) == ()
 
 
 def test_admission_takes_for_alike_what_the_engine_takes_for_alike() -> None:
     for block_tokens in (16, 48, 128, 256):
-        chains, blocks = lab.PrefixHasher(block_tokens), BlockNames(block_tokens)
+        hasher, blocks = lab.TracePrefixHasher(block_tokens), BlockNames(block_tokens)
         per_name = chunk_tokens(block_tokens) // block_tokens
         prefixes = [("1", "2", "3"), ("1", "2"), ("1", "4", "3"), ("5",)]
         named, engine_s = [], []
         for number, prefix in enumerate(prefixes):
             tokens = 512 * len(prefix) + 77
-            chain = chains.of(asked(tokens, *prefix))
+            prefix_hashes = hasher.of(asked(tokens, *prefix))
             own = blocks.of(EngineRequest(str(number), tokens, 4, 64, prefix))
-            named.append(chain)
-            engine_s.append([own.name((i + 1) * per_name - 1) for i in range(len(chain))])
-        for chain, names in zip(named, engine_s, strict=True):
+            named.append(prefix_hashes)
+            engine_s.append([own.name((i + 1) * per_name - 1) for i in range(len(prefix_hashes))])
+        for prefix_hashes, names in zip(named, engine_s, strict=True):
             for other, others in zip(named, engine_s, strict=True):
-                alike = [a == b for a, b in zip(chain, other, strict=False)]
+                alike = [a == b for a, b in zip(prefix_hashes, other, strict=False)]
                 assert alike == [a == b for a, b in zip(names, others, strict=False)]

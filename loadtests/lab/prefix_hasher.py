@@ -1,11 +1,11 @@
-"""The names by which admission knows a trace's prompts again; the gateway makes them of tokens."""
+"""Prefix hashes of a trace's prompts; the gateway computes them from tokens."""
 
 from admission.price.prefixes import PrefixHashes, chunk_tokens, named_chunks
 from loadtests.lab.workload import TraceRequest
 from serve.simulated.requests import SHARED_TOKENS, Texts
 
 
-class PrefixHasher:
+class TracePrefixHasher:
     """Alike where the trace says that prompts begin alike; what it gives no ids has no names.
 
     Of one run: each request is asked for again and again while it waits.
@@ -18,7 +18,7 @@ class PrefixHasher:
         self._made: dict[tuple[tuple[str, ...], int], PrefixHashes] = {}  # by ids and length
 
     def of(self, request: TraceRequest) -> PrefixHashes:
-        """The chain of one prompt."""
+        """The prefix hashes of one prompt."""
         asked = request.prefix, request.prompt_tokens
         made = self._made.get(asked)
         if made is None:

@@ -1,6 +1,6 @@
-"""Names of prompts by their tokens: what vLLM hashes blocks for, coarser and cheaper.
+"""Prefix hashes of prompts: as vLLM hashes blocks, coarser and cheaper.
 
-A name is the sum, over all tokens up to the end of its chunk, of (token + 1) x a random number
+A hash is the sum, over all tokens up to the end of its chunk, of (token + 1) x a random number
 of its place, modulo 2^64 (multilinear hashing: Carter and Wegman, 1979). The numbers are drawn anew
 for each process and never leave it: nobody can choose prompts that are taken for one another.
 """
@@ -28,7 +28,7 @@ class PrefixHasher:
         self._of_place = drawn.integers(most, size=engine.max_model_len, dtype=np.uint64) | 1
 
     def of(self, tokens: Sequence[int], *, model: str, salt: str | None) -> PrefixHashes:
-        """The chain of a prompt; half a millisecond for 16,000 tokens."""
+        """The prefix hashes of a prompt; half a millisecond for 16,000 tokens."""
         count = named_chunks(len(tokens), self._block_tokens)
         named = count * chunk_tokens(self._block_tokens)
         if not count or named > self._of_place.size:
