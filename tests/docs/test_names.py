@@ -6,7 +6,7 @@ import pytest
 
 from admission.terms.decision import Reason
 from serve.observability.metrics_doc import metrics_table
-from tests.docs.markdown import Page, pages
+from tests.docs.markdown import ROOT, Page, pages
 
 _METRIC = re.compile(r"\bsluice_[a-z_]+[a-z]\b")
 _METRICS = {name for row in metrics_table() for name in _METRIC.findall(row.split("|")[1])}
@@ -28,3 +28,19 @@ def test_every_reason_has_its_row(name: str) -> None:
     page = next(page for page in pages() if str(page.path) == f"docs/{name}")
     rows = {line.split("|")[1].strip(" `") for line in page.lines if line.startswith("| `")}
     assert set(map(str, Reason)) - rows == set()
+
+
+_QUOTED = re.compile(r"`([a-z][^`]* [^`]* [^`]*)`")  # three words and more: a line of the log
+_JOINED = re.compile(r"\"\s*\n\s*f?\"")  # one text written on several lines
+
+
+def test_log_lines_that_are_explained_are_written() -> None:
+    page = next(page for page in pages() if page.path.name == "troubleshoot.md")
+    first_cells = [line.split("|")[1] for line in page.lines if line.startswith("| ")]
+    lines = [line for cell in first_cells for line in _QUOTED.findall(cell)]
+    code = "".join(
+        _JOINED.sub("", file.read_text("utf-8")) for file in (ROOT / "serve").rglob("*.py")
+    )
+    assert len(lines) > 5
+    parts = [part.strip() for line in lines for part in re.split(r"\b[NM]\b", line)]
+    assert [part for part in parts if part not in code] == []
