@@ -44,3 +44,18 @@ def test_log_lines_that_are_explained_are_written() -> None:
     assert len(lines) > 5
     parts = [part.strip() for line in lines for part in re.split(r"\b[NM]\b", line)]
     assert [part for part in parts if part not in code] == []
+
+
+def test_the_plan_that_pages_show_is_the_one_that_is_checked() -> None:
+    """`tests/serve/test_plan_doc.py` holds the first block of plan.md against the command."""
+    by_name = {str(page.path): page for page in pages()}
+    shown = next(
+        block for block in by_name["docs/reference/plan.md"].code_blocks if "8 x A10 can" in block
+    )
+    how_to = [
+        block.replace("   ", "") for block in by_name["docs/how-to/choose-hardware.md"].code_blocks
+    ]
+    assert shown in how_to
+    assert "8 x A10 can carry 176 requests of chat at once" in " ".join(shown.split())
+    for readme in ("README.md", "README.zh.md"):
+        assert any("176" in line for line in by_name[readme].lines), "run tests.docs.picture"
