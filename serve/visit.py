@@ -7,7 +7,7 @@ from enum import StrEnum
 from admission.terms.decision import Priority, Rejected
 
 
-class Family(StrEnum):
+class ApiFamily(StrEnum):
     """Whose error shape and stream events a route speaks."""
 
     OPENAI = "openai"
@@ -35,7 +35,7 @@ class Visit:
     request_id: str
     tenant: Tenant
     route: str  # path, e.g. "/v1/chat/completions"
-    family: Family
+    family: ApiFamily
     deadline_s: float  # from arrival to the first token
     arrived_at_s: float
     run: str | None = None  # x-sluice-run of load tests

@@ -4,16 +4,15 @@ The engine starts every prompt that it is given at once, in chunks that fill its
 paced by when it is let in.
 """
 
-from admission.gates.at_stake import Steps
 from admission.gates.first_token import FirstTokens
-from admission.gates.slack import PARTS, Slack
+from admission.gates.slack import PARTS, Slack, StepCosts
 from admission.ledger.ledger import Ledger
 from admission.price.footprint import Price
 from admission.speed.pace import Pace
 from admission.terms.settings import Settings
 
 _KEPT_RATIO = 0.1  # of the time that decoding leaves under the TPOT bound: steps may take longer
-_GRAIN = 10  # parts of the bound: it seldom changes, so that who is at stake stays known
+_GRAIN = 10  # parts of the bound, so that the plan does not follow every step
 _LOSS_MAX = 0.8 / PARTS  # answers that one prompt may be expected to cost: none of its lengths
 _LOSS_PRESSED = 0.1  # more of them for each whole of its time that it has waited beyond this share
 _PRESSED_AT_RATIO = 0.3
@@ -91,7 +90,7 @@ class Timing:
         planned_s = _planned_s(bound_s, decode_step_s)
         if decode_step_s > planned_s:
             return False
-        steps = Steps(
+        steps = StepCosts(
             decode_step_s,
             prefill_token_s,
             room_tokens=ledger.room_tokens(priced.sequences),

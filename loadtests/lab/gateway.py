@@ -25,7 +25,7 @@ from serve.engine_step import EngineStep
 from serve.gate.decision_log import DecisionLog
 from serve.gate.in_flight import InFlight
 from serve.observability.telemetry import Metrics
-from serve.visit import Family, Tenant, Visit
+from serve.visit import ApiFamily, Tenant, Visit
 
 
 def blind(request: TraceRequest, hashes: PrefixHashes) -> RequestShape:
@@ -175,7 +175,7 @@ def _visit(request: TraceRequest, deadline_s: float) -> Visit:
         request_id=str(request.number),
         tenant=Tenant(request.tenant, request.priority),
         route="/v1/completions",
-        family=Family.OPENAI,
+        family=ApiFamily.OPENAI,
         deadline_s=deadline_s if request.deadline_s is None else request.deadline_s,
         arrived_at_s=request.arrived_at_s,
     )

@@ -1,4 +1,4 @@
-"""The API keys of a gateway that serves, read again without a restart."""
+"""The API keys of a running gateway, reloaded without a restart."""
 
 import asyncio
 import logging
@@ -11,15 +11,15 @@ from serve.profile.wall_time import wall_time
 _log = logging.getLogger("sluice.access")
 
 _NO_ADMIN = (
-    "no administrator's key among the new API keys: nobody could change this gateway any more. "
+    "no administrator's key among the new API keys: this gateway could not be changed any more. "
     "Start it again to serve without one"
 )
 
 
 class KeyRing:
-    """Knows where the keys come from. Bad keys are refused whole, and the old ones stay.
+    """Reloads the keys from their sources. A bad source changes nothing.
 
-    Requests that were let in by a key that is gone run to their end.
+    Requests that were admitted with a removed key run to their end.
     """
 
     def __init__(self, access: AccessSection, keys: Keys) -> None:
@@ -27,12 +27,12 @@ class KeyRing:
         self._access = access
         self._loaded_at = wall_time()
         self._refused: str | None = None
-        self._one_at_a_time = asyncio.Lock()  # else an older reading could come last
+        self._one_at_a_time = asyncio.Lock()  # otherwise an older reading could be applied last
 
     async def reload(self, *, by: str | None = None) -> dict[str, Any]:
-        """Reads every source again: `as_json`, and what the caller should know. Never raises.
+        """Reads every source again: returns `as_json` and warnings. Never raises.
 
-        `by` is the tenant that asks. The file is read outside the loop: its disk may stand still.
+        `by` is the tenant that asks. The file is read outside the event loop: its disk may hang.
         """
         async with self._one_at_a_time:
             return await self._reload(by)
@@ -62,9 +62,9 @@ class KeyRing:
         }
 
     def _require_no_lock_out(self, new: Keys) -> None:
-        """Neither open to everybody nor closed to every operator."""
+        """Refuses keys that would open the gateway to all, or close it to every operator."""
         if self.keys.configured and not new.configured:
-            raise ValueError("no API keys any more: without one everybody could call")
+            raise ValueError("no API keys any more: without one the gateway is open to all")
         if self.keys.admins and not new.admins:
             raise ValueError(_NO_ADMIN)
 

@@ -37,18 +37,18 @@ class KeyEntry(BaseModel):
 
 
 class Keys:
-    """Who calls, by API key; without any key configured everybody is one anonymous tenant."""
+    """Tenants by API key; without any key every caller is the one anonymous tenant."""
 
     def __init__(self, entries: Iterable[KeyEntry] = ()) -> None:
-        # Looked up by digest: what the time of a lookup could tell is a hash of the guess, which
-        # nobody can steer towards a stored one.
+        # Looked up by digest: the time of a lookup depends on the hash of a guess, which cannot be
+        # steered towards a stored one.
         self._tenants: Mapping[bytes, Tenant] = {
             bytes.fromhex(e.key_sha256): Tenant(e.tenant, e.priority, e.admin) for e in entries
         }
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """Number of keys."""
         return len(self._tenants)
 
     @property
@@ -57,19 +57,19 @@ class Keys:
         return frozenset(tenant.name for tenant in self._tenants.values() if tenant.admin)
 
     def become(self, other: "Keys") -> None:
-        """From now on the keys of `other` open, and no others."""
+        """Replaces all keys by those of `other`."""
         self._tenants = other._tenants  # noqa: SLF001 - its own class
 
     @property
     def configured(self) -> bool:
-        """True when callers need a key."""
+        """Whether callers need a key."""
         return bool(self._tenants)
 
     def identify(self, headers: Mapping[str, str]) -> Tenant | None:
         """The tenant of `Authorization: Bearer` or `x-api-key` (names lower case), else None.
 
-        Without keys a caller that sends `Origin` is a page in somebody's browser: it may ask the
-        model, but not read the state or drain, which needs no preflight and so no consent.
+        Without keys a caller that sends `Origin` is a web page in a user's browser. It may ask the
+        model, but neither read the state nor drain: those requests need no CORS preflight.
         """
         if not self._tenants:
             return Tenant(ANONYMOUS, admin="origin" not in headers)
@@ -83,7 +83,7 @@ class Keys:
 def load_keys(access: AccessSection) -> Keys:
     """Keys of the file and of the environment variable together.
 
-    A source that is named and holds no key is an error: it must never mean "open to everybody".
+    A named source without keys is an error: it must never open the gateway to all.
     Raises ValueError with one message that names the source and what is wrong.
     """
     entries: list[KeyEntry] = []
@@ -96,7 +96,7 @@ def load_keys(access: AccessSection) -> Keys:
 
 
 def require_safe_binding(host: str, keys: Keys) -> None:
-    """Raises ValueError when a start on `host` would be open to the network without keys.
+    """Raises ValueError if a start on `host` would be open to the network without keys.
 
     Decided from the address we listen on, never from a peer's: behind HAProxy every peer is local.
     """
@@ -136,7 +136,7 @@ def _entries(text: str, *, source: str) -> list[KeyEntry]:
             "{tenant, priority: high|normal|low, admin: true|false, key_sha256: 64 hex digits}."
         ) from error
     if not entries:
-        raise ValueError(f"API keys in {source}: no key found, so nobody could call.")
+        raise ValueError(f"API keys in {source}: no key found, so no caller could enter.")
     return entries
 
 

@@ -1,4 +1,4 @@
-"""`sluice check-config FILE`: whether a profile is good, and what it comes to."""
+"""`sluice check-config FILE`: checks a profile and prints its summary."""
 
 import argparse
 import importlib.util
@@ -28,7 +28,7 @@ _WIDTH = 80
 
 
 def main(args: argparse.Namespace) -> int:
-    """Check `args.file` and print what it comes to.
+    """Checks `args.file` and prints a summary.
 
     `args.admission`: the file holds an admission section alone. `args.user_config`: print only
     the admission section, as JSON for Serve's user_config.
@@ -41,7 +41,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def check(path: str | Path, *, parse: Parse | None = None) -> list[str]:
-    """Every problem of the profile in `path`, one line each; empty when it can be started."""
+    """Every problem of the profile in `path`, one line each; empty if there is none."""
     try:
         checked(path, parse=parse)
     except ProfileError as error:
@@ -50,9 +50,9 @@ def check(path: str | Path, *, parse: Parse | None = None) -> list[str]:
 
 
 def checked(path: str | Path, *, parse: Parse | None = None) -> Profile:
-    """The profile in `path`, its vLLM arguments and API keys looked at too.
+    """The profile in `path`, with its vLLM arguments and API keys checked.
 
-    Raises ProfileError. Without vLLM (and without `parse`) its arguments pass unchecked.
+    Raises ProfileError. Without vLLM (and without `parse`) its arguments are not checked.
     """
     profile = load_profile(path)
     parse = parse or _vllm_parser()
@@ -81,7 +81,7 @@ def _print(args: argparse.Namespace) -> int:
 
 
 def summary(profile: Profile) -> Iterator[str]:
-    """What the profile starts, in lines of at most 80 columns."""
+    """Summary of the profile, in lines of at most 80 columns."""
     replicas = f"{profile.engine.replicas} replica{'s' if profile.engine.replicas > 1 else ''}"
     gpus = profile.gpus_per_replica
     place = f"{plain(gpus)} GPU{'s' if gpus != 1 else ''} each" if gpus else "on the CPU"
@@ -95,7 +95,7 @@ def summary(profile: Profile) -> Iterator[str]:
 
 
 def notes(profile: Profile) -> Iterator[str]:
-    """What is allowed but worth a second look before a start."""
+    """Warnings: what is allowed but may be a mistake."""
     for missing in _missing_keys(profile):
         yield f"{missing}: the gateway will not start without"
     if profile.server_args.get("enable_log_outputs"):
@@ -124,13 +124,13 @@ def _vllm_parser() -> Parse | None:
 
 
 def _with_model(profile: Profile) -> dict[str, Any]:
-    """Engine arguments with the embedded model's name where its folder will stand."""
+    """Engine arguments with the embedded model's name in place of its folder."""
     embedded = profile.engine.embedded_model
     return {**profile.engine_args, **({} if embedded is None else {"model": embedded})}
 
 
 def _missing_keys(profile: Profile) -> list[str]:
-    """Named sources of API keys that are not there: the machine that serves may have them."""
+    """Named sources of API keys that are missing here; the serving machine may have them."""
     file, variable = profile.access.api_keys_file, profile.access.api_keys_env
     missing = []
     if file is not None and not file.exists():
@@ -174,7 +174,7 @@ def _plain(value: object) -> object:
 
 
 def _shown(value: object) -> str:
-    """A value as it stands in YAML."""
+    """A value in YAML's notation."""
     if isinstance(value, bool | None):
         return json.dumps(value)
     return plain(value) if isinstance(value, int | float) else str(value)

@@ -9,7 +9,7 @@ from serve.commands.command_line import Parser, guarded, unknown_command, versio
 from serve.exits import Exit
 
 _REGISTERED = "sluice.commands"  # in pyproject.toml: functions that add a subcommand
-_LOADTESTS = ("gevent", "geventhttpclient", "locust")  # an extra that a gateway does without
+_LOADTESTS = ("gevent", "geventhttpclient", "locust")  # an optional extra
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(unknown_command(given[0], known))
         return Exit.BAD_INPUT
     args, unknown = parser.parse_known_args(given)
-    if unknown:  # said by the subcommand's own parser, whose help lists what there is
+    if unknown:  # reported by the subcommand's parser, whose help lists the flags
         args.of.error(f"unknown argument {' '.join(unknown)}")
     if "module" not in args:
         args.of.print_help()
@@ -68,7 +68,7 @@ class _Version(argparse.Action):
     """Looks the versions up only when they are asked for."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        """Prints them and exits."""
+        """Prints the versions and exits."""
         sys.stdout.write(f"{versions()}\n")
         parser.exit()
 

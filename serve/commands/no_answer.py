@@ -1,15 +1,18 @@
-"""Why nothing answers at a URL: one sentence and what to do, whichever library found out."""
+"""Explains in one sentence why nothing answers at a URL, whichever library reports it."""
 
 import socket
 import ssl
 from urllib.parse import urlsplit
 
 _PORTS = {"http": 80, "https": 443}
-# The first kind that is among the causes; `told` is the system's own words.
+# The first kind among the causes counts; `told` is the system's message.
 _SENTENCES: tuple[tuple[type[OSError], str], ...] = (
     (ConnectionRefusedError, "nothing listens at {place}: is it started, and is this its port?"),
     (socket.gaierror, "no host is called {host}: look at the URL, {url}"),
-    (TimeoutError, "{place} does not answer in time: is it busy, or a firewall between?"),
+    (
+        TimeoutError,
+        "{place} does not answer in time: is it busy, or is there a firewall in between?",
+    ),
     (ssl.SSLError, "{place} does not speak TLS as asked: is it http:// in place of https://?"),
     (ConnectionError, "{place} hangs up without an answer: does it speak HTTP, and without TLS?"),
     (OSError, "{place} cannot be reached: {told}"),
@@ -31,7 +34,7 @@ def no_answer(url: str, problem: BaseException) -> str:
 
 
 def _causes(problem: BaseException) -> list[BaseException]:
-    """The exception, what it carries as the system's own, and what it was raised from."""
+    """The exception, the system's error inside it, and the exceptions it was raised from."""
     found: list[BaseException] = []
     todo: list[BaseException | None] = [problem]
     while todo:
@@ -43,7 +46,7 @@ def _causes(problem: BaseException) -> list[BaseException]:
 
 
 def _place(url: str) -> str | None:
-    """Scheme, host and port; None where the URL is none."""
+    """Scheme, host and port; None if it is no URL."""
     try:
         parts = urlsplit(url)
         port = parts.port or _PORTS[parts.scheme]

@@ -32,7 +32,7 @@ class Source:
     """Where a model comes from: an installed distribution, its import name, the file in it.
 
     `converter` is run as a module with the file and an empty folder. Raise `recipe` when it writes
-    something else: what is in the cache is made anew.
+    something else: then the cached folder is made again.
     """
 
     distribution: str
@@ -64,7 +64,7 @@ WITHOUT_WEIGHTS = {name for name, source in SOURCES.items() if not source.weight
 
 
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where Sluice keeps what it can make again; honours XDG_CACHE_HOME when that is absolute."""
+    """The folder for what Sluice can make again; honours XDG_CACHE_HOME when that is absolute."""
     home = Path(environ.get("XDG_CACHE_HOME", ""))
     return (home if home.is_absolute() else Path.home() / ".cache") / "sluice"
 
@@ -115,7 +115,7 @@ def locate(source: Source) -> tuple[Path, str]:
 
 @contextmanager
 def _alone(lock: Path, progress: Progress) -> Iterator[None]:
-    """Hold the file lock `lock`; the kernel lets go of it however this process ends."""
+    """Hold the file lock `lock`; the kernel releases it however this process ends."""
     with lock.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

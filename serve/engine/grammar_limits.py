@@ -24,7 +24,7 @@ class Structured(Protocol):
     structural_tag: str | None
 
 
-class Sampling(Protocol):
+class SamplingLike(Protocol):
     """What is read of vLLM's SamplingParams."""
 
     min_tokens: int
@@ -82,7 +82,7 @@ def _leads(reference: str, root: Any) -> bool:
     return True
 
 
-def contradiction(params: Sampling, special: Collection[int]) -> str | None:
+def contradiction(params: SamplingLike, special: Collection[int]) -> str | None:
     """A parameter that may forbid the only tokens that the form allows; None when there is none.
 
     `special` tokens stand in no text, so a form never needs them.

@@ -1,1 +1,1 @@
-"""The HTTP edge: who may come in, by which way, and how a request ends."""
+"""The HTTP edge: which requests are let in, by which route, and how each of them ends."""

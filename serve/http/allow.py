@@ -1,15 +1,15 @@
-"""The allow-list: every way in, by method and path. What is not here does not exist."""
+"""The allow-list: every route, by method and path. All other paths are answered 404."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from serve.visit import Family
+from serve.visit import ApiFamily
 
 
-class Kind(StrEnum):
-    """Who answers a route."""
+class RouteKind(StrEnum):
+    """What answers a route."""
 
     GENERATION = "generation"  # vLLM, with a lease
     ENGINE = "engine"  # vLLM, without: nothing is generated
@@ -17,7 +17,7 @@ class Kind(StrEnum):
 
 
 class Access(StrEnum):
-    """Who may call a route once keys are configured."""
+    """Which callers a route accepts once keys are configured."""
 
     OPEN = "open"
     KEY = "key"
@@ -26,48 +26,48 @@ class Access(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One way in."""
+    """One route of the gateway."""
 
     method: str
     path: str
-    kind: Kind
+    kind: RouteKind
     access: Access = Access.KEY
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("POST", "/v1/chat/completions", Kind.GENERATION),
-    Route("POST", "/v1/completions", Kind.GENERATION),
-    Route("POST", "/v1/responses", Kind.GENERATION),
-    Route("POST", "/v1/messages", Kind.GENERATION),
-    Route("POST", "/v1/messages/count_tokens", Kind.ENGINE),
-    Route("GET", "/v1/models", Kind.OURS),
-    Route("GET", "/v1/models/{id}", Kind.OURS),
-    Route("POST", "/tokenize", Kind.ENGINE),
-    Route("POST", "/detokenize", Kind.ENGINE),
-    # Balancers and judges ask without a key, and the answer is one word.
-    Route("GET", "/health", Kind.OURS, Access.OPEN),
-    # These say what runs here and how much: not for strangers.
-    Route("GET", "/version", Kind.OURS),
-    Route("GET", "/metrics", Kind.OURS),
-    Route("POST", "/v1/admission/explain", Kind.OURS),
+    Route("POST", "/v1/chat/completions", RouteKind.GENERATION),
+    Route("POST", "/v1/completions", RouteKind.GENERATION),
+    Route("POST", "/v1/responses", RouteKind.GENERATION),
+    Route("POST", "/v1/messages", RouteKind.GENERATION),
+    Route("POST", "/v1/messages/count_tokens", RouteKind.ENGINE),
+    Route("GET", "/v1/models", RouteKind.OURS),
+    Route("GET", "/v1/models/{id}", RouteKind.OURS),
+    Route("POST", "/tokenize", RouteKind.ENGINE),
+    Route("POST", "/detokenize", RouteKind.ENGINE),
+    # Load balancers ask without a key, and the answer is one word.
+    Route("GET", "/health", RouteKind.OURS, Access.OPEN),
+    # These say what runs here and how much: keys are needed.
+    Route("GET", "/version", RouteKind.OURS),
+    Route("GET", "/metrics", RouteKind.OURS),
+    Route("POST", "/v1/admission/explain", RouteKind.OURS),
     # State names other tenants; drain takes the service away; settings and keys are its rules.
-    Route("GET", "/v1/admission/state", Kind.OURS, Access.ADMIN),
-    Route("GET", "/v1/admission/steps", Kind.OURS, Access.ADMIN),
-    Route("GET", "/v1/admission/shadow", Kind.OURS, Access.ADMIN),
-    Route("POST", "/v1/admission/drain", Kind.OURS, Access.ADMIN),
-    Route("POST", "/v1/admission/resume", Kind.OURS, Access.ADMIN),
-    Route("GET", "/v1/admission/settings", Kind.OURS, Access.ADMIN),
-    Route("PUT", "/v1/admission/settings", Kind.OURS, Access.ADMIN),
-    Route("GET", "/v1/admission/settings/history", Kind.OURS, Access.ADMIN),
-    Route("POST", "/v1/admission/settings/rollback", Kind.OURS, Access.ADMIN),
-    Route("POST", "/v1/admission/keys/reload", Kind.OURS, Access.ADMIN),
+    Route("GET", "/v1/admission/state", RouteKind.OURS, Access.ADMIN),
+    Route("GET", "/v1/admission/steps", RouteKind.OURS, Access.ADMIN),
+    Route("GET", "/v1/admission/shadow", RouteKind.OURS, Access.ADMIN),
+    Route("POST", "/v1/admission/drain", RouteKind.OURS, Access.ADMIN),
+    Route("POST", "/v1/admission/resume", RouteKind.OURS, Access.ADMIN),
+    Route("GET", "/v1/admission/settings", RouteKind.OURS, Access.ADMIN),
+    Route("PUT", "/v1/admission/settings", RouteKind.OURS, Access.ADMIN),
+    Route("GET", "/v1/admission/settings/history", RouteKind.OURS, Access.ADMIN),
+    Route("POST", "/v1/admission/settings/rollback", RouteKind.OURS, Access.ADMIN),
+    Route("POST", "/v1/admission/keys/reload", RouteKind.OURS, Access.ADMIN),
 )
 
 _BY_METHOD_AND_PATH = {(route.method, route.path): route for route in ROUTES}
 _SLASHES = re.compile("/{2,}")
 _MODEL = "/v1/models/"
 METHODS_WITH_BODY = ("POST", "PUT")
-GENERATION_PATHS = frozenset(r.path for r in ROUTES if r.kind is Kind.GENERATION)
+GENERATION_PATHS = frozenset(r.path for r in ROUTES if r.kind is RouteKind.GENERATION)
 
 
 def plain(path: str) -> str:
@@ -76,29 +76,29 @@ def plain(path: str) -> str:
 
 
 def find(method: str, path: str) -> Route | None:
-    """The route, or None: not on the list. HEAD is a GET whose body the server leaves out."""
+    """The route, or None: not on the list. HEAD counts as GET; the server leaves the body out."""
     return _BY_METHOD_AND_PATH.get(("GET" if method == "HEAD" else method, _listed(path)))
 
 
 def methods_of(path: str) -> list[str]:
-    """What OPTIONS answers for `path`; empty where nothing is."""
+    """What OPTIONS answers for `path`; empty for an unknown path."""
     methods = [route.method for route in ROUTES if route.path == _listed(path)]
     return [*methods, *(["HEAD"] if "GET" in methods else []), *(["OPTIONS"] if methods else [])]
 
 
 def model_in(path: str) -> str:
-    """The model that a path under `/v1/models` names, slashes and all; empty where none is."""
+    """The model that a path under `/v1/models` names, slashes included; empty if it names none."""
     return path[len(_MODEL) :] if path.startswith(_MODEL) else ""
 
 
-def family_of(path: str, headers: Mapping[str, str] | None = None) -> Family:
-    """Whose shapes a path speaks, known or not; models are told to both APIs, by their headers."""
+def family_of(path: str, headers: Mapping[str, str] | None = None) -> ApiFamily:
+    """The API whose shapes a path uses, known or not; `/v1/models` serves both, by header."""
     if path == "/v1/messages" or path.startswith("/v1/messages/"):
-        return Family.ANTHROPIC
+        return ApiFamily.ANTHROPIC
     asks_for_models = path == "/v1/models" or path.startswith(_MODEL)
     if asks_for_models and headers is not None and "anthropic-version" in headers:
-        return Family.ANTHROPIC
-    return Family.OPENAI
+        return ApiFamily.ANTHROPIC
+    return ApiFamily.OPENAI
 
 
 def _listed(path: str) -> str:

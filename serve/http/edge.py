@@ -1,4 +1,4 @@
-"""The outermost ASGI layer: who may come in, by which way, and with what."""
+"""The outermost ASGI layer: which requests may enter, by which route, and with what body."""
 
 import json
 import logging
@@ -9,10 +9,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from admission.terms.decision import Outcome
 from serve.access.tenants import Keys
 from serve.http import allow
-from serve.http.allow import Access, Kind, Route
-from serve.http.call import Call
-from serve.http.caller import Caller
+from serve.http.allow import Access, Route, RouteKind
+from serve.http.connection import ClientConnection
 from serve.http.gate_like import GateLike
+from serve.http.http_request import HttpRequest
 from serve.http.lifecycle import GRACE_S, Lifecycle
 from serve.http.operations_like import OperationsLike
 from serve.http.problems import Problem, error
@@ -38,8 +38,8 @@ from serve.http.request.scrub import (
 )
 from serve.http.response.access_log import access_line, worth_a_line
 from serve.http.response.reply import Reply
+from serve.http.routes.exchange import OwnRequest
 from serve.http.routes.own import Routes
-from serve.http.routes.page import Question
 from serve.observability.telemetry import Telemetry
 from serve.profile.access_section import AccessSection
 from serve.profile.sections import HttpSection
@@ -50,7 +50,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Whom the gateway lets in, and with what."""
+    """What the gateway accepts: keys, rules and limits."""
 
     limits: HttpSection
     access: AccessSection
@@ -64,7 +64,7 @@ class Edge:
     answer: a second one would reach clients as "a, a".
     """
 
-    def __init__(  # noqa: PLR0913 - what it stands between, each named once
+    def __init__(  # noqa: PLR0913 - everything it connects, each named once
         self,
         inner: ASGIApp,
         gate: GateLike,
@@ -91,12 +91,12 @@ class Edge:
         elif scope["type"] == "http":
             await self._http(scope, receive, send)
         else:
-            await send({"type": "websocket.close", "code": 1008})  # policy: no such way in
+            await send({"type": "websocket.close", "code": 1008})  # policy violation
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = self._call_of(scope)
         REQUEST_ID.set(call.request_id)  # the server runs each request in a context of its own
-        caller = Caller(receive)
+        caller = ClientConnection(receive)
         reply = Reply(send, caller, call, self._gate, echo_request_id=self._echo_request_id)
         try:
             problem = self._may_enter(call, scope) or await self._walk(call, caller, reply, scope)
@@ -105,16 +105,16 @@ class Edge:
         except Exception:
             _log.exception("Request %s failed at the edge", call.request_id)
             if reply.started:
-                raise  # the server cuts the connection: the caller sees a broken answer as broken
+                raise  # the server cuts the connection: the client sees an incomplete answer
             await reply.failed()
         finally:
             if self._telemetry.access_log is not None and worth_a_line(call):
                 line = access_line(call, ended_at_s=self._gate.now_s())
                 self._telemetry.access_log.write(line)
 
-    def _call_of(self, scope: Scope) -> Call:
+    def _call_of(self, scope: Scope) -> HttpRequest:
         headers, path = headers_of(scope["headers"]), allow.plain(scope["path"])
-        return Call(
+        return HttpRequest(
             request_id=request_id_of(headers),
             method=scope["method"],
             path=path,
@@ -124,19 +124,19 @@ class Edge:
             route=allow.find(scope["method"], path),
         )
 
-    def _may_enter(self, call: Call, scope: Scope) -> Problem | None:
-        """Headers within limits, a route that exists, a caller who may use it."""
+    def _may_enter(self, call: HttpRequest, scope: Scope) -> Problem | None:
+        """Checks headers, route and key."""
         too_large = check_headers(scope["headers"], self._terms.limits, call.family)
         if too_large is not None:
             return too_large
         if call.method == "OPTIONS" and allow.methods_of(call.path):
-            return None  # asks what is possible; browsers send it without their key
+            return None  # OPTIONS: browsers send it without a key
         if call.route is None:
             return error(404, f"There is no {call.method} {call.path} here.", call.family)
         return None if call.route.access is Access.OPEN else self._identify(call, call.route)
 
-    def _identify(self, call: Call, route: Route) -> Problem | None:
-        """Notes whose key the caller shows."""
+    def _identify(self, call: HttpRequest, route: Route) -> Problem | None:
+        """Finds the tenant of the request's API key."""
         tenant = self._terms.keys.identify(call.headers)
         if tenant is None:
             message = "Missing or unknown API key. Send it as `Authorization: Bearer KEY`."
@@ -146,8 +146,10 @@ class Edge:
             return error(403, "This needs the API key of an administrator.", call.family)
         return None
 
-    async def _walk(self, call: Call, caller: Caller, reply: Reply, scope: Scope) -> Problem | None:
-        """From a caller who may enter to the end of the answer, or to a problem to answer."""
+    async def _walk(
+        self, call: HttpRequest, caller: ClientConnection, reply: Reply, scope: Scope
+    ) -> Problem | None:
+        """Everything after `_may_enter`; returns a problem if one has to be answered."""
         if call.route is None:
             methods = ", ".join(allow.methods_of(call.path))
             await reply.whole(200, [(b"allow", methods.encode())], b"")
@@ -157,23 +159,23 @@ class Edge:
             return text
         if caller.has_left:
             return None
-        problem = self._make_visit(call) if call.route.kind is Kind.GENERATION else None
+        problem = self._make_visit(call) if call.route.kind is RouteKind.GENERATION else None
         if problem is None and call.visit is not None and self._gate.late(call.visit):
             await self._lifecycle.refuse(call, reply)
             return None
         return problem or await self._further(call, caller, reply, scope, text)
 
     async def _further(
-        self, call: Call, caller: Caller, reply: Reply, scope: Scope, text: bytes
+        self, call: HttpRequest, caller: ClientConnection, reply: Reply, scope: Scope, text: bytes
     ) -> Problem | None:
-        """Of a request whose body is read and that is not refused whatever is in it."""
+        """The rest, once the body has been read and the request is not refused outright."""
         text_or_problem = await decode_body(text, scope["headers"], self._terms.limits, call.family)
         if isinstance(text_or_problem, Problem):
             return text_or_problem
         body = self._body_of(call, text_or_problem)
         if isinstance(body, Problem):
             return body
-        if call.route is not None and call.route.kind is Kind.OURS:
+        if call.route is not None and call.route.kind is RouteKind.OURS:
             return await self._ours(call, reply, scope, call.route, body)
         if call.visit is not None:
             call.visit.tenant, _ = self._rules.apply(call.tenant, call.headers, body.fields)
@@ -182,15 +184,15 @@ class Edge:
         return None
 
     async def _ours(
-        self, call: Call, reply: Reply, scope: Scope, route: Route, body: Body
+        self, call: HttpRequest, reply: Reply, scope: Scope, route: Route, body: Body
     ) -> Problem | None:
-        tenant, rules = call.tenant, tuple[str, ...]()
-        requested_ms = slo_ttft_ms(call.headers, call.family)
-        if isinstance(requested_ms, Problem):
-            return requested_ms
+        tenant, rules, requested_ms = call.tenant, tuple[str, ...](), None
         if call.path == "/v1/admission/explain":
+            requested_ms = slo_ttft_ms(call.headers, call.family)
+            if isinstance(requested_ms, Problem):
+                return requested_ms
             tenant, rules = self._rules.apply(call.tenant, call.headers, body.fields)
-        question = Question(
+        question = OwnRequest(
             tenant=tenant,
             rules=rules,
             slo_ttft_ms=requested_ms,
@@ -206,28 +208,28 @@ class Edge:
         await reply.whole(page.status, page.headers, page.body)
         return None
 
-    async def _text_of(self, call: Call, caller: Caller) -> bytes | Problem:
+    async def _text_of(self, call: HttpRequest, caller: ClientConnection) -> bytes | Problem:
         if call.method not in allow.METHODS_WITH_BODY:
             return b""
         declared = call.headers.get("content-length")
         return await read_body(caller, declared, self._terms.limits, call.family)
 
-    def _body_of(self, call: Call, text: bytes) -> Body | Problem:
+    def _body_of(self, call: HttpRequest, text: bytes) -> Body | Problem:
         if call.method not in allow.METHODS_WITH_BODY:
             return Body()
-        ours = call.route is not None and call.route.kind is Kind.OURS
+        ours = call.route is not None and call.route.kind is RouteKind.OURS
         if ours and not text and call.method == "POST":
-            return Body()  # drain asks for none; a PUT of nothing is a mistake
+            return Body()  # drain takes no body; an empty PUT is a mistake
         fields = parse_body(text, self._terms.limits, call.family)
         return fields if isinstance(fields, Problem) else Body(text, fields)
 
     def _check_fields(self, visit: Visit, body: Body) -> None:
-        """A body that asks what cannot be priced gets its verdict."""
+        """Refuses a body with a field that cannot be priced."""
         visit.verdict = unsupported(body.fields, visit.route)
         if visit.verdict is not None:
             self._telemetry.metrics.decision(Outcome.REJECTED, visit.verdict.reason)
 
-    def _make_visit(self, call: Call) -> Problem | None:
+    def _make_visit(self, call: HttpRequest) -> Problem | None:
         """Puts the visit on `call`."""
         requested_ms = slo_ttft_ms(call.headers, call.family)
         if isinstance(requested_ms, Problem):
@@ -245,9 +247,9 @@ class Edge:
         return None
 
     async def _to_app(
-        self, call: Call, caller: Caller, reply: Reply, scope: Scope, body: Body
+        self, call: HttpRequest, caller: ClientConnection, reply: Reply, scope: Scope, body: Body
     ) -> None:
-        """Shows the app a scrubbed request; a body with nothing to scrub goes as it came."""
+        """Gives the app the scrubbed request; a body with nothing to scrub is passed unchanged."""
         changed = scrub_body(body.fields) | complete(body.fields, call.path)
         if call.visit is not None and self._terms.access.isolate_prefix_cache:
             salt_cache(body.fields, call.visit.tenant.name)

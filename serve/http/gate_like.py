@@ -10,11 +10,11 @@ from serve.visit import Tenant, Visit
 
 
 class GateLike(Protocol):
-    """The gate as the edge and our routes see it. Seconds are modelled seconds."""
+    """The gate as edge and routes see it. Seconds are modelled seconds."""
 
     @property
     def healthy(self) -> bool:
-        """False while the engine is dead or gives no sign of life."""
+        """False while the engine is dead or hung."""
         ...
 
     @property
@@ -31,11 +31,11 @@ class GateLike(Protocol):
         ...
 
     def late(self, visit: Visit) -> bool:
-        """Whether it is refused, the verdict on the visit, as too late whatever its body says."""
+        """True if its deadline cannot be met whatever its body says; sets the verdict."""
         ...
 
     def precheck(self, visit: Visit, body_chars: int) -> Rejected | None:
-        """What can be refused before rendering: draining, engine down, queue full, far too long."""
+        """Refusals before rendering: draining, engine down, queue full, prompt far too long."""
         ...
 
     def overdue_in_s(self, visit: Visit) -> float | None:
@@ -43,15 +43,15 @@ class GateLike(Protocol):
         ...
 
     def cut_off(self, visit: Visit) -> Rejected:
-        """The verdict on an overdue request, also put on the visit."""
+        """Sets and returns the verdict on an overdue request."""
         ...
 
     async def place(self, visit: Visit, left: asyncio.Future[None]) -> bool:
-        """Waits for a place to render in; False: refused, the verdict on the visit, or `left`."""
+        """Waits for a rendering slot; False if refused (verdict set) or if `left` comes first."""
         ...
 
     def rendering(self, left: asyncio.Future[None]) -> AbstractAsyncContextManager[bool]:
-        """A place to render in for what holds nothing else; False: its caller has `left` first."""
+        """A rendering slot for a request without a lease; False if `left` comes first."""
         ...
 
     async def leave(self, visit: Visit) -> None:
@@ -63,7 +63,7 @@ class GateLike(Protocol):
         ...
 
     def standing(self, tenant: Tenant) -> Standing | None:
-        """What is left of a tenant's budgets per minute; None where it has none."""
+        """What is left of a tenant's budgets per minute; None without budgets."""
         ...
 
     def settings_hash(self) -> str:
@@ -71,15 +71,15 @@ class GateLike(Protocol):
         ...
 
     def state(self) -> dict[str, Any]:
-        """Budgets, leases and line, bounded in size; JSON."""
+        """Budgets, leases and queue, bounded in size; JSON."""
         ...
 
     def steps(self) -> dict[str, Any]:
-        """The engine's last steps and what they took; JSON."""
+        """The engine's last steps and their durations; JSON."""
         ...
 
     def shadow(self) -> dict[str, Any]:
-        """What mode shadow would have refused, and how it ended, bounded in size; JSON."""
+        """What mode shadow would have refused and how that ended, bounded in size; JSON."""
         ...
 
     async def explain(
@@ -89,15 +89,15 @@ class GateLike(Protocol):
         tenant: Tenant,
         requested_ms: float | None = None,
     ) -> dict[str, Any]:
-        """Price, budgets and decision of a body that is not run; ValueError when it is invalid."""
+        """Price, budgets and decision for a body, without running it; ValueError if invalid."""
         ...
 
     def fault_in(self, route: str, body: dict[str, Any]) -> str | None:
-        """What the engine's parser finds wrong with a body of one of its routes; None: nothing."""
+        """What the engine's parser rejects in a body; None if it is valid."""
         ...
 
     async def models(self) -> list[dict[str, Any]]:
-        """What is served, in OpenAI's shape: `id`, `created`, `max_model_len` and more."""
+        """The served models in OpenAI's shape: `id`, `created`, `max_model_len` and more."""
         ...
 
     @property
@@ -106,7 +106,7 @@ class GateLike(Protocol):
         ...
 
     def drain(self) -> None:
-        """Stops admitting; what runs ends by itself."""
+        """Stops admitting; running requests finish."""
         ...
 
     def resume(self) -> bool:

@@ -1,13 +1,13 @@
-"""One request's way through vLLM's app: in as a task of its own, out through one door."""
+"""One request's life in vLLM's app: it runs as a task of its own and is released in one place."""
 
 import asyncio
 import logging
 
 from starlette.types import ASGIApp, Scope
 
-from serve.http.call import Call
-from serve.http.caller import Caller
+from serve.http.connection import ClientConnection
 from serve.http.gate_like import GateLike
+from serve.http.http_request import HttpRequest
 from serve.http.problems import answer
 from serve.http.request.scrub import with_trace
 from serve.http.response.reply import Reply
@@ -17,16 +17,16 @@ from serve.visit import VISIT, Visit
 _log = logging.getLogger(__name__)
 
 _CALLERS = range(400, 500)  # statuses
-GRACE_S = 2.0  # vLLM ends within milliseconds of a disconnect; longer means it does not listen
+GRACE_S = 2.0  # vLLM ends within milliseconds of a disconnect
 
 
 class Lifecycle:
-    """Runs the app so that no cancellation cuts it off from its lease.
+    """Runs the app so that a cancellation cannot separate it from its lease.
 
-    Ray Serve cancels our call at the moment vLLM hears the disconnect, and vLLM does not cancel
-    its own work when it is cancelled itself. So the app runs in a task that nobody outside
-    cancels: a cancellation of ours becomes the disconnect that vLLM listens for. Only an app
-    that does not end by that is cancelled, and only then is the lease given back.
+    Ray Serve cancels our call when vLLM gets the disconnect, and vLLM does not cancel its own work
+    when it is cancelled. So the app runs in a task that is not cancelled from outside: a
+    cancellation of ours becomes the disconnect that vLLM listens for. Only an app that does not
+    end by that is cancelled, and only then is the lease released.
     """
 
     def __init__(
@@ -38,12 +38,18 @@ class Lifecycle:
         self._grace_s = grace_s
 
     async def run(
-        self, call: Call, caller: Caller, reply: Reply, scope: Scope, *, body_chars: int = 0
+        self,
+        call: HttpRequest,
+        caller: ClientConnection,
+        reply: Reply,
+        scope: Scope,
+        *,
+        body_chars: int = 0,
     ) -> None:
-        """Returns when the answer is out and nothing of the request is left in the engine.
+        """Returns when the answer is sent and nothing of the request is left in the engine.
 
-        With a visit on `call` the request needs a lease. Raises what broke an answer in the
-        middle, so that the server cuts the connection; CancelledError after all is cleaned up.
+        With a visit on `call` the request needs a lease. Raises what interrupted an answer,
+        so that the server cuts the connection; CancelledError after the clean-up.
         """
         life = asyncio.create_task(self._life(call, caller, reply, scope, body_chars))
         cancelled = False
@@ -58,20 +64,25 @@ class Lifecycle:
             raise asyncio.CancelledError
         life.result()
 
-    async def refuse(self, call: Call, reply: Reply) -> None:
-        """Answers with the verdict on the visit; nothing was begun for it, so nothing can be cut.
+    async def refuse(self, call: HttpRequest, reply: Reply) -> None:
+        """Answers with the verdict on the visit.
 
-        Hence no task, as there is in `run`: under overload most requests end here.
+        Needs no task, as nothing was started. Under overload most requests end here.
         """
         with self._tracing.request(call):
             await self._tell(call, reply)
 
-    async def _tell(self, call: Call, reply: Reply) -> None:
+    async def _tell(self, call: HttpRequest, reply: Reply) -> None:
         if call.verdict is not None:
             await reply.problem(answer(call.verdict, call.family))
 
     async def _life(
-        self, call: Call, caller: Caller, reply: Reply, scope: Scope, body_chars: int
+        self,
+        call: HttpRequest,
+        caller: ClientConnection,
+        reply: Reply,
+        scope: Scope,
+        body_chars: int,
     ) -> None:
         visit = call.visit
         if visit is None:
@@ -89,7 +100,9 @@ class Lifecycle:
             visit.client_left = caller.has_left and not reply.finished
             await self._gate.leave(visit)
 
-    async def _through_app(self, call: Call, caller: Caller, reply: Reply, scope: Scope) -> None:
+    async def _through_app(
+        self, call: HttpRequest, caller: ClientConnection, reply: Reply, scope: Scope
+    ) -> None:
         app = asyncio.create_task(self._in_app(call, caller, reply, scope))
         listener = asyncio.create_task(caller.listen())
         try:
@@ -101,11 +114,11 @@ class Lifecycle:
             await self._make_good(app, call, caller, reply)
 
     async def _until_over(
-        self, app: asyncio.Task[None], visit: Visit | None, caller: Caller, reply: Reply
+        self, app: asyncio.Task[None], visit: Visit | None, caller: ClientConnection, reply: Reply
     ) -> None:
-        """Until the app has ended, the caller has left, or a first token is long overdue.
+        """Until the app has ended, the client has disconnected, or the first token is long overdue.
 
-        An overdue request is answered here; for the app its caller has left.
+        An overdue request is answered here; the app gets a disconnect.
         """
         over = {app, caller.left}
         while visit is not None:
@@ -115,15 +128,17 @@ class Lifecycle:
             done, _ = await asyncio.wait(over, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
             if done:
                 return
-            if self._gate.overdue_in_s(visit) == 0.0:  # the gate's clock may have stood still
+            if self._gate.overdue_in_s(visit) == 0.0:  # the gate's clock may have been paused
                 await reply.cut_off(self._gate.cut_off(visit))
                 caller.hang_up()
                 return
         await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _in_app(self, call: Call, caller: Caller, reply: Reply, scope: Scope) -> None:
+    async def _in_app(
+        self, call: HttpRequest, caller: ClientConnection, reply: Reply, scope: Scope
+    ) -> None:
         visit = call.visit
-        if visit is None:  # counts tokens: as much work as to render for an answer
+        if visit is None:  # a token count: rendering costs as much as for a completion
             async with self._gate.rendering(caller.left) as inside:
                 if inside:
                     await self._inner(scope, caller.receive, reply)
@@ -135,19 +150,19 @@ class Lifecycle:
         await self._inner(scope, caller.receive, reply)
 
     async def _end(self, app: asyncio.Task[None]) -> None:
-        """Lets an app whose caller has left end by itself, then makes it."""
+        """Waits for an app after the disconnect, then cancels it."""
         if not app.done():
             await asyncio.wait({app}, timeout=self._grace_s)
         if not app.done():
             app.cancel()
             await asyncio.wait({app}, timeout=self._grace_s)
         if not app.done():
-            _log.error("The app neither heard the disconnect nor its cancellation: left behind")
+            _log.error("The app ended neither by the disconnect nor by its cancellation: abandoned")
 
     async def _make_good(
-        self, app: asyncio.Task[None], call: Call, caller: Caller, reply: Reply
+        self, app: asyncio.Task[None], call: HttpRequest, caller: ClientConnection, reply: Reply
     ) -> None:
-        """No request ends without an answer, whatever the app did."""
+        """Answers a request that the app left without an answer."""
         fault = None if app.cancelled() else app.exception()
         if fault is not None and call.status in _CALLERS:
             _log.warning("Request %s broke vLLM's parser: %s", call.request_id, fault)
@@ -161,6 +176,6 @@ class Lifecycle:
 
 
 def _note(life: asyncio.Task[None]) -> None:
-    """Logs how a life ended that nobody waits for any more."""
+    """Logs the fault of a request whose call was cancelled."""
     if not life.cancelled() and (fault := life.exception()) is not None:
-        _log.error("A request failed after its caller had left", exc_info=fault)
+        _log.error("A request failed after its client had disconnected", exc_info=fault)

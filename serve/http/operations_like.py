@@ -1,4 +1,4 @@
-"""What an operator may change of a gateway that serves; `serve/operations.py` is it."""
+"""What an operator may change while the gateway runs; implemented by `serve/operations.py`."""
 
 from typing import Any, Protocol
 
@@ -7,11 +7,11 @@ from serve.profile.settings import AdmissionSection
 
 
 class OperationsLike(Protocol):
-    """Settings and keys of one replica. A change takes place within the call, or not at all."""
+    """Settings and keys of one replica. A call changes everything it says, or nothing."""
 
     @property
     def several_replicas(self) -> bool:
-        """True where a request reaches one replica of several."""
+        """True if a request reaches only one of several replicas."""
         ...
 
     @property
@@ -20,20 +20,20 @@ class OperationsLike(Protocol):
         ...
 
     def history(self) -> dict[str, Any]:
-        """The last settings and where they came from, newest first; JSON."""
+        """The last settings and their origin, newest first; JSON."""
         ...
 
     def earlier(self, to: str | None) -> AdmissionSection:
-        """Settings of the history by their hash; with None those before the present ones.
+        """Settings of the history by their hash; with None the previous ones.
 
         Raises ValueError when there are none, ProfileError when they are no longer valid.
         """
         ...
 
     def change(self, section: AdmissionSection, *, via: Via, by: str) -> dict[str, Any]:
-        """`section` from now on, as the tenant `by` asks; tells what that changed."""
+        """Puts `section` in force for the tenant `by`; returns what changed."""
         ...
 
     async def reload_keys(self, *, by: str | None) -> dict[str, Any]:
-        """Reads the API keys again. Never raises: bad ones are refused whole, and said."""
+        """Reads the API keys again. Never raises: a bad file changes nothing and is reported."""
         ...

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from admission.terms.decision import Reason, Rejected
-from serve.visit import Family
+from serve.visit import ApiFamily
 
 RETRY_MAX_S = 59.0  # Vercel's SDK ignores 60 s and more, LiteLLM more than 60 s
 RETRY_MIN_S = 0.1  # OpenAI's SDK ignores 0
-RETRY_UNKNOWN_S = 1.0  # nothing is known to be released soon: about one engine's worth of steps
-JITTER = (1.0, 1.5)  # those refused together must not come back together
+RETRY_UNKNOWN_S = 1.0  # no release is predicted: about the time of a few engine steps
+JITTER = (1.0, 1.5)  # requests refused together should not retry together
 
 Jitter = Callable[[float, float], float]
 
@@ -28,8 +28,8 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """What a refusal or error is in HTTP, in OpenAI's words and in Anthropic's."""
+class ProblemKind:
+    """Status and error types of a problem, for OpenAI's and Anthropic's APIs."""
 
     status: int
     openai_type: str
@@ -37,11 +37,11 @@ class Kind:
     retry: bool  # x-should-retry
 
 
-_CONTENDED = Kind(429, "rate_limit_error", "rate_limit_error", retry=True)
-_NOTHING_SERVES = Kind(503, "service_unavailable_error", "overloaded_error", retry=True)
-_CANNOT_BE = Kind(400, "invalid_request_error", "invalid_request_error", retry=False)
+_CONTENDED = ProblemKind(429, "rate_limit_error", "rate_limit_error", retry=True)
+_NOTHING_SERVES = ProblemKind(503, "service_unavailable_error", "overloaded_error", retry=True)
+_CANNOT_BE = ProblemKind(400, "invalid_request_error", "invalid_request_error", retry=False)
 
-REASONS: dict[Reason, Kind] = {
+REASONS: dict[Reason, ProblemKind] = {
     Reason.KV_CAPACITY: _CONTENDED,
     Reason.SLOTS: _CONTENDED,
     Reason.TTFT_SLO: _CONTENDED,
@@ -54,32 +54,53 @@ REASONS: dict[Reason, Kind] = {
     Reason.ENGINE_DOWN: _NOTHING_SERVES,
 }
 
-# status of an error that is no refusal -> its words, and the `code` it has unless one is given
-_ERRORS: dict[int, tuple[Kind, str]] = {
+# status of an error other than a refusal -> its kind, and its default `code`
+_ERRORS: dict[int, tuple[ProblemKind, str]] = {
     400: (_CANNOT_BE, "invalid_request"),
-    401: (Kind(401, "invalid_request_error", "authentication_error", False), "invalid_api_key"),
-    403: (Kind(403, "invalid_request_error", "permission_error", False), "permission_denied"),
-    404: (Kind(404, "invalid_request_error", "not_found_error", False), "not_found"),
-    408: (Kind(408, "invalid_request_error", "invalid_request_error", True), "request_timeout"),
-    409: (Kind(409, "invalid_request_error", "invalid_request_error", False), "conflict"),
-    412: (Kind(412, "invalid_request_error", "invalid_request_error", False), "settings_changed"),
-    413: (Kind(413, "invalid_request_error", "request_too_large", False), "request_too_large"),
+    401: (
+        ProblemKind(401, "invalid_request_error", "authentication_error", False),
+        "invalid_api_key",
+    ),
+    403: (
+        ProblemKind(403, "invalid_request_error", "permission_error", False),
+        "permission_denied",
+    ),
+    404: (ProblemKind(404, "invalid_request_error", "not_found_error", False), "not_found"),
+    408: (
+        ProblemKind(408, "invalid_request_error", "invalid_request_error", True),
+        "request_timeout",
+    ),
+    409: (ProblemKind(409, "invalid_request_error", "invalid_request_error", False), "conflict"),
+    412: (
+        ProblemKind(412, "invalid_request_error", "invalid_request_error", False),
+        "settings_changed",
+    ),
+    413: (
+        ProblemKind(413, "invalid_request_error", "request_too_large", False),
+        "request_too_large",
+    ),
     415: (
-        Kind(415, "invalid_request_error", "invalid_request_error", False),
+        ProblemKind(415, "invalid_request_error", "invalid_request_error", False),
         "unsupported_encoding",
     ),
-    428: (Kind(428, "invalid_request_error", "invalid_request_error", False), "if_match_required"),
+    428: (
+        ProblemKind(428, "invalid_request_error", "invalid_request_error", False),
+        "if_match_required",
+    ),
     429: (_CONTENDED, "rate_limited"),
-    431: (Kind(431, "invalid_request_error", "request_too_large", False), "headers_too_large"),
-    500: (Kind(500, "server_error", "api_error", True), "internal_error"),
-    501: (_CANNOT_BE, "unsupported"),  # what vLLM has not implemented, no waiting brings
-    502: (Kind(502, "server_error", "api_error", True), "bad_gateway"),
+    431: (
+        ProblemKind(431, "invalid_request_error", "request_too_large", False),
+        "headers_too_large",
+    ),
+    500: (ProblemKind(500, "server_error", "api_error", True), "internal_error"),
+    501: (_CANNOT_BE, "unsupported"),  # not implemented by vLLM: a retry does not help
+    502: (ProblemKind(502, "server_error", "api_error", True), "bad_gateway"),
     503: (_NOTHING_SERVES, "unavailable"),
 }
 
 
-def answer(rejected: Rejected, family: Family, *, jitter: Jitter = random.uniform) -> Problem:
-    """A refusal with its reason and, where coming back helps, when.
+def answer(rejected: Rejected, family: ApiFamily, *, jitter: Jitter = random.uniform) -> Problem:
+    """A refusal with its reason and, if a retry may help, the time to wait.
 
     `retry-after-ms` is the predicted time until room is free times U(1, 1.5), `Retry-After` the
     same in whole seconds, rounded up, 1..60.
@@ -98,12 +119,12 @@ def answer(rejected: Rejected, family: Family, *, jitter: Jitter = random.unifor
 def error(
     status: int,
     message: str,
-    family: Family,
+    family: ApiFamily,
     *,
     code: str | None = None,
     param: str | None = None,
 ) -> Problem:
-    """An error that is no refusal of admission, e.g. 404, in the family's shape.
+    """An error other than a refusal, e.g. 404, in the shape of the API.
 
     An unknown 4xx becomes 400, an unknown 5xx 500: FastAPI's 422 is 400 in OpenAI's API.
     """
@@ -115,7 +136,7 @@ def error(
 
 
 def error_event(problem: Problem, path: str) -> bytes:
-    """The last event of a stream on `path` that `problem` ends, as the route's clients expect."""
+    """The last event of a stream that `problem` ends, in the form that clients of `path` expect."""
     if path == "/v1/messages":
         return b"event: error\ndata: " + problem.body + b"\n\n"
     if path == "/v1/responses":
@@ -126,7 +147,7 @@ def error_event(problem: Problem, path: str) -> bytes:
 
 
 def is_callers(status: int) -> bool:
-    """True for a status that blames the caller (4xx), False for one that blames us."""
+    """True for 4xx, False for 5xx."""
     return status < HTTPStatus.INTERNAL_SERVER_ERROR
 
 
@@ -138,7 +159,7 @@ def _flag(value: bool) -> bytes:
 
 
 def _when(retry_after_s: float | None, jitter: Jitter) -> list[tuple[bytes, bytes]]:
-    """The cap comes before the jitter: else a long wait brings everybody back at once."""
+    """Capped before the jitter: otherwise all long waits would end at once."""
     known_s = RETRY_UNKNOWN_S if retry_after_s is None else retry_after_s
     base_s = min(max(known_s, RETRY_MIN_S), RETRY_MAX_S / JITTER[1])
     wait_s = base_s * jitter(*JITTER)
@@ -148,8 +169,10 @@ def _when(retry_after_s: float | None, jitter: Jitter) -> list[tuple[bytes, byte
     ]
 
 
-def _body(family: Family, kind: Kind, message: str, *, code: str, param: str | None) -> bytes:
-    if family is Family.ANTHROPIC:
+def _body(
+    family: ApiFamily, kind: ProblemKind, message: str, *, code: str, param: str | None
+) -> bytes:
+    if family is ApiFamily.ANTHROPIC:
         fault = {"type": kind.anthropic_type, "message": message}
         return json.dumps({"type": "error", "error": fault}).encode()
     fields = {"message": message, "type": kind.openai_type, "param": param, "code": str(code)}

@@ -21,7 +21,7 @@ _OFF_ADMISSION: AbstractContextManager[None] = nullcontext()
 
 
 class Traced(Protocol):
-    """What a span tells of one HTTP request; `serve/http/call.py` is it."""
+    """What a span tells of one HTTP request; `serve/http/http_request.py` is it."""
 
     method: str
     path: str

@@ -1,1 +1,1 @@
-"""Ray, HAProxy and everything they start: begun together, ended together."""
+"""Starts Ray, HAProxy and the engines together, watches them, and ends them together."""

@@ -1,4 +1,4 @@
-"""Calls to others that may never answer: Ray's have no bound, or one that it does not keep."""
+"""Calls with a time limit: Ray's have none, or one that it does not keep."""
 
 import queue
 import threading
@@ -12,7 +12,7 @@ _NAME = "asks Ray"
 def call(function: Callable[[], _T], *, within_s: float) -> _T:
     """What `function` returns or raises; TimeoutError when it takes longer than `within_s`.
 
-    It runs in a thread of its own, which is left to itself then. Signals are heeded meanwhile.
+    It runs in a thread, which is abandoned on a timeout. Signals are handled meanwhile.
     """
     answers: queue.SimpleQueue[tuple[_T | None, BaseException | None]] = queue.SimpleQueue()
 
@@ -33,12 +33,12 @@ def call(function: Callable[[], _T], *, within_s: float) -> _T:
 
 
 def in_background(run: Callable[[], None]) -> threading.Thread:
-    """Starts a thread that may hang in Ray; `any_left` knows it."""
+    """Starts a thread that may hang in Ray; `any_left` counts it."""
     thread = threading.Thread(target=run, name=_NAME, daemon=True)
     thread.start()
     return thread
 
 
 def any_left() -> bool:
-    """Whether such a thread still runs: the interpreter cannot end in order then."""
+    """Whether such a thread still runs: then the interpreter cannot exit normally."""
     return any(thread.name == _NAME for thread in threading.enumerate())

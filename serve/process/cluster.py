@@ -22,10 +22,10 @@ from serve.process.ports import Ports, claim_ports
 from serve.profile.settings import Profile
 
 APPLICATION = "default"
-_OBJECT_STORE_BYTES = 80 * 2**20  # Ray's least: nothing of ours goes through it
-COULD_NOT_START = "A replica failed to start"  # so begins Serve's message, while it tries again
-_CLOSE_TIMEOUT_S = 5.0  # for vLLM to end by itself; then it is ended
-_SHUTDOWN_TIMEOUT_S = 10.0  # Ray's own; then its processes are ended
+_OBJECT_STORE_BYTES = 80 * 2**20  # Ray's minimum: we put nothing there
+COULD_NOT_START = "A replica failed to start"  # the beginning of Serve's message between retries
+_CLOSE_TIMEOUT_S = 5.0  # for vLLM to end by itself; then it is killed
+_SHUTDOWN_TIMEOUT_S = 10.0  # for Ray; then its processes are killed
 
 
 class ClusterError(Exception):
@@ -49,7 +49,7 @@ class Place:
 
     @property
     def ray(self) -> Path:
-        """Ray opens its folder to everybody on the machine, so it gets one of its own."""
+        """Ray makes its folder readable to every user, so it gets one of its own in here."""
         return self.scratch / "r"
 
     @property
@@ -59,13 +59,13 @@ class Place:
 
 
 class Phase(Protocol):
-    """Told about every step of a start that takes long enough to be waited for."""
+    """Called with each step of a start that takes seconds."""
 
     def __call__(self, text: str) -> None: ...
 
 
 def require_free_port(host: str, port: int) -> None:
-    """Raises ClusterError when nobody can listen on `host`:`port`, before anything is started."""
+    """Raises ClusterError if `host`:`port` cannot be bound, before anything is started."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -82,12 +82,12 @@ def require_free_port(host: str, port: int) -> None:
 
 
 def require_open_files(profile: Profile) -> None:
-    """Raises this process's limit of open files, which all children inherit, as far as needed."""
+    """Raises the limit of open files, which all children inherit, as far as needed."""
     needed = ray_environment.open_files(profile)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise ClusterError(
-            f"the line and slots of this profile need {needed} open files, and the limit here is "
+            f"the queue and slots of this profile need {needed} open files, and the limit here is "
             f"{hard}: raise it (`ulimit -Hn`), or lower admission.queue.max_requests."
         )
     if soft != resource.RLIM_INFINITY and soft < needed:
@@ -95,9 +95,9 @@ def require_open_files(profile: Profile) -> None:
 
 
 def take_place() -> Place:
-    """Folders, ports and mark of a new start; from here on every child of this process is marked.
+    """Folders, ports and mark of a new start; every later child of this process carries the mark.
 
-    The guard that ends them when this process is killed already runs. Raises ClusterError.
+    Starts the guard that ends them if this process is killed. Raises ClusterError.
     """
     try:
         ports, claim = claim_ports()
@@ -115,7 +115,7 @@ def take_place() -> Place:
 
 
 def start(profile: Profile, place: Place) -> None:
-    """Ray, Serve and HAProxy, listening on the profile's host and port. Takes 10 to 40 s."""
+    """Starts Ray, Serve and HAProxy on the profile's host and port; takes 5 to 20 s."""
     token = place.scratch / "ray-token"
     token.touch(mode=0o600)
     token.write_text(secrets.token_hex(32))
@@ -126,7 +126,7 @@ def start(profile: Profile, place: Place) -> None:
     import ray  # noqa: PLC0415
     from ray import serve  # noqa: PLC0415
 
-    logging.getLogger("ray.serve").setLevel(logging.ERROR)  # the terminal is for what we say
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)  # keeps the terminal for our own output
     with _told("Ray did not start"):
         _retried(lambda: ray.init(**_ray_options(profile, place)), place)
     _require_gpus(profile, ray.cluster_resources().get("GPU", 0))
@@ -152,9 +152,9 @@ def _ray_options(profile: Profile, place: Place) -> dict[str, Any]:
 
 
 def _retried(start_ray: Callable[[], object], place: Place) -> None:
-    """Ray gives its own agents 15 s, too few for a first start from a slow disk; once more, then.
+    """Tries twice: Ray gives its agents 15 s, too few for a first start from a slow disk.
 
-    What the first attempt left is ended in between.
+    Ends what the first attempt left in between.
     """
     try:
         start_ray()
@@ -165,7 +165,7 @@ def _retried(start_ray: Callable[[], object], place: Place) -> None:
 
 @contextlib.contextmanager
 def _told(what: str) -> Iterator[None]:
-    """Ray raises many kinds, some with whole tracebacks in their text."""
+    """Turns Ray's many exceptions, some with tracebacks in their text, into ClusterError."""
     try:
         yield
     except Exception as error:
@@ -173,7 +173,7 @@ def _told(what: str) -> Iterator[None]:
 
 
 def _require_gpus(profile: Profile, found: float) -> None:
-    """Serve would wait for them for ever."""
+    """Serve itself would wait for missing GPUs without end."""
     needed = profile.engine.replicas * profile.gpus_per_replica
     if needed > found:
         raise ClusterError(
@@ -183,7 +183,7 @@ def _require_gpus(profile: Profile, found: float) -> None:
 
 
 def deploy(application: Any) -> None:
-    """Hands the application to Serve and returns; `state` tells what becomes of it."""
+    """Hands the application to Serve and returns; `state` reports its progress."""
     from ray import serve  # noqa: PLC0415 - see `start`
 
     serve.run_many(
@@ -193,19 +193,19 @@ def deploy(application: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Of the application as Serve sees it; `message` is Serve's, often with a traceback.
+    """The application as Serve sees it; `message` is Serve's, often with a traceback.
 
-    `failed`: the last replica that was started could not. Before any has run, none can.
+    `failed`: the last replica did not start. If none has run yet, none ever will.
     """
 
     running: bool
     failed: bool
-    recovering: bool  # a new controller looks for replicas that run
+    recovering: bool  # a new controller looks for running replicas
     message: str
 
 
 def state() -> State:
-    """Asks Serve's controller, and hangs as long as it does: see `looks`."""
+    """Asks Serve's controller; blocks while it hangs: see `looks`."""
     from ray import serve  # noqa: PLC0415 - see `start`
 
     application = serve.status().applications[APPLICATION]
@@ -221,10 +221,9 @@ def state() -> State:
 
 
 class Replicas:
-    """All replicas of `Gateway`, to be asked; made once they run, it needs nobody else's help.
+    """Calls all replicas of `Gateway` directly; to be made once they run.
 
-    Calls go to the replicas themselves, so they are answered though Serve's controller, the raylet
-    or the GCS has gone.
+    They answer even if Serve's controller, the raylet or the GCS has ended.
     """
 
     def __init__(self) -> None:
@@ -233,9 +232,9 @@ class Replicas:
         self._handle = serve.get_app_handle(APPLICATION)
 
     def ask(self, method: str, *arguments: object, timeout_s: float) -> list[Any]:
-        """Calls a method of `Gateway` on each and returns the answers of those that give one.
+        """Calls a method of `Gateway` on each replica and returns the answers.
 
-        Raises ClusterError with what one of them raised when none does.
+        Leaves out replicas that fail; if all fail, raises ClusterError with one of the causes.
         """
 
         def call() -> list[Any]:
@@ -254,7 +253,7 @@ class Replicas:
 
 
 def answers(host: str, port: int) -> bool:
-    """Whether GET /health comes back 200 through HAProxy."""
+    """Whether GET /health answers 200 through HAProxy."""
     connection = http.client.HTTPConnection(reachable(host), port, timeout=5)
     try:
         connection.request("GET", "/health")
@@ -271,12 +270,12 @@ def reachable(host: str) -> str:
 
 
 def stop(place: Place, replicas: Replicas | None = None) -> None:
-    """Ends everything, whatever state it is in, and puts the logs away. Seconds."""
+    """Ends everything, whatever its state, and moves the logs to their place; takes seconds."""
     if replicas is not None:
-        with contextlib.suppress(ClusterError):  # what does not end by itself is ended below
+        with contextlib.suppress(ClusterError):  # what does not end by itself is killed below
             replicas.ask("close", timeout_s=_CLOSE_TIMEOUT_S)
     ray = sys.modules.get("ray")
-    if ray and not bounded.any_left():  # Ray may end this process when another thread is in it
+    if ray and not bounded.any_left():  # Ray may end this process if another thread is inside Ray
         with contextlib.suppress(Exception):
             bounded.call(ray.shutdown, within_s=_SHUTDOWN_TIMEOUT_S)
     orphans.end(place.mark, grace_s=3.0)

@@ -1,4 +1,4 @@
-"""Ray's processes that a gateway depends on: found by their titles, watched by their ids."""
+"""The Ray processes that a gateway depends on, found by title and watched by process id."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -6,18 +6,18 @@ from pathlib import Path
 
 from serve.process import orphans
 
-# part of the command line -> what it is called; Ray starts these again when they end
+# part of the command line -> name; Ray restarts these
 REPLACED = {
     "ray::ServeController": "Ray Serve's controller",
     "ray::HAProxyManager": "HAProxy's manager",
 }
-# and these it does not: the rest of Ray ends some time after them
+# these it does not: the rest of Ray ends some time after them
 NEEDED = {
     "raylet/raylet": "Ray's raylet",
     "gcs/gcs_server": "Ray's GCS",
 }
 
-# and by these metrics count their ends
+# the kind of fault by name, for the metrics
 KINDS = {
     "Ray Serve's controller": "controller",
     "HAProxy's manager": "haproxy_manager",
@@ -28,14 +28,14 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class _Process:
-    """A process id may be given to another; its start time goes with it."""
+    """A process by id and start time, since ids are reused."""
 
     pid: int
     started_ticks: int
 
 
 class Daemons:
-    """Those of one start."""
+    """The daemons of one start."""
 
     def __init__(self, mark: str) -> None:
         self._mark = mark
@@ -43,9 +43,9 @@ class Daemons:
         self._looked = False
 
     def ended(self) -> list[str]:
-        """The names of those that have ended since the last look, e.g. "Ray's raylet".
+        """The names of those that have ended since the last call, e.g. "Ray's raylet".
 
-        At the first look also those that Ray does not replace and that are not there any more.
+        The first call also names those that Ray does not replace and that are missing.
         """
         gone = [name for name, process in self._known.items() if _life(process.pid) != process]
         for name in gone:
@@ -60,7 +60,7 @@ class Daemons:
         names = NEEDED | REPLACED
         if len(self._known) == len(names):
             return
-        # The oldest, because a child has its parent's command line until it runs its own program.
+        # The oldest: a child has its parent's command line until it runs its own program.
         living = [(life, _title(life.pid)) for life in _lives(orphans.marked(self._mark))]
         for part, name in names.items():
             if name not in self._known:
@@ -81,7 +81,7 @@ def _title(pid: int) -> str:
 
 
 def _life(pid: int) -> _Process | None:
-    """None when it has ended, though its parent has not yet asked how."""
+    """None once it has ended, even as a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

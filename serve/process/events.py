@@ -1,4 +1,4 @@
-"""What happens to a gateway while it serves, for its operator."""
+"""Events of a running gateway, for its operator."""
 
 import json
 import os
@@ -10,13 +10,13 @@ from typing import Self
 
 from serve.process.progress import Progress
 
-COUNTS = "SLUICE_FAULT_COUNTS"  # names the file of counts to replicas, which show them as metrics
-_KEPT = 100  # the last ones; each is about a fault, and a line
+COUNTS = "SLUICE_FAULT_COUNTS"  # variable: the file of counts, for the replicas' metrics
+_KEPT = 100  # the last ones; each is one line
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of text and when it was told."""
+    """One line of text and its time."""
 
     at: datetime
     text: str
@@ -29,16 +29,16 @@ class Fault(str):
     __slots__ = ("kind",)
 
     def __new__(cls, kind: str, text: str) -> Self:
-        """`text` as it is told."""
+        """A fault with its line of text."""
         fault = super().__new__(cls, text)
         fault.kind = kind
         return fault
 
 
 class Events:
-    """Each is one line in the output, one with its time in `file`, and is kept for a while.
+    """Writes each event as a line to the output and, with its time, to `file`; keeps the last ones.
 
-    With `counts` that file holds how many faults of each kind there were, as JSON.
+    `counts` is a JSON file with the number of faults of each kind.
     """
 
     def __init__(self, progress: Progress, file: Path, counts: Path | None = None) -> None:
@@ -54,7 +54,7 @@ class Events:
         self.last.append(event)
         self._progress.say(event.text)
         try:
-            with self._file.open("a") as file:  # opened anew each time: it may be moved away
+            with self._file.open("a") as file:  # reopened each time: it may have been moved
                 file.write(f"{event.at.isoformat(timespec='milliseconds')} {event.text}\n")
         except OSError:
             pass
@@ -63,7 +63,7 @@ class Events:
             self._write_counts()
 
     def _write_counts(self) -> None:
-        """Written aside and renamed: a reader finds the old counts or the new ones."""
+        """Writes to another file and renames it: a reader finds the old or the new counts."""
         if self._counts_file is None:
             return
         aside = self._counts_file.with_suffix(".new")

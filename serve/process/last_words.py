@@ -1,4 +1,4 @@
-"""Why a start failed, from what the processes wrote last: the lines a person would look for."""
+"""Finds the cause of a failed start in the last lines of the log files."""
 
 import re
 from pathlib import Path
@@ -23,9 +23,9 @@ _WIDTH = 300  # vLLM prints whole configurations in one line
 
 
 def last_words(logs: Path, *, lines: int = 12) -> list[str]:
-    """The last lines in a start's log files that tell of an error, oldest first, each once.
+    """The last error lines in a start's log files, oldest first, without repeats.
 
-    Replicas and engines write into worker-*, HAProxy's and Serve's own are in serve/.
+    Replicas and engines write to worker-*, HAProxy and Serve to serve/.
     """
     found: dict[str, None] = {}
     files = [*logs.glob("worker-*"), *logs.glob("serve/*.log")]

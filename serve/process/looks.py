@@ -1,6 +1,6 @@
-"""What Serve's controller says of the application, asked again and again by a thread of its own.
+"""Polls the state of the application from Serve's controller in a thread.
 
-The thread hangs while the controller does; whoever reads `state` never does.
+The thread blocks while the controller hangs; a reader of `state` never does.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ _State = TypeVar("_State")
 class Looks(Generic[_State]):
     """`state` is the last answer, None before the first; `silent_s` is how old it is.
 
-    At the end of its `with` block a question that is under way gets `patience_s` to come back.
+    On exit an unanswered call gets `patience_s` more seconds.
     """
 
     def __init__(self, ask: Callable[[], _State], *, every_s: float, patience_s: float) -> None:
@@ -43,7 +43,7 @@ class Looks(Generic[_State]):
 
     def _run(self) -> None:
         while not self._ended.is_set():
-            with contextlib.suppress(Exception):  # Ray raises many kinds; its silence says enough
+            with contextlib.suppress(Exception):  # Ray raises many kinds; `silent_s` shows it
                 self.state = self._ask()
                 self._answered_at_s = time.monotonic()
             self._ended.wait(self.every_s)

@@ -1,8 +1,8 @@
-"""Log folders of earlier starts: the newest, and those that show how a trouble began.
+"""Keeps the logs of earlier starts: the newest, and failed ones.
 
-A supervisor that starts a broken service again and again must not lose the log of the first
-failure. So of the older starts those that ended badly are kept for a while, within a bound; beyond
-it those go first that followed soonest on another bad end.
+A supervisor that keeps restarting a broken service must not lose the log of the first failure. So
+failed starts are kept for some days within a bound. Beyond it those go first that came soonest
+after another failure.
 """
 
 import contextlib
@@ -17,18 +17,18 @@ from serve.process import orphans
 from serve.process.last_words import last_words
 
 NAME = "%Y-%m-%d-%H%M%S"  # and "-" and the launcher's process id
-_NEWEST = 10  # kept however they ended; some MB each
+_NEWEST = 10  # kept in any case; some MB each
 _BAD_DAYS = 14
 _BAD_BYTES = 500_000_000
 
 
 def name_of(process_id: int) -> str:
-    """The folder of a start that begins now."""
+    """The folder name of a start that begins now."""
     return time.strftime(f"{NAME}-{process_id}")
 
 
 def tidy(all_logs: Path, *, now_s: float) -> None:
-    """Puts away what starts left that are gone, and removes logs that are not worth keeping."""
+    """Cleans up after starts that were killed, and removes logs that are not worth keeping."""
     for link in all_logs.iterdir():
         if link.is_symlink():
             _put_away(link)
@@ -42,12 +42,12 @@ def tidy(all_logs: Path, *, now_s: float) -> None:
 
 
 def _put_away(link: Path) -> None:
-    """What the guard of a start would have done, where it was killed, or the machine went off."""
+    """Does what the guard of a start could not, since it was killed or the machine went off."""
     scratch = link.readlink().parents[2]  # SCRATCH/r/session_latest/logs
     if not scratch.exists():
         link.unlink(missing_ok=True)
     elif not _in_use(scratch, launcher=link.name.rpartition("-")[2]):
-        with contextlib.suppress(OSError, shutil.Error):  # its guard may be at it as well
+        with contextlib.suppress(OSError, shutil.Error):  # its guard may do the same now
             orphans.put_away(scratch, link)
 
 
@@ -64,12 +64,12 @@ def _in_use(scratch: Path, *, launcher: str) -> bool:
 def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
-    except OSError:  # it has just ended, or is somebody else's
+    except OSError:  # it has just ended, or belongs to another user
         return b""
 
 
 def _worth_keeping(folders: Iterable[Path], now_s: float) -> set[Path]:
-    """Those of the last days that tell of an error, as many as there is room for."""
+    """Logs of the last days with an error, within the bound."""
     recent = [(folder, began_s) for folder in folders if (began_s := _began_s(folder)) is not None]
     bad = [
         (folder, began_s)
@@ -82,7 +82,7 @@ def _worth_keeping(folders: Iterable[Path], now_s: float) -> set[Path]:
 def within(
     bound_bytes: int, bad: list[tuple[Path, float]], *, size_of: Callable[[Path], int]
 ) -> set[Path]:
-    """Of (folder, beginning in s), in order, those that the bound leaves room for."""
+    """The folders that stay within the bound, of (folder, start time in s) in order."""
     before = [float("-inf"), *(began_s for _, began_s in bad)]
     after_s = [began_s - last_s for (_, began_s), last_s in zip(bad, before, strict=False)]
     kept, room = set(), bound_bytes
@@ -95,7 +95,7 @@ def within(
 
 
 def _began_s(folder: Path) -> float | None:
-    """By its name; None for a folder that is none of ours, which is left to be removed."""
+    """Start time by the folder's name; None for a foreign folder."""
     try:
         return datetime.strptime(folder.name.rpartition("-")[0], NAME).astimezone(UTC).timestamp()
     except ValueError:

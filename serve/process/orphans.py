@@ -1,11 +1,11 @@
-"""Nothing outlives its start: finds and ends every process that one start left behind.
+"""Finds and ends every process that one start has left behind.
 
-Ray's daemons, vLLM's engine and HAProxy outlive a parent that is killed, some in sessions of
-their own, so neither parent nor process group finds them. All of them inherit the environment: a
-mark set there before the first child starts is on every descendant, and on nobody else.
+Ray's daemons, vLLM's engine and HAProxy outlive a killed parent, some in sessions of their own, so
+neither parent nor process group finds them. But all of them inherit the environment: a mark set
+there before the first child starts is on every descendant, and on no other process.
 
 Standard library only, and runnable as a file: the guard below must start in milliseconds and
-hold nothing.
+need little memory.
 """
 
 import contextlib
@@ -23,9 +23,9 @@ RUN = "SLUICE_RUN"  # on everything that one `sluice serve` started
 REPLICA = "SLUICE_REPLICA"  # on everything that one replica started: EngineCore and its workers
 
 _POLL_S = 0.2  # how soon a guard notices that its parent is gone
-_TRACKERS_S = 2.0  # for Python's resource trackers to remove what their processes left, once alone
-_KILL_S = 20.0  # SIGKILL takes this long at most; a process that hangs in a driver never ends
-_OUR_MEMORY = ("psm_", "sem.mp-", "vllm_", "nccl-")  # names in /dev/shm; never another program's
+_TRACKERS_S = 2.0  # for Python's resource trackers to clean up after their processes
+_KILL_S = 20.0  # after SIGKILL; a process that hangs in a driver never ends
+_OUR_MEMORY = ("psm_", "sem.mp-", "vllm_", "nccl-")  # names in /dev/shm that no other program uses
 
 
 def mark(name: str) -> str:
@@ -37,9 +37,9 @@ def mark(name: str) -> str:
 
 
 def guard(given: str, *, scratch: Path | None = None, logs: Path | None = None) -> None:
-    """Starts a process that waits until this one is gone, then ends what carries the mark.
+    """Starts a process that waits until this one has ended, then ends all that carry the mark.
 
-    With `scratch` and `logs` it tidies up afterwards, as `put_away` does. It is unmarked itself.
+    With `scratch` and `logs` it then calls `put_away`. It carries no mark itself.
     """
     name = given.partition("=")[0]
     environment = {k: v for k, v in os.environ.items() if k != name}
@@ -50,12 +50,12 @@ def guard(given: str, *, scratch: Path | None = None, logs: Path | None = None) 
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,  # a Ctrl-C in the terminal is not meant for it
+        start_new_session=True,  # shields it from Ctrl-C in the terminal
     )
 
 
 def put_away(scratch: Path, logs: Path) -> None:
-    """Keeps the log files of a start that has ended in `logs`, and removes everything else of it.
+    """Moves the log files of an ended start to `logs`, and removes its other files.
 
     While it runs, `logs` is a link into `scratch`. May be called again.
     """
@@ -69,15 +69,15 @@ def put_away(scratch: Path, logs: Path) -> None:
 
 
 def marked(given: str) -> list[int]:
-    """Living processes that carry the mark, without this one."""
+    """Living processes that carry the mark, except this one."""
     entry = given.encode()
     return [pid for pid in _pids() if pid != os.getpid() and _carries(pid, entry)]
 
 
 def end(given: str, *, grace_s: float) -> list[int]:
-    """Ends what carries the mark: SIGTERM, after `grace_s` SIGKILL, until nothing that can is left.
+    """Ends all that carry the mark: SIGTERM, after `grace_s` SIGKILL, repeated until none is left.
 
-    Then removes the shared memory it leaves, some 160 MB per engine. Returns the ids it found.
+    Then removes their shared memory, some 160 MB per engine. Returns the ids it found.
     """
     first = marked(given)
     memory = {segment for pid in first for segment in _shared_memory(pid)}
@@ -100,7 +100,7 @@ def end(given: str, *, grace_s: float) -> list[int]:
 
 
 def _shared_memory(pid: int) -> Iterator[Path]:
-    """Named segments that it has mapped and that Python, vLLM or NCCL made for this engine only."""
+    """Named segments that a process has mapped and that Python, vLLM or NCCL made for it alone."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
             name = line.rpartition("/dev/shm/")[2]  # noqa: S108 - Linux's place for it
@@ -109,7 +109,7 @@ def _shared_memory(pid: int) -> Iterator[Path]:
 
 
 def _tracks(pid: int) -> bool:
-    """Whether it is a resource tracker: it ends by itself after the processes it works for."""
+    """Whether it is a resource tracker, which ends by itself after its processes."""
     try:
         return b"multiprocessing.resource_tracker" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
@@ -125,13 +125,13 @@ def _pids() -> Iterator[int]:
 def _carries(pid: int, entry: bytes) -> bool:
     try:
         environment = Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:  # gone, a kernel thread, or somebody else's
+    except OSError:  # ended, a kernel thread, or of another user
         return False
     return entry in environment.split(b"\0")
 
 
 def _signal(pids: list[int], given: str, number: signal.Signals) -> None:
-    """Sends to those that still carry the mark: a pid may have been given to somebody else."""
+    """Signals those that still carry the mark: a pid may have been reused."""
     for pid in pids:
         with contextlib.suppress(OSError):
             if _carries(pid, given.encode()):

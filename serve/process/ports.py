@@ -1,20 +1,23 @@
-"""Ports of one start besides the gateway's own: a range that no other start takes meanwhile."""
+"""Reserves the ports of one start besides the gateway's own: a range that no other start gets."""
 
 import random
 import socket
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-PORTS = 100  # of one start; never as many replicas, and a released port rests for a while
+PORTS = 100  # of one start; more than replicas, since a released port cannot be reused at once
 _SINGLE_PORTS = 6  # the first of them; the others are the replicas'
-_PORTS_FROM, _PORTS_TO = 20_000, 32_000  # below what Linux hands out: Ray's own servers take those
+_PORTS_FROM, _PORTS_TO = (
+    20_000,
+    32_000,
+)  # below Linux's ephemeral ports, which Ray's own servers use
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
     """All on loopback; `last` is the replicas'."""
 
-    claim: int  # bound as long as the start lives, used by nobody
+    claim: int  # bound as long as the start lives, not used otherwise
     haproxy_stats: int
     haproxy_metrics: int
     fallback_proxy: int
@@ -25,12 +28,12 @@ class Ports:
 
 
 def claim_ports() -> tuple[Ports, socket.socket]:
-    """A range that nobody listens in now, and the socket that holds it until it is closed.
+    """A free range, and the socket that reserves it until it is closed.
 
     Two gateways must not share one: a HAProxy that has not yet heard of a dead replica would send
-    its requests to whoever took the port. What a start needs is bound 10 to 40 s after it chose;
-    so it binds the first port of the range at once, and Linux gives that to one process only and
-    frees it however the process ends. Raises OSError when every range is taken.
+    its requests to the new owner of the port. The ports are bound 10 to 40 s after the choice. So
+    the first port of the range is bound at once: Linux gives it to one process only, and frees it
+    however that ends. Raises OSError if every range is taken.
     """
     ranges = list(range(_PORTS_FROM, _PORTS_TO, PORTS))
     random.shuffle(ranges)

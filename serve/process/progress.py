@@ -1,4 +1,4 @@
-"""What a start says of itself while one waits: one line per step, with the seconds it has taken."""
+"""Progress of a start: one line per step, with the seconds it has taken."""
 
 import sys
 import threading
@@ -19,7 +19,7 @@ class Progress:
         self._terminal = out.isatty()
 
     def say(self, text: str) -> None:
-        """One line, at once."""
+        """Writes one line."""
         self._write(f"{text}\n")
 
     @contextmanager
@@ -51,7 +51,7 @@ class Progress:
             self.say(line)
 
     def _write(self, text: str) -> None:
-        """A terminal may be closed, and a pipe have no reader, while the gateway serves on."""
+        """Ignores errors: the gateway outlives a closed terminal or pipe."""
         with suppress(OSError):
             self._out.write(text)
             self._out.flush()

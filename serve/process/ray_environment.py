@@ -1,6 +1,6 @@
-"""What every Ray process must find in its environment; Ray reads most of it once, at import.
+"""Environment variables of all Ray processes; Ray reads most of them once, at import.
 
-`deploy/env.sh` sets the same for clusters that others start.
+`deploy/env.sh` sets the same for clusters that are started otherwise.
 """
 
 import os
@@ -14,7 +14,7 @@ from serve.profile.settings import Profile
 UNLIMITED = 1_000_000  # tries
 _SLOTS_AT_MOST = 1024  # vLLM's largest default of max_num_seqs
 
-# The same for every start, whoever makes it. deploy/env.sh repeats these, and a test compares.
+# The same for every start. deploy/env.sh repeats these, and a test compares.
 FIXED: Mapping[str, str] = {
     # The answer's bytes go from HAProxy to the replica's own port, past Serve's Python proxy.
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
@@ -26,46 +26,46 @@ FIXED: Mapping[str, str] = {
     "RAY_SERVE_HAPROXY_OBSERVE_ERROR_LIMIT": "1",
     # Serve's own counters, one datagram per request into a Python process: we have ours.
     "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
-    # A HAProxy or a manager of it that has ended is replaced after three looks that find it so.
+    # Ray replaces a HAProxy or its manager after three failed checks.
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
-    # Enough for one machine's streams; four take turns on the CPUs that the engine needs.
+    # Enough for one machine's streams; four threads compete with the engine for its CPUs.
     "RAY_SERVE_HAPROXY_NBTHREAD": "1",
     # While no replica runs, clients get our 503 at once instead of waiting in Serve's proxy.
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.http.server.around_serve:middlewares",
-    # No balancer in front needs time to notice: with Ray's 30 s, Ctrl-C takes as long.
+    # No balancer in front needs time to notice; Ray's 30 s would delay every Ctrl-C.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
     # A dead engine has nothing to finish, and its replacement waits for its GPUs.
     "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",
-    # A second thread per replica costs a hop per token and protects from nothing we do.
+    # A second thread per replica costs a hop per token, and our code does not block.
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
     "RAY_USE_UVLOOP": "1",
-    # Ray's workers are nice to everything else on the machine (15); engine and HAProxy inherit it.
+    # Ray's default niceness is 15, which engine and HAProxy would inherit.
     "RAY_worker_niceness": "0",
     "RAY_SERVE_LOG_TO_STDERR": "0",  # to Ray's log files only
-    # Of each of those files, and so many older ones. Ray's own default is 3 GB each, and what
-    # EngineCore writes (worker-*.out) would not be rotated at all.
+    # Size of a log file, and number of older ones. Ray's default is 3 GB each, and EngineCore's
+    # output (worker-*.out) would not be rotated at all.
     "RAY_ROTATION_MAX_BYTES": "33554432",
     "RAY_ROTATION_BACKUP_COUNT": "3",
-    # Nothing is reported to anybody.
+    # No usage reports.
     "RAY_USAGE_STATS_ENABLED": "0",
     "VLLM_NO_USAGE_STATS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
-    # Serve looks ten times a second whether something changed, and moves counters that nobody
-    # reads; an idle gateway burns 14 % of a core then, and 8 % like this.
+    # Serve's control loop runs ten times a second by default and exports counters that we do not
+    # use: an idle gateway takes 14 % of a core then, and 8 % with these values.
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
     "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "10000",
-    "RAY_enable_metrics_collection": "0",  # nobody scrapes Ray's own, and the agents burn CPU
+    "RAY_enable_metrics_collection": "0",  # Ray's own are not scraped, and its agents take CPU
     # At 95 % of the machine's memory Ray would end the largest worker: the only replica.
     "RAY_memory_monitor_refresh_ms": "0",
-    # vLLM, not Ray, decides what an engine without GPUs sees (and Ray warns about it).
+    # vLLM, not Ray, hides GPUs from an engine without them; silences Ray's warning.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
 
 def ongoing_requests(profile: Profile) -> int:
-    """Requests one replica may have at a time before Serve itself would refuse: never before us.
+    """Concurrent requests of one replica; above our own limits, so that Serve never refuses first.
 
-    Twice the line and the slots, since both may grow while it runs, and room for callers that are
+    Twice the queue and the slots, since both may grow while it runs, and room for requests that are
     being refused, ask for metrics or render.
     """
     slots = int(profile.engine_args.get("max_num_seqs") or _SLOTS_AT_MOST)
@@ -73,20 +73,20 @@ def ongoing_requests(profile: Profile) -> int:
 
 
 def connections(profile: Profile) -> int:
-    """What HAProxy lets in at a time; above what all replicas take together."""
+    """HAProxy's limit of connections; above that of all replicas together."""
     return profile.engine.replicas * ongoing_requests(profile) + 1000
 
 
 def open_files(profile: Profile) -> int:
     """Files that one process may have open.
 
-    HAProxy takes two sockets per client and a pipe for every fourth, and refuses to start without.
+    HAProxy needs two sockets per client and a pipe for every fourth, or it does not start.
     """
     return connections(profile) * 5 // 2 + 100
 
 
 def cpus_per_replica(profile: Profile) -> int:
-    """CPUs that Ray is told about. It binds nothing to them; an engine without GPUs wants all."""
+    """CPUs to reserve in Ray. Ray pins nothing to them; an engine without GPUs uses all."""
     return 1 if profile.gpus_per_replica else os.cpu_count() or 1
 
 
@@ -106,17 +106,17 @@ def of_one_machine(profile: Profile, *, folder: Path, ports: Ports) -> dict[str,
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(proxy / "metrics.sock"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(proxy),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(proxy / "server-state"),
-        # Ray takes the machine's outer address for 127.0.0.1 unless it is told that there is no
-        # cluster; its name is older than this use. With it Ray listens on loopback only.
+        # Without this Ray replaces 127.0.0.1 by the machine's outer address. Despite its name it
+        # makes Ray listen on loopback only.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        # vLLM's own sockets, which a killed engine leaves; its folder is the machine's otherwise.
+        # The folder of vLLM's sockets, which a killed engine leaves behind; otherwise /tmp.
         "VLLM_RPC_BASE_PATH": str(folder),
-        # The launcher ends a start that fails; once it serves, a replica is replaced until it runs.
+        # `sluice serve` ends a failed start; later a replica is replaced until it runs.
         "RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT": str(UNLIMITED),
         # When its raylet ends, Ray ends this process at once if its parent is process 1, as under
         # systemd, unless this names a process that lives. Raylets tell their workers the real one.
         "RAY_RAYLET_PID": str(os.getpid()),
-        # Loopback is shared with everybody who has an account here.
+        # Every user of this machine can reach loopback.
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(folder / "ray-token"),
     }

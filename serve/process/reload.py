@@ -1,4 +1,4 @@
-"""SIGHUP: settings and keys are read again, and logs are opened anew."""
+"""SIGHUP: reads settings and keys again, and reopens the logs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ def reload(
 ) -> None:
     """Sends the admission section of the profile file to every replica; one line per outcome.
 
-    A profile that is not valid is told, and nothing is sent.
+    If the profile is not valid, this is reported and nothing is sent.
     """
     try:
         profile = load_profile(config)
@@ -42,5 +42,5 @@ def _told(outcome: dict[str, Any]) -> str:
 
 
 def _but_admission(profile: Profile) -> dict[str, Any]:
-    """What a start fixes; host and port may come from the command line."""
+    """The part of a profile that a start fixes; host and port may come from the command line."""
     return profile.model_dump(exclude={"admission": True, "http": {"host", "port"}})

@@ -1,4 +1,4 @@
-"""From the first answer of a gateway to its end: what is watched meanwhile, and how it ends."""
+"""Watches a running gateway, and drains it at its end."""
 
 import time
 from collections.abc import Callable
@@ -21,14 +21,13 @@ _POLL_S = 0.25
 _ANSWER_TIMEOUT_S = 5.0  # of a replica
 _SILENT_S = 10.0  # Serve's controller is asked every 2 s and answers in milliseconds
 _MANAGER = REPLACED["ray::HAProxyManager"]
-_OF_HAPROXY_S = (
-    30.0  # Ray replaces the manager of a HAProxy that ended; that is no fault of its own
-)
+# Ray also replaces the manager of a HAProxy that ended: within this time that is no new fault.
+_OF_HAPROXY_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One gateway that serves, and what it is told by and tells."""
+    """One running gateway, with its signals and its output."""
 
     config: Path
     profile: Profile
@@ -40,9 +39,9 @@ class Run:
 
 
 def serve(run: Run, looks: Looks[State], daemons: Daemons) -> bool:
-    """Until a signal comes, or something ends that Ray does not replace: False then.
+    """Returns True after a signal, False if a process ended that Ray does not replace.
 
-    Either way what runs is finished first, as long as the profile allows.
+    In both cases running requests finish first, within the profile's drain timeout.
     """
     profile, place = run.profile, run.place
     front = Front(
@@ -60,7 +59,7 @@ def serve(run: Run, looks: Looks[State], daemons: Daemons) -> bool:
 
 
 def _watch(run: Run, looks: Looks[State], daemons: Daemons, front: Front) -> str | None:
-    """Returns None after a signal, else what has ended; tells everything else that happens."""
+    """Returns None after a signal, else the name of what ended; reports all other events."""
     controller = ServeController(run.events.tell)
     while not run.signals.any:
         time.sleep(_POLL_S)
@@ -70,7 +69,7 @@ def _watch(run: Run, looks: Looks[State], daemons: Daemons, front: Front) -> str
                 run.events.tell(Fault(KINDS[name], f"{name} has ended, and Ray {told}"))
                 return name
             if name != _MANAGER or time.monotonic() - front.replaced_at_s > _OF_HAPROXY_S:
-                told = f"{name} has ended; Ray starts another, requests are served on"
+                told = f"{name} has ended; Ray restarts it, requests are still served"
                 run.events.tell(Fault(KINDS[name], told))
         controller.look(looks)
         if run.signals.take_reload():
@@ -79,14 +78,14 @@ def _watch(run: Run, looks: Looks[State], daemons: Daemons, front: Front) -> str
 
 
 class ServeController:
-    """What Serve's controller says of the replicas, told when it changes."""
+    """Reports changes in what Serve's controller says of the replicas."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell
         self._was = "serving"
 
     def look(self, looks: Looks[State]) -> None:
-        """Tells each change once."""
+        """Reports each change once."""
         now = _standing(looks)
         if now == self._was:
             return
@@ -116,7 +115,7 @@ def _standing(looks: Looks[State]) -> str:
 
 
 def _drain(run: Run) -> None:
-    """Admits nothing more and waits for what runs, as long as the profile says."""
+    """Stops admission and waits for running requests, within the profile's drain timeout."""
     if run.signals.at_once:
         return
     end_s = time.monotonic() + run.profile.http.drain_timeout_s
@@ -132,7 +131,7 @@ def _drain(run: Run) -> None:
 
 
 def _until_idle(run: Run, end_s: float) -> list[dict[str, Any]]:
-    """The last states of the replicas: when nothing runs, time is over, or a signal cuts."""
+    """The last states of the replicas: idle, timed out, or cut by a signal."""
     while True:
         seen = states(run.replicas)
         idle = not any(state.get("leases") for state in seen)
@@ -142,12 +141,12 @@ def _until_idle(run: Run, end_s: float) -> list[dict[str, Any]]:
 
 
 def states(replicas: Replicas) -> list[dict[str, Any]]:
-    """What each replica says of itself. Raises ClusterError."""
+    """The state of each replica. Raises ClusterError."""
     return replicas.ask("state", timeout_s=_ANSWER_TIMEOUT_S)
 
 
 def time_kept(report: dict[str, Any] | None) -> str:
-    """What a run on a simulated engine was worth."""
+    """How well a simulated engine kept its modelled time."""
     if not report:
         return "simulation: no step was run"
     verdict = "" if report["valid"] else "; INVALID: lower simulation.speed"

@@ -1,4 +1,4 @@
-"""What a signal means to `sluice serve`: depends on what it is doing."""
+"""Signals to `sluice serve`; their meaning depends on its phase."""
 
 import signal
 from types import FrameType
@@ -7,14 +7,14 @@ _ENDS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(BaseException):
-    """A signal came while nothing was served yet; BaseException, so that nothing swallows it."""
+    """A signal during the start; a BaseException, so that no handler swallows it."""
 
 
 class Signals:
     """While starting SIGINT and SIGTERM raise `Interrupted`; while serving all are noted.
 
-    The first noted SIGINT or SIGTERM asks for a drain, another one for an end at once. SIGHUP asks
-    for what can change to be read again, and never for an end: a terminal that is closed sends it.
+    The first noted SIGINT or SIGTERM asks for a drain, the second for an end at once. SIGHUP asks
+    for a reload and never for an end, since a closing terminal sends it.
     """
 
     def __init__(self) -> None:
@@ -24,23 +24,23 @@ class Signals:
         self._nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
 
     def install(self) -> None:
-        """Takes the signals; again after Ray started, which takes SIGTERM for itself.
+        """Installs the handlers; again after Ray has started, which takes SIGTERM for itself.
 
-        Children inherit an ignored signal: a terminal that is closed must not end Ray's processes.
+        Children inherit ignored signals: a closing terminal must not end Ray's processes.
         """
         for number in _ENDS:
             signal.signal(number, self._handle)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def note_only(self) -> None:
-        """From here on the serving loop looks at them."""
+        """From here on the serving loop reads them."""
         self._raise = False
         self.install()
         if not self._nohup:
             signal.signal(signal.SIGHUP, self._handle)
 
     def ignore(self) -> None:
-        """The end has begun and takes seconds: no signal may stop it half way."""
+        """No signal may interrupt the shutdown, which takes seconds."""
         for number in (*_ENDS, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
 
@@ -55,7 +55,7 @@ class Signals:
         return self._ends > 1
 
     def take_reload(self) -> bool:
-        """Whether a SIGHUP has come since the last look."""
+        """Whether a SIGHUP has come since the last call."""
         asked, self._reload = self._reload, False
         return asked
 

@@ -1,4 +1,4 @@
-"""`sluice serve`: everything from a profile to a gateway that answers, and back to nothing."""
+"""`sluice serve`: from a profile to a gateway that answers, and its end."""
 
 import argparse
 import contextlib
@@ -28,7 +28,8 @@ from serve.process.serving import Run
 from serve.process.signals import Interrupted, Signals
 from serve.profile.settings import Profile, ProfileError, load_profile
 
-_POLL_S = 0.5  # of Serve's controller, while starting
+_POLL_S = 0.25  # of Serve's controller, while starting
+_HEALTH_S = 0.1  # of /health, when the replicas run
 _LOOK_S = 2.0  # and while all is well
 _LOOK_ENDS_S = 2.0
 
@@ -50,8 +51,8 @@ def main(args: argparse.Namespace) -> int:
         return Exit.BAD_INPUT
     except Interrupted:
         return Exit.GOOD
-    code = _run(args.config, profile, place, _Told(keys, progress, signals))
-    if bounded.any_left():  # a thread hangs in Ray, whose clean-up at the end would hang as well
+    code = _run(args.config, profile, place, _Surroundings(keys, progress, signals))
+    if bounded.any_left():  # a thread hangs in Ray, whose exit handlers would hang, too
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -59,8 +60,8 @@ def main(args: argparse.Namespace) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """Whom a start listens to, and whom it tells."""
+class _Surroundings:
+    """The keys, signals and output of a start."""
 
     keys: Keys
     progress: Progress
@@ -82,7 +83,7 @@ def _profile(args: argparse.Namespace, progress: Progress) -> Profile:
 
 
 def checked_mark(config: Path) -> Path:
-    """A file that exists once vLLM, in the release that is installed, has passed this profile."""
+    """A file that exists once the installed vLLM has accepted this profile."""
     found = (find_spec("vllm"), find_spec("serve.commands.check"))
     places = [spec.origin for spec in found if spec is not None and spec.origin is not None]
     ages = [str(Path(place).stat().st_mtime_ns) for place in places]
@@ -91,7 +92,7 @@ def checked_mark(config: Path) -> Path:
 
 
 def _check(config: Path) -> None:
-    """In a process of its own: vLLM takes seconds and half a GB to import, and only to ask it."""
+    """In a process of its own: importing vLLM takes seconds and half a GB."""
     command = [sys.executable, "-m", "serve.commands.cli", "check-config", str(config)]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if checked.returncode != Exit.GOOD:
@@ -105,14 +106,14 @@ def _prepare_model(profile: Profile, progress: Progress) -> None:
             model.prepare(name, progress=lambda _: None)
 
 
-def _run(config: Path, profile: Profile, place: Place, told: _Told) -> int:
-    """Everything between the first process that is started and the last that is ended."""
+def _run(config: Path, profile: Profile, place: Place, told: _Surroundings) -> int:
+    """From the first child process to the last."""
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
-        # Ray prints what its logs have as well, whole stacks of it, into our output.
+        # Ray would print what is in its logs, whole stacks, to our output.
         return _start_and_serve(config, profile, place, told)
 
 
-def _start_and_serve(config: Path, profile: Profile, place: Place, told: _Told) -> int:
+def _start_and_serve(config: Path, profile: Profile, place: Place, told: _Surroundings) -> int:
     os.environ[COUNTS] = str(place.fault_counts)
     events = Events(told.progress, place.logs / "sluice.log", place.fault_counts)
     replicas: Replicas | None = None
@@ -150,7 +151,7 @@ def _deploy(config: Path, place: Place) -> None:
 
 
 def _wait(profile: Profile, looks: Looks[State], daemons: Daemons) -> None:
-    """Until the gateway answers. Raises ClusterError when it never will."""
+    """Waits until the gateway answers. Raises ClusterError if it never will."""
     while (seen := looks.state) is None or not seen.running:
         if seen is not None and seen.failed:
             raise ClusterError(f"the engine did not start: {cause(seen.message)}")
@@ -158,17 +159,17 @@ def _wait(profile: Profile, looks: Looks[State], daemons: Daemons) -> None:
             raise lost
         time.sleep(_POLL_S)
     while not cluster.answers(profile.http.host, profile.http.port):
-        time.sleep(_POLL_S)
+        time.sleep(_HEALTH_S)
 
 
 def _lost(daemons: Daemons) -> ClusterError | None:
-    """What a start cannot go on without, if it has ended since the last look."""
+    """The error for a needed process that has ended since the last call, if any."""
     lost = [name for name in daemons.ended() if name in NEEDED.values()]
     return ClusterError(f"{lost[0]} has ended") if lost else None
 
 
 def _own_output(place: Place) -> str:
-    """A path by which a replica writes to our standard output; a file where it is a socket.
+    """A path by which a replica writes to our standard output; a log file if that is a socket.
 
     Both append, so that neither overwrites the other's lines.
     """
@@ -185,7 +186,7 @@ def _own_output(place: Place) -> str:
 
 
 def welcome(profile: Profile, state: dict[str, Any], place: Place, *, with_key: bool) -> str:
-    """What a new user needs: where it is, what runs, what fits, and a line to try."""
+    """The message of a successful start: address, engine, capacity, and a command to try."""
     url = f"http://{cluster.reachable(profile.http.host)}:{profile.http.port}"
     engine = state["engine"]
     body = {"model": state["model"], "messages": [{"role": "user", "content": "Hello!"}]}

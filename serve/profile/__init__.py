@@ -1,1 +1,1 @@
-"""Profiles: what a deployment is told, checked before anything starts."""
+"""Profiles: the configuration of a deployment, checked before anything starts."""

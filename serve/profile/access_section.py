@@ -1,4 +1,4 @@
-"""The section of a profile that says who may call, and what a request is by more than its key."""
+"""The `access` section of a profile: API keys, and rules for a request's class and tenant."""
 
 from pathlib import Path
 from typing import Literal, Self
@@ -12,9 +12,9 @@ _HEADER = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$"  # a token of RFC 9110
 
 
 class RuleSection(Section):
-    """What a request must have, all of it, and what it then is. Every rule that fits is applied.
+    """The conditions of a rule, which must all hold, and its effect. Every matching rule applies.
 
-    A caller cannot gain by one: no class is raised, and a header names a tenant only below that of
+    No caller can gain by a rule: it raises no class, and a header names tenants only below that of
     a key in `keys`.
     """
 
@@ -22,7 +22,7 @@ class RuleSection(Section):
         [],
         what="Tenants whose API keys the rule is for; `anonymous` where there are no keys",
         unit="list",
-        why="a lower class harms nobody else; `tenant_header` needs the keys named",
+        why="a lower class harms no other caller; `tenant_header` needs the keys named",
         zero="[]: every key",
         allowed="a list of tenants as in the API keys",
     )
@@ -70,7 +70,7 @@ class RuleSection(Section):
         what="Header whose value is the tenant below the key's: TENANT/VALUE, with weight, budgets "
         "and fair turn of its own",
         unit="name",
-        why="the key says it; whoever holds one of `keys` can name itself anything",
+        why="the key decides; a holder of one of `keys` can choose any name",
         zero="null: as the key says",
         allowed="the name of a header, e.g. X-OpenWebUI-User-Id",
         pattern=_HEADER,
@@ -90,7 +90,7 @@ class RuleSection(Section):
 
 
 class AccessSection(Section):
-    """Who may call. API keys are hashed at rest; each maps to a tenant and a priority class."""
+    """API keys and rules. Keys are hashed at rest; each maps to a tenant and a priority class."""
 
     api_keys_file: Path | None = key(
         None,
@@ -136,5 +136,5 @@ class AccessSection(Section):
 
     @property
     def configured(self) -> bool:
-        """True when a source of API keys is named."""
+        """Whether a source of API keys is named."""
         return self.api_keys_file is not None or self.api_keys_env is not None

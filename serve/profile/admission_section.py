@@ -57,7 +57,7 @@ class QueueSection(Section):
         what="Prompt and predicted output tokens that may wait, all requests together",
         unit="tokens",
         why="about seven full caches of the 8 x A10 profile; bounds what long prompts can hold",
-        zero="0: nobody waits; what cannot start now is refused",
+        zero="0: no request waits; what cannot start now is refused",
     )
 
     look_past_requests: int = key(
@@ -129,7 +129,7 @@ class TenantSection(Section):
         what="Largest share of the KV blocks that the tenant's requests, running and waiting, may "
         "come to at their peaks",
         unit="ratio",
-        why="fair turns order who waits; this bounds one who found the cache empty",
+        why="fair turns order waiting requests; this bounds a tenant that found the cache empty",
         zero="null: no such bound",
     )
 
@@ -183,7 +183,7 @@ class AdmissionSection(Section):
         "its price, which counts in the queue and in budgets; KV is promised by the whole "
         "distribution",
         unit="ratio",
-        why="what nine of ten answers keep to is what a client can be told",
+        why="nine of ten answers keep to it, so clients can rely on it",
     )
     cold_start_output_tokens: int = key(
         _DEFAULT.cold_start_output_tokens,
@@ -207,7 +207,7 @@ class AdmissionSection(Section):
         ge=0.05,
         le=3600,
         what="How long a request may wait for its first token when it does not say so itself "
-        "(`x-slo-ttft-ms`); who would predictably wait longer is refused at once",
+        "(`x-slo-ttft-ms`); a request that would predictably wait longer is refused at once",
         unit="seconds",
         why="load tools and agents wait that long; lower it to what your users were promised",
     )

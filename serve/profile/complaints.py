@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in lines a person can act on: place, key, valid values."""
+"""Errors in a configuration as lines that a user can act on: place, key, valid values."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from serve.profile.keys import Key, allowed_values, entry_of, keys_of, section_o
 from serve.profile.refused_arguments import KeysRefusedError
 
 Path = tuple[str, ...]  # keys from the top of the file
-_SHOWN_CHARS = 60  # of a wrong value: enough to find it, short enough for one line
+_SHOWN_CHARS = 60  # of a wrong value
 
 
 class ProfileError(Exception):
@@ -39,7 +39,7 @@ def profile_error(source: str, found: list[Complaint], lines: Mapping[Path, int]
 
 
 def _line(path: Path, lines: Mapping[Path, int]) -> int:
-    """Line of the key, or of the nearest section around it; 0 where nothing was written."""
+    """Line of the key, or of the nearest section around it; 0 if neither is in the file."""
     while path and path not in lines:
         path = path[:-1]
     return lines.get(path, 0)
@@ -81,7 +81,7 @@ def _unknown(model: type[BaseModel], path: Path) -> str:
     if hint:
         return f"unknown key; did you mean {hint}?"
     if model.model_fields.keys() >= {"engine_args"} and path[0] not in ("admission", "http"):
-        return "unknown key; vLLM's own arguments stand below engine_args or server_args"
+        return "unknown key; vLLM's own arguments belong below engine_args or server_args"
     return f"unknown key; known here: {', '.join(owner.model_fields)}"
 
 
@@ -101,7 +101,7 @@ def _owner(model: type[BaseModel], path: Path) -> tuple[type[BaseModel], str]:
 
 
 def _nearest(owner: type[BaseModel], name: str) -> str | None:
-    """A known key of the same section that was probably meant, with its unit."""
+    """The most similar known key of the section, with its unit."""
     near = difflib.get_close_matches(name, owner.model_fields, n=1, cutoff=0.7)
     if not near:
         return None
@@ -115,7 +115,7 @@ def _elsewhere(model: type[BaseModel], name: str) -> str | None:
 
 
 def _with_unit(key: Key) -> str:
-    """The key, and its unit where it counts something: that is what wrong names are about."""
+    """The key with its unit, if it has one: wrong names are often about units."""
     counts = isinstance(key.default, int | float) and not isinstance(key.default, bool)
     return f"{key.path} ({key.unit})" if counts else key.path
 
@@ -125,7 +125,7 @@ def _same_name(key: Key, name: str) -> bool:
 
 
 def _shown(given: Any) -> str:
-    """The value as it stood in the file, shortened."""
+    """The value as in the file, shortened."""
     if given is None:
         return "null"
     if isinstance(given, bool):

@@ -1,7 +1,7 @@
-"""The admission settings of the last changes, kept in the cache folder.
+"""The last admission settings, kept in the cache folder.
 
-A replica that is replaced finds here what an operator changed since the start, and one whose first
-settings are bad finds the last ones that worked.
+A replaced replica reads from here what an operator has changed since the start. A replica whose
+first settings are bad reads the last ones that worked.
 """
 
 import contextlib
@@ -42,15 +42,15 @@ class Entry(BaseModel):
 
     hash: str
     applied_at: str  # wall time, ISO 8601
-    by: str | None  # the tenant whose key asked for it; None where no request did
+    by: str | None  # the tenant whose key asked for it; None if no request did
     via: Via
     changed: list[Change]  # from the settings before; empty for the first of a start
     settings: dict[str, Any]  # the whole section
     start: str  # the start it belongs to: replicas of one start have one name for it
-    heard: dict[str, str]  # by source (`serve`, `profile`): what it last said, as a digest
+    heard: dict[str, str]  # by source (`serve`, `profile`): digest of its last settings
 
     def as_json(self) -> dict[str, Any]:
-        """What an operator reads of it; without the settings themselves."""
+        """For operators; without the settings themselves."""
         return self.model_dump(mode="json", exclude={"settings", "start", "heard"})
 
 
@@ -60,8 +60,8 @@ _ENTRIES = TypeAdapter(list[Entry])
 class History:
     """At most `KEPT` entries, oldest first; those of earlier starts of the profile included.
 
-    With no `path` it lives in memory alone. Several processes may keep one file: what one of them
-    adds meanwhile is in the file and not in the memory of the others.
+    Without `path` it is kept in memory only. Several processes may share a file: what one of them
+    adds is in the file, but not in the memory of the others.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -71,7 +71,7 @@ class History:
     def add(self, entry: Entry) -> bool:
         """Takes `entry` as the newest; False when it could not be kept in the file. Never raises.
 
-        Written aside and renamed, so that a reader sees the old file or the new one, whole.
+        Written to another file and renamed: a reader sees the whole old or the whole new file.
         """
         self.entries = _with(self.entries, entry)
         if self._path is None:
@@ -95,7 +95,7 @@ def history_of(profile_name: str, *, folder: Path | None = None) -> History:
 
 
 def _with(entries: list[Entry], entry: Entry) -> list[Entry]:
-    """Replicas of one start that say the same say it once."""
+    """Adds an entry, unless a replica of the same start has added it."""
     newest = entries[-1] if entries else None
     if newest and (newest.start, newest.hash, newest.via) == (entry.start, entry.hash, entry.via):
         return [*entries[:-1], entry]
@@ -124,7 +124,7 @@ def _why(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """A file of its own beside `path` that takes its place when the block ends well."""
+    """A new file that replaces `path` if the block succeeds."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(descriptor)
     partial = Path(name)

@@ -1,8 +1,8 @@
-"""Which admission settings hold now, since when and by whom, and which were refused.
+"""The admission settings in force, their origin, and the last refused ones.
 
-Settings come from three sides: Serve's user_config, an operator's request, and the profile read
-again (SIGHUP). Serve and the profile repeat themselves, when a replica is replaced and whenever
-logs are reopened; what they said before takes nothing back that an operator changed since.
+Settings come from three sources: Serve's user_config, an operator's request, and the profile read
+again (SIGHUP). Serve repeats its settings when a replica is replaced, the profile whenever logs are
+reopened; a repetition does not undo what an operator has changed since.
 """
 
 import hashlib
@@ -18,17 +18,17 @@ from serve.profile.wall_time import wall_time
 
 _log = logging.getLogger("sluice.settings")
 
-_LOGGED_CHARS = 2000  # of what changed: terms of a thousand tenants may
-_SERVE, _PROFILE = "serve", "profile"  # what `heard` is kept by
+_LOGGED_CHARS = 2000  # of the changes: there may be a thousand tenants
+_SERVE, _PROFILE = "serve", "profile"  # the keys of `heard`
 
 
 class InForce:
-    """Takes good settings, keeps the old ones when new ones are bad, and remembers both.
+    """Applies valid settings, keeps the old ones if new ones are invalid, and records both.
 
     `start` names the start that this replica belongs to; a replaced replica has the same. Serve
-    hands every new replica the last settings it was sent, good or not: good ones hold unless an
-    operator changed them since in this start; for bad ones the last that worked step in, else
-    the profile's.
+    gives every new replica the last settings it was sent, valid or not. Valid ones apply unless an
+    operator has changed them in this start; invalid ones are replaced by the last that worked, or
+    by the profile's.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class InForce:
         self._before_start: dict[str, Any] | None = None
 
     def offer(self, given: object) -> AdmissionSection | None:
-        """Serve's user_config: the section to apply now, or None when the present one stays.
+        """Serve's user_config: the section to apply now, or None to keep the present one.
 
         Never raises.
         """
@@ -79,7 +79,7 @@ class InForce:
         return self._taken(section, Via.RELOAD)
 
     def take(self, section: AdmissionSection, *, via: Via, by: str | None = None) -> list[Change]:
-        """`section` holds from now on; returns what that changes. Its caller tells the gate."""
+        """Puts `section` in force; returns what changed. The caller informs the gate."""
         old, old_hash = self.section.mapping(), self.section.hash()
         changed = [] if via is Via.START else changes(old, section.mapping())
         self._refused = None
@@ -137,7 +137,7 @@ class InForce:
         }
 
     def _parsed(self, given: object, source: str) -> AdmissionSection | None:
-        """None when it is refused."""
+        """The section, or None if it is refused."""
         try:
             section = parse_admission(given, source=source)
         except ProfileError as error:
@@ -168,7 +168,7 @@ class InForce:
         return section
 
     def _begin(self, section: AdmissionSection, said: str) -> AdmissionSection:
-        """A replica's first settings, where Serve's are good."""
+        """A replica's first settings, if Serve's are valid."""
         earlier = self._newest(of_this_start=True)
         if earlier is None:
             return self._taken(section, Via.START)
@@ -177,14 +177,14 @@ class InForce:
         return self._restore(earlier)
 
     def _instead(self) -> AdmissionSection:
-        """The same where they are bad: the last that worked, else the profile's."""
+        """The same if they are not: the last that worked, else the profile's."""
         entry = self._newest(of_this_start=True) or self._newest(of_this_start=False)
         section = self.section if entry is None else self._restore(entry)
         _log.error("started with the settings %s instead", section.hash())
         return section
 
     def _restore(self, entry: Entry) -> AdmissionSection:
-        """Settings of the history hold again."""
+        """Puts settings of the history in force again."""
         try:
             section = parse_admission(entry.settings, source="the history")
         except ProfileError as error:
@@ -201,7 +201,7 @@ class InForce:
         return next((e for e in entries if (e.start == self._start) is of_this_start), None)
 
     def _compare_with_before(self) -> None:
-        """A start takes its profile's section; says so where another was last in force."""
+        """Logs when a start's profile differs from what was last in force."""
         before = self._newest(of_this_start=False)
         ours = [entry for entry in self.history.entries if entry.start == self._start]
         began_with = ours[0].hash if ours else self.section.hash()
@@ -220,6 +220,6 @@ class InForce:
 
 
 def _digest(given: object) -> str:
-    """12 hex digits that name a value as it was written."""
+    """12 hex digits of a value as written."""
     written = json.dumps(given, sort_keys=True, default=str)
     return hashlib.sha256(written.encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""What a configuration key says of itself; error messages and documentation are drawn from it."""
+"""Metadata of a configuration key, from which error messages and documentation are made."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ def key(
     """A pydantic field that carries everything the documentation says about it.
 
     `why` is the reason for the default, `zero` what 0 (or null) means, `allowed` the valid
-    values in words where type and bounds do not say them; `field` goes to pydantic (ge, le, ...).
+    values in words if type and bounds do not give them; `field` goes to pydantic (ge, le, ...).
     """
     notes: dict[str, Any] = {"unit": unit, "why": why, "zero": zero, "allowed": allowed}
     return Field(default, description=f"{what} [{unit}]", json_schema_extra=notes, **field)
@@ -124,5 +124,5 @@ def _numbers(kind: Any, field: FieldInfo, unit: str) -> str:
 
 
 def plain(number: float) -> str:
-    """A number as a person types it into the file: no exponent, no trailing .0."""
+    """A number as a user writes it: no exponent, no trailing .0."""
     return str(int(number)) if float(number).is_integer() else repr(number)

@@ -1,4 +1,4 @@
-"""The gateway's own capacity plan against what the engine reports at start."""
+"""Compares the gateway's capacity plan with what the engine reports at its start."""
 
 import logging
 from collections.abc import Mapping
@@ -9,27 +9,27 @@ from admission.planning.gpus import find_gpu
 from admission.planning.memory.arguments import EngineArguments
 from admission.planning.memory.budget import MemoryPlan, plan_memory
 
-WARN_RATIO = 0.05  # beyond it the plan that somebody bought hardware by was wrong
-_ANY_GPU = "a10"  # with the memory given, the card decides nothing
+WARN_RATIO = 0.05  # a larger error means that hardware was bought by a wrong plan
+_ANY_GPU = "a10"  # the card has no effect if the memory is given
 
 _log = logging.getLogger("sluice.plan")
 
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """What a started engine says of itself; `kv_bytes` per rank, None where it measured it."""
+    """Facts from a started engine; `kv_bytes` per rank, None if vLLM measured it."""
 
     config: Mapping[str, Any]  # config.json
     arguments: EngineArguments
-    gpu: str | None  # as its driver names it; None on a CPU
+    gpu: str | None  # the driver's name; None on a CPU
     kv_bytes: int | None
     blocks: int
-    additional: Mapping[str, Any] = field(default_factory=dict)  # what a simulation is told
+    additional: Mapping[str, Any] = field(default_factory=dict)  # the options of a simulation
 
 
 @dataclass(frozen=True, slots=True)
 class PlanAgreement:
-    """Blocks of KV cache: planned and real."""
+    """KV-cache blocks, planned and real."""
 
     engine_blocks: int
     memory: MemoryPlan
@@ -54,7 +54,7 @@ class PlanAgreement:
 
 
 def compare(facts: EngineFacts) -> PlanAgreement | None:
-    """Plan and engine, both logged; None, with the reason logged, where there is no plan."""
+    """Compares and logs; None, with the reason logged, if there is no plan."""
     if facts.gpu is None and facts.kv_bytes is None:
         _log.info("No capacity plan: vLLM itself chose how much memory its KV cache gets")
         return None

@@ -56,7 +56,7 @@ _ENVIRONMENT_PREFIXES: dict[str, str] = {
 
 
 class KeysRefusedError(ValueError):
-    """Keys of one mapping that may not stand there: (key, message) pairs, each for one line."""
+    """Refused keys of one mapping: (key, message) pairs, one line each."""
 
     def __init__(self, refused: Iterable[tuple[str, str]]) -> None:
         self.refused = tuple(refused)
@@ -74,7 +74,7 @@ def by_reason() -> dict[str, list[str]]:
 
 
 def check_arguments(names: Iterable[str]) -> None:
-    """Raise `KeysRefusedError` for vLLM arguments that may not be set or are misspelled."""
+    """Raises `KeysRefusedError` for vLLM arguments that may not be set or are misspelled."""
     names = list(names)
     spelled = [(name, snake) for name in names if (snake := _snake_case(name)) != name]
     if spelled:
@@ -83,7 +83,7 @@ def check_arguments(names: Iterable[str]) -> None:
 
 
 def check_environment(names: Iterable[str]) -> None:
-    """Raise `KeysRefusedError` for environment variables that may not be set for the replica."""
+    """Raises `KeysRefusedError` for environment variables that may not be set for the replica."""
     _check(names, _ENVIRONMENT, _ENVIRONMENT_PREFIXES)
 
 

@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 class Section(BaseModel):
-    """Frozen; unknown keys, text in place of numbers and inf or nan are refused."""
+    """A frozen section; rejects unknown keys, text in place of numbers, inf and nan."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True
@@ -32,7 +32,7 @@ class Section(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _old_names_are_understood(cls, given: Any) -> Any:
+    def _old_names_are_accepted(cls, given: Any) -> Any:
         """With a warning; an old name beside the new one is an unknown key."""
         if not isinstance(given, dict):
             return given
@@ -57,7 +57,7 @@ NAME = r"[A-Za-z0-9._-]{1,64}"
 def check_names(names: Iterable[str], *, of: str, pattern: str = NAME, others: str = "") -> None:
     """Raises ValueError for the first name a user chose that does not match.
 
-    `of` names what it would be the name of, `others` the further names that are allowed.
+    `of` says what the names are for, `others` which further names are allowed.
     """
     for name in names:
         if not re.fullmatch(pattern, name):
@@ -67,7 +67,7 @@ def check_names(names: Iterable[str], *, of: str, pattern: str = NAME, others: s
 
 
 class EngineSection(Section):
-    """Which engine runs, how many, and on what."""
+    """The engine: which, how many, and on what hardware."""
 
     kind: Literal["vllm", "simulated"] = key(
         "vllm",
@@ -177,7 +177,7 @@ class LengthsSection(Section):
 
 
 class SimulationSection(Section):
-    """What the simulated engine pretends to be; unused by the others."""
+    """What the simulated engine models; unused otherwise."""
 
     gpu: str | None = key(
         None,

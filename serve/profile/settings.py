@@ -1,4 +1,4 @@
-"""A profile: everything one deployment is told, read from a YAML file before Ray starts."""
+"""A profile: the whole configuration of a deployment, read from a YAML file before Ray starts."""
 
 import ipaddress
 import math
@@ -53,7 +53,7 @@ _PARALLEL_SIZES = (
 
 
 class Profile(Section):
-    """One deployment. Sections stand in the order in which later ones may refer to earlier ones."""
+    """One deployment. The order of the sections lets validators refer to earlier ones."""
 
     engine: EngineSection = EngineSection()
     engine_args: dict[str, Any] = key(
@@ -149,7 +149,7 @@ class Profile(Section):
 
     @property
     def gpus_per_replica(self) -> float:
-        """GPUs that one engine takes: what the profile says, else one per rank."""
+        """GPUs of one engine: as in the profile, else one per rank."""
         if self.engine.simulated:
             return 0.0
         said = self.engine.gpus_per_replica
@@ -193,7 +193,7 @@ def parse_profile(text: str, source: str) -> Profile:
 
 
 def load_admission(path: str | Path) -> AdmissionSection:
-    """An admission section that stands alone in a YAML file; raises `ProfileError`."""
+    """An admission section in a YAML file of its own; raises `ProfileError`."""
     return _validated(AdmissionSection, read_yaml(Path(path)))
 
 
@@ -232,6 +232,6 @@ def _renamed(model: type[BaseModel] | None, path: tuple[str, ...]) -> tuple[str,
 
 
 def _ranks(engine_args: dict[str, Any]) -> int:
-    """Processes of one engine, each with a GPU; sizes that are no numbers are vLLM's to refuse."""
+    """Processes of one engine, each with a GPU; vLLM itself refuses sizes that are no numbers."""
     sizes = (engine_args.get(name, 1) for name in _PARALLEL_SIZES)
     return math.prod(size for size in sizes if isinstance(size, int))

@@ -1,4 +1,4 @@
-"""The time of day as we tell it to operators."""
+"""The time of day for operators."""
 
 import datetime
 

@@ -1,4 +1,4 @@
-"""A YAML file read strictly: plain values, no key twice, and the line where each key stands."""
+"""Reads a YAML file strictly: plain values, no repeated keys, and the line of each key."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import yaml
 from serve.profile.complaints import Complaint, ProfileError, profile_error
 
 _KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
-_MAX_BYTES = 1_048_576  # a profile has some KB; more is some other file
+_MAX_BYTES = 1_048_576  # a profile has some KB
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ def parse_yaml(text: str, source: str) -> YamlFile:
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
-        lines = _lines(node, source)  # first: constructing writes merged keys into the nodes
+        lines = _lines(node, source)  # first: construction changes the nodes of merged keys
         values = None if node is None else loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -71,7 +71,7 @@ def _text(path: Path) -> str:
     try:
         if path.is_dir():
             raise ProfileError(f"{path}: is a folder; give the path of a YAML file")
-        if path.exists() and not path.is_file():  # a pipe would be waited for
+        if path.exists() and not path.is_file():  # a pipe would block
             raise ProfileError(f"{path}: not a plain file; give a YAML file")
         raw = path.read_bytes() if path.stat().st_size <= _MAX_BYTES else None
     except FileNotFoundError:
@@ -87,15 +87,15 @@ def _text(path: Path) -> str:
 
 
 def _lines(root: yaml.Node | None, source: str) -> dict[tuple[str, ...], int]:
-    """Line of every key. A key that stands twice in one mapping or is no text is an error."""
+    """Line of every key. A repeated key, or one that is not text, is an error."""
     lines: dict[tuple[str, ...], int] = {}
     found: list[Complaint] = []
     for path, key in _keys(root, (), set()):
         line = key.start_mark.line + 1
         if path in lines:
-            found.append(Complaint(path, f"stands twice, in lines {lines[path]} and {line}"))
+            found.append(Complaint(path, f"is given twice, in lines {lines[path]} and {line}"))
         if key.tag not in _KEY_TAGS:
-            found.append(Complaint(path, "YAML reads this key as no text; put it in quotes"))
+            found.append(Complaint(path, "YAML does not read this key as text; put it in quotes"))
         lines.setdefault(path, line)
     if found:
         raise profile_error(source, found, lines)
@@ -105,7 +105,7 @@ def _lines(root: yaml.Node | None, source: str) -> dict[tuple[str, ...], int]:
 def _keys(
     node: yaml.Node | None, above: tuple[str, ...], seen: set[int]
 ) -> Iterator[tuple[tuple[str, ...], yaml.Node]]:
-    if node is None or id(node) in seen:  # an alias: its keys are known where they were written
+    if node is None or id(node) in seen:  # an alias: its keys are listed at the anchor
         return
     seen.add(id(node))
     if isinstance(node, yaml.MappingNode):

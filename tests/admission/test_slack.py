@@ -8,15 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from admission.controller import Controller
-from admission.gates.at_stake import Steps
-from admission.gates.slack import PARTS, Slack
+from admission.gates.slack import PARTS, Slack, StepCosts
 from admission.speed.linear_steps import StepCoefficients
 from admission.terms.decision import Limit, Reason
 from admission.terms.settings import Policy, Settings
 from tests.admission.examples import accepted, engine, offer, queued, record, refused, shape
 
 BOUND_S = 0.2
-STEPS = Steps(decode_s=0.05, prefill_token_s=0.001, room_tokens=500, backlog_tokens=0)
+STEPS = StepCosts(decode_s=0.05, prefill_token_s=0.001, room_tokens=500, backlog_tokens=0)
 WIDE = engine(usable_blocks=10_000, max_sequences=64, max_model_len=8_192)
 LINE = StepCoefficients(0.05, 0.001, 0.0, 0.0)
 PROMISED = Settings(tpot_target_s=BOUND_S)
@@ -34,7 +33,7 @@ def running(*answers: tuple[int, int], begun_s_ago: float = 0.0) -> Slack:
     return slack
 
 
-def lost(slack: Slack, tokens: int, steps: Steps = STEPS, planned_s: float = BOUND_S) -> float:
+def lost(slack: Slack, tokens: int, steps: StepCosts = STEPS, planned_s: float = BOUND_S) -> float:
     return slack.lost_by(tokens, steps, planned_s=planned_s, bound_s=BOUND_S)
 
 
@@ -55,7 +54,7 @@ def test_time_that_has_passed_is_spent() -> None:
 
 
 def test_prompts_already_let_in_are_spent_too() -> None:
-    ahead = Steps(0.05, 0.001, room_tokens=500, backlog_tokens=1000)
+    ahead = StepCosts(0.05, 0.001, room_tokens=500, backlog_tokens=1000)
     assert lost(running((1, 11)), 500, ahead) == 0
     assert lost(running((1, 11)), 501, ahead) == 1
 
@@ -66,7 +65,7 @@ def test_who_is_lost_already_costs_nothing() -> None:
 
 def test_who_has_used_up_what_is_planned_with_but_may_keep_the_bound_bears_nothing() -> None:
     # with 0.18 s a token it bears 1,300 prompt tokens, 1,200 are ahead; with 0.2 s 1,500
-    ahead = Steps(0.05, 0.001, room_tokens=500, backlog_tokens=1200)
+    ahead = StepCosts(0.05, 0.001, room_tokens=500, backlog_tokens=1200)
     answer = running((1, 11), begun_s_ago=0.2)
     assert lost(answer, 1, ahead, planned_s=0.18) == 1
     assert lost(answer, 1, ahead._replace(backlog_tokens=1301), planned_s=0.18) == 0
@@ -80,7 +79,7 @@ def test_one_that_waits_for_its_first_token_is_slowed_only_by_what_comes_behind_
     slack = Slack()
     slack.let_in(4000)
     slack.begin(1, [11] * PARTS)
-    ahead = Steps(0.05, 0.001, room_tokens=500, backlog_tokens=4000)
+    ahead = StepCosts(0.05, 0.001, room_tokens=500, backlog_tokens=4000)
     slack.progress(np.array([], dtype=np.int64), np.array([], dtype=np.int64), 9.0)
     assert lost(slack, 1500, ahead) == 0
     assert lost(slack, 1501, ahead) == 1
@@ -115,7 +114,7 @@ def test_who_has_ended_is_not_counted_and_its_place_serves_another() -> None:
 def test_it_is_what_playing_the_steps_one_by_one_comes_to(
     answers: list[tuple[int, int]], tokens: int, backlog: int, now_s: float
 ) -> None:
-    steps = Steps(0.05, 0.001, room_tokens=500, backlog_tokens=backlog)
+    steps = StepCosts(0.05, 0.001, room_tokens=500, backlog_tokens=backlog)
     expected = 0
     for out, length in answers:
         before, after = (_played_s(out, length, ahead) for ahead in (backlog, backlog + tokens))

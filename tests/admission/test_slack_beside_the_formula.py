@@ -1,7 +1,7 @@
-"""Slack remembers who may be at stake between two records; the plain formula says the same.
+"""Slack works out all answers and lengths at once; one by one the formula gives the same.
 
-The formula is worked out for every answer and every length, in any order of events. Where a number
-of tokens lies on the edge of what an answer can bear, rounding decides and nothing is compared.
+Events come in any order. Where a number of tokens lies on the edge of what an answer can bear,
+rounding decides and nothing is compared.
 """
 
 import random
@@ -9,8 +9,7 @@ import random
 import numpy as np
 import pytest
 
-from admission.gates.at_stake import Steps
-from admission.gates.slack import PARTS, Slack
+from admission.gates.slack import PARTS, Slack, StepCosts
 from admission.ledger.rows import place_of
 
 BOUND_S = 0.2
@@ -31,7 +30,12 @@ class Answer:
         self.first_at_s: float | None = None
 
     def lost(
-        self, tokens: int, steps: Steps, granted_tokens: int, planned_s: float, heard_at_s: float
+        self,
+        tokens: int,
+        steps: StepCosts,
+        granted_tokens: int,
+        planned_s: float,
+        heard_at_s: float,
     ) -> tuple[float, bool]:
         """The share of it that is lost, and whether rounding decides."""
         ahead, waited_s, out = steps.backlog_tokens, 0.0, max(1, self.out)
@@ -111,7 +115,7 @@ class Beside:
         """Mostly alike, so that what was found for one question serves the next."""
         planned_s = self.random.choice(PLANNED_S)
         nearly = [0.99 * planned_s, 0.995 * planned_s, planned_s]
-        steps = Steps(
+        steps = StepCosts(
             decode_s=self.random.choice([0.05, 0.05, 0.0505, 0.0495, 0.06, *nearly]),
             prefill_token_s=self.random.choice([0.001, 0.001, 0.001, 0.0004]),
             room_tokens=self.random.choice([500, 500, 1]),
@@ -141,7 +145,7 @@ def test_a_backlog_that_grows_without_anybody_let_in_counts() -> None:
     slack = Slack()
     slack.begin(1, [11] * PARTS)  # bears 1,500 tokens
     slack.progress(np.array([1]), np.array([1]), 0.0)
-    idle = Steps(0.05, 0.001, room_tokens=500, backlog_tokens=0)
+    idle = StepCosts(0.05, 0.001, room_tokens=500, backlog_tokens=0)
     assert slack.lost_by(0, idle, planned_s=BOUND_S, bound_s=BOUND_S) == 0
     busy = idle._replace(backlog_tokens=1400)
     assert slack.lost_by(200, busy, planned_s=BOUND_S, bound_s=BOUND_S) == 1

@@ -1,6 +1,6 @@
 """How long admission takes: `offer`, `release`, and a step record that advances 1,000 leases.
 
-`first look` is the first offer after a step record, for which is worked out who is at stake.
+`first look` is the first offer after a step record.
 Promises are drawn when they are needed: an accepted offer leaves that to the next queued one,
 `queued, first`, or to the next step record, `record after offers`.
 
@@ -10,6 +10,7 @@ alike. `own` is the thread's CPU time, `wall` what a caller waits: on a busy mac
 what other processes took. The last line is what the machine made of a fixed piece of work.
 
     .venv/bin/python -m tests.bench.admission --rounds 20000
+    .venv/bin/python -m tests.bench.admission --leases 256 --queued 1000
 """
 
 import argparse
@@ -18,7 +19,7 @@ import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TypeVar
 
@@ -34,7 +35,6 @@ from admission.terms.decision import Accepted, Decision, Priority, Queued
 from admission.terms.settings import Settings
 
 LEASES = 1_000
-QUEUED = 10_000
 TENANTS = 50
 LESSONS = 4_000  # answers that ended before
 WARM_UP_STEPS = 500  # as long as an answer
@@ -53,8 +53,8 @@ ENGINE = EngineShape(
     lookahead_tokens=1,
 )
 SETTINGS = Settings(
-    queue_max_requests=2 * QUEUED,
-    queue_max_requests_per_tenant=2 * QUEUED,
+    queue_max_requests=10**6,
+    queue_max_requests_per_tenant=10**6,
     queue_max_tokens=10**9,
     prefill_backlog_max_tokens=10**9,  # all leases are granted before the engine's first step
 )
@@ -69,20 +69,32 @@ Times = tuple[int, int]  # own and wall, nanoseconds
 Rounds = Iterator[tuple[str, Times]]
 
 
+@dataclass(frozen=True)
+class Size:
+    """Sequences that run, and requests that wait."""
+
+    leases: int
+    queued: int
+
+
+FULL = Size(leases=LEASES, queued=10_000)
+
+
 class Load:
     """A full engine in the middle of its work, with a full line behind it, kept full."""
 
     def __init__(
-        self, tpot_target_s: float | None, *, leases: int = LEASES, sequences_in_line: int = 1
+        self, tpot_target_s: float | None, size: Size = FULL, *, sequences_in_queue: int = 1
     ) -> None:
         self.random = random.Random(1)
-        self.sequences_in_line = sequences_in_line
-        self.controller = Controller(ENGINE, SETTINGS)
+        self.size = size
+        self.sequences_in_queue = sequences_in_queue
+        self.controller = Controller(replace(ENGINE, max_sequences=size.leases), SETTINGS)
         self.now_s = 0.0
         self.lease_of: dict[int, int] = {}
         self.rows, self.tokens, self.limits = (np.empty(0, dtype=np.int64) for _ in range(3))
         self._teach()
-        self._warm_up(leases)
+        self._warm_up(size.leases)
         self.controller.know_step_times(STEP)
         self.controller.reconfigure(replace(SETTINGS, tpot_target_s=tpot_target_s))
         self.fill()
@@ -164,9 +176,9 @@ class Load:
         return self.controller.release(lease_id, self.now_s, in_engine=True)
 
     def fill(self) -> None:
-        """Refill the line."""
-        while len(self.controller.queue) < QUEUED:
-            offer = self.request(sequences=self.sequences_in_line)
+        """Refill the queue."""
+        while len(self.controller.queue) < self.size.queued:
+            offer = self.request(sequences=self.sequences_in_queue)
             decision = self.controller.offer(offer, self.now_s).decision
             if isinstance(decision, Accepted):
                 self.start([decision])
@@ -179,9 +191,9 @@ def measured(call: Callable[[], T]) -> tuple[T, Times]:
     return result, (time.thread_time_ns() - own, time.perf_counter_ns() - wall)
 
 
-def offers_queued(tpot_target_s: float | None) -> Rounds:
-    """Everything is taken: the newcomer joins the line and leaves it again."""
-    load = Load(tpot_target_s)
+def offers_queued(tpot_target_s: float | None, size: Size) -> Rounds:
+    """Everything is taken: the newcomer joins the queue and leaves it again."""
+    load = Load(tpot_target_s, size)
     while True:
         answer, taken = _offered(load, Priority.NORMAL)
         assert isinstance(answer.decision, Queued)
@@ -189,9 +201,9 @@ def offers_queued(tpot_target_s: float | None) -> Rounds:
         yield "leave_queue", _left(load, answer)
 
 
-def offers_accepted(tpot_target_s: float | None) -> Rounds:
-    """A higher class takes the places of those who end; the line waits for many at once."""
-    load = Load(tpot_target_s, sequences_in_line=MANY)
+def offers_accepted(tpot_target_s: float | None, size: Size) -> Rounds:
+    """A higher class takes the places of those who end; the queue waits for many at once."""
+    load = Load(tpot_target_s, size, sequences_in_queue=MANY)
     while True:
         ended = load.grow()
         record = load.record(ended)
@@ -201,7 +213,7 @@ def offers_accepted(tpot_target_s: float | None) -> Rounds:
             _, taken = measured(lambda: load.finish(row))  # noqa: B023
             yield "release", taken
         name = "offer, first look"
-        while len(load.rows) < LEASES:
+        while len(load.rows) < size.leases:
             answer, taken = _offered(load, Priority.HIGH)
             yield name, taken
             if isinstance(answer.decision, Queued):
@@ -222,9 +234,9 @@ def _left(load: Load, answer: Answer) -> Times:
     return measured(lambda: load.controller.leave_queue(ticket_id))[1]
 
 
-def step_records(tpot_target_s: float | None) -> Rounds:
-    """Every lease gains a token; about three end, and the line moves up."""
-    load = Load(tpot_target_s)
+def step_records(tpot_target_s: float | None, size: Size) -> Rounds:
+    """Every lease gains a token; about three end, and the queue moves up."""
+    load = Load(tpot_target_s, size)
     while True:
         ended = load.grow()
         record = load.record(ended)
@@ -250,9 +262,12 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=20_000)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--leases", type=int, default=FULL.leases)
+    parser.add_argument("--queued", type=int, default=FULL.queued)
+    given = parser.parse_args()
+    rounds, size = given.rounds, Size(given.leases, given.queued)
     cells = [
-        (column, run(target_s))
+        (column, run(target_s, size))
         for run in (offers_accepted, offers_queued, step_records)
         for column, target_s in TARGETS.items()
     ]
@@ -262,7 +277,8 @@ def main() -> None:
         for column, run in cells:
             for name, times in islice(run, ROUNDS_IN_TURN):
                 taken[name, column].append(times)
-    print(f"{rounds} rounds, {QUEUED} queued, {LEASES} leases, load {os.getloadavg()[0]:.1f}, us")
+    load = os.getloadavg()[0]
+    print(f"{rounds} rounds, {size.queued} queued, {size.leases} leases, load {load:.1f}, us")
     for clock, title in enumerate(("own", "wall")):
         _print(title, {cell: [times[clock] for times in all_] for cell, all_ in taken.items()})
 

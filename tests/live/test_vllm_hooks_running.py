@@ -22,7 +22,7 @@ from serve.engine_step import EngineStep
 from serve.simulated.answers import Lengths
 from serve.simulated.options import KEY, Options
 from serve.simulated.planned import EXECUTOR
-from serve.visit import VISIT, Family, Tenant, Visit
+from serve.visit import VISIT, ApiFamily, Tenant, Visit
 from tests.live.clients import GOOD, MODEL
 from tests.live.gateway import wait_until
 
@@ -113,7 +113,7 @@ class Running:
 
 
 def a_visit(route: str) -> Visit:
-    return Visit("r1", Tenant("team"), route, Family.OPENAI, deadline_s=30.0, arrived_at_s=0.0)
+    return Visit("r1", Tenant("team"), route, ApiFamily.OPENAI, deadline_s=30.0, arrived_at_s=0.0)
 
 
 @pytest.fixture(scope="module")

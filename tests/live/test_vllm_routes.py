@@ -2,7 +2,7 @@
 
 import pytest
 
-from serve.http.allow import ROUTES, Kind
+from serve.http.allow import ROUTES, RouteKind
 
 # Looked at and left closed in 0.32: they generate without a price, administrate, or give away.
 CLOSED = {
@@ -53,5 +53,5 @@ def routes_of_vllm() -> set[tuple[str, str]]:
 
 @pytest.mark.filterwarnings("ignore")  # torch's and vLLM's, at their first import
 def test_a_new_route_of_vllm_is_looked_at_before_it_is_closed_or_opened() -> None:
-    opened = {(route.method, route.path) for route in ROUTES if route.kind is not Kind.OURS}
+    opened = {(route.method, route.path) for route in ROUTES if route.kind is not RouteKind.OURS}
     assert routes_of_vllm() == CLOSED | REPLACED | opened

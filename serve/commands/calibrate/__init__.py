@@ -1,1 +1,1 @@
-"""`sluice calibrate`: a load of our own, the steps it takes, and the linear form they come to."""
+"""`sluice calibrate`: puts a load on an engine, measures its steps, and fits the linear form."""

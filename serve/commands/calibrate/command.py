@@ -19,14 +19,14 @@ from serve.profile.yaml_file import with_section
 
 
 def main(args: argparse.Namespace) -> int:
-    """Measure, print, write; returns the exit code."""
+    """Measures, prints, writes; returns the exit code."""
     try:
         measured = _measure(args)
     except (ProfileError, ValueError) as problem:
         return _failed(Exit.BAD_INPUT, problem)
     except BusyError as problem:
         return _failed(Exit.INVALID, problem)
-    except (DownError, RuntimeError) as problem:  # vLLM's own words are above it
+    except (DownError, RuntimeError) as problem:  # vLLM has printed the cause above
         return _failed(Exit.DOWN, problem)
     found = fit(measured.steps)
     if not found.enough:

@@ -1,4 +1,4 @@
-"""The load by which an engine is measured: each term of the linear form varies by itself once."""
+"""The load of a calibration: each term of the linear form varies by itself once."""
 
 import asyncio
 import random
@@ -10,7 +10,7 @@ from admission.price.footprint import EngineShape
 Run = Callable[[Sequence[int], int], Awaitable[None]]  # prompt, output tokens
 Now = Callable[[], float]
 
-_WIDEST = 64  # sequences; a larger engine's line is straight by then
+_WIDEST = 64  # sequences; larger engines are linear by then
 _OUTPUT_TOKENS = 40  # steps at each width
 _LONG_TOKENS = 2048  # context of the long sequences, where the model takes them
 _ORDINARY = (0.02, 0.9)  # share of the vocabulary that holds no special token
@@ -18,7 +18,7 @@ _ORDINARY = (0.02, 0.9)  # share of the vocabulary that holds no special token
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Sequences that begin together: so many prompts of a length, and tokens after each."""
+    """Sequences that begin together: their number, prompt tokens and output tokens."""
 
     sequences: int
     prompt_tokens: int
@@ -28,7 +28,7 @@ class Batch:
 def batches(engine: EngineShape) -> Iterator[Batch]:
     """Prompts alone, decoding at several widths with short and long contexts, and both at once.
 
-    What does not fit the engine is made smaller; the whole is some 600 steps.
+    Sizes are reduced to fit the engine; about 600 steps in all.
     """
     chunk = engine.max_batched_tokens
     longest = engine.max_model_len - _OUTPUT_TOKENS - 1

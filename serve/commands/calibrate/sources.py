@@ -1,4 +1,4 @@
-"""Where steps are measured: an engine that is started here, or a gateway that runs."""
+"""Measures steps: on an engine that is started here, or on a running gateway."""
 
 import asyncio
 import gc
@@ -21,23 +21,23 @@ from serve.profile.settings import Profile
 
 Say = Callable[[str], None]
 
-_VOCABULARY = 30_000  # ordinary token ids of every model in use; a gateway does not tell its own
+_VOCABULARY = 30_000  # ordinary token ids in every model; a gateway does not report its own
 _TIMEOUT_S = 600.0
 _PATIENT = {"x-slo-ttft-ms": str(round(1000 * _TIMEOUT_S))}  # the gateway caps it
 _QUIET = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "TQDM_DISABLE": "1"}
 
 
 class BusyError(Exception):
-    """The endpoint has other work: what would be measured is not the engine alone."""
+    """The endpoint has other work, which would distort the measurement."""
 
 
 class DownError(Exception):
-    """Nobody answers, or not as our gateway does."""
+    """Nothing answers, or no Sluice gateway."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Steps of one engine, and what it is."""
+    """Steps of one engine, with its model and the size of the load."""
 
     model: str
     steps: list[TimedStep]
@@ -59,7 +59,7 @@ async def _measure_engine(profile: Profile, seconds: float, say: Say) -> Measure
     engine = await open_engine(profile)
     try:
         times = StepTimes(engine.shape.capacity_tokens, kept=None)
-        await engine.run([1] * 8, 8)  # what is compiled at the first use is not measured
+        await engine.run([1] * 8, 8)  # warm-up: compilation at first use is not measured
         engine.listen(times.note)
         begun_s = time.monotonic()
         done = await play(
@@ -78,7 +78,7 @@ async def _measure_engine(profile: Profile, seconds: float, say: Say) -> Measure
 
 
 def measure_gateway(url: str, key: str | None, *, seconds: float, say: Say) -> Measured:
-    """Load a gateway that has nothing else to do, and read its last steps."""
+    """Puts the load on an idle gateway, and reads its last steps."""
     checked_url(url)
     return asyncio.run(_measure_gateway(url, key, seconds, say))
 
@@ -127,7 +127,7 @@ def _shape(engine: dict[str, Any]) -> EngineShape:
 
 
 async def _get(session: aiohttp.ClientSession, path: str, *keys: str) -> dict[str, Any]:
-    """A gateway's answer, which has these keys."""
+    """The JSON answer of a gateway; raises DownError if one of the keys is missing."""
     async with session.get(path) as answer:
         if answer.status != 200:  # noqa: PLR2004
             raise DownError(
@@ -144,7 +144,7 @@ async def _get(session: aiohttp.ClientSession, path: str, *keys: str) -> dict[st
 
 
 async def _post(session: aiohttp.ClientSession, body: dict[str, Any]) -> None:
-    """One that admission refuses makes no step, and the steps of the others count all the same."""
+    """Ignores refusals: a refused request makes no step, and the steps of the others count."""
     async with session.post("/v1/completions", json=body) as answer:
         if answer.status not in (HTTPStatus.OK, HTTPStatus.TOO_MANY_REQUESTS):
             raise DownError(f"a request of our own was refused: {await answer.text()}")

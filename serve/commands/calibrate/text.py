@@ -1,4 +1,4 @@
-"""What a calibration found: for people, as JSON, and as a profile section."""
+"""Results of a calibration: as a report, as JSON, and as a profile section."""
 
 from dataclasses import asdict
 from typing import Any
@@ -11,13 +11,13 @@ _DIGITS = 4
 
 
 def section(coefficients: StepCoefficients) -> str:
-    """`step_time:` as it stands in a profile."""
+    """The `step_time:` section of a profile."""
     lines = (f"  {name}: {_plain(value)}" for name, value in asdict(coefficients).items())
     return "\n".join(("step_time:", *lines, ""))
 
 
 def answer(measured: Measured, found: StepFit) -> dict[str, Any]:
-    """Keys that stay."""
+    """For `--json`; the keys are stable."""
     return {
         "model": measured.model,
         "batches": measured.batches,
@@ -28,12 +28,12 @@ def answer(measured: Measured, found: StepFit) -> dict[str, Any]:
 
 
 def report(measured: Measured, found: StepFit) -> str:
-    """In 80 columns."""
+    """The report, in 80 columns."""
     line = found.coefficients
     one = line.seconds(prefill_tokens=0, decode_sequences=1, context_tokens=500)
     many = line.seconds(prefill_tokens=0, decode_sequences=32, context_tokens=32 * 500)
     prompt = line.seconds(prefill_tokens=512, decode_sequences=0, context_tokens=0)
-    told = f"  not told by these steps, taken as 0: {', '.join(found.not_told)}\n"
+    told = f"  not determined by these steps, taken as 0: {', '.join(found.not_told)}\n"
     return (
         f"{measured.model}: {found.records} steps of {measured.batches} batches in"
         f" {measured.seconds:.0f} s\n"

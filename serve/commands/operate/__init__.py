@@ -1,1 +1,1 @@
-"""Commands that talk to a gateway that serves, over HTTP."""
+"""Commands for a running gateway, over HTTP."""

@@ -1,4 +1,4 @@
-"""`sluice config`: the admission settings of a gateway that serves, looked at and changed."""
+"""`sluice config`: shows and changes the admission settings of a running gateway."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from serve.commands.check import admission_summary
-from serve.commands.operate.endpoint import Answer, AnswerError, Endpoint, run
+from serve.commands.operate.endpoint import AnswerError, Endpoint, GatewayAnswer, run
 from serve.exits import Exit
 from serve.profile.difference import Change, changes
 from serve.profile.settings import (
@@ -83,7 +83,7 @@ def _rollback(endpoint: Endpoint, args: argparse.Namespace) -> int:
     return Exit.GOOD
 
 
-def _present(endpoint: Endpoint) -> Answer:
+def _present(endpoint: Endpoint) -> GatewayAnswer:
     """The section in force and its hash."""
     answer = endpoint.ask("GET", _SETTINGS)
     if not answer.etag or not isinstance(answer.document, dict):
@@ -118,7 +118,7 @@ def _shown(differing: Iterable[Change]) -> Iterator[str]:
 
 
 def _row(title: str, text: str, *, width: int = 12) -> str:
-    """A title and beside it what fits into the line; below it the rest."""
+    """A title with the text beside it, wrapped."""
     return _wrapped(text, first=f"  {title:<{width}}", below=" " * (width + 2))
 
 
@@ -128,7 +128,7 @@ def _wrapped(text: str, *, first: str = "", below: str = "  ") -> str:
     )
 
 
-def _hash_of(answer: Answer) -> str:
+def _hash_of(answer: GatewayAnswer) -> str:
     return answer.etag.strip('"')
 
 

@@ -1,4 +1,4 @@
-"""`sluice drain` and `sluice resume`: take a gateway out of service and back, as it runs."""
+"""`sluice drain` and `sluice resume`: take a running gateway out of service and back."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""A gateway that serves, asked as its operator."""
+"""An operator's connection to a running gateway."""
 
 import argparse
 import http.client
@@ -25,7 +25,7 @@ _REFUSALS = (
 
 
 class AnswerError(Exception):
-    """No answer, or none that helps; the text is for people, `code` the exit code."""
+    """No answer, or an error; the text is for people, `code` is the exit code."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -33,11 +33,11 @@ class AnswerError(Exception):
 
 
 def checked_url(url: str) -> SplitResult:
-    """The parts of what `--url` says; ValueError where it is none."""
+    """The parts of `--url`; ValueError if it is no URL."""
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # a port that is none, half an IPv6 address
+    except ValueError:  # an invalid port, half an IPv6 address
         good = False
     if not good:
         raise ValueError(f"--url {url!r} is no URL: give one as http://127.0.0.1:8000")
@@ -45,7 +45,7 @@ def checked_url(url: str) -> SplitResult:
 
 
 class Document(dict[str, Any]):
-    """A JSON object; a key that a gateway would have said is missing: it is none, or another's."""
+    """A JSON object; a missing key means that no gateway of this version has answered."""
 
     def __missing__(self, key: str) -> Any:
         """Raises AnswerError."""
@@ -55,15 +55,15 @@ class Document(dict[str, Any]):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A good answer of the gateway."""
+class GatewayAnswer:
+    """A successful answer of the gateway."""
 
     document: Document
-    etag: str  # in its quotes; empty where the answer has none
+    etag: str  # with its quotes; empty if there is none
 
 
 class Endpoint:
-    """`http.client` and no more: proxy variables of the environment do not reach loopback."""
+    """Uses plain `http.client`, so that proxy variables in the environment have no effect."""
 
     def __init__(self, url: str, key: str | None) -> None:
         parts = checked_url(url)
@@ -75,8 +75,8 @@ class Endpoint:
 
     def ask(
         self, method: str, path: str, document: object = None, *, if_match: str | None = None
-    ) -> Answer:
-        """The answer, when it is a good one; raises AnswerError for every other."""
+    ) -> GatewayAnswer:
+        """The answer if it is a success; otherwise raises AnswerError."""
         body = None if document is None else json.dumps(document)
         headers = {**self._headers, "Content-Type": "application/json"}
         if if_match is not None:
@@ -91,7 +91,7 @@ class Endpoint:
             raise AnswerError(no_answer(self.url, fault), Exit.DOWN) from None
         finally:
             connection.close()
-        return Answer(self._good(answer.status, path, text), etag)
+        return GatewayAnswer(self._good(answer.status, path, text), etag)
 
     def _good(self, status: int, path: str, text: bytes) -> Document:
         try:
@@ -113,7 +113,7 @@ class Endpoint:
 def run(
     command: str, args: argparse.Namespace, verb: Callable[[Endpoint, argparse.Namespace], int]
 ) -> int:
-    """Calls `verb` with the endpoint of the arguments; problems become words and an exit code."""
+    """Calls `verb` with the endpoint; prints problems and returns the exit code."""
     key = (args.api_key or os.environ.get("SLUICE_API_KEY", "")).strip() or None
     try:
         return verb(Endpoint(args.url, key), args)

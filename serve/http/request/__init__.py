@@ -1,1 +1,1 @@
-"""The way in: headers and body are read within limits, checked, and made what vLLM takes."""
+"""The way in: headers and body are read within limits, checked, and adapted to vLLM."""

@@ -1,6 +1,7 @@
-"""Bodies that come encoded: gzip, deflate, zstd and br, also one in another, within a bound.
+"""Decodes request bodies: gzip, deflate, zstd and br, also nested.
 
-What comes out never grows beyond the bound, at no layer, so a bomb costs what its bound does.
+No layer's output grows beyond the bound, so a decompression bomb costs no more than a body of
+that size.
 """
 
 import zlib
@@ -11,9 +12,9 @@ import brotli  # type: ignore[import-untyped] # it has no types of its own
 from backports import zstd
 
 ACCEPTED = "gzip, deflate, br, zstd, identity"
-_LAYERS_MAX = 4  # beyond what any client sends, and each may cost the bound
-_PIECES_MAX = 100  # gzip's members, zstd's frames; more of them are empty ones that cost time
-_ZSTD_WINDOW_MAX_LOG = 23  # 8 MiB: what RFC 8878 asks every decoder to take
+_LAYERS_MAX = 4  # more than any client sends; each layer may cost the bound
+_PIECES_MAX = 100  # gzip members, zstd frames: many empty ones would cost time
+_ZSTD_WINDOW_MAX_LOG = 23  # 8 MiB: the window that RFC 8878 asks every decoder to support
 _GZIP, _ZLIB, _RAW = 31, 15, -15  # zlib's `wbits`
 _ZLIB_METHOD, _ZLIB_CHECK = 8, 31  # of a zlib header: deflate, and what its two bytes divide by
 
@@ -21,19 +22,19 @@ _Decode = Callable[[bytes, int], bytes]
 
 
 class UnknownEncodingError(ValueError):
-    """Nothing here decodes it; the message names it."""
+    """An encoding that is not supported; the message names it."""
 
 
 class WrongEncodingError(ValueError):
-    """The body is not what its header says."""
+    """The body does not match its Content-Encoding."""
 
 
 class TooLargeError(ValueError):
-    """More comes out than the bound."""
+    """The decoded body exceeds the bound."""
 
 
 def encodings_of(values: Iterable[str]) -> tuple[str, ...]:
-    """Those of all `Content-Encoding` headers, the last applied first; `identity` is none.
+    """The encodings of all `Content-Encoding` headers, the last applied first, no `identity`.
 
     Raises UnknownEncodingError.
     """
@@ -48,9 +49,9 @@ def encodings_of(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def decoded(body: bytes, encodings: Iterable[str], *, max_bytes: int) -> bytes:
-    """`body` without those, at most `max_bytes`. Raises WrongEncodingError and TooLargeError.
+    """`body` decoded, at most `max_bytes`. Raises WrongEncodingError and TooLargeError.
 
-    Takes as long as `max_bytes` take to come out: keep it off the event loop.
+    Takes time proportional to `max_bytes`: call it off the event loop.
     """
     for name in encodings:
         try:
@@ -63,7 +64,7 @@ def decoded(body: bytes, encodings: Iterable[str], *, max_bytes: int) -> bytes:
 
 
 class _Stream(Protocol):
-    """What zlib's and zstd's decompressors have in common."""
+    """The common part of zlib's and zstd's decompressors."""
 
     @property
     def eof(self) -> bool: ...
@@ -75,7 +76,7 @@ class _Stream(Protocol):
 
 
 def _pieces(open_stream: Callable[[], _Stream], body: bytes, limit: int) -> bytes:
-    """Of a body that was compressed in pieces, one after the other."""
+    """Decodes a body of several members or frames in a row."""
     out = b""
     for _ in range(_PIECES_MAX):
         stream = open_stream()
@@ -100,7 +101,7 @@ def _zstd(body: bytes, limit: int) -> bytes:
 
 
 def _deflate(body: bytes, limit: int) -> bytes:
-    """Zlib's format as RFC 9110 has it, or without its frame as some clients send it."""
+    """Zlib format (RFC 9110), or raw deflate as some clients send it."""
     head = body[:2]
     framed = (
         len(head) == 2  # noqa: PLR2004 - bytes of a zlib header

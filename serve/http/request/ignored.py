@@ -1,7 +1,7 @@
-"""Fields that ask for another form of answer and that vLLM passes over without a word.
+"""Refuses fields that ask for structured output and that vLLM silently ignores.
 
-They are of older vLLM, of other servers and of other routes. An answer in free text where JSON was
-asked for is worse than a refusal that names the field to use.
+They belong to older releases of vLLM, to other servers or to other routes. Free text in place of
+the JSON that was asked for is worse than a refusal that names the right field.
 """
 
 from typing import Any
@@ -17,12 +17,12 @@ _FORMS = {
     _RESPONSES: "`structured_outputs` or `text.format`",
     _MESSAGES: "`output_config.format`",
 }
-# What older vLLM had, and what SGLang, llama.cpp, TGI and Ollama call theirs.
+# Names in older vLLM, SGLang, llama.cpp, TGI and Ollama.
 _OLD = ("guided_json", "guided_choice", "guided_regex", "guided_grammar")
 _OLD_BESIDE = ("guided_decoding_backend", "guided_whitespace_pattern", "guided_decoding")
 _OTHERS = ("structural_tag", "grammar", "json_schema", "regex", "ebnf", "format")
 _EVERYWHERE = (*_OLD, *_OLD_BESIDE, *_OTHERS)
-# Fields of one route that another one passes over.
+# Fields of one route that another one ignores.
 _OF_OTHER_ROUTES = {
     _CHAT: ("text", "output_config"),
     _COMPLETIONS: ("text", "output_config"),
@@ -35,12 +35,12 @@ FORMS: dict[str, tuple[str, ...]] = {
 # OpenAI's names before there were tools.
 _TOOLS = {"functions": "tools", "function_call": "tool_choice"}
 _OF_PYTHON = "extra_body"  # OpenAI's SDK spreads it over the body; others send it as it is
-# Most bodies have none of these.
+# A quick test: most bodies have none of these.
 _WORTH_A_LOOK = frozenset().union(*FORMS.values(), _TOOLS, [_OF_PYTHON])
 
 
 def ignored(body: dict[str, Any], route: str) -> Rejected | None:
-    """The refusal of a body whose answer would lack the form that it asks for."""
+    """The refusal of a body that asks for a form which vLLM would ignore; None if there is none."""
     if _WORTH_A_LOOK.isdisjoint(body):
         return None
     named = _named(body, route)
@@ -54,7 +54,7 @@ def ignored(body: dict[str, Any], route: str) -> Rejected | None:
 
 
 def _named(fields: dict[str, Any], route: str) -> str | None:
-    """The first field that asks for what the route passes over."""
+    """The first field that asks for a form which the route ignores."""
     names = (*FORMS.get(route, ()), *(_TOOLS if route == _CHAT else ()))
     return next((name for name in names if name in fields and _asks(fields, name)), None)
 
@@ -64,7 +64,7 @@ def _instead(name: str, route: str) -> str:
 
 
 def _asks(fields: dict[str, Any], name: str) -> bool:
-    """False for what asks for nothing: null, an empty value, or text of the plain form."""
+    """False for values without effect: null, empty, or the plain-text form."""
     value = fields.get(name)
     if name == "text" and isinstance(value, dict):
         form = value.get("format")

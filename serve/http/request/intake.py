@@ -1,4 +1,4 @@
-"""Reading a request: its headers and body within limits, as the JSON object it must be."""
+"""Reads headers and body of a request within limits, and parses the JSON object."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from serve.http.caller import Caller
+from serve.http.connection import ClientConnection
 from serve.http.problems import Problem, error
 from serve.http.request.encodings import (
     ACCEPTED,
@@ -19,41 +19,41 @@ from serve.http.request.encodings import (
     encodings_of,
 )
 from serve.profile.sections import HttpSection
-from serve.visit import Family
+from serve.visit import ApiFamily
 
 RawHeaders = list[tuple[bytes, bytes]]
 
-BODY_TIMEOUT_S = 60.0  # a body that trickles holds one of Serve's places; proxies allow as much
-# Read and thrown away beyond the limit: a client that sends all before it reads would find the
-# connection broken instead of the answer. Beyond this much it shall.
+BODY_TIMEOUT_S = 60.0  # a slow body holds one of Serve's request slots; proxies allow as much
+# Read and discarded beyond the limit: a client that sends everything before it reads would
+# otherwise see a broken connection instead of the answer. Beyond this the connection is cut.
 DISCARD_BYTES = 33_554_432
 _HEADER_OVERHEAD_BYTES = 4  # ": " and the end of the line, as HAProxy counts them
 
-# Where text stands that surely becomes part of the prompt; tools and documents may not, as the
-# chat template decides about them, and pictures are no text.
+# Keys whose text always becomes part of the prompt. Tools and documents are left out, as the chat
+# template decides about them, and so are images.
 _PROMPT_KEYS = ("messages", "input", "system", "instructions")
 _TEXT_KEYS = ("content", "text")
-_MANY_DIGITS = re.compile(r"\d{19}")  # that fit into 64 bits: asked of few bodies, as it takes long
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # escaped: half of a pair, or together one character
+_MANY_DIGITS = re.compile(r"\d{19}")  # the exact check takes long, so only such bodies get it
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # escaped: half of a pair, or a pair
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A request body as it came, and the JSON object it is; both empty where there is none."""
+    """A request body as received, and its JSON object; both empty without a body."""
 
     text: bytes = b""
     fields: dict[str, Any] = field(default_factory=dict)
 
 
 def headers_of(raw: RawHeaders) -> dict[str, str]:
-    """Headers by lower-case name; of a repeated one the first counts."""
+    """Headers by lower-case name; the first of repeated ones counts."""
     headers: dict[str, str] = {}
     for name, value in raw:
         headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
     return headers
 
 
-def check_headers(raw: RawHeaders, limits: HttpSection, family: Family) -> Problem | None:
+def check_headers(raw: RawHeaders, limits: HttpSection, family: ApiFamily) -> Problem | None:
     """431 when names and values together are over the limit."""
     size = sum(len(name) + len(value) + _HEADER_OVERHEAD_BYTES for name, value in raw)
     if size <= limits.max_header_bytes:
@@ -63,12 +63,12 @@ def check_headers(raw: RawHeaders, limits: HttpSection, family: Family) -> Probl
 
 
 async def read_body(
-    caller: Caller, declared: str | None, limits: HttpSection, family: Family
+    caller: ClientConnection, declared: str | None, limits: HttpSection, family: ApiFamily
 ) -> bytes | Problem:
     """The whole body, or the problem with it. `declared` is content-length, absent when chunked.
 
-    Of a body over the limit nothing more is kept. When the caller leaves meanwhile the body is
-    what came so far; nobody will read the answer.
+    Nothing is kept of a body over the limit. If the client disconnects, the body is what has
+    arrived so far: no answer will be read.
     """
     limit = limits.max_body_bytes
     if declared is not None and declared.isdecimal() and int(declared) > limit + DISCARD_BYTES:
@@ -88,9 +88,9 @@ async def read_body(
 
 
 async def decode_body(
-    body: bytes, raw: RawHeaders, limits: HttpSection, family: Family
+    body: bytes, raw: RawHeaders, limits: HttpSection, family: ApiFamily
 ) -> bytes | Problem:
-    """`body` without its content encodings; the limit on bodies holds for what comes out, too."""
+    """`body` without its content encodings; the body limit holds for the decoded size, too."""
     named = [v.decode("latin-1") for name, v in raw if name.lower() == b"content-encoding"]
     if not named or not body:
         return body
@@ -112,11 +112,11 @@ async def decode_body(
         return _too_large(limits, family)
 
 
-def _too_large(limits: HttpSection, family: Family) -> Problem:
+def _too_large(limits: HttpSection, family: ApiFamily) -> Problem:
     return error(413, f"Request body is larger than {limits.max_body_bytes} bytes.", family)
 
 
-def parse_body(body: bytes, limits: HttpSection, family: Family) -> dict[str, Any] | Problem:
+def parse_body(body: bytes, limits: HttpSection, family: ApiFamily) -> dict[str, Any] | Problem:
     """The JSON object in `body`, or a 400.
 
     vLLM parses the same bytes with the same parser, so of a repeated key both see the last one.
@@ -158,10 +158,10 @@ def depth_of(document: object) -> int:
 
 
 def prompt_chars(body: dict[str, Any]) -> int:
-    """Characters of text that become one prompt, at the least: a lower bound of its size.
+    """A lower bound of the characters that become the prompt.
 
-    Of several prompts in one body the longest counts, and a prompt that may be truncated counts
-    nothing: what is refused by this number could never have run.
+    Of several prompts the longest counts; a prompt that may be truncated counts as 0. So a request
+    that is refused by this number could never have run.
     """
     if body.get("truncate_prompt_tokens") is not None or body.get("truncation") == "auto":
         return 0
@@ -171,7 +171,7 @@ def prompt_chars(body: dict[str, Any]) -> int:
     return together + max((len(p) for p in several if isinstance(p, str)), default=0)
 
 
-def slo_ttft_ms(headers: dict[str, str], family: Family) -> float | Problem | None:
+def slo_ttft_ms(headers: dict[str, str], family: ApiFamily) -> float | Problem | None:
     """`x-slo-ttft-ms`: milliseconds from arrival to the first token that the caller accepts."""
     text = headers.get("x-slo-ttft-ms")
     if text is None:
@@ -209,7 +209,7 @@ def _chars(value: object) -> int:
 
 
 def _in_64_bits(digits: str) -> int:
-    """What vLLM can hand to its engine; MessagePack has no larger integers."""
+    """Whether all integers fit in 64 bits: vLLM's MessagePack has no larger ones."""
     value = int(digits)
     if not -(2**63) <= value < 2**64:
         raise ValueError(f"{digits[:20]}... is no integer of 64 bits")

@@ -1,15 +1,15 @@
-"""Bodies as clients send them, made what vLLM takes: nulls, and answers that are sent back."""
+"""Adapts bodies to vLLM: null fields, and earlier answers that clients send back as history."""
 
 from typing import Any
 
-# What null means where it is not the same as leaving the field out: vLLM's "to the end of the
-# context", while the field's default is 16.
+# Where null differs from leaving the field out: null means "to the end of the context", while
+# the default is 16.
 _NULL_HAS_A_MEANING = {("/v1/completions", "max_tokens")}
 _RESPONSES = "/v1/responses"
 
 
 def complete(body: dict[str, Any], route: str) -> bool:
-    """Changes `body` in place; True when there was anything to change."""
+    """Changes `body` in place; True if anything changed."""
     changed = _drop_nulls(body, route)
     items = body.get("input")
     if route == _RESPONSES and isinstance(items, list):
@@ -20,10 +20,10 @@ def complete(body: dict[str, Any], route: str) -> bool:
 
 
 def _drop_nulls(body: dict[str, Any], route: str) -> bool:
-    """Takes fields that are null out.
+    """Removes fields that are null.
 
-    SDKs dump objects with every field that was not set as null, and in the APIs null is the
-    default. Not so in vLLM: some fields refuse it, and `truncation: null` truncates.
+    SDKs send unset fields as null, which the APIs define as the default. vLLM differs: some fields
+    reject null, and `truncation: null` truncates.
     """
     nulls = [
         name
@@ -36,7 +36,7 @@ def _drop_nulls(body: dict[str, Any], route: str) -> bool:
 
 
 def _without_nulls(items: list[Any]) -> bool:
-    """The same at every depth of replayed items, whose optional fields vLLM takes as text alone."""
+    """The same at every depth of replayed items: vLLM takes only text in optional fields."""
     changed, level = False, list(items)
     while level:
         inner: list[Any] = []
@@ -54,7 +54,7 @@ def _without_nulls(items: list[Any]) -> bool:
 
 
 def _typed(item: dict[str, Any]) -> bool:
-    """An item with a role is a message, also where it does not say so, as OpenAI's API has it."""
+    """Adds `type: message` to an item with a role, as OpenAI's API implies it."""
     if "type" in item or "role" not in item:
         return False
     item["type"] = "message"

@@ -1,4 +1,4 @@
-"""What a request is by more than its API key: `access.rules` of the profile."""
+"""Applies the profile's `access.rules`: priority and tenant by more than the API key."""
 
 import hashlib
 import re
@@ -14,13 +14,13 @@ _RANK = {priority: rank for rank, priority in enumerate(Priority)}  # a higher o
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 _NAME_CHARS = 64
 _DIGEST_CHARS = 8
-# Tenants that headers may name, over the life of a gateway: each has counters of its own. Beyond,
-# requests count for their key's tenant.
+# Tenants that headers may name in the life of a gateway: each has counters of its own. Requests
+# with further names count for their key's tenant.
 NAMED_MAX = 10_000
 
 
 class Rules:
-    """Applies every rule that fits, in the profile's order; the first tenant stays."""
+    """Applies every matching rule, in the profile's order; the first tenant wins."""
 
     def __init__(self, rules: Mapping[str, RuleSection]) -> None:
         self._rules = dict(rules)
@@ -29,9 +29,9 @@ class Rules:
     def apply(
         self, tenant: Tenant, headers: Mapping[str, str], body: Mapping[str, Any]
     ) -> tuple[Tenant, tuple[str, ...]]:
-        """What the holder of `tenant`'s key is in this request, and which rules say so.
+        """The tenant that a request counts for, and the names of the rules that matched.
 
-        `headers` by lower-case name; with an empty body rules about bodies do not fit.
+        `headers` by lower-case name; rules about bodies do not match an empty body.
         """
         if not self._rules:
             return tenant, ()
@@ -82,7 +82,7 @@ def _lower(one: Priority, other: str | None) -> Priority:
 
 
 def _as_name(value: str) -> str:
-    """`value` as part of a tenant's name; what had to be changed stays apart by its digest."""
+    """`value` as part of a tenant's name; a digest keeps changed values apart."""
     name = _NOT_IN_NAMES.sub("_", value)
     if name == value and len(name) <= _NAME_CHARS:
         return name
@@ -91,7 +91,7 @@ def _as_name(value: str) -> str:
 
 
 def _prompt(body: Mapping[str, Any]) -> str:
-    """The text of a prompt, or of a user's last message; what is before it, is left out."""
+    """The text of the prompt, or of the user's last message, without leading whitespace."""
     told = body.get("messages", body.get("input", body.get("prompt")))
     if isinstance(told, list):
         told = _of_user(told)

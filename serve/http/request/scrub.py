@@ -1,4 +1,4 @@
-"""What a caller may not set or ask: taken out of headers and body, or refused."""
+"""Removes or refuses what a caller may not set in headers and body."""
 
 import hashlib
 import hmac
@@ -12,9 +12,9 @@ from admission.terms.decision import Reason, Rejected
 from serve.http.request.ignored import ignored
 from serve.http.request.intake import RawHeaders
 
-# `priority` and the ranks would reorder or place requests behind the ledger's back, the transfer
-# parameters reach into other requests' caches, and a repeated `request_id` would let one caller
-# abort another's answer: vLLM aborts by this name.
+# `priority` and the ranks would reorder or place requests without the ledger's knowledge, the
+# transfer parameters give access to other requests' caches, and a repeated `request_id` would let
+# one caller abort another's request: vLLM aborts by this id.
 FIELDS = frozenset(
     {
         "priority",
@@ -41,11 +41,11 @@ _DROPPED_HEADERS = frozenset(
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9._:-]")
 _ID_CHARS = 128  # enough for a UUID with words before it; ids are in every log line
 
-PROCESS_SECRET = secrets.token_bytes(32)  # one cache per process, so it need not outlive it
+PROCESS_SECRET = secrets.token_bytes(32)  # the cache ends with the process
 
 
 def scrub_body(body: dict[str, Any]) -> bool:
-    """Takes the forbidden fields out of `body` in place; True when there were any."""
+    """Removes the forbidden fields from `body` in place; True if there were any."""
     changed = _drop(body)
     for name in _EXTRA_FIELDS:
         inner = body.get(name)
@@ -55,7 +55,7 @@ def scrub_body(body: dict[str, Any]) -> bool:
 
 
 def unsupported(body: dict[str, Any], route: str) -> Rejected | None:
-    """What would run beside its lease, as an answer nobody waits for, or in another form."""
+    """The refusal of a body that would outrun its lease, run in the background or be ignored."""
     if body.get("background"):
         message = "`background: true` is not supported: an answer ends with its connection."
         return Rejected(Reason.UNSUPPORTED, message, param="background")
@@ -68,8 +68,8 @@ def unsupported(body: dict[str, Any], route: str) -> Rejected | None:
 def salt_cache(body: dict[str, Any], tenant: str, *, secret: bytes = PROCESS_SECRET) -> None:
     """Sets `cache_salt` so that prefixes are shared inside a tenant only.
 
-    A caller's own salt divides the tenant's share further; it cannot reach another tenant's,
-    whatever it is. vLLM takes at most 128 characters: 64 here.
+    A caller's own salt divides the tenant's cache further; no salt reaches another tenant's.
+    vLLM accepts at most 128 characters; this has 64.
     """
     own = body.get("cache_salt")
     text = json.dumps([tenant, own if isinstance(own, str) else None])
@@ -77,7 +77,7 @@ def salt_cache(body: dict[str, Any], tenant: str, *, secret: bytes = PROCESS_SEC
 
 
 def scrub_headers(raw: RawHeaders, *, request_id: str, body_bytes: int) -> RawHeaders:
-    """The headers vLLM sees: an id of ours, and the length of the body that we send."""
+    """The headers for vLLM: with our request id, and the length of the body we send."""
     return [
         *((name, value) for name, value in raw if name.lower() not in _DROPPED_HEADERS),
         (b"x-request-id", request_id.encode()),
@@ -97,14 +97,14 @@ def with_trace(raw: RawHeaders, trace: Mapping[str, str]) -> RawHeaders:
 def request_id_of(headers: Mapping[str, str]) -> str:
     """The caller's `x-request-id`, shortened, or a new one; names the request in our logs.
 
-    Without what a terminal would obey: ids stand in plain log lines too.
+    Control characters are removed: ids appear in plain log lines, too.
     """
     given = headers.get("x-request-id", "")[:_ID_CHARS]
     return "".join(c for c in given if c.isprintable()) or secrets.token_hex(16)
 
 
 def engine_id_for(request_id: str) -> str:
-    """The name inside vLLM: the caller's for the eye, made unique, since callers repeat theirs."""
+    """The id inside vLLM: the caller's id with a unique part, since callers repeat theirs."""
     return f"{_NOT_IN_IDS.sub('_', request_id)}-{secrets.token_hex(8)}"
 
 

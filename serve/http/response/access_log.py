@@ -4,19 +4,19 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
-from serve.http.call import CLIENT_LEFT_STATUS, Call
+from serve.http.http_request import CLIENT_LEFT_STATUS, HttpRequest
 
-_PROBES = frozenset({"/health", "/metrics"})  # asked every few seconds, for ever
-_PATH_CHARS = 200  # of a path that is not on the allow-list, so chosen by a stranger
+_PROBES = frozenset({"/health", "/metrics"})  # asked every few seconds
+_PATH_CHARS = 200  # of a path that is not on the allow-list: callers choose it freely
 
 
-def worth_a_line(call: Call) -> bool:
-    """False for a probe that found all well: it would bury the requests."""
+def worth_a_line(call: HttpRequest) -> bool:
+    """False for a probe that succeeded: these would bury the requests."""
     return call.path not in _PROBES or call.status != HTTPStatus.OK
 
 
-def access_line(call: Call, *, ended_at_s: float) -> dict[str, Any]:
-    """The line of one request that has ended; `_s` are modelled seconds from its arrival."""
+def access_line(call: HttpRequest, *, ended_at_s: float) -> dict[str, Any]:
+    """The line of one ended request; `_s` are modelled seconds from its arrival."""
     line = {
         "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "id": call.request_id,
@@ -44,5 +44,5 @@ def access_line(call: Call, *, ended_at_s: float) -> dict[str, Any]:
     }
 
 
-def _since(call: Call, at_s: float) -> float:
+def _since(call: HttpRequest, at_s: float) -> float:
     return round(at_s - call.arrived_at_s, 6)

@@ -7,7 +7,7 @@ _HOUR_S, _MINUTE_S = 3600, 60
 
 
 def rate_limit_headers(standing: Standing | None) -> RawHeaders:
-    """`x-ratelimit-limit-`, `-remaining-` and `-reset-` of each budget that there is."""
+    """`x-ratelimit-limit-`, `-remaining-` and `-reset-` of each budget of the tenant."""
     if standing is None:
         return []
     return [*_headers(b"requests", standing.requests), *_headers(b"tokens", standing.tokens)]
@@ -24,7 +24,7 @@ def _headers(unit: bytes, allowance: Allowance | None) -> RawHeaders:
 
 
 def duration(seconds: float) -> str:
-    """As Go writes them and OpenAI's clients read them: 6m0s, 1s, 120ms, 0s."""
+    """A duration in Go's notation, as OpenAI's clients read it: 6m0s, 1s, 120ms, 0s."""
     if seconds < 1:
         thousandths = round(seconds * 1000)
         return f"{thousandths}ms" if 0 < thousandths < 1000 else f"{round(seconds)}s"  # noqa: PLR2004 - 1000 ms are 1 s

@@ -1,4 +1,4 @@
-"""The way back to the caller: vLLM's answer as it is, or a problem in its place."""
+"""The way back to the client: vLLM's answer, or a problem in its place."""
 
 import json
 import logging
@@ -9,17 +9,17 @@ from starlette.types import Message, Send
 
 from admission.terms import refusals
 from admission.terms.decision import Rejected
-from serve.http.call import STRANGER, Call
-from serve.http.caller import Caller
+from serve.http.connection import ClientConnection
 from serve.http.gate_like import GateLike
+from serve.http.http_request import STRANGER, HttpRequest
 from serve.http.problems import Problem, answer, error, error_event, is_callers
 from serve.http.request.intake import RawHeaders
 from serve.http.response.rate_limits import rate_limit_headers
 
 _log = logging.getLogger("sluice.http")
 
-_ERROR_BODY_MAX_BYTES = 1_048_576  # vLLM's own are bounded far below
-_ERROR_LOGGED_BYTES = 500  # vLLM's words for its own fault
+_ERROR_BODY_MAX_BYTES = 1_048_576  # vLLM's own errors are far shorter
+_ERROR_LOGGED_BYTES = 500  # of vLLM's own error text
 _STREAMING = {b"cache-control": b"no-cache", b"x-accel-buffering": b"no"}
 _TOO_LONG = b"This model's maximum context length"  # how vLLM begins to say so
 
@@ -27,12 +27,18 @@ _TOO_LONG = b"This model's maximum context length"  # how vLLM begins to say so
 class Reply:
     """ASGI's `send` for the app. Every answer leaves through here, with our headers.
 
-    The start of an answer is held until its first byte of body: only then are status and headers
-    out of our hands. Until then a verdict, a dead engine or a crash can still be told properly.
+    The start of an answer is held until the first byte of its body. Until then a verdict, a dead
+    engine or a crash can still become a proper error.
     """
 
     def __init__(
-        self, send: Send, caller: Caller, call: Call, gate: GateLike, *, echo_request_id: bool
+        self,
+        send: Send,
+        caller: ClientConnection,
+        call: HttpRequest,
+        gate: GateLike,
+        *,
+        echo_request_id: bool,
     ) -> None:
         self._send = send
         self._caller = caller
@@ -46,11 +52,11 @@ class Reply:
 
     @property
     def started(self) -> bool:
-        """True once a status went out."""
+        """True once the status was sent."""
         return self._call.status is not None
 
     async def __call__(self, message: Message) -> None:
-        """Passes on one message of the app, or not."""
+        """Takes one message of the app; passes it on, or holds or replaces it."""
         if self.finished or self._caller.left.done():
             return
         if self._passing:
@@ -62,11 +68,11 @@ class Reply:
             await self._first_body(message)
 
     async def problem(self, problem: Problem) -> None:
-        """Answers with `problem`; whatever the app still sends is dropped."""
+        """Answers with `problem`; later messages of the app are dropped."""
         await self.whole(problem.status, problem.headers, problem.body)
 
     async def cut_off(self, verdict: Rejected) -> None:
-        """Ends an answer that may not go on: with the verdict, or in a stream as its error."""
+        """Ends an answer with the verdict; a stream that has started gets an error event."""
         problem = answer(verdict, self._call.family)
         if not self.started:
             await self.problem(problem)
@@ -76,7 +82,7 @@ class Reply:
             await self._send({"type": "http.response.body", "body": event})
 
     async def failed(self) -> None:
-        """Answers for an app that ended without an answer of its own."""
+        """Answers in place of an app that ended without an answer."""
         if self._gate.healthy:
             fault = "The request failed inside the server."
             await self.problem(error(500, fault, self._call.family))
@@ -84,7 +90,7 @@ class Reply:
             await self.problem(self._engine_down())
 
     async def whole(self, status: int, headers: RawHeaders, body: bytes) -> None:
-        """Answers in one piece."""
+        """Sends a complete answer."""
         if self.finished or self._caller.has_left:
             return
         length = (b"content-length", str(len(body)).encode())
@@ -101,7 +107,7 @@ class Reply:
     async def _first_body(self, message: Message) -> None:
         start = self._start
         if start is None:
-            return  # the app broke the protocol; its crash is answered when it ends
+            return  # the app broke the protocol; `failed` answers when it ends
         more = message.get("more_body", False)
         if start["status"] >= HTTPStatus.BAD_REQUEST:
             await self._collect_error(start, message.get("body", b""), more)
@@ -125,21 +131,21 @@ class Reply:
         if not is_callers(status):
             problem = self._fault_of_ours()
         elif self._generated:
-            status = HTTPStatus.INTERNAL_SERVER_ERROR  # what could be the caller's was found before
+            status = HTTPStatus.INTERNAL_SERVER_ERROR  # the caller's mistakes were found before
             _log.error("Request %s: the app cannot tell its answer", self._call.request_id)
         problem = problem or _in_shape(status, bytes(self._error_body), self._call)
         await self.problem(problem)
 
     @property
     def _generated(self) -> bool:
-        """Whether the engine has begun to answer."""
+        """Whether the engine has produced a token."""
         visit = self._call.visit
         return visit is not None and self._gate.prefill_s(visit) is not None
 
     def _fault_of_ours(self) -> Problem | None:
-        """What stands behind a 5xx of the app: a dead engine, or a body that its parser trips over.
+        """The cause of a 5xx of the app: a dead engine, or a body that crashed its parser.
 
-        vLLM checks some fields before it knows their types, and fails by what it did not expect.
+        vLLM uses some fields before it has checked their types.
         """
         told = bytes(self._error_body[:_ERROR_LOGGED_BYTES])
         _log.error("Request %s failed in the app: %r", self._call.request_id, told)
@@ -189,7 +195,7 @@ class Reply:
 
 
 def _for_proxies(headers: RawHeaders) -> RawHeaders:
-    """Of a stream: nginx holds tokens back unless told, and caches keep what they are not told."""
+    """Headers of a stream: nginx must not buffer it, caches must not keep it."""
     kind = next((value for name, value in headers if name.lower() == b"content-type"), b"")
     if not kind.startswith(b"text/event-stream"):
         return headers
@@ -197,7 +203,7 @@ def _for_proxies(headers: RawHeaders) -> RawHeaders:
     return [*kept, *_STREAMING.items()]
 
 
-def _in_shape(status: int, body: bytes, call: Call) -> Problem:
+def _in_shape(status: int, body: bytes, call: HttpRequest) -> Problem:
     """An error of vLLM, FastAPI or Starlette in the family's shape, with a string `code`."""
     message, param = _message_of(body)
     code = None

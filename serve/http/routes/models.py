@@ -1,4 +1,4 @@
-"""The models that are served, all or one, as OpenAI's API tells them and as Anthropic's does."""
+"""`/v1/models`: the served models in OpenAI's and in Anthropic's shape."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 from serve.http.allow import model_in
 from serve.http.gate_like import GateLike
 from serve.http.problems import Problem, error
-from serve.http.routes.page import Answer, Page, Question, json_page
-from serve.visit import Family
+from serve.http.routes.exchange import Answer, OwnRequest, OwnResponse, json_response
+from serve.visit import ApiFamily
 
 
 class ModelRoutes:
-    """vLLM knows the models, and has the list in OpenAI's shape only."""
+    """Converts vLLM's list, which is in OpenAI's shape only."""
 
     def __init__(self, gate: GateLike) -> None:
         self._gate = gate
@@ -20,20 +20,20 @@ class ModelRoutes:
             ("GET", "/v1/models/{id}"): self._one,
         }
 
-    async def _all(self, question: Question) -> Page:
+    async def _all(self, question: OwnRequest) -> OwnResponse:
         entries = await self._gate.models()
-        if question.family is not Family.ANTHROPIC:
-            return json_page({"object": "list", "data": entries})
+        if question.family is not ApiFamily.ANTHROPIC:
+            return json_response({"object": "list", "data": entries})
         told = [_anthropic(entry) for entry in entries]
         ends = {"first_id": told[0]["id"], "last_id": told[-1]["id"]} if told else {}
-        return json_page({"data": told, "has_more": False, **ends})
+        return json_response({"data": told, "has_more": False, **ends})
 
-    async def _one(self, question: Question) -> Page | Problem:
+    async def _one(self, question: OwnRequest) -> OwnResponse | Problem:
         name = model_in(question.path)
         for entry in await self._gate.models():
             if entry["id"] == name:
-                told = _anthropic(entry) if question.family is Family.ANTHROPIC else entry
-                return json_page(told)
+                told = _anthropic(entry) if question.family is ApiFamily.ANTHROPIC else entry
+                return json_response(told)
         message = f"The model `{name}` does not exist."
         return error(404, message, question.family, code="model_not_found", param="model")
 

@@ -1,4 +1,4 @@
-"""Our own routes: health, version, metrics, and what admission says of itself."""
+"""The gateway's own routes: health, version, metrics, and the state of admission."""
 
 import logging
 from importlib.metadata import PackageNotFoundError, version
@@ -13,14 +13,14 @@ from serve.http.operations_like import OperationsLike
 from serve.http.problems import Problem, answer, error
 from serve.http.request.replayed import complete
 from serve.http.request.scrub import unsupported
+from serve.http.routes.exchange import Answer, OwnRequest, OwnResponse, json_response
 from serve.http.routes.models import ModelRoutes
-from serve.http.routes.page import Answer, Page, Question, json_page
 from serve.http.routes.settings import SettingsRoutes
-from serve.visit import Family
+from serve.visit import ApiFamily
 
 _log = logging.getLogger("sluice.gate")
 
-# Which route a body is for, by a key that the others do not have.
+# The route of a body, by a key that other routes' bodies do not have.
 _ROUTE_BY_KEY = {
     "messages": "/v1/chat/completions",
     "prompt": "/v1/completions",
@@ -55,68 +55,68 @@ class Routes:
             **SettingsRoutes(operations).answers,
         }
 
-    async def answer(self, route: Route, question: Question) -> Page | Problem:
-        """The answer of `route`; KeyError for one that is on the allow-list and not here."""
+    async def answer(self, route: Route, question: OwnRequest) -> OwnResponse | Problem:
+        """The answer of `route`; KeyError if it is on the allow-list but not here."""
         return await self._answers[route.method, route.path](question)
 
-    async def _health(self, _: Question) -> Page:
+    async def _health(self, _: OwnRequest) -> OwnResponse:
         """503 also while draining, so that a balancer sends new requests elsewhere."""
         if not self._gate.healthy:
-            return json_page({"status": "engine_down"}, status=503)
+            return json_response({"status": "engine_down"}, status=503)
         if self._gate.draining:
-            return json_page({"status": "draining"}, status=503)
-        return json_page({"status": "ok"})
+            return json_response({"status": "draining"}, status=503)
+        return json_response({"status": "ok"})
 
-    async def _version(self, _: Question) -> Page:
-        return json_page(self._versions)
+    async def _version(self, _: OwnRequest) -> OwnResponse:
+        return json_response(self._versions)
 
-    async def _metrics(self, question: Question) -> Page:
+    async def _metrics(self, question: OwnRequest) -> OwnResponse:
         """Plain text or OpenMetrics, as the scraper's `Accept` asks."""
         encode, content_type = choose_encoder(question.accept)
-        return Page(encode(self._registry), content_type=content_type)
+        return OwnResponse(encode(self._registry), content_type=content_type)
 
-    async def _state(self, _: Question) -> Page:
-        return json_page(self._gate.state())
+    async def _state(self, _: OwnRequest) -> OwnResponse:
+        return json_response(self._gate.state())
 
-    async def _steps(self, _: Question) -> Page:
-        return json_page(self._gate.steps())
+    async def _steps(self, _: OwnRequest) -> OwnResponse:
+        return json_response(self._gate.steps())
 
-    async def _shadow(self, _: Question) -> Page:
-        return json_page(self._gate.shadow())
+    async def _shadow(self, _: OwnRequest) -> OwnResponse:
+        return json_response(self._gate.shadow())
 
-    async def _explain(self, question: Question) -> Page | Problem:
+    async def _explain(self, question: OwnRequest) -> OwnResponse | Problem:
         route = _route_to_explain(question)
         if route is None:
             known = ", ".join(sorted(GENERATION_PATHS))
             message = f"Say with ?route= which route the body is for: one of {known}."
-            return error(400, message, Family.OPENAI, param="route")
+            return error(400, message, ApiFamily.OPENAI, param="route")
         complete(question.body, route)
         refusal = unsupported(question.body, route)
         if refusal is not None:
-            return answer(refusal, Family.OPENAI)
+            return answer(refusal, ApiFamily.OPENAI)
         try:
             told = await self._gate.explain(
                 route, question.body, question.tenant, question.slo_ttft_ms
             )
-            return json_page(told | ({"rules": question.rules} if question.rules else {}))
+            return json_response(told | ({"rules": question.rules} if question.rules else {}))
         except ValueError as fault:
-            return error(400, str(fault), Family.OPENAI)
+            return error(400, str(fault), ApiFamily.OPENAI)
 
-    async def _drain(self, question: Question) -> Page:
+    async def _drain(self, question: OwnRequest) -> OwnResponse:
         _log.warning("draining: asked by %s", question.tenant.name)
         self._gate.drain()
-        return json_page({"status": "draining", "replica": self._gate.replica}, status=202)
+        return json_response({"status": "draining", "replica": self._gate.replica}, status=202)
 
-    async def _resume(self, question: Question) -> Page | Problem:
+    async def _resume(self, question: OwnRequest) -> OwnResponse | Problem:
         if not self._gate.resume():
             message = "The gateway is ending; its drain is not undone."
-            return error(409, message, Family.OPENAI, code="ending")
+            return error(409, message, ApiFamily.OPENAI, code="ending")
         _log.warning("admitting again: asked by %s", question.tenant.name)
-        return json_page({"status": "ok", "replica": self._gate.replica})
+        return json_response({"status": "ok", "replica": self._gate.replica})
 
 
-def _route_to_explain(question: Question) -> str | None:
-    """As `?route=` says, else the one whose key the body has; None when neither tells."""
+def _route_to_explain(question: OwnRequest) -> str | None:
+    """As `?route=` says, else by the body's keys; None if neither decides."""
     asked = parse_qs(question.query).get("route")
     if asked is not None:
         return asked[0] if asked[0] in GENERATION_PATHS else None
@@ -124,7 +124,7 @@ def _route_to_explain(question: Question) -> str | None:
 
 
 def _version(*distributions: str) -> str:
-    """Of the first distribution that is installed: vLLM comes as one of two."""
+    """The version of the first installed distribution: vLLM has two."""
     for name in distributions:
         try:
             return version(name)

@@ -1,4 +1,4 @@
-"""Our routes that change a gateway while it serves: its admission settings and its API keys."""
+"""Our routes that change a running gateway: its admission settings and its API keys."""
 
 import json
 import re
@@ -6,18 +6,18 @@ from typing import Any
 
 from serve.http.operations_like import OperationsLike
 from serve.http.problems import Problem, error
-from serve.http.routes.page import Answer, Page, Question, json_page
+from serve.http.routes.exchange import Answer, OwnRequest, OwnResponse, json_response
 from serve.profile.history import Via
 from serve.profile.settings import AdmissionSection, ProfileError, parse_admission
-from serve.visit import Family
+from serve.visit import ApiFamily
 
 _TAG = re.compile(r'(?:W/)?"[^"]*"')
 _TAGS = re.compile(rf"{_TAG.pattern}(?:\s*,\s*{_TAG.pattern})*")
-_SOURCE = "settings"  # what complaints about a body begin with
+_SOURCE = "settings"  # the prefix of complaints about a body
 
 
 class SettingsRoutes:
-    """Answers for one replica; what would change one of several is refused."""
+    """Answers for one replica; refuses a change that would reach one of several."""
 
     def __init__(self, operations: OperationsLike) -> None:
         self._operations = operations
@@ -29,77 +29,79 @@ class SettingsRoutes:
             ("POST", "/v1/admission/keys/reload"): self._reload_keys,
         }
 
-    async def _settings(self, _: Question) -> Page:
+    async def _settings(self, _: OwnRequest) -> OwnResponse:
         section = self._operations.section
-        return json_page(section.mapping(), etag=section.hash())
+        return json_response(section.mapping(), etag=section.hash())
 
-    async def _history(self, _: Question) -> Page:
-        return json_page(self._operations.history(), etag=self._operations.section.hash())
+    async def _history(self, _: OwnRequest) -> OwnResponse:
+        return json_response(self._operations.history(), etag=self._operations.section.hash())
 
-    async def _put(self, question: Question) -> Page | Problem:
+    async def _put(self, question: OwnRequest) -> OwnResponse | Problem:
         try:
             section = parse_admission(_without_repeats(question.text), source=_SOURCE)
         except (ProfileError, ValueError) as fault:
-            return error(400, str(fault), Family.OPENAI)
+            return error(400, str(fault), ApiFamily.OPENAI)
         return self._change(question, section, Via.PUT)
 
-    async def _rollback(self, question: Question) -> Page | Problem:
+    async def _rollback(self, question: OwnRequest) -> OwnResponse | Problem:
         to = question.body.get("to")
         if question.body.keys() - {"to"} or not isinstance(to, str | None):
             message = 'Expected {"to": HASH} of the history, or nothing for the settings before.'
-            return error(400, message, Family.OPENAI)
+            return error(400, message, ApiFamily.OPENAI)
         try:
             section = self._operations.earlier(to)
         except (ProfileError, ValueError) as fault:
-            return error(400, str(fault), Family.OPENAI, param="to")
+            return error(400, str(fault), ApiFamily.OPENAI, param="to")
         return self._change(question, section, Via.ROLLBACK)
 
-    def _change(self, question: Question, section: AdmissionSection, via: Via) -> Page | Problem:
-        """Nothing waits between the question which settings hold and their change."""
+    def _change(
+        self, question: OwnRequest, section: AdmissionSection, via: Via
+    ) -> OwnResponse | Problem:
+        """Checks and changes without an await in between."""
         problem = self._reaches_one() or _precondition(question.if_match, self._operations.section)
         if problem is not None:
             return problem
         told = self._operations.change(section, via=via, by=question.tenant.name)
-        return json_page(told, etag=told["hash"])
+        return json_response(told, etag=told["hash"])
 
-    async def _reload_keys(self, question: Question) -> Page | Problem:
+    async def _reload_keys(self, question: OwnRequest) -> OwnResponse | Problem:
         problem = self._reaches_one()
         if problem is not None:
             return problem
         told = await self._operations.reload_keys(by=question.tenant.name)
         if told["refused"] is None:
-            return json_page(told)
-        return error(409, told["refused"], Family.OPENAI, code="keys_refused")
+            return json_response(told)
+        return error(409, told["refused"], ApiFamily.OPENAI, code="keys_refused")
 
     def _reaches_one(self) -> Problem | None:
-        """Replicas that differ would answer one client by two rules."""
+        """Refuses a change of one replica among several: they would decide differently."""
         if not self._operations.several_replicas:
             return None
         message = (
             "This gateway has several replicas and a request reaches one of them. Change the "
             "profile and send SIGHUP to `sluice serve`: that reaches all."
         )
-        return error(409, message, Family.OPENAI, code="several_replicas")
+        return error(409, message, ApiFamily.OPENAI, code="several_replicas")
 
 
 def _precondition(if_match: str | None, section: AdmissionSection) -> Problem | None:
-    """`If-Match` as RFC 9110 has it: who changes settings says which ones it has seen."""
+    """`If-Match` as in RFC 9110: a change names the settings that it replaces."""
     present = section.hash()
     if if_match is None:
         message = (
             f'Say which settings this replaces: `If-Match: "{present}"` for those in force now, '
             "`If-Match: *` for whatever is in force."
         )
-        return _tagged(error(428, message, Family.OPENAI, param="if-match"), present)
+        return _tagged(error(428, message, ApiFamily.OPENAI, param="if-match"), present)
     if if_match.strip() == "*":
         return None
     if not _TAGS.fullmatch(if_match.strip()):
         message = f'If-Match must be * or a hash in double quotes, e.g. If-Match: "{present}".'
-        return error(400, message, Family.OPENAI, param="if-match")
+        return error(400, message, ApiFamily.OPENAI, param="if-match")
     if f'"{present}"' in _TAG.findall(if_match):  # a weak one (W/) never matches
         return None
     message = f"The settings changed meanwhile: in force are {present}. Look at them, then decide."
-    return _tagged(error(412, message, Family.OPENAI, param="if-match"), present)
+    return _tagged(error(412, message, ApiFamily.OPENAI, param="if-match"), present)
 
 
 def _tagged(problem: Problem, present: str) -> Problem:
@@ -108,7 +110,7 @@ def _tagged(problem: Problem, present: str) -> Problem:
 
 
 def _without_repeats(text: bytes) -> Any:
-    """The JSON in `text`; a key that stands twice is a mistake here, as in a profile."""
+    """The JSON in `text`; a repeated key is a mistake, as in a profile."""
     return json.loads(text, object_pairs_hook=_once)
 
 
@@ -116,6 +118,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, value in pairs:
         if name in values:
-            raise ValueError(f"{_SOURCE}: {name}: stands twice")
+            raise ValueError(f"{_SOURCE}: {name}: is given twice")
         values[name] = value
     return values

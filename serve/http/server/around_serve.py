@@ -1,4 +1,4 @@
-"""Layers around Ray Serve's own HTTP code, in its proxy and in its replicas."""
+"""ASGI middleware around Ray Serve's own HTTP code, in its proxy and in its replicas."""
 
 import os
 
@@ -8,8 +8,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve.http.server.no_replica import NoReplica
 
-_HEARS_FOR_ITSELF = (b"x-request-disconnect-disabled", b"?1")  # Ray Serve 2.60's name for it
-# Serve 2.60 ends the request after the first, and routes by the others, with underscores too.
+_NO_LISTENING = (b"x-request-disconnect-disabled", b"?1")  # Ray Serve 2.60's name for it
+# Serve 2.60 ends a request by the first of these and routes by the others, underscores included.
 _FOR_SERVE = frozenset(
     {
         b"x_request_timeout_seconds",
@@ -20,9 +20,9 @@ _FOR_SERVE = frozenset(
 
 
 def middlewares() -> list[Middleware]:
-    """For RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH; Ray asks in proxies and in replicas.
+    """For RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH; Ray calls it in proxies and in replicas.
 
-    Without HAProxy the proxy is the way in and must let everything pass.
+    Without HAProxy the proxy is the front and must pass everything.
     """
     actor = ray.get_runtime_context().get_actor_name() or ""
     if actor.startswith("SERVE_REPLICA"):
@@ -34,11 +34,11 @@ def middlewares() -> list[Middleware]:
 
 
 class WithoutServesListening:
-    """What Serve reads of a request in a replica, which is the caller's no longer.
+    """Keeps Serve in a replica from acting on a request's headers and disconnect.
 
-    It is told not to listen for the caller's hang-up: our own edge does, and Serve would run two
-    more tasks per request for it and cancel ours in the middle of its clean-up. Headers that are
-    for Serve are taken out, and those that it could not decode: it would answer with a 500.
+    Our own edge listens for the disconnect. Serve would run two more tasks per request for it, and
+    cancel ours in the middle of its clean-up. Headers for Serve are removed, and so are headers
+    that it cannot decode: it would answer 500.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -48,12 +48,12 @@ class WithoutServesListening:
         """ASGI."""
         if scope["type"] == "http":
             readable = [(name, value) for name, value in scope["headers"] if _is_ours(name, value)]
-            scope["headers"] = [*readable, _HEARS_FOR_ITSELF]
+            scope["headers"] = [*readable, _NO_LISTENING]
         await self._app(scope, receive, send)
 
 
 def _is_ours(name: bytes, value: bytes) -> bool:
-    """False for a header that Serve obeys or fails by."""
+    """False for a header that Serve acts on or cannot decode."""
     try:
         name.decode()
         value.decode()

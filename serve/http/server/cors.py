@@ -1,11 +1,11 @@
-"""Which pages in browsers may read the gateway's answers, and which headers of them."""
+"""CORS: which web pages may read the gateway's answers, and which of their headers."""
 
 from argparse import Namespace
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-# What a page reads of an answer besides what browsers show of any.
+# Headers that a page may read besides those that browsers always show.
 EXPOSED = (
     "retry-after",
     "retry-after-ms",
@@ -26,7 +26,7 @@ EXPOSED = (
 def with_cors(app: ASGIApp, args: Namespace) -> ASGIApp:
     """`app` for the pages that vLLM's `allowed_origins` lets in; outermost, so on every answer.
 
-    A page that may read an answer and not a refusal would see a network error in its place.
+    Without CORS headers on refusals a page would see a network error in their place.
     """
     if not args.allowed_origins:
         return app

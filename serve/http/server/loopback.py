@@ -1,10 +1,10 @@
-"""A replica's inner ports stay on this machine, where Ray itself does.
+"""Keeps a replica's inner ports on loopback if Ray itself is on loopback.
 
-Behind HAProxy its own HTTP port listens on the host that the gateway is told, and the port on which
-replicas hear each other on all interfaces, unguarded by Ray's token. Serve has no setting for
-either, so the two functions that open them are replaced before it calls them.
-`tests/live/test_process.py` looks at what listens. (Serve's fallback proxy stays where the gateway
-is, since its class travels by value: all it ever answers is our 503.)
+Behind HAProxy a replica's HTTP port listens on the gateway's host, and its port for other replicas
+on all interfaces, without Ray's token. Serve has no setting for either, so the two functions that
+open them are replaced before Serve calls them.
+`tests/live/test_process.py` checks what listens. (Serve's fallback proxy stays on the gateway's
+host, since its class is pickled by value; it answers nothing but our 503.)
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from serve.profile.settings import is_loopback
 def stay(replica: Any) -> None:
     """Makes Serve's module `replica` open its ports on Ray's own address.
 
-    Does nothing where Ray runs on more than this machine: there HAProxy comes from others.
+    Does nothing if Ray spans several machines: there HAProxy connects from others.
     """
     here = ray.util.get_node_ip_address()
     if not is_loopback(here):

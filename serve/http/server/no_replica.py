@@ -1,7 +1,7 @@
-"""What callers hear while no replica runs: our 503 at once, in the shape of the API they speak.
+"""Answers 503 at once while no replica runs, in the shape of the caller's API.
 
-HAProxy turns to Serve's own Python proxy when no replica answers, and there a request would wait
-until one is back, for minutes and without bound.
+Without a replica HAProxy falls back to Serve's own Python proxy, where a request would wait for a
+replica without bound.
 """
 
 from starlette.types import ASGIApp, Receive, Scope, Send

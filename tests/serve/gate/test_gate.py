@@ -17,7 +17,7 @@ from serve.gate.gate import Gate
 from serve.observability.json_lines import JsonLines
 from serve.observability.telemetry import Metrics
 from serve.profile.admission_section import AdmissionSection, StaticSection
-from serve.visit import Family, Tenant, Visit
+from serve.visit import ApiFamily, Tenant, Visit
 from tests.fakes import settle
 from tests.serve.fake_engine import FakeEngine
 
@@ -37,7 +37,7 @@ def a_visit(gate: Gate, name: str = "r1") -> Visit:
         request_id=name,
         tenant=Tenant("team", Priority.NORMAL),
         route="/v1/responses",
-        family=Family.OPENAI,
+        family=ApiFamily.OPENAI,
         deadline_s=5.0,
         arrived_at_s=gate.now_s(),
     )

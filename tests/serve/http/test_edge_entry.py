@@ -9,7 +9,7 @@ import pytest
 
 from admission.terms.decision import Priority, Reason, Rejected
 from serve.access.tenants import KeyEntry, Keys
-from serve.http.allow import ROUTES, Access, Kind, Route
+from serve.http.allow import ROUTES, Access, Route, RouteKind
 from serve.http.request.intake import depth_of, prompt_chars
 from serve.profile.access_section import AccessSection
 from serve.profile.sections import HttpSection
@@ -23,7 +23,7 @@ ENTRIES = [
 ]
 KEYS = Keys(ENTRIES)
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
-GENERATION = [route.path for route in ROUTES if route.kind is Kind.GENERATION]
+GENERATION = [route.path for route in ROUTES if route.kind is RouteKind.GENERATION]
 
 
 def asked(route: Route) -> dict[str, Any]:

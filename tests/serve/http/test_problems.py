@@ -6,7 +6,7 @@ import pytest
 
 from admission.terms.decision import Reason, Rejected
 from serve.http.problems import REASONS, answer, error
-from serve.visit import Family
+from serve.visit import ApiFamily
 
 OPENAI_TYPES = {"rate_limit_error", "service_unavailable_error", "invalid_request_error"}
 ANTHROPIC_TYPES = {"rate_limit_error", "overloaded_error", "invalid_request_error"}
@@ -40,7 +40,7 @@ def test_contended_is_429_impossible_400_and_nothing_there_503(
 
 @pytest.mark.parametrize("reason", list(Reason))
 def test_an_openai_refusal_is_an_error_object_with_a_string_code(reason: Reason) -> None:
-    problem = answer(Rejected(reason, "Why.", param="n"), Family.OPENAI)
+    problem = answer(Rejected(reason, "Why.", param="n"), ApiFamily.OPENAI)
     fault = json.loads(problem.body)["error"]
     assert fault["message"] == "Why."
     assert fault["type"] in OPENAI_TYPES
@@ -50,7 +50,7 @@ def test_an_openai_refusal_is_an_error_object_with_a_string_code(reason: Reason)
 
 @pytest.mark.parametrize("reason", list(Reason))
 def test_an_anthropic_refusal_has_its_shape_and_the_reason_in_a_header(reason: Reason) -> None:
-    problem = answer(Rejected(reason, "Why."), Family.ANTHROPIC)
+    problem = answer(Rejected(reason, "Why."), ApiFamily.ANTHROPIC)
     document = json.loads(problem.body)
     assert document["type"] == "error"
     assert document["error"]["type"] in ANTHROPIC_TYPES
@@ -60,7 +60,7 @@ def test_an_anthropic_refusal_has_its_shape_and_the_reason_in_a_header(reason: R
 
 @pytest.mark.parametrize("reason", list(Reason))
 def test_only_what_may_pass_later_says_when_to_come_back(reason: Reason) -> None:
-    headers = dict(answer(Rejected(reason, "Why.", retry_after_s=3.0), Family.OPENAI).headers)
+    headers = dict(answer(Rejected(reason, "Why.", retry_after_s=3.0), ApiFamily.OPENAI).headers)
     again = REASONS[reason].retry
     assert headers[b"x-should-retry"] == (b"true" if again else b"false")
     assert (b"retry-after" in headers) is again
@@ -83,14 +83,14 @@ def test_retry_after_is_whole_seconds_between_1_and_60_and_jittered(
     predicted_s: float | None, jitter: object, seconds: int, milliseconds: int
 ) -> None:
     refusal = Rejected(Reason.QUEUE_FULL, "Full.", retry_after_s=predicted_s)
-    headers = dict(answer(refusal, Family.OPENAI, jitter=jitter).headers)
+    headers = dict(answer(refusal, ApiFamily.OPENAI, jitter=jitter).headers)
     assert int(headers[b"retry-after"]) == seconds
     assert int(headers[b"retry-after-ms"]) == milliseconds
 
 
 def test_the_cap_leaves_room_for_the_jitter() -> None:
     refusal = Rejected(Reason.QUEUE_FULL, "Full.", retry_after_s=3600.0)
-    times = {dict(answer(refusal, Family.OPENAI).headers)[b"retry-after-ms"] for _ in range(50)}
+    times = {dict(answer(refusal, ApiFamily.OPENAI).headers)[b"retry-after-ms"] for _ in range(50)}
     assert len(times) > 40
 
 
@@ -110,8 +110,8 @@ def test_the_cap_leaves_room_for_the_jitter() -> None:
     ],
 )
 def test_plain_errors_have_both_shapes(status: int, sent: int, code: str, anthropic: str) -> None:
-    openai = error(status, "Text.", Family.OPENAI)
+    openai = error(status, "Text.", ApiFamily.OPENAI)
     assert openai.status == sent
     assert json.loads(openai.body)["error"]["code"] == code
-    other = error(status, "Text.", Family.ANTHROPIC)
+    other = error(status, "Text.", ApiFamily.ANTHROPIC)
     assert json.loads(other.body)["error"] == {"type": anthropic, "message": "Text."}

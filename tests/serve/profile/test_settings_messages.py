@@ -163,7 +163,7 @@ def test_a_bad_value_is_shown_with_its_key_and_the_valid_ones(
         (
             "max_model_len: 4096",
             "max_model_len: unknown key; "
-            "vLLM's own arguments stand below engine_args or server_args",
+            "vLLM's own arguments belong below engine_args or server_args",
         ),
         (
             "admission: {zzz: 4}",
@@ -184,7 +184,7 @@ def test_a_vllm_argument_in_the_engine_section_is_sent_to_its_place(problems: Pr
     text = "engine: {embedded_model: smollm2-135m-instruct, tensor_parallel_size: 8}\n"
     assert problems(text) == [
         "p.yaml:1: engine.tensor_parallel_size: unknown key; "
-        "vLLM's own arguments stand below engine_args or server_args"
+        "vLLM's own arguments belong below engine_args or server_args"
     ]
 
 

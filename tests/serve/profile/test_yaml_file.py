@@ -38,9 +38,9 @@ def written(folder: Path, content: bytes) -> Path:
         (b"\x89PNG\r\n\x1a\n\xff\xfe", "p.yaml: not a text file (UTF-8); give a YAML file"),
         (b"a: b\n" * 300_000, "p.yaml: larger than 1 MiB; this is no profile"),
         (b"[" * 600, "p.yaml: not valid YAML: nested too deeply"),
-        (b"1: a\n", "p.yaml:1: 1: YAML reads this key as no text; put it in quotes"),
+        (b"1: a\n", "p.yaml:1: 1: YAML does not read this key as text; put it in quotes"),
         (b"? [a, b]\n: c\n", "p.yaml:1: "),
-        (b"http: {true: 5}\n", "p.yaml:1: http.true: YAML reads this key as no text"),
+        (b"http: {true: 5}\n", "p.yaml:1: http.true: YAML does not read this key as text"),
     ],
 )
 def test_a_file_that_is_no_profile_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
@@ -71,8 +71,8 @@ def test_a_device_or_pipe_is_not_waited_for(tmp_path: Path) -> None:
 def test_a_key_that_stands_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
     path = written(tmp_path, b"http:\n  port: 1\n  host: a\n  port: 2\nhttp: {}\n")
     assert refusal(path).splitlines() == [
-        "p.yaml:1: http: stands twice, in lines 1 and 5",
-        "p.yaml:2: http.port: stands twice, in lines 2 and 4",
+        "p.yaml:1: http: is given twice, in lines 1 and 5",
+        "p.yaml:2: http.port: is given twice, in lines 2 and 4",
     ]
 
 

@@ -10,7 +10,7 @@ from serve.http.problems import answer
 from serve.http.response.rate_limits import duration, rate_limit_headers
 from serve.observability.telemetry import Metrics
 from serve.profile.admission_section import AdmissionSection
-from serve.visit import Family, Tenant
+from serve.visit import ApiFamily, Tenant
 from tests.fakes import house
 from tests.serve.fake_engine import FakeEngine
 from tests.serve.gate.test_gate import ASKED, a_visit
@@ -71,7 +71,7 @@ async def test_a_tenant_over_its_budget_is_refused_explained_and_told_when_to_co
     refusal = gate.precheck(second, 10)
     assert refusal is not None
     assert not await gate.admit(second, ASKED)
-    headers = dict(answer(refusal, Family.OPENAI, jitter=lambda low, high: low).headers)
+    headers = dict(answer(refusal, ApiFamily.OPENAI, jitter=lambda low, high: low).headers)
     assert headers[b"x-sluice-reason"] == b"tenant_budget"
     assert headers[b"x-should-retry"] == b"true"
     assert int(headers[b"retry-after"]) in range(30, 41)  # the jitter's room below a minute

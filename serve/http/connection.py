@@ -1,4 +1,4 @@
-"""The caller's end of one connection: the only reader of ASGI's `receive`."""
+"""The client's end of one connection: the only reader of ASGI's `receive`."""
 
 import asyncio
 import logging
@@ -9,11 +9,11 @@ from starlette.types import Message, Receive
 _log = logging.getLogger(__name__)
 
 
-class Caller:
-    """Gives the app its body and, when the caller has left, the disconnect.
+class ClientConnection:
+    """Gives the app the body and, once the client has disconnected, `http.disconnect`.
 
     A disconnect arrives in two ways: as a message, and as the cancellation with which Ray Serve
-    ends our call. Both end in `hang_up`, so the app hears of either by `http.disconnect`.
+    ends our call. Both lead to `hang_up`, so the app gets `http.disconnect` for either.
     """
 
     def __init__(self, receive: Receive) -> None:
@@ -23,16 +23,16 @@ class Caller:
 
     @property
     def has_left(self) -> bool:
-        """True once nobody reads our answer any more."""
+        """True once the client has disconnected."""
         return self.left.done()
 
     def hang_up(self) -> None:
-        """The caller is gone, whoever noticed."""
+        """Notes that the client has disconnected."""
         if not self.left.done():
             self.left.set_result(None)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives; ends early when the caller leaves."""
+        """The body as it arrives; ends early on a disconnect."""
         more = True
         while more:
             message = await self._receive()
@@ -51,14 +51,14 @@ class Caller:
         if self._body is not None:
             body, self._body = self._body, None
             return {"type": "http.request", "body": body, "more_body": False}
-        await asyncio.shield(self.left)  # the app cancels its listener; the others still listen
+        await asyncio.shield(self.left)  # the app cancels its own wait only
         return {"type": "http.disconnect"}
 
     async def listen(self) -> None:
-        """Hangs up when the caller leaves; runs as a task once the body has been read."""
+        """Waits for the disconnect; runs as a task once the body has been read."""
         try:
             while (await self._receive())["type"] != "http.disconnect":
-                pass  # a late piece of a body that nobody waits for
-        except Exception as fault:  # noqa: BLE001 - however it broke, nobody reads on
+                pass  # a late piece of a body that was given up
+        except Exception as fault:  # noqa: BLE001 - however it broke, the client is gone
             _log.debug("A connection broke: %s", fault)
         self.hang_up()

@@ -5,36 +5,36 @@ from typing import Any
 
 from admission.terms.decision import Rejected
 from serve.http.allow import Route
-from serve.visit import Family, Tenant, Visit
+from serve.visit import ApiFamily, Tenant, Visit
 
-CLIENT_LEFT_STATUS = 499  # nothing was sent: nginx's number, for logs only
+CLIENT_LEFT_STATUS = 499  # no answer was sent: nginx's code, for logs only
 STRANGER = Tenant("-")  # until the key is known, and on routes that ask for none
 
 
 @dataclass(slots=True, eq=False)
-class Call:
-    """Filled in as the request walks; `visit` exists only on generation routes."""
+class HttpRequest:
+    """Filled in on the way; `visit` exists only on generation routes."""
 
     request_id: str
     method: str
     path: str
-    family: Family
+    family: ApiFamily
     headers: dict[str, str]  # by lower-case name
     arrived_at_s: float
     route: Route | None = None
     tenant: Tenant = STRANGER
     visit: Visit | None = None
-    status: int | None = None  # as sent; None while nothing was
+    status: int | None = None  # as sent; None before that
     body: dict[str, Any] = field(default_factory=dict)  # as vLLM's app got it
 
     @property
     def charged(self) -> Tenant:
-        """Whose budgets the request counts for: the key's tenant, or what a rule made of it."""
+        """The tenant whose budgets pay: that of the key, or the one that a rule gives."""
         return self.tenant if self.visit is None else self.visit.tenant
 
     @property
     def verdict(self) -> Rejected | None:
-        """The refusal, where there is one."""
+        """The refusal, if there is one."""
         return None if self.visit is None else self.visit.verdict
 
     @property
