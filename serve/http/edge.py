@@ -186,11 +186,13 @@ class Edge:
     async def _ours(
         self, call: HttpRequest, reply: Reply, scope: Scope, route: Route, body: Body
     ) -> Problem | None:
-        tenant, rules, requested_ms = call.tenant, tuple[str, ...](), None
+        tenant, rules = call.tenant, tuple[str, ...]()
+        requested_ms: float | None = None
         if call.path == "/v1/admission/explain":
-            requested_ms = slo_ttft_ms(call.headers, call.family)
-            if isinstance(requested_ms, Problem):
-                return requested_ms
+            asked = slo_ttft_ms(call.headers, call.family)
+            if isinstance(asked, Problem):
+                return asked
+            requested_ms = asked
             tenant, rules = self._rules.apply(call.tenant, call.headers, body.fields)
         question = OwnRequest(
             tenant=tenant,
