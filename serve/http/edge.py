@@ -187,10 +187,12 @@ class Edge:
         self, call: HttpRequest, reply: Reply, scope: Scope, route: Route, body: Body
     ) -> Problem | None:
         tenant, rules = call.tenant, tuple[str, ...]()
-        requested_ms = slo_ttft_ms(call.headers, call.family)
-        if isinstance(requested_ms, Problem):
-            return requested_ms
+        requested_ms: float | None = None
         if call.path == "/v1/admission/explain":
+            asked = slo_ttft_ms(call.headers, call.family)
+            if isinstance(asked, Problem):
+                return asked
+            requested_ms = asked
             tenant, rules = self._rules.apply(call.tenant, call.headers, body.fields)
         question = OwnRequest(
             tenant=tenant,
