@@ -357,7 +357,7 @@ class Gate:
 
     def standing(self, tenant: Tenant) -> Standing | None:
         """What is left of a tenant's budgets per minute; None where it has none."""
-        return self.controller.accounts.budgets.standing(tenant.name, self.now_s())
+        return self.controller.standing(tenant.name, self.now_s())
 
     def overdue_in_s(self, visit: Visit) -> float | None:
         """Real seconds until a request without a first token is cut off; 0 = now, None = never.

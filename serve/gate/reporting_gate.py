@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from admission.speed.linear_steps import StepCoefficients
+from admission.speed.step_outliers import StepOutlier
 from serve.access.key_ring import KeyRing
 from serve.engine_step import EngineStep
 from serve.gate.gate import EngineLike, Gate
@@ -102,25 +103,22 @@ class ReportingGate(Gate):
         return told | ({"simulation": self._watch.report} if self._watch else {})
 
     def _step_time(self) -> dict[str, Any]:
-        prior, live = self._step_prior, self.controller.step_times
-        now = live.coefficients
+        prior, speed = self._step_prior, self.controller.snapshot().speed
+        now = speed.coefficients
         return {
             "prior": None if prior is None else asdict(prior),
             "coefficients": None if now is None else asdict(now),
-            "records": live.records,
-            "error_ratio": live.error_ratio,
-            "outliers": self._outliers(),
+            "records": speed.records,
+            "error_ratio": speed.error_ratio,
+            "outliers": {"count": speed.outliers, "last": self._outlier(speed.last_outlier)},
         }
 
-    def _outliers(self) -> dict[str, Any]:
-        outliers = self.controller.step_outliers
-        last = outliers.last
+    def _outlier(self, last: StepOutlier | None) -> dict[str, Any] | None:
         if last is None:
-            return {"count": outliers.count, "last": None}
+            return None
         at = datetime.now(UTC) - timedelta(seconds=(self.now_s() - last.at_s) / self.time_scale)
-        told = {
+        return {
             "at": at.isoformat(timespec="seconds"),
             "measured_s": last.measured_s,
             "expected_s": last.expected_s,
         }
-        return {"count": outliers.count, "last": told}
