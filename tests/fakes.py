@@ -141,10 +141,17 @@ class FakeGate:
     def state(self) -> dict[str, Any]:
         return {"leases": len(self.held)} | self.told
 
-    async def explain(self, route: str, body: dict[str, Any], tenant: Tenant) -> dict[str, Any]:
+    async def explain(
+        self,
+        route: str,
+        body: dict[str, Any],
+        tenant: Tenant,
+        requested_ms: float | None = None,
+    ) -> dict[str, Any]:
         if "model" not in body:
             raise ValueError("model is missing")
-        return {"route": route, "tenant": tenant.name}
+        asked = {} if requested_ms is None else {"requested_ms": requested_ms}
+        return {"route": route, "tenant": tenant.name, **asked}
 
     def fault_in(self, route: str, body: dict[str, Any]) -> str | None:
         return self.body_fault

@@ -478,8 +478,17 @@ class Gate:
         """What is served, in OpenAI's shape."""
         return await self._engine.models()
 
-    async def explain(self, route: str, body: dict[str, Any], tenant: Tenant) -> dict[str, Any]:
-        """What a body would cost and be answered, without running it."""
+    async def explain(
+        self,
+        route: str,
+        body: dict[str, Any],
+        tenant: Tenant,
+        requested_ms: float | None = None,
+    ) -> dict[str, Any]:
+        """What a body would cost and be answered, without running it.
+
+        `requested_ms`: the TTFT that its caller asks for; None: the default deadline.
+        """
         place = object()
         await self._renderings.enter(place)
         try:
@@ -491,7 +500,7 @@ class Gate:
         if hopeless:
             raise ValueError(hopeless.message)
         now_s = self.now_s()
-        offer = self._offer(tenant, shape, now_s, self.deadline_s(None))
+        offer = self._offer(tenant, shape, now_s, self.deadline_s(requested_ms))
         return explanation(self.controller, offer, now_s)
 
 

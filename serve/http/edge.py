@@ -176,8 +176,7 @@ class Edge:
         if isinstance(body, Problem):
             return body
         if call.route is not None and call.route.kind is RouteKind.OURS:
-            await self._ours(call, reply, scope, call.route, body)
-            return None
+            return await self._ours(call, reply, scope, call.route, body)
         if call.visit is not None:
             call.visit.tenant, _ = self._rules.apply(call.tenant, call.headers, body.fields)
             self._check_fields(call.visit, body)
@@ -186,13 +185,19 @@ class Edge:
 
     async def _ours(
         self, call: HttpRequest, reply: Reply, scope: Scope, route: Route, body: Body
-    ) -> None:
+    ) -> Problem | None:
         tenant, rules = call.tenant, tuple[str, ...]()
+        requested_ms: float | None = None
         if call.path == "/v1/admission/explain":
+            asked = slo_ttft_ms(call.headers, call.family)
+            if isinstance(asked, Problem):
+                return asked
+            requested_ms = asked
             tenant, rules = self._rules.apply(call.tenant, call.headers, body.fields)
         question = OwnRequest(
             tenant=tenant,
             rules=rules,
+            slo_ttft_ms=requested_ms,
             family=call.family,
             path=call.path,
             query=scope["query_string"].decode("latin-1"),
@@ -203,6 +208,7 @@ class Edge:
         )
         page = await self._routes.answer(route, question)
         await reply.whole(page.status, page.headers, page.body)
+        return None
 
     async def _text_of(self, call: HttpRequest, caller: ClientConnection) -> bytes | Problem:
         if call.method not in allow.METHODS_WITH_BODY:

@@ -14,7 +14,7 @@ from loadtests.document.words import Language
 from loadtests.plan.columns import COLUMNS, width
 from loadtests.plan.workloads import named_workload
 from loadtests.scenarios import SCENARIOS
-from serve.commands.cli import _parser, main
+from serve.commands.cli import command_parser, main
 
 QWEN = ("--model", "Qwen/Qwen3-32B", "--gpu", "a10", "--gpus", "8")
 AWQ = (*QWEN, "--quantization", "awq")
@@ -163,8 +163,8 @@ def test_a_card_of_unknown_speed_counts_by_memory_alone(capsys: pytest.CaptureFi
 
 
 def test_plan_and_limit_know_the_same_workloads_by_either_flag_and_promise_the_same() -> None:
-    plan = _parser().parse_args(["plan", "--scenario", "reasoning"])
-    limit = _parser().parse_args(["limit", "--host", "http://h", "--workload", "reasoning"])
+    plan = command_parser().parse_args(["plan", "--scenario", "reasoning"])
+    limit = command_parser().parse_args(["limit", "--host", "http://h", "--workload", "reasoning"])
     assert (plan.workload, limit.scenario) == ("reasoning", "reasoning")
     assert plan.slo == limit.slo
     for name in SCENARIOS:
