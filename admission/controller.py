@@ -191,6 +191,8 @@ class Controller:
         self.accounts.enter(offer.tenant, quote.price)
         if isinstance(would, Queued) and self._enforcing:
             return Answer(would, quote, would, self._dispatcher.join(offer, quote, would.limit))
+        if isinstance(would, Queued):
+            self._dispatcher.binding = would.limit  # in mode shadow it would have waited
         accepted = Accepted(self._grant(offer, quote, demands, quote.price, now_s))
         return Answer(accepted, quote, accepted if isinstance(would, Accepted) else would)
 
