@@ -11,10 +11,8 @@ from serve.observability.metric_table import EVENTS, READINGS
 
 def metrics_table() -> Iterator[str]:
     """Every `sluice_` metric under its name in a scrape."""
-    faults = [
-        (each.name, each.type, each.documentation, ("part",))
-        for each in FaultCounts(Path()).collect()
-    ]
+    (faults,) = FaultCounts(Path()).collect()
+    theirs = (faults.name, faults.type, faults.documentation, ("part",))
     ours = [(each.name, each.kind, each.help, each.labels) for each in (*EVENTS, *READINGS)]
     yield "| metric | type | labels | what it says |"
     yield "|---|---|---|---|"
