@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from serve.access.key_ring import KeyRing
-from serve.observability.telemetry import Metrics
+from serve.observability.metric_table import CONFIG_REFUSED
+from serve.observability.metrics import Metrics
 from serve.profile.history import Via
 from serve.profile.in_force import InForce
 from serve.profile.settings import AdmissionSection
@@ -121,6 +122,6 @@ class Operations:
         before = self._in_force.refusals
         section = offer(given)
         if self._in_force.refusals > before:
-            self._metrics.config_refused()
+            self._metrics.count(CONFIG_REFUSED)
         if section is not None:
             self._gate.reconfigure(section)

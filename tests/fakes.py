@@ -15,7 +15,8 @@ from admission.terms.decision import Rejected
 from serve.access.key_ring import KeyRing
 from serve.access.tenants import Keys
 from serve.http.edge import Edge, Terms
-from serve.observability.telemetry import Metrics, Telemetry
+from serve.observability.metrics import Metrics
+from serve.observability.telemetry import Telemetry
 from serve.observability.tracing import Tracing
 from serve.operations import Changing, Operations
 from serve.profile.access_section import AccessSection

@@ -24,7 +24,7 @@ from loadtests.lab.workload import TraceRequest
 from serve.engine_step import EngineStep
 from serve.gate.decision_log import DecisionLog
 from serve.gate.in_flight import InFlight
-from serve.observability.telemetry import Metrics
+from serve.observability.metrics import Metrics
 from serve.visit import ApiFamily, Tenant, Visit
 
 

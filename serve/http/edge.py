@@ -40,6 +40,7 @@ from serve.http.response.access_log import access_line, worth_a_line
 from serve.http.response.reply import Reply
 from serve.http.routes.exchange import OwnRequest
 from serve.http.routes.own import Routes
+from serve.observability.metric_table import DECISIONS
 from serve.observability.telemetry import Telemetry
 from serve.profile.access_section import AccessSection
 from serve.profile.sections import HttpSection
@@ -229,7 +230,7 @@ class Edge:
         """Refuses a body with a field that cannot be priced."""
         visit.verdict = unsupported(body.fields, visit.route)
         if visit.verdict is not None:
-            self._telemetry.metrics.decision(Outcome.REJECTED, visit.verdict.reason)
+            self._telemetry.metrics.count(DECISIONS, Outcome.REJECTED, visit.verdict.reason)
 
     def _make_visit(self, call: HttpRequest) -> Problem | None:
         """Puts the visit on `call`."""

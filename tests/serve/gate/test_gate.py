@@ -15,7 +15,7 @@ from serve.engine_step import EngineStep, Finished
 from serve.gate.decision_log import DecisionLog
 from serve.gate.gate import Gate
 from serve.observability.json_lines import JsonLines
-from serve.observability.telemetry import Metrics
+from serve.observability.metrics import Metrics
 from serve.profile.admission_section import AdmissionSection, StaticSection
 from serve.visit import ApiFamily, Tenant, Visit
 from tests.fakes import settle
