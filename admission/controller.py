@@ -1,5 +1,6 @@
 """Decides on every request by facts and times passed in: offer, progress, release, tick."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -28,8 +29,20 @@ from admission.price.offer import Offer, Quote
 from admission.price.prefixes import Prefixes
 from admission.price.quote import quote
 from admission.price.unfinished import Unfinished
-from admission.queue.accounts import Accounts
+from admission.queue.accounts import Accounts, TenantView
+from admission.queue.budgets import Standing
 from admission.queue.waiting import WaitingQueue
+from admission.snapshot import (
+    CacheReading,
+    CoverageReading,
+    DecisionContext,
+    EngineSigns,
+    Explanation,
+    Limits,
+    Occupancy,
+    Snapshot,
+    SpeedReading,
+)
 from admission.speed.linear_steps import StepCoefficients
 from admission.speed.live_steps import LiveSteps
 from admission.speed.pace import Pace
@@ -178,6 +191,8 @@ class Controller:
         self.accounts.enter(offer.tenant, quote.price)
         if isinstance(would, Queued) and self._enforcing:
             return Answer(would, quote, would, self._dispatcher.join(offer, quote, would.limit))
+        if isinstance(would, Queued):
+            self._dispatcher.binding = would.limit  # in mode shadow it would have waited
         accepted = Accepted(self._grant(offer, quote, demands, quote.price, now_s))
         return Answer(accepted, quote, accepted if isinstance(would, Accepted) else would)
 
@@ -405,6 +420,70 @@ class Controller:
     def coverage(self) -> Coverage:
         """How often answers were no longer than predicted."""
         return self._leases.coverage
+
+    # -- readings --------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """Everything that operators may know, read at once; for one decision read `context`."""
+        return Snapshot(
+            engine=self.engine,
+            settings=self.settings,
+            draining=self.draining,
+            binding=self.binding,
+            occupancy=Occupancy.of(self.ledger, self.queue),
+            limits=Limits.of(self.ledger, self.headroom, self.margin),
+            cache=CacheReading.of(self.prefixes),
+            speed=SpeedReading.of(
+                self.pace,
+                self.timing.first_tokens,
+                self.step_times,
+                self.step_outliers,
+                cost_measured=self.accounts.cost.measured,
+            ),
+            coverage=CoverageReading.of(self.coverage, self.settings.output_quantile),
+            signs=EngineSigns.of(self.heartbeat, self.freshness, down=self.engine_down),
+        )
+
+    def context(self, offer: Offer, now_s: float) -> DecisionContext:
+        """What a decision on this offer meets now."""
+        headroom = self.headroom
+        return DecisionContext(
+            engine=self.engine,
+            settings=self.settings,
+            occupancy=Occupancy.of(self.ledger, self.queue),
+            account=self.account(offer.tenant, now_s),
+            reserved_blocks=headroom.block_limit - headroom.block_limit_of(offer.priority),
+        )
+
+    def explain(self, offer: Offer, now_s: float) -> Explanation:
+        """Decide on an offer without making it."""
+        quote, headroom = self.quote(offer), self.headroom
+        with_reserve = headroom.fit(quote.price, offer.priority) is Limit.KV
+        return Explanation(
+            quote=quote,
+            decision=self.judge(offer, quote, now_s),
+            budgets=tuple(headroom.budgets(quote.price, offer.priority)),
+            context=self.context(offer, now_s),
+            tenant_waiting=self.queue.tenant_requests(offer.tenant),
+            reserve_binds=with_reserve and headroom.fit(quote.price) is not Limit.KV,
+        )
+
+    def account(self, tenant: str, now_s: float) -> TenantView:
+        """What a tenant was served and may still take."""
+        return self.accounts.view(tenant, now_s)
+
+    def standing(self, tenant: str, now_s: float) -> Standing | None:
+        """What is left of a tenant's budgets per minute; None where it has none."""
+        return self.accounts.budgets.standing(tenant, now_s)
+
+    def waiting_by_tenant(self) -> Counter[str]:
+        """Requests in the queue, by tenant."""
+        return Counter(ticket.tenant for ticket in self.queue)
+
+    def blocks_held_by(self, lease_id: int | None) -> int:
+        """Blocks of one lease; 0 when it is over."""
+        lease = None if lease_id is None else self.ledger.leases.get(lease_id)
+        return 0 if lease is None else self.ledger.lease_blocks(lease)
 
     # -- changing course -------------------------------------------------------------------
 

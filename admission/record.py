@@ -6,9 +6,9 @@ Plain dicts, ready for one JSON object a line; never a word of a prompt. Writing
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from admission.controller import Controller
 from admission.price.offer import Offer, Quote
-from admission.terms.decision import Accepted, Decision, Outcome, Rejected
+from admission.snapshot import DecisionContext
+from admission.terms.decision import Accepted, Decision, Outcome, Priority, Rejected
 
 _VERSION = 1
 
@@ -38,7 +38,7 @@ class Ending:
 
 
 def decision_record(
-    occasion: Occasion, offer: Offer, quote: Quote, decision: Decision, controller: Controller
+    occasion: Occasion, offer: Offer, quote: Quote, decision: Decision, context: DecisionContext
 ) -> dict[str, Any]:
     """One decision: of an offer at once, or of a waiting one when its turn came.
 
@@ -61,43 +61,43 @@ def decision_record(
         "max_tokens": sum(prompt.max_tokens for prompt in shape.prompts),
         "known_length": all(predicted.known for predicted in predictions),
         "deadline_s": offer.deadline_at_s - offer.arrived_at_s,
-        "tpot_target_s": controller.settings.tpot_target_s,
+        "tpot_target_s": context.settings.tpot_target_s,
         "class": "/".join(str(part) for part in predictions[0].class_key),
         "predicted": {
             "q50": sum(predicted.median_tokens for predicted in predictions),
             "q90": sum(predicted.tokens for predicted in predictions),
         },
         "price_blocks": {"now": quote.price.blocks_now, "peak": quote.price.blocks_peak},
-        "state": _state(controller),
-        "account": _account(controller, offer, occasion.mono_s),
-        "engine": asdict(controller.engine),
-        "mode": str(controller.settings.mode),
+        "state": _state(context),
+        "account": _account(context, offer.priority),
+        "engine": asdict(context.engine),
+        "mode": str(context.settings.mode),
         **_verdict(decision),
         "config_hash": occasion.config_hash,
     }
 
 
-def _state(controller: Controller) -> dict[str, int]:
-    ledger = controller.ledger
+def _state(context: DecisionContext) -> dict[str, int]:
+    occupancy = context.occupancy
     return {
-        "running": ledger.sequences,
-        "queue": len(controller.queue),
-        "held_blocks": ledger.held_blocks,
-        "peak_blocks": ledger.curve.peak(),
-        "prefill_backlog_tokens": ledger.backlog_tokens,
+        "running": occupancy.sequences,
+        "queue": occupancy.queue_requests,
+        "held_blocks": occupancy.held_blocks,
+        "peak_blocks": occupancy.projected_peak_blocks,
+        "prefill_backlog_tokens": occupancy.prefill_backlog_tokens,
     }
 
 
-def _account(controller: Controller, offer: Offer, now_s: float) -> dict[str, float | int | None]:
+def _account(context: DecisionContext, priority: Priority) -> dict[str, float | int | None]:
     """The tenant's account after the decision: its counter in seconds, what its budgets leave."""
-    view = controller.accounts.view(offer.tenant, now_s)
-    headroom, requests, tokens = controller.headroom, view.requests, view.tokens
+    account = context.account
+    requests, tokens = account.requests, account.tokens
     return {
-        "counter_s": view.counter_s[offer.priority],
-        "kv_blocks": view.kv_blocks,
+        "counter_s": account.counter_s[priority],
+        "kv_blocks": account.kv_blocks,
         "requests_left": requests.remaining if requests else None,
         "tokens_left": tokens.remaining if tokens else None,
-        "reserved_blocks": headroom.block_limit - headroom.block_limit_of(offer.priority),
+        "reserved_blocks": context.reserved_blocks,
     }
 
 

@@ -1,15 +1,25 @@
-"""The exit codes of every command; `docs/commands.md` explains them to users."""
+"""The exit codes of every command, each with what it means to a user."""
 
 from enum import IntEnum
+from typing import Self
 
 
 class Exit(IntEnum):
-    """What a command answers its caller with."""
+    """What a command answers its caller with; `meaning` goes into docs/reference/commands.md."""
 
-    GOOD = 0  # done, it fits, the SLO is met; also help and versions
-    NO = 1  # refused, does not fit, SLO missed; from `sluice serve`: a part was lost, start again
-    BAD_INPUT = 2  # arguments or a file
-    INVALID = 3  # a measurement that proves nothing
-    DOWN = 4  # nothing answers, or the gateway could not start
-    FAULT = 70  # a defect of Sluice: EX_SOFTWARE of sysexits.h
-    INTERRUPTED = 130  # 128 + SIGINT, as shells count
+    meaning: str
+
+    def __new__(cls, code: int, meaning: str) -> Self:
+        """A code and its meaning."""
+        one = int.__new__(cls, code)
+        one._value_ = code
+        one.meaning = meaning
+        return one
+
+    GOOD = 0, "good: it fits, the SLO is met, done; also help and versions"
+    NO = 1, "no: it does not fit, the SLO is missed, the gateway refused or lost a part it needs"
+    BAD_INPUT = 2, "bad arguments or a bad file; standard error says what would be valid"
+    INVALID = 3, "a measurement that is not valid: the client was too slow, the gateway was busy"
+    DOWN = 4, "nothing answers at the URL, no gateway does, or the gateway could not start"
+    FAULT = 70, "a fault of Sluice itself; the message names the file that holds the traceback"
+    INTERRUPTED = 130, "interrupted with Ctrl-C"

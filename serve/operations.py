@@ -1,11 +1,12 @@
-"""What an operator may do to a gateway that serves: change its settings, keys and log files."""
+"""Operations on a running gateway: change settings, reload keys, reopen log files."""
 
 import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from serve.access.key_ring import KeyRing
-from serve.observability.telemetry import Metrics
+from serve.observability.metric_table import CONFIG_REFUSED
+from serve.observability.metrics import Metrics
 from serve.profile.history import Via
 from serve.profile.in_force import InForce
 from serve.profile.settings import AdmissionSection
@@ -14,7 +15,7 @@ _log = logging.getLogger("sluice.settings")
 
 
 class Changing(Protocol):
-    """What is needed of the gate."""
+    """The gate as operations see it."""
 
     @property
     def replica(self) -> str:
@@ -22,7 +23,7 @@ class Changing(Protocol):
         ...
 
     def reconfigure(self, section: AdmissionSection) -> None:
-        """`section` holds from now on."""
+        """Puts `section` in force."""
         ...
 
 
@@ -48,7 +49,7 @@ class Operations:
 
     @property
     def several_replicas(self) -> bool:
-        """True where a request reaches one replica of several."""
+        """Whether a request reaches only one of several replicas."""
         return self._replicas() > 1
 
     @property
@@ -90,7 +91,7 @@ class Operations:
         }
 
     def offer(self, user_config: object) -> None:
-        """Serve's settings: taken, or refused and said."""
+        """Serve's settings: applied, or refused and reported."""
         self._take(self._in_force.offer, user_config)
 
     async def reload_keys(self, *, by: str | None) -> dict[str, Any]:
@@ -121,6 +122,6 @@ class Operations:
         before = self._in_force.refusals
         section = offer(given)
         if self._in_force.refusals > before:
-            self._metrics.config_refused()
+            self._metrics.count(CONFIG_REFUSED)
         if section is not None:
             self._gate.reconfigure(section)

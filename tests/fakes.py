@@ -15,7 +15,8 @@ from admission.terms.decision import Rejected
 from serve.access.key_ring import KeyRing
 from serve.access.tenants import Keys
 from serve.http.edge import Edge, Terms
-from serve.observability.telemetry import Metrics, Telemetry
+from serve.observability.metrics import Metrics
+from serve.observability.telemetry import Telemetry
 from serve.observability.tracing import Tracing
 from serve.operations import Changing, Operations
 from serve.profile.access_section import AccessSection
@@ -141,10 +142,17 @@ class FakeGate:
     def state(self) -> dict[str, Any]:
         return {"leases": len(self.held)} | self.told
 
-    async def explain(self, route: str, body: dict[str, Any], tenant: Tenant) -> dict[str, Any]:
+    async def explain(
+        self,
+        route: str,
+        body: dict[str, Any],
+        tenant: Tenant,
+        requested_ms: float | None = None,
+    ) -> dict[str, Any]:
         if "model" not in body:
             raise ValueError("model is missing")
-        return {"route": route, "tenant": tenant.name}
+        asked = {} if requested_ms is None else {"requested_ms": requested_ms}
+        return {"route": route, "tenant": tenant.name, **asked}
 
     def fault_in(self, route: str, body: dict[str, Any]) -> str | None:
         return self.body_fault

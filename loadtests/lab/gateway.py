@@ -18,13 +18,13 @@ from admission.price.prefixes import PrefixHashes
 from admission.speed.linear_steps import StepCoefficients
 from admission.terms.decision import Accepted, Decision, Rejected
 from admission.terms.settings import Settings
-from loadtests.lab.door import Bounds, Verdict
+from loadtests.lab.door import Bounds, Ruling
 from loadtests.lab.prefix_hasher import TracePrefixHasher
 from loadtests.lab.workload import TraceRequest
 from serve.engine_step import EngineStep
 from serve.gate.decision_log import DecisionLog
 from serve.gate.in_flight import InFlight
-from serve.observability.telemetry import Metrics
+from serve.observability.metrics import Metrics
 from serve.visit import ApiFamily, Tenant, Visit
 
 
@@ -52,7 +52,7 @@ class _Waiting(NamedTuple):
     offer: Offer
 
 
-class Gateway:
+class OurGateway:
     """One policy of the controller; `knows_lengths` makes it the oracle (a).
 
     Without `bounds` the settings hold as they are. What is decided goes to `decisions`, as live.
@@ -88,14 +88,14 @@ class Gateway:
         """Requests in the queue."""
         return len(self._queue)
 
-    def offer(self, request: TraceRequest, now_s: float) -> Sequence[Verdict]:
+    def offer(self, request: TraceRequest, now_s: float) -> Sequence[Ruling]:
         """As `Gate.precheck` and `Gate.admit`."""
         visit = _visit(request, self.controller.settings.ttft_deadline_s)
         tenant, shape = visit.tenant, self._shape_of(request)
         refusal = self.controller.precheck(tenant.name, 0, tenant.priority, now_s=now_s)
         refusal = refusal or self.controller.hopeless(shape)
         if refusal:
-            return [Verdict(request.number, refusal.reason)]
+            return [Ruling(request.number, refusal.reason)]
         due_s = self._due_s(visit)
         offer = Offer(tenant.name, tenant.priority, shape, request.arrived_at_s, due_s)
         answer = self.controller.offer(offer, now_s)
@@ -104,12 +104,12 @@ class Gateway:
             self._queue[answer.ticket_id] = _Waiting(visit, request, offer)
             return []
         if isinstance(answer.decision, Rejected):
-            return [Verdict(request.number, answer.decision.reason)]
+            return [Ruling(request.number, answer.decision.reason)]
         if isinstance(answer.decision, Accepted):
             self._begin(visit, request, offer, answer.decision, answer.quote, now_s)
-        return [Verdict(request.number)]
+        return [Ruling(request.number)]
 
-    def stepped(self, step: EngineStep, now_s: float) -> Sequence[Verdict]:
+    def stepped(self, step: EngineStep, now_s: float) -> Sequence[Ruling]:
         """As `Gate.stepped`; then those who ended leave, as `Gate.leave`."""
         turns = self.controller.progress(self._in_flight.read(step), now_s)
         self._in_flight.compare(step)
@@ -124,24 +124,24 @@ class Gateway:
                 self._decisions.ended(visit)
         return told
 
-    def tick(self, now_s: float) -> Sequence[Verdict]:
+    def tick(self, now_s: float) -> Sequence[Ruling]:
         """As the gate's ticker."""
         return self._settle(self.controller.tick(now_s), now_s)
 
     def _due_s(self, visit: Visit) -> float:
         return visit.arrived_at_s + visit.deadline_s
 
-    def _settle(self, turns: Sequence[Turn], now_s: float) -> list[Verdict]:
+    def _settle(self, turns: Sequence[Turn], now_s: float) -> list[Ruling]:
         told = []
         for turn in turns:
             visit, request, offer = self._queue.pop(turn.ticket_id)
             visit.queued_s = now_s - request.arrived_at_s
             self._note(visit, offer, turn.quote, turn.decision, now_s)
             if isinstance(turn.decision, Rejected):
-                told.append(Verdict(request.number, turn.decision.reason))
+                told.append(Ruling(request.number, turn.decision.reason))
             else:
                 self._begin(visit, request, offer, turn.decision, turn.quote, now_s)
-                told.append(Verdict(request.number))
+                told.append(Ruling(request.number))
         return told
 
     def _begin(

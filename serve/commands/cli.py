@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     Exit codes: docs/reference/commands.md.
     """
     given = sys.argv[1:] if arguments is None else arguments
-    parser = _parser()
+    parser = command_parser()
     if given and not given[0].startswith("-") and given[0] not in (known := _commands(parser)):
         sys.stderr.write(unknown_command(given[0], known))
         return Exit.BAD_INPUT
@@ -51,7 +51,8 @@ def _run(args: argparse.Namespace) -> int:
     return int(command.main(args))
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """The parser of `sluice` with those of all its commands."""
     parser: argparse.ArgumentParser = Parser(
         prog="sluice",
         description="Inference gateway that admits each request by what it will hold in KV cache.",

@@ -1,58 +1,43 @@
-"""What admission believes and what goes wrong with it: as metrics, and once each in the log."""
+"""What goes wrong between admission and its engine: each change is one line of the log."""
 
 import logging
 
-from admission.controller import Controller
-from serve.observability.telemetry import Metrics
+from admission.snapshot import CoverageReading, Snapshot, SpeedReading
 
 _log = logging.getLogger("sluice.gate")
 
-_SILENT = "sequences run and no step of the engine is reported: %s"
-_NO_USAGE = "the engine does not say how much KV cache it uses: %s"
-_OUTLIER = (
-    "a step took %.2f s and was expected to take %.3f s; nothing is learned of it (%d so far)"
-)
-_LENGTHS = "answers are not as long as predicted (median %s, price %s of them no longer): %s"
+_STEPS_MISSING = "sequences run and the engine reports no steps: %s"
+_USAGE_MISSING = "the engine does not report its KV cache usage: %s"
+_ALONE = "admission relies on the ledger alone and keeps 5 % of the KV blocks in reserve"
+_OUTLIER = "a step took %.2f s, predicted %.3f s; it is ignored as an outlier (%d so far)"
+_LENGTHS = "completions are not as long as predicted (share within median %s, within price %s): %s"
+_CHANGED = "the traffic has changed"
 
 
 class Alarms:
-    """Looks at one controller."""
+    """Follows the snapshots of one controller."""
 
-    def __init__(self, controller: Controller, metrics: Metrics) -> None:
-        self._controller = controller
-        self._metrics = metrics
+    def __init__(self) -> None:
         self._on: dict[str, bool] = {}
         self._outliers = 0
 
-    def look(self) -> None:
-        """Set the metrics; log what has changed since the last look."""
-        controller, metrics = self._controller, self._metrics
-        metrics.engine_silent(controller.heartbeat.silent_s)
-        margin, coverage, fresh = controller.margin, controller.coverage, controller.freshness
-        metrics.beliefs(
-            step_error_ratio=controller.step_times.error_ratio,
-            promised_ratio=margin.promised_ratio,
-            bias_ratio=margin.bias_ratio,
-            covered_median_ratio=coverage.median.ratio,
-            covered_price_ratio=coverage.price.ratio,
-            stale=fresh.stale,
-        )
-        self._tell_outliers()
-        alone = "the ledger stands alone and keeps 5 % of the blocks back"
-        self._say(_SILENT, on=fresh.silent, means=alone)
-        self._say(_NO_USAGE, on=fresh.usage_missing, means=alone)
-        shares = (coverage.median.ratio, coverage.price.ratio)
-        told = [_LENGTHS, *("-" if share is None else f"{share:.2f}" for share in shares)]
-        off = coverage.alarm(controller.settings.output_quantile)
-        self._say(*told, on=off, means="the traffic has changed")
+    def look(self, seen: Snapshot) -> None:
+        """Log what has changed since the last look."""
+        self._tell_outliers(seen.speed)
+        self._say(_STEPS_MISSING, on=seen.signs.steps_missing, means=_ALONE)
+        self._say(_USAGE_MISSING, on=seen.signs.usage_missing, means=_ALONE)
+        self._tell_lengths(seen.coverage)
 
-    def _tell_outliers(self) -> None:
-        outliers = self._controller.step_outliers
-        self._metrics.step_outliers(outliers.count - self._outliers)
-        if outliers.last is not None and outliers.count > self._outliers:
-            last = outliers.last
-            _log.warning(_OUTLIER, last.measured_s, last.expected_s, outliers.count)
-        self._outliers = outliers.count
+    def _tell_outliers(self, speed: SpeedReading) -> None:
+        last = speed.last_outlier
+        if last is not None and speed.outliers > self._outliers:
+            _log.warning(_OUTLIER, last.measured_s, last.expected_s, speed.outliers)
+        self._outliers = speed.outliers
+
+    def _tell_lengths(self, coverage: CoverageReading) -> None:
+        ratios = (coverage.median_ratio, coverage.price_ratio)
+        shares = ("-" if share is None else f"{share:.2f}" for share in ratios)
+        self._say(_LENGTHS, *shares, on=coverage.alarm, means=_CHANGED)
 
     def _say(self, what: str, *values: str, on: bool, means: str) -> None:
         if on == self._on.get(what, False):

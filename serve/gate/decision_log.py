@@ -49,7 +49,8 @@ class DecisionLog:
         if self._lines is None:
             return
         occasion = Occasion(self._wall_s(), mono_s, visit.request_id, visit.route, config_hash)
-        record = decision_record(occasion, offer, quote, decision, controller)
+        context = controller.context(offer, mono_s)
+        record = decision_record(occasion, offer, quote, decision, context)
         self._lines.write(record | {"run": visit.run, "replica": self.replica})
 
     def ended(self, visit: Visit) -> None:

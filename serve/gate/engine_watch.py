@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 from admission.controller import Controller
-from serve.observability.telemetry import Metrics
+from serve.observability.metric_table import ENGINE_HANGS
+from serve.observability.metrics import Metrics
 
 _log = logging.getLogger("sluice.gate")
 
@@ -78,7 +79,7 @@ class EngineWatch:
 
     def _say_hung(self) -> None:
         if self._hung:
-            self._metrics.engine_hung()
+            self._metrics.count(ENGINE_HANGS)
             _log.error(
                 "the engine has given no sign of life for %.0f s: new requests are answered 503; "
                 "%d leases out",

@@ -31,7 +31,15 @@ from serve.gate.renderings import Renderings
 from serve.gate.shadow_watch import ShadowWatch
 from serve.gate.steady_clock import SteadyClock
 from serve.gate.views import explanation, state
-from serve.observability.telemetry import Metrics
+from serve.observability.metric_table import (
+    DECISIONS,
+    OVERDUE,
+    QUEUE_WAIT,
+    STEP_RECORD_FAILURES,
+    UNLEASED_CALLS,
+    Sources,
+)
+from serve.observability.metrics import Metrics
 from serve.observability.tracing import Tracing
 from serve.profile.admission_section import AdmissionSection
 from serve.profile.wall_time import wall_time
@@ -40,7 +48,7 @@ from serve.visit import Tenant, Visit
 _log = logging.getLogger("sluice.gate")
 
 _TICK_S = 0.05  # deadlines and an idle engine's leftovers are looked at this often
-_TICKS_PER_LEVELS = 5  # gauges are set four times a second: finer than any scrape
+_TICKS_PER_LOOK = 5  # alarms are looked at four times a second
 
 
 class EngineLike(Pinged, Protocol):
@@ -112,7 +120,8 @@ class Gate:
         self._renderings = Renderings(max_concurrent_renderings, self._loop.time, self._may_render)
         self._turns: dict[int, _Waiting] = {}  # by ticket
         self._tickets: dict[Visit, int] = {}
-        self._alarms = Alarms(self.controller, metrics)
+        self._alarms = Alarms()
+        metrics.read_from(self.sources)
         self._clock = SteadyClock()
         self._engine_watch = EngineWatch(
             engine, self.controller, metrics, now_s=self.now_s, running=self._in_flight.visits
@@ -135,24 +144,10 @@ class Gate:
                 self._engine_watch.look()
                 self._engine_watch.confirm_ends()
                 self._settle(self.controller.tick(self.now_s()))
-                if count % _TICKS_PER_LEVELS == 0:
-                    self._set_levels()
+                if count % _TICKS_PER_LOOK == 0:
+                    self._alarms.look(self.controller.snapshot())
             except Exception:  # noqa: BLE001 - the ticker must outlive one bad tick
                 _log.exception("a tick failed")
-
-    def _set_levels(self) -> None:
-        ledger, shape = self.controller.ledger, self._engine.shape
-        hits = self.controller.prefixes.hits
-        self._metrics.cached(foreseen_tokens=hits.foreseen_tokens, found_tokens=hits.found_tokens)
-        self._metrics.levels(
-            capacity_tokens=shape.capacity_tokens,
-            held_tokens=ledger.held_blocks * shape.block_tokens,
-            projected_peak_tokens=ledger.curve.peak() * shape.block_tokens,
-            queue_size=len(self.controller.queue),
-            leases=len(ledger.leases),
-            first_token_error_s=self.controller.timing.first_tokens.error_s,
-        )
-        self._alarms.look()
 
     async def close(self) -> None:
         """Stop ticker and pinger; the engine is the caller's to end."""
@@ -178,7 +173,7 @@ class Gate:
             tenant.name, body_chars, tenant.priority, now_s=self.now_s()
         )
         if refusal:
-            self._metrics.decision(Outcome.REJECTED, refusal.reason)
+            self._metrics.count(DECISIONS, Outcome.REJECTED, refusal.reason)
         return refusal
 
     def late(self, visit: Visit) -> bool:
@@ -241,7 +236,7 @@ class Gate:
     def refuse(self, visit: Visit, refusal: Rejected) -> None:
         """Put a verdict on the visit and count it."""
         visit.verdict = refusal
-        self._metrics.decision(Outcome.REJECTED, refusal.reason)
+        self._metrics.count(DECISIONS, Outcome.REJECTED, refusal.reason)
 
     async def admit(self, visit: Visit, shape: RequestShape) -> bool:
         """Offer the request; returns once it holds a lease (True) or is refused (False)."""
@@ -270,9 +265,7 @@ class Gate:
         return Offer(tenant.name, tenant.priority, shape, arrived_at_s, arrived_at_s + deadline_s)
 
     def _note(self, visit: Visit, offer: Offer, quote: Quote, decision: Decision) -> None:
-        self._metrics.decision(*_outcome(decision))
-        if isinstance(decision, Queued):
-            self._metrics.binding(decision.limit)
+        self._metrics.count(DECISIONS, *_outcome(decision))
         self._decisions.decided(
             visit,
             offer,
@@ -295,14 +288,14 @@ class Gate:
             raise
         finally:
             visit.queued_s = self.now_s() - joined_at_s
-            self._metrics.waited(visit.queued_s)
+            self._metrics.observe(QUEUE_WAIT, visit.queued_s)
 
     def _leave_queue(self, visit: Visit) -> None:
         ticket = self._tickets.pop(visit, None)
         if ticket is not None:
             del self._turns[ticket]
             self.controller.leave_queue(ticket)
-            self._metrics.decision(Outcome.ABANDONED)
+            self._metrics.count(DECISIONS, Outcome.ABANDONED, "")
             visit.finish = Outcome.ABANDONED
             self._decisions.ended(visit)
 
@@ -338,7 +331,7 @@ class Gate:
 
     def unleased(self) -> None:
         """An engine call without a lease was refused."""
-        self._metrics.unleased_call()
+        self._metrics.count(UNLEASED_CALLS)
 
     def stepped(self, step: EngineStep) -> None:
         """One engine step: correct the ledger, teach the lengths, let the queue move."""
@@ -349,7 +342,7 @@ class Gate:
 
     def step_lost(self) -> None:
         """The ledger did not follow a step of the engine."""
-        self._metrics.step_record_failed()
+        self._metrics.count(STEP_RECORD_FAILURES)
 
     def prefill_s(self, visit: Visit) -> float | None:
         """Seconds from acceptance to the first token, as the engine measured; None until known."""
@@ -357,7 +350,7 @@ class Gate:
 
     def standing(self, tenant: Tenant) -> Standing | None:
         """What is left of a tenant's budgets per minute; None where it has none."""
-        return self.controller.accounts.budgets.standing(tenant.name, self.now_s())
+        return self.controller.standing(tenant.name, self.now_s())
 
     def overdue_in_s(self, visit: Visit) -> float | None:
         """Real seconds until a request without a first token is cut off; 0 = now, None = never.
@@ -374,7 +367,7 @@ class Gate:
         """The verdict on an overdue request: the engine is down, or slower than promised."""
         waited_s = self.now_s() - visit.arrived_at_s
         visit.verdict = self.controller.overdue(waited_s, allowed_s=visit.deadline_s)
-        self._metrics.overdue()
+        self._metrics.count(OVERDUE)
         _log.warning("request %s was cut off: no token within %.1f s", visit.request_id, waited_s)
         return visit.verdict
 
@@ -465,6 +458,10 @@ class Gate:
             "draining_since": self._draining_since,
         }
 
+    def sources(self) -> Sources:
+        """What the metrics read with each scrape."""
+        return Sources(self.controller.snapshot())
+
     def shadow(self) -> dict[str, Any]:
         """What mode shadow would have refused, and how it ended, since these settings hold."""
         told = {"mode": self.controller.settings.mode, "config_hash": self.settings_hash()}
@@ -478,8 +475,17 @@ class Gate:
         """What is served, in OpenAI's shape."""
         return await self._engine.models()
 
-    async def explain(self, route: str, body: dict[str, Any], tenant: Tenant) -> dict[str, Any]:
-        """What a body would cost and be answered, without running it."""
+    async def explain(
+        self,
+        route: str,
+        body: dict[str, Any],
+        tenant: Tenant,
+        requested_ms: float | None = None,
+    ) -> dict[str, Any]:
+        """What a body would cost and be answered, without running it.
+
+        `requested_ms`: the TTFT that its caller asks for; None: the default deadline.
+        """
         place = object()
         await self._renderings.enter(place)
         try:
@@ -491,14 +497,14 @@ class Gate:
         if hopeless:
             raise ValueError(hopeless.message)
         now_s = self.now_s()
-        offer = self._offer(tenant, shape, now_s, self.deadline_s(None))
+        offer = self._offer(tenant, shape, now_s, self.deadline_s(requested_ms))
         return explanation(self.controller, offer, now_s)
 
 
-def _outcome(decision: Decision) -> tuple[Outcome, Reason | None]:
+def _outcome(decision: Decision) -> tuple[Outcome, str]:
     if isinstance(decision, Rejected):
         return Outcome.REJECTED, decision.reason
-    return (Outcome.QUEUED if isinstance(decision, Queued) else Outcome.ACCEPTED), None
+    return (Outcome.QUEUED if isinstance(decision, Queued) else Outcome.ACCEPTED), ""
 
 
 def _too_many_renderings(visit: Visit) -> Rejected:

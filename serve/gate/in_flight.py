@@ -10,7 +10,13 @@ from admission.price.offer import Offer
 from serve.engine_step import EngineStep, Finished
 from serve.gate.agreement import Agreement
 from serve.gate.sequences import Sequences
-from serve.observability.telemetry import Metrics
+from serve.observability.metric_table import (
+    OUTPUT_PREDICTED,
+    OUTPUT_RATIO,
+    OUTPUT_REAL,
+    PREEMPTIONS,
+)
+from serve.observability.metrics import Metrics
 from serve.visit import Visit
 
 _log = logging.getLogger("sluice.gate")
@@ -80,12 +86,10 @@ class InFlight:
             cut = finished.reason == "length"
             self._controller.learn(lease_id, row, finished.output_tokens, cut=cut)
             prompt = visit.engine_ids.index(finished.engine_id)
-            self._metrics.output_length(
-                predicted_tokens=visit.predicted_tokens[
-                    min(prompt, len(visit.predicted_tokens) - 1)
-                ],
-                real_tokens=finished.output_tokens,
-            )
+            predicted = visit.predicted_tokens[min(prompt, len(visit.predicted_tokens) - 1)]
+            self._metrics.observe(OUTPUT_PREDICTED, predicted)
+            self._metrics.observe(OUTPUT_REAL, finished.output_tokens)
+            self._metrics.observe(OUTPUT_RATIO, finished.output_tokens / max(predicted, 1))
 
     def _write_end(self, visit: Visit, finished: Finished) -> None:
         visit.output_tokens = (visit.output_tokens or 0) + finished.output_tokens
@@ -111,7 +115,7 @@ class InFlight:
         )
 
     def _preempted(self, sequences: int) -> None:
-        self._metrics.preempted(sequences)
+        self._metrics.count(PREEMPTIONS, by=sequences)
         outgrown = [self._visits[i].request_id for i in self._controller.outgrown()]
         _log.warning(
             "the engine preempted %d sequences; requests that outgrew their price: %s",

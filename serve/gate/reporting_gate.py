@@ -3,15 +3,17 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from admission.speed.linear_steps import StepCoefficients
+from admission.speed.step_outliers import StepOutlier
 from serve.access.key_ring import KeyRing
 from serve.engine_step import EngineStep
 from serve.gate.gate import EngineLike, Gate
 from serve.gate.step_times import StepTimes
+from serve.observability.metric_table import Sources
 from serve.profile.in_force import InForce
 from serve.profile.plan_agreement import PlanAgreement
 from serve.simulated.watch import Watch
@@ -59,8 +61,6 @@ class ReportingGate(Gate):
         self._plan = plan
         self._watch = watch
         self._log_lines_dropped = log_lines_dropped
-        if plan is not None:
-            self._metrics.plan_error(plan.error_ratio)
         self._looker = self._loop.create_task(self._look_on(watch)) if watch else None
 
     def stepped(self, step: EngineStep) -> None:
@@ -72,8 +72,7 @@ class ReportingGate(Gate):
         while True:
             await asyncio.sleep(_LOOK_S)
             try:
-                report = await watch.look()
-                self._metrics.late_steps(report["late_steps_ratio"])
+                await watch.look()
             except Exception:  # noqa: BLE001 - what is told may be old, what is decided goes on
                 _log.exception("the simulation's report could not be read")
 
@@ -101,26 +100,32 @@ class ReportingGate(Gate):
         }
         return told | ({"simulation": self._watch.report} if self._watch else {})
 
+    def sources(self) -> Sources:
+        """As the gate's, with the plan's error and a simulation's late steps."""
+        report = (self._watch.report if self._watch else None) or {}
+        return replace(
+            super().sources(),
+            plan_kv_error_ratio=self._plan.error_ratio if self._plan else None,
+            late_steps_ratio=report.get("late_steps_ratio", 0.0),
+        )
+
     def _step_time(self) -> dict[str, Any]:
-        prior, live = self._step_prior, self.controller.step_times
-        now = live.coefficients
+        prior, speed = self._step_prior, self.controller.snapshot().speed
+        now = speed.coefficients
         return {
             "prior": None if prior is None else asdict(prior),
             "coefficients": None if now is None else asdict(now),
-            "records": live.records,
-            "error_ratio": live.error_ratio,
-            "outliers": self._outliers(),
+            "records": speed.records,
+            "error_ratio": speed.error_ratio,
+            "outliers": {"count": speed.outliers, "last": self._outlier(speed.last_outlier)},
         }
 
-    def _outliers(self) -> dict[str, Any]:
-        outliers = self.controller.step_outliers
-        last = outliers.last
+    def _outlier(self, last: StepOutlier | None) -> dict[str, Any] | None:
         if last is None:
-            return {"count": outliers.count, "last": None}
+            return None
         at = datetime.now(UTC) - timedelta(seconds=(self.now_s() - last.at_s) / self.time_scale)
-        told = {
+        return {
             "at": at.isoformat(timespec="seconds"),
             "measured_s": last.measured_s,
             "expected_s": last.expected_s,
         }
-        return {"count": outliers.count, "last": told}

@@ -6,7 +6,13 @@ from admission.exchange import Answer
 from admission.terms.decision import Accepted, Outcome, Queued, Rejected
 from admission.terms.settings import Mode, Settings
 from admission.terms.shadow import Seen, ShadowReport, in_time
-from serve.observability.telemetry import Metrics
+from serve.observability.metric_table import (
+    SHADOW_FALSE_REFUSALS,
+    SHADOW_MISSED_REFUSALS,
+    SHADOW_REQUESTS,
+    SHADOW_WOULD_REFUSE,
+)
+from serve.observability.metrics import Metrics
 from serve.visit import Visit
 
 _WHOLE = ("stop", "length")  # endings of answers that nobody cut
@@ -54,8 +60,16 @@ class ShadowWatch:
                 tpot_target_s=opinion.tpot_target_s,
             )
         seen = Seen(opinion.traffic_class, opinion.would, opinion.reason, kept)
-        self._metrics.shadow(seen)
+        self._count(seen)
         self.report.note(seen)
+
+    def _count(self, seen: Seen) -> None:
+        metrics = self._metrics
+        metrics.count(SHADOW_REQUESTS, seen.would)
+        if seen.reason is not None:
+            metrics.count(SHADOW_WOULD_REFUSE, seen.reason)
+        metrics.count(SHADOW_FALSE_REFUSALS, by=seen.false_refusal)
+        metrics.count(SHADOW_MISSED_REFUSALS, by=seen.missed_refusal)
 
     def begin_anew(self) -> None:
         """Other settings hold: who was judged by the old ones is not counted under them."""

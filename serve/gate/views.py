@@ -8,7 +8,8 @@ from typing import Any
 from admission.controller import Controller
 from admission.price.footprint import RequestShape
 from admission.price.offer import Offer, Quote
-from admission.terms.decision import Accepted, Decision, Limit, Queued
+from admission.snapshot import CoverageReading, Explanation, Limits, Occupancy, Snapshot
+from admission.terms.decision import Accepted, Decision, Queued
 from serve.visit import Visit
 
 _TENANTS_SHOWN = 100  # bounds the answer; the rest is summed up under "others"
@@ -16,60 +17,59 @@ _TENANTS_SHOWN = 100  # bounds the answer; the rest is summed up under "others"
 
 def state(controller: Controller, visits: Iterable[Visit], *, now_s: float) -> dict[str, Any]:
     """Budgets, leases by tenant, the queue."""
-    engine, ledger, settings = controller.engine, controller.ledger, controller.settings
-    load = controller.queue.load
+    seen = controller.snapshot()
+    engine, occupancy, signs, speed = seen.engine, seen.occupancy, seen.signs, seen.speed
     return {
-        "mode": settings.mode,
-        "policy": settings.policy,
-        "draining": controller.draining,
-        "engine_down": controller.engine_down,
-        "engine_hung": controller.heartbeat.hung,
-        "engine_silent_s": round(controller.heartbeat.silent_s, 1),
-        "binding_limit": controller.binding,
+        "mode": seen.settings.mode,
+        "policy": seen.settings.policy,
+        "draining": seen.draining,
+        "engine_down": signs.down,
+        "engine_hung": signs.hung,
+        "engine_silent_s": round(signs.silent_s, 1),
+        "binding_limit": seen.binding,
         "engine": asdict(engine) | {"capacity_tokens": engine.capacity_tokens},
-        "kv": {
-            "capacity_blocks": engine.usable_blocks,
-            "held_blocks": ledger.held_blocks,
-            "free_blocks": ledger.free_blocks,
-            "projected_peak_blocks": ledger.curve.peak(),
-            "held_tokens": ledger.held_blocks * engine.block_tokens,
-            "promised_limit_blocks": controller.headroom.block_limit,
-            "promised_ratio": controller.margin.promised_ratio,
-            "lost_to_preemptions_ratio": controller.margin.lost_ratio,
-            "bias_ratio": controller.margin.bias_ratio,
-        },
-        "sequences": {"held": ledger.sequences, "limit": controller.headroom.slot_limit},
-        "prefill_backlog_tokens": ledger.backlog_tokens,
-        "prefix_cache": {
-            "foreseen_tokens": controller.prefixes.hits.foreseen_tokens,
-            "found_tokens": controller.prefixes.hits.found_tokens,
-            "believed_ratio": controller.prefixes.hits.ratio,
-        },
-        "leases": len(ledger.leases),
-        "queue": {"requests": load.requests, "tokens": load.tokens},
+        "kv": _kv(seen, occupancy, seen.limits),
+        "sequences": {"held": occupancy.sequences, "limit": seen.limits.sequences},
+        "prefill_backlog_tokens": occupancy.prefill_backlog_tokens,
+        "prefix_cache": asdict(seen.cache),
+        "leases": occupancy.leases,
+        "queue": {"requests": occupancy.queue_requests, "tokens": occupancy.queue_tokens},
         "tenants": _by_tenant(controller, visits, now_s),
-        "engine_cost_measured": controller.accounts.cost.measured,
+        "engine_cost_measured": speed.cost_measured,
         "pace": {
-            "step_s": controller.pace.step_s,
-            "prefill_s_per_token": controller.pace.prefill_s_per_token,
-            "first_token_error_s": controller.timing.first_tokens.error_s,
-            "first_token_margin_s": controller.timing.first_tokens.margin_s,
+            "step_s": speed.step_s,
+            "prefill_s_per_token": speed.prefill_s_per_token,
+            "first_token_error_s": speed.first_token_error_s,
+            "first_token_margin_s": speed.first_token_margin_s,
         },
-        "output_coverage": _coverage(controller),
+        "output_coverage": _coverage(seen.coverage),
         "engine_statistics": {
-            "silent": controller.freshness.silent,
-            "usage_missing": controller.freshness.usage_missing,
+            "silent": signs.steps_missing,
+            "usage_missing": signs.usage_missing,
         },
-        "settings": asdict(settings),
+        "settings": asdict(seen.settings),
     }
 
 
-def _coverage(controller: Controller) -> dict[str, Any]:
-    coverage, quantile = controller.coverage, controller.settings.output_quantile
+def _kv(seen: Snapshot, occupancy: Occupancy, limits: Limits) -> dict[str, Any]:
     return {
-        "median": {"should_be": 0.5, "is": coverage.median.ratio},
-        "price": {"should_be": quantile, "is": coverage.price.ratio},
-        "alarm": coverage.alarm(quantile),
+        "capacity_blocks": seen.engine.usable_blocks,
+        "held_blocks": occupancy.held_blocks,
+        "free_blocks": limits.free_blocks,
+        "projected_peak_blocks": occupancy.projected_peak_blocks,
+        "held_tokens": occupancy.held_blocks * seen.engine.block_tokens,
+        "promised_limit_blocks": limits.promised_blocks,
+        "promised_ratio": limits.promised_ratio,
+        "lost_to_preemptions_ratio": limits.lost_to_preemptions_ratio,
+        "bias_ratio": limits.bias_ratio,
+    }
+
+
+def _coverage(coverage: CoverageReading) -> dict[str, Any]:
+    return {
+        "median": {"should_be": 0.5, "is": coverage.median_ratio},
+        "price": {"should_be": coverage.price_quantile, "is": coverage.price_ratio},
+        "alarm": coverage.alarm,
     }
 
 
@@ -77,18 +77,16 @@ def _by_tenant(controller: Controller, visits: Iterable[Visit], now_s: float) ->
     rows: dict[str, dict[str, float]] = defaultdict(
         lambda: {"leases": 0, "held_blocks": 0, "oldest_s": 0.0, "waiting": 0}
     )
-    ledger = controller.ledger
     for visit in visits:
         row = rows[visit.tenant.name]
         row["leases"] += 1
         row["oldest_s"] = max(row["oldest_s"], round(now_s - visit.arrived_at_s, 1))
-        if visit.lease_id in ledger.leases:
-            row["held_blocks"] += ledger.lease_blocks(ledger.leases[visit.lease_id])
-    for ticket in controller.queue:
-        rows[ticket.tenant]["waiting"] += 1
+        row["held_blocks"] += controller.blocks_held_by(visit.lease_id)
+    for tenant, requests in controller.waiting_by_tenant().items():
+        rows[tenant]["waiting"] += requests
     ranked = sorted(rows.items(), key=lambda item: -item[1]["held_blocks"])
     shown: dict[str, Any] = {
-        name: row | {"account": asdict(controller.accounts.view(name, now_s))}
+        name: row | {"account": asdict(controller.account(name, now_s))}
         for name, row in ranked[:_TENANTS_SHOWN]
     }
     if len(ranked) > _TENANTS_SHOWN:
@@ -100,40 +98,30 @@ def _by_tenant(controller: Controller, visits: Iterable[Visit], now_s: float) ->
 
 def explanation(controller: Controller, offer: Offer, now_s: float) -> dict[str, Any]:
     """Price, budgets and decision of an offer that is not made."""
-    quote = controller.quote(offer)
-    decision = controller.judge(offer, quote, now_s)
-    budgets = controller.headroom.budgets(quote.price, offer.priority)
-    short = [budget.limit for budget in budgets if not budget.fits]
+    told = controller.explain(offer, now_s)
+    short = [budget.limit for budget in told.budgets if not budget.fits]
+    settings = told.context.settings
     return {
-        "decision": _decision(decision),
+        "decision": _decision(told.decision),
         "binding_limit": short[0] if short else None,
-        "price": _price(quote),
-        "budgets": [asdict(budget) for budget in budgets],
-        "queue": {"requests": len(controller.queue)},
-        "tenant": _tenant(controller, offer, now_s),
-        "priority": _priority(controller, offer, quote),
+        "price": _price(told.quote),
+        "budgets": [asdict(budget) for budget in told.budgets],
+        "queue": {"requests": told.context.occupancy.queue_requests},
+        "tenant": {"name": offer.tenant, "waiting": told.tenant_waiting}
+        | asdict(told.context.account),
+        "priority": _priority(offer, told),
         "shape": _shape(offer.shape),
-        "mode": controller.settings.mode,
-        "policy": controller.settings.policy,
+        "mode": settings.mode,
+        "policy": settings.policy,
     }
 
 
-def _tenant(controller: Controller, offer: Offer, now_s: float) -> dict[str, Any]:
-    account = controller.accounts.view(offer.tenant, now_s)
-    return {
-        "name": offer.tenant,
-        "waiting": controller.queue.tenant_requests(offer.tenant),
-    } | asdict(account)
-
-
-def _priority(controller: Controller, offer: Offer, quote: Quote) -> dict[str, Any]:
-    """The class, what is kept from it for higher ones, and whether that alone keeps it out."""
-    headroom, price = controller.headroom, quote.price
-    with_reserve = headroom.fit(price, offer.priority) is Limit.KV
+def _priority(offer: Offer, told: Explanation) -> dict[str, Any]:
+    """The class, what is reserved for higher ones, and whether only that keeps it out."""
     return {
         "class": offer.priority,
-        "reserved_blocks": headroom.block_limit - headroom.block_limit_of(offer.priority),
-        "reserve_binds": with_reserve and headroom.fit(price) is not Limit.KV,
+        "reserved_blocks": told.context.reserved_blocks,
+        "reserve_binds": told.reserve_binds,
     }
 
 

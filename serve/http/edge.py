@@ -40,6 +40,7 @@ from serve.http.response.access_log import access_line, worth_a_line
 from serve.http.response.reply import Reply
 from serve.http.routes.exchange import OwnRequest
 from serve.http.routes.own import Routes
+from serve.observability.metric_table import DECISIONS
 from serve.observability.telemetry import Telemetry
 from serve.profile.access_section import AccessSection
 from serve.profile.sections import HttpSection
@@ -176,8 +177,7 @@ class Edge:
         if isinstance(body, Problem):
             return body
         if call.route is not None and call.route.kind is RouteKind.OURS:
-            await self._ours(call, reply, scope, call.route, body)
-            return None
+            return await self._ours(call, reply, scope, call.route, body)
         if call.visit is not None:
             call.visit.tenant, _ = self._rules.apply(call.tenant, call.headers, body.fields)
             self._check_fields(call.visit, body)
@@ -186,13 +186,19 @@ class Edge:
 
     async def _ours(
         self, call: HttpRequest, reply: Reply, scope: Scope, route: Route, body: Body
-    ) -> None:
+    ) -> Problem | None:
         tenant, rules = call.tenant, tuple[str, ...]()
+        requested_ms: float | None = None
         if call.path == "/v1/admission/explain":
+            asked = slo_ttft_ms(call.headers, call.family)
+            if isinstance(asked, Problem):
+                return asked
+            requested_ms = asked
             tenant, rules = self._rules.apply(call.tenant, call.headers, body.fields)
         question = OwnRequest(
             tenant=tenant,
             rules=rules,
+            slo_ttft_ms=requested_ms,
             family=call.family,
             path=call.path,
             query=scope["query_string"].decode("latin-1"),
@@ -203,6 +209,7 @@ class Edge:
         )
         page = await self._routes.answer(route, question)
         await reply.whole(page.status, page.headers, page.body)
+        return None
 
     async def _text_of(self, call: HttpRequest, caller: ClientConnection) -> bytes | Problem:
         if call.method not in allow.METHODS_WITH_BODY:
@@ -223,7 +230,7 @@ class Edge:
         """Refuses a body with a field that cannot be priced."""
         visit.verdict = unsupported(body.fields, visit.route)
         if visit.verdict is not None:
-            self._telemetry.metrics.decision(Outcome.REJECTED, visit.verdict.reason)
+            self._telemetry.metrics.count(DECISIONS, Outcome.REJECTED, visit.verdict.reason)
 
     def _make_visit(self, call: HttpRequest) -> Problem | None:
         """Puts the visit on `call`."""

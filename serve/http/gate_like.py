@@ -82,7 +82,13 @@ class GateLike(Protocol):
         """What mode shadow would have refused and how that ended, bounded in size; JSON."""
         ...
 
-    async def explain(self, route: str, body: dict[str, Any], tenant: Tenant) -> dict[str, Any]:
+    async def explain(
+        self,
+        route: str,
+        body: dict[str, Any],
+        tenant: Tenant,
+        requested_ms: float | None = None,
+    ) -> dict[str, Any]:
         """Price, budgets and decision for a body, without running it; ValueError if invalid."""
         ...
 

@@ -4,26 +4,22 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
-
 from serve.doc_tables import Tables, rewrite
 from serve.observability.fault_counts import FaultCounts
-from serve.observability.telemetry import Metrics
-
-_OF_BUCKETS = "le"
+from serve.observability.metric_table import EVENTS, READINGS
 
 
 def metrics_table() -> Iterator[str]:
     """Every `sluice_` metric under its name in a scrape."""
-    registry = Metrics(CollectorRegistry()).registry
-    registry.register(FaultCounts(Path()))
+    (faults,) = FaultCounts(Path()).collect()
+    theirs = (faults.name, faults.type, faults.documentation, ("part",))
+    ours = [(each.name, each.kind, each.help, each.labels) for each in (*EVENTS, *READINGS)]
     yield "| metric | type | labels | what it says |"
     yield "|---|---|---|---|"
-    for family in sorted(registry.collect(), key=lambda each: each.name):
-        name = f"{family.name}_total" if family.type == "counter" else family.name
-        used = {label for sample in family.samples for label in sample.labels} - {_OF_BUCKETS}
-        labels = ", ".join(f"`{label}`" for label in sorted(used)) or "-"
-        yield f"| `{name}` | {family.type} | {labels} | {family.documentation} |"
+    for family, kind, text, names in sorted([*ours, theirs]):
+        name = f"{family}_total" if kind == "counter" else family
+        labels = ", ".join(f"`{label}`" for label in sorted(names)) or "-"
+        yield f"| `{name}` | {kind} | {labels} | {text} |"
 
 
 TABLES: Tables = {"metrics": metrics_table}

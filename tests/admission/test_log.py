@@ -1,10 +1,11 @@
 """The decision record holds every field of the contract, and no text."""
 
 import json
+from typing import Any
 
 import pytest
 
-from admission.controller import Controller
+from admission.controller import Answer, Controller, Offer
 from admission.price.footprint import EngineShape
 from admission.record import Ending, Occasion, decision_record, end_record
 from admission.terms.settings import Settings
@@ -20,12 +21,17 @@ FIELDS = (
 )
 
 
+def recorded(controller: Controller, asked: Offer, answer: Answer) -> dict[str, Any]:
+    context = controller.context(asked, OCCASION.mono_s)
+    return decision_record(OCCASION, asked, answer.quote, answer.decision, context)
+
+
 def test_a_decision_is_recorded_with_its_price_and_what_it_met() -> None:
     controller = Controller(ENGINE, EXACT)
     controller.offer(offer(shape(1000, 500)), 0.0)
     asked = offer(shape(100, 60, sequences=2), arrived_at_s=7.0, patience_s=30.0)
     answer = controller.offer(asked, 7.25)
-    written = decision_record(OCCASION, asked, answer.quote, answer.decision, controller)
+    written = recorded(controller, asked, answer)
     assert list(written) == FIELDS.split()
     assert written["v"] == 1
     assert (written["at"], written["mono_s"], written["id"]) == (1.5e9, 7.25, "r1")
@@ -59,7 +65,7 @@ def test_a_place_in_line_names_what_binds() -> None:
     controller.offer(offer(shape(1000, 500)), 0.0)
     asked = offer(shape(1000, 500, ignore_eos=False))
     answer = controller.offer(asked, 0.0)
-    written = decision_record(OCCASION, asked, answer.quote, answer.decision, controller)
+    written = recorded(controller, asked, answer)
     assert (written["outcome"], written["reason"], written["limit"]) == ("queued", None, "kv")
     assert written["known_length"] is False
     assert written["state"]["queue"] == 1
@@ -69,12 +75,12 @@ def test_a_refusal_names_its_reason() -> None:
     controller = Controller(ENGINE, Settings())
     asked = offer(shape(16, 16, sequences=5))
     answer = controller.offer(asked, 0.0)
-    written = decision_record(OCCASION, asked, answer.quote, answer.decision, controller)
+    written = recorded(controller, asked, answer)
     assert (written["outcome"], written["reason"]) == ("rejected", "never_fits")
     assert written["limit"] == "slots"
     controller.draining = True
     drained = controller.offer(asked, 0.0)
-    written = decision_record(OCCASION, asked, drained.quote, drained.decision, controller)
+    written = recorded(controller, asked, drained)
     assert (written["outcome"], written["reason"], written["limit"]) == (
         "rejected",
         "draining",
@@ -86,7 +92,7 @@ def test_records_are_json() -> None:
     controller = Controller(ENGINE, EXACT)
     asked = offer()
     answer = controller.offer(asked, 0.0)
-    written = decision_record(OCCASION, asked, answer.quote, answer.decision, controller)
+    written = recorded(controller, asked, answer)
     assert json.loads(json.dumps(written)) == written
 
 

@@ -20,6 +20,7 @@ _HERE = Path(__file__).parent
 _BUILD = ROOT / "build" / "docs"
 _FRONT = {"README.md": "index.md", "README.zh.md": "index.zh.md"}
 _BESIDE = ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
+_LOADS = re.compile(r"<(?:script|link|img)\b[^>]*\b(?:src|href)=\"?https?:")
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 
 
@@ -70,14 +71,22 @@ def build() -> Path:
     shutil.copy(_HERE / "zensical.toml", _BUILD)
     zensical = python_environment(_HERE / "site.txt") / "bin" / "zensical"
     subprocess.run(  # noqa: S603 - our own words
-        [str(zensical), "build", "--strict"], cwd=_BUILD, check=True
+        [str(zensical), "build", "--strict"],
+        cwd=_BUILD,
+        env=os.environ | {"NO_COLOR": "1"},
+        check=True,
     )
-    return _BUILD / "site"
+    site = _BUILD / "site"
+    loading = [page for page in site.rglob("*.html") if _LOADS.search(page.read_text("utf-8"))]
+    if loading:
+        raise RuntimeError(f"loads something from the network: {loading[0]}")
+    return site
 
 
 if __name__ == "__main__":
     try:
-        print(f"open {build() / 'index.html'}")  # noqa: T201
+        site = build().relative_to(ROOT)
+        print(f"open {site}/index.html, or with search: python3 -m http.server -d {site}")  # noqa: T201
     except MissingError as missing:
         sys.exit(f"make docs: cannot install Zensical: {missing}")
     except subprocess.CalledProcessError as failed:

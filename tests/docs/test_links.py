@@ -1,6 +1,8 @@
 """Every relative link of every Markdown file leads to a file, and every anchor to a heading."""
 
 import os
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,27 @@ def test_every_document_is_reached_from_the_readme() -> None:
 )
 def test_anchors_are_those_that_github_makes(heading: str, anchor: str) -> None:
     assert slug(heading) == anchor
+
+
+_CODE = re.compile(r"`((?:admission|configs|deploy|docs|loadtests|serve|tests)/[\w./-]+\w)`")
+_WRITTEN = {Path("CHANGELOG.md")}  # what was, under the names of its day
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in pages() if page.path not in _WRITTEN], ids=lambda page: str(page.path)
+)
+def test_every_file_that_is_named_exists(page: Page) -> None:
+    named = {(n, name) for n, line in page.prose for name in _CODE.findall(line)}
+    gone = sorted(f"{page.path}:{n}: {name}" for n, name in named if not (ROOT / name).exists())
+    assert gone == []
+
+
+def test_every_document_that_code_names_exists() -> None:
+    listed = subprocess.run(
+        ["git", "grep", "-noIE", r"docs/[a-z/-]+\.md", "--", ":!*.md", ":!*.csv", ":!*.json"],  # noqa: S607
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.splitlines()
+    assert [line for line in listed if not (ROOT / line.split(":")[2]).exists()] == []

@@ -6,13 +6,15 @@ As in `test_vllm_hooks.py`: a failure after an upgrade says what moved and who s
 import inspect
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from serve.observability.telemetry import Metrics
+from serve.observability.metric_table import STEP_RECORD_FAILURES
+from serve.observability.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 
@@ -94,7 +96,8 @@ def test_a_step_record_that_cannot_be_taken_is_counted_and_raises_nothing(
     registry = CollectorRegistry()
     feed = StepFeed()
     feed.output_processor = _processor()
-    feed.listener, feed.on_failure = refuse, Metrics(registry).step_record_failed
+    feed.listener = refuse
+    feed.on_failure = partial(Metrics(registry).count, STEP_RECORD_FAILURES)
     feed.logger(None, 0).record(None, None)
     feed.listener = lambda _step: None
     feed.logger(None, 0).record(None, None)

@@ -8,13 +8,13 @@ import pytest
 
 from admission.planning.memory.estimate import Estimate
 from admission.planning.people import people
-from admission.planning.plan import Load
+from admission.planning.plan import PlannedLoad
 from admission.planning.workload import PRESETS
 from loadtests.document.words import Language
 from loadtests.plan.columns import COLUMNS, width
 from loadtests.plan.workloads import named_workload
 from loadtests.scenarios import SCENARIOS
-from serve.commands.cli import _parser, main
+from serve.commands.cli import command_parser, main
 
 QWEN = ("--model", "Qwen/Qwen3-32B", "--gpu", "a10", "--gpus", "8")
 AWQ = (*QWEN, "--quantization", "awq")
@@ -96,8 +96,8 @@ def test_users_follow_from_the_think_time(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_nobody_is_served_where_nothing_is_sustained_or_the_speed_is_unknown() -> None:
-    def load(expected: float, rate: float | None) -> Load:
-        return Load({}, Estimate.exactly(expected), Estimate.exactly(expected), rate)
+    def load(expected: float, rate: float | None) -> PlannedLoad:
+        return PlannedLoad({}, Estimate.exactly(expected), Estimate.exactly(expected), rate)
 
     assert people(load(0, 0.0), 30) is None
     assert people(load(10, None), 30) is None
@@ -163,8 +163,8 @@ def test_a_card_of_unknown_speed_counts_by_memory_alone(capsys: pytest.CaptureFi
 
 
 def test_plan_and_limit_know_the_same_workloads_by_either_flag_and_promise_the_same() -> None:
-    plan = _parser().parse_args(["plan", "--scenario", "reasoning"])
-    limit = _parser().parse_args(["limit", "--host", "http://h", "--workload", "reasoning"])
+    plan = command_parser().parse_args(["plan", "--scenario", "reasoning"])
+    limit = command_parser().parse_args(["limit", "--host", "http://h", "--workload", "reasoning"])
     assert (plan.workload, limit.scenario) == ("reasoning", "reasoning")
     assert plan.slo == limit.slo
     for name in SCENARIOS:

@@ -11,7 +11,7 @@ from admission.planning.plan import Question, make_plan
 from loadtests.plan.from_profile import read_profile
 from loadtests.plan.question import question
 from loadtests.plan.trace_file import read_trace
-from serve.commands.cli import _parser, main
+from serve.commands.cli import command_parser, main
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCTION = str(ROOT / "configs" / "qwen3-32b-awq-8xa10.yaml")
@@ -197,7 +197,7 @@ def test_a_file_that_is_no_trace_ends_with_2(
 
 
 def asked(flags: list[str]) -> Question:
-    args = _parser().parse_args(["plan", *flags])
+    args = command_parser().parse_args(["plan", *flags])
     return question(args, read_profile(args.config))
 
 

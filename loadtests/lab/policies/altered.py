@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from loadtests.lab.door import Door, Verdict
+from loadtests.lab.door import Door, Ruling
 from loadtests.lab.fifo import TIMED_OUT
-from loadtests.lab.gateway import Gateway
+from loadtests.lab.gateway import OurGateway
 from loadtests.lab.workload import TraceRequest
 from serve.engine_step import EngineStep
 from serve.visit import Visit
@@ -17,25 +17,25 @@ _NEVER_S = 1e6
 _SEED = 5  # of the mistakes
 
 
-class Patient(Gateway):
+class Patient(OurGateway):
     """Without early refusal: who waits is turned away when its first token is due."""
 
-    def offer(self, request: TraceRequest, now_s: float) -> Sequence[Verdict]:
+    def offer(self, request: TraceRequest, now_s: float) -> Sequence[Ruling]:
         """Those whose time is up leave before anybody is judged."""
         return [*self._timed_out(now_s), *super().offer(request, now_s)]
 
-    def stepped(self, step: EngineStep, now_s: float) -> Sequence[Verdict]:
+    def stepped(self, step: EngineStep, now_s: float) -> Sequence[Ruling]:
         """The same."""
         return [*self._timed_out(now_s), *super().stepped(step, now_s)]
 
-    def tick(self, now_s: float) -> Sequence[Verdict]:
+    def tick(self, now_s: float) -> Sequence[Ruling]:
         """The same."""
         return [*self._timed_out(now_s), *super().tick(now_s)]
 
     def _due_s(self, visit: Visit) -> float:
         return visit.arrived_at_s + _NEVER_S
 
-    def _timed_out(self, now_s: float) -> list[Verdict]:
+    def _timed_out(self, now_s: float) -> list[Ruling]:
         late = {
             ticket: waiting.request.number
             for ticket, waiting in self._queue.items()
@@ -44,7 +44,7 @@ class Patient(Gateway):
         for ticket in late:
             self.controller.leave_queue(ticket)
             del self._queue[ticket]
-        return [Verdict(number, TIMED_OUT) for number in late.values()]
+        return [Ruling(number, TIMED_OUT) for number in late.values()]
 
 
 class Mistaken:
@@ -62,17 +62,17 @@ class Mistaken:
         """How many wait."""
         return self._door.waiting
 
-    def offer(self, request: TraceRequest, now_s: float) -> Sequence[Verdict]:
+    def offer(self, request: TraceRequest, now_s: float) -> Sequence[Ruling]:
         """With a length that is not its own."""
         z = float(np.random.default_rng((_SEED, request.number)).standard_normal())
         length = min(request.output_tokens, request.max_tokens)
         guess = max(1, round(length * math.exp(self._sigma * z)))
         return self._door.offer(replace(request, output_tokens=guess), now_s)
 
-    def stepped(self, step: EngineStep, now_s: float) -> Sequence[Verdict]:
+    def stepped(self, step: EngineStep, now_s: float) -> Sequence[Ruling]:
         """As it happened."""
         return self._door.stepped(step, now_s)
 
-    def tick(self, now_s: float) -> Sequence[Verdict]:
+    def tick(self, now_s: float) -> Sequence[Ruling]:
         """As ever."""
         return self._door.tick(now_s)

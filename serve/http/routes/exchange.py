@@ -17,6 +17,7 @@ class OwnRequest:
     family: ApiFamily = ApiFamily.OPENAI  # the API whose shapes the caller expects
     path: str = ""
     rules: tuple[str, ...] = ()  # the profile's rules that chose this tenant
+    slo_ttft_ms: float | None = None  # the TTFT that the caller asks for in a header
     query: str = ""
     accept: str = ""
     body: dict[str, Any] = field(default_factory=dict)

@@ -95,7 +95,9 @@ class Routes:
         if refusal is not None:
             return answer(refusal, ApiFamily.OPENAI)
         try:
-            told = await self._gate.explain(route, question.body, question.tenant)
+            told = await self._gate.explain(
+                route, question.body, question.tenant, question.slo_ttft_ms
+            )
             return json_response(told | ({"rules": question.rules} if question.rules else {}))
         except ValueError as fault:
             return error(400, str(fault), ApiFamily.OPENAI)

@@ -12,15 +12,17 @@ import aiohttp
 import pytest
 
 from serve.commands import command_line
-from serve.commands.cli import _commands, _parser, main
+from serve.commands.cli import _commands, command_parser, main
+from serve.commands.commands_doc import TABLES
 from serve.commands.no_answer import no_answer
+from serve.doc_tables import current
 
 ROOT = Path(__file__).resolve().parents[3]
 DOC = (ROOT / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
 PROFILE = str(ROOT / "configs" / "sim-qwen3-32b-8xa10.yaml")
 URL = "http://127.0.0.1:9"  # discard: nothing listens there
 BINARY = str(ROOT / "loadtests" / "traces" / "azure2023_code.csv.gz")
-COMMANDS = _commands(_parser())
+COMMANDS = _commands(command_parser())
 PLAN = ["plan", "--model", "Qwen/Qwen3-32B", "--gpu", "a10"]
 
 
@@ -55,6 +57,12 @@ def test_every_command_has_help_in_80_columns_and_stands_in_the_document(
     assert ends([command, "--help"]) == 0
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
     assert f"`sluice {command}" in DOC
+
+
+def test_the_tables_of_the_document_are_current() -> None:
+    assert current(DOC, TABLES) == DOC, (
+        "run: python -m serve.commands.commands_doc docs/reference/commands.md"
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from admission.controller import Controller
 from admission.terms.settings import Settings
 from serve.gate.engine_watch import EngineWatch
-from serve.observability.telemetry import Metrics
+from serve.observability.metrics import Metrics
 from tests.admission.examples import accepted, offer, record, shape
 from tests.fakes import settle
 from tests.serve.fake_engine import SHAPE, FakeEngine

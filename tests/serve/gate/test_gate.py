@@ -8,13 +8,14 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from admission.price.footprint import PromptShape, RequestShape
+from admission.speed.linear_steps import StepCoefficients
 from admission.terms.decision import Priority, Reason
 from admission.terms.settings import Mode, Policy
 from serve.engine_step import EngineStep, Finished
 from serve.gate.decision_log import DecisionLog
 from serve.gate.gate import Gate
 from serve.observability.json_lines import JsonLines
-from serve.observability.telemetry import Metrics
+from serve.observability.metrics import Metrics
 from serve.profile.admission_section import AdmissionSection, StaticSection
 from serve.visit import ApiFamily, Tenant, Visit
 from tests.fakes import settle
@@ -230,4 +231,18 @@ async def test_a_step_that_the_ledger_did_not_follow_is_counted() -> None:
     gate = Gate(FakeEngine(), AdmissionSection(), metrics=Metrics(registry), decisions=None)
     gate.step_lost()
     assert registry.get_sample_value("sluice_step_record_failures_total") == 1
+    await gate.close()
+
+
+async def test_explain_decides_by_the_deadline_that_the_caller_asks_for() -> None:
+    gate, _ = a_gate()
+    gate.controller.know_step_times(StepCoefficients(0.0, 0.1, 0.0, 0.0))  # 1.6 s for 16 tokens
+    visit = a_visit(gate)
+    await gate.admit(visit, ASKED)  # an idle engine refuses nobody
+    told = await gate.explain("/v1/chat/completions", {}, Tenant("team"), 500)
+    assert told["decision"]["outcome"] == "rejected"
+    assert told["decision"]["reason"] == "ttft_slo"
+    told = await gate.explain("/v1/chat/completions", {}, Tenant("team"), 20_000)
+    assert told["decision"]["outcome"] == "accepted"
+    await gate.leave(visit)
     await gate.close()

@@ -15,7 +15,8 @@ from admission.price.footprint import PromptShape, RequestShape
 from serve.access.tenants import Keys
 from serve.gate.gate import Gate
 from serve.http.edge import Edge, Terms
-from serve.observability.telemetry import Metrics, Telemetry
+from serve.observability.metrics import Metrics
+from serve.observability.telemetry import Telemetry
 from serve.observability.tracing import Tracing
 from serve.profile.access_section import AccessSection
 from serve.profile.admission_section import AdmissionSection

@@ -10,116 +10,19 @@ from opentelemetry.trace import SpanKind
 from prometheus_client import CollectorRegistry
 from starlette.types import Send
 
-from admission.terms.decision import Limit, Outcome, Reason, Rejected
-from admission.terms.shadow import Seen
+from admission.terms.decision import Reason, Rejected
 from serve.doc_tables import current
 from serve.observability.json_lines import JsonLines
+from serve.observability.metric_table import LOG_LINES_DROPPED
+from serve.observability.metrics import Metrics
 from serve.observability.metrics_doc import TABLES
-from serve.observability.telemetry import Metrics, Telemetry
+from serve.observability.telemetry import Telemetry
 from serve.observability.tracing import Tracing, start_tracing
 from serve.visit import VISIT
 from tests.fakes import body, house, start
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "metrics.md"
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-def test_decisions_are_counted_by_outcome_and_reason() -> None:
-    registry = CollectorRegistry()
-    metrics = Metrics(registry)
-    metrics.decision(Outcome.ACCEPTED)
-    metrics.decision(Outcome.REJECTED, Reason.SLOTS)
-    metrics.decision(Outcome.REJECTED, Reason.SLOTS)
-
-    def count(outcome: str, reason: str) -> float | None:
-        labels = {"outcome": outcome, "reason": reason}
-        return registry.get_sample_value("sluice_admission_decisions_total", labels)
-
-    assert count("accepted", "") == 1
-    assert count("rejected", "slots") == 2
-    assert count("abandoned", "") == 0
-    assert all(count("rejected", reason) is not None for reason in Reason)
-
-
-def test_levels_and_the_binding_limit_are_gauges() -> None:
-    registry = CollectorRegistry()
-    metrics = Metrics(registry)
-    metrics.levels(
-        capacity_tokens=1600,
-        held_tokens=320,
-        projected_peak_tokens=800,
-        queue_size=3,
-        leases=2,
-        first_token_error_s=0.25,
-    )
-    metrics.binding(Limit.SLOTS)
-    value = registry.get_sample_value
-    assert value("sluice_kv_capacity_tokens") == 1600
-    assert value("sluice_kv_held_tokens") == 320
-    assert value("sluice_kv_projected_peak_tokens") == 800
-    assert value("sluice_queue_size") == 3
-    assert value("sluice_leases") == 2
-    assert value("sluice_first_token_error_seconds") == 0.25
-    assert {n: value("sluice_binding_limit", {"limit": n}) for n in Limit} == {
-        "kv": 0,
-        "slots": 1,
-        "prefill": 0,
-        "decode": 0,
-    }
-    metrics.binding(None)
-    assert value("sluice_binding_limit", {"limit": "slots"}) == 0
-
-
-def test_what_the_prefix_cache_was_foreseen_to_hold_is_counted_beside_what_it_held() -> None:
-    registry = CollectorRegistry()
-    metrics = Metrics(registry)
-    metrics.cached(foreseen_tokens=256, found_tokens=128)
-    metrics.cached(foreseen_tokens=384, found_tokens=512)
-
-    def counted(what: str) -> float | None:
-        return registry.get_sample_value("sluice_prefix_cached_tokens_total", {"what": what})
-
-    assert (counted("foreseen"), counted("found")) == (384, 512)
-
-
-def test_predicted_is_held_against_real_output_length() -> None:
-    registry = CollectorRegistry()
-    metrics = Metrics(registry)
-    metrics.output_length(predicted_tokens=100, real_tokens=80)
-    metrics.output_length(predicted_tokens=100, real_tokens=300)
-    value = registry.get_sample_value
-    assert value("sluice_output_predicted_tokens_sum") == 200
-    assert value("sluice_output_real_tokens_sum") == 380
-    assert value("sluice_output_real_to_predicted_ratio_bucket", {"le": "1.0"}) == 1
-
-
-def test_what_should_never_happen_is_counted() -> None:
-    registry = CollectorRegistry()
-    metrics = Metrics(registry)
-    metrics.preempted(2)
-    metrics.unleased_call()
-    metrics.config_refused()
-    metrics.step_record_failed()
-    metrics.waited(0.3)
-    value = registry.get_sample_value
-    assert value("sluice_engine_preemptions_total") == 2
-    assert value("sluice_unleased_engine_calls_total") == 1
-    assert value("sluice_config_refused_total") == 1
-    assert value("sluice_step_record_failures_total") == 1
-    assert value("sluice_queue_wait_seconds_count") == 1
-
-
-def test_what_mode_shadow_would_have_done_is_counted() -> None:
-    registry = CollectorRegistry()
-    metrics, value = Metrics(registry), registry.get_sample_value
-    metrics.shadow(Seen("c", Outcome.REJECTED, "slots", True))
-    metrics.shadow(Seen("c", Outcome.ACCEPTED, None, False))
-    assert value("sluice_shadow_requests_total", {"would": "rejected"}) == 1
-    assert value("sluice_shadow_requests_total", {"would": "queued"}) == 0
-    assert value("sluice_shadow_would_refuse_total", {"reason": "slots"}) == 1
-    assert value("sluice_shadow_would_refuse_total", {"reason": "kv_capacity"}) == 0
-    assert value("sluice_shadow_false_refusals_total") == 1
-    assert value("sluice_shadow_missed_refusals_total") == 1
 
 
 class Spans:
@@ -220,7 +123,7 @@ def test_closing_and_reopening_telemetry_concerns_both_logs(tmp_path: Path) -> N
 def test_lost_log_lines_are_counted_by_log() -> None:
     registry = CollectorRegistry()
     metrics = Metrics(registry)
-    metrics.log_lines_dropped("access", 3)
+    metrics.count(LOG_LINES_DROPPED, "access", by=3)
 
     def lost(log: str) -> float | None:
         return registry.get_sample_value("sluice_log_lines_dropped_total", {"log": log})

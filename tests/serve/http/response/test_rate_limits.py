@@ -8,7 +8,7 @@ from admission.terms.decision import Reason, Rejected
 from serve.gate.gate import Gate
 from serve.http.problems import answer
 from serve.http.response.rate_limits import duration, rate_limit_headers
-from serve.observability.telemetry import Metrics
+from serve.observability.metrics import Metrics
 from serve.profile.admission_section import AdmissionSection
 from serve.visit import ApiFamily, Tenant
 from tests.fakes import house

@@ -87,6 +87,14 @@ async def test_explain_without_a_known_route_lists_them(body: object, query: str
     assert "/v1/chat/completions" in done.answer_json["error"]["message"]
 
 
+async def test_explain_heeds_the_first_token_that_the_caller_asks_for() -> None:
+    done = await house().ask("/v1/admission/explain", CHAT, headers={"x-slo-ttft-ms": "500"})
+    assert done.answer_json["requested_ms"] == 500
+    done = await house().ask("/v1/admission/explain", CHAT, headers={"x-slo-ttft-ms": "soon"})
+    assert done.status == 400
+    assert done.answer_json["error"]["param"] == "x-slo-ttft-ms"
+
+
 async def test_explain_of_a_body_that_vllm_refuses_is_400_with_its_words() -> None:
     done = await house().ask("/v1/admission/explain", {"messages": []})
     assert done.status == 400
