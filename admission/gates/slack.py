@@ -112,8 +112,8 @@ class Slack:
         first_at_s[first] = now_s
         begun[first] = 1
         mark_tokens[first] = -inf
-        begun: list[int] = numbers[first].tolist()
-        return begun
+        first_rows: list[int] = numbers[first].tolist()
+        return first_rows
 
     def lost_by(
         self, prefill_tokens: int, steps: StepCosts, *, planned_s: float, bound_s: float
