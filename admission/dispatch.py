@@ -9,7 +9,7 @@ from admission.ledger.demand import Demand
 from admission.price.footprint import Price
 from admission.price.offer import Offer, Quote
 from admission.queue.accounts import Accounts
-from admission.queue.waiting import RISES_AT_RATIO, Load, Ticket, WaitingQueue, risen
+from admission.queue.waiting import RISES_AT_RATIO, QueueLoad, Ticket, WaitingQueue, risen
 from admission.terms import refusals
 from admission.terms.decision import Accepted, Limit, Rejected
 from admission.terms.settings import Mode, Policy, Settings
@@ -176,5 +176,5 @@ class Dispatcher:
     def _expiry(self, ticket: Ticket) -> Rejected:
         waiting = self._waiting[ticket.ticket_id]
         allowed_s = waiting.offer.deadline_at_s - waiting.offer.arrived_at_s
-        more_s, _ = self._headroom.wait(ticket.price, Load(), waiting.limit, ticket.priority)
+        more_s, _ = self._headroom.wait(ticket.price, QueueLoad(), waiting.limit, ticket.priority)
         return refusals.too_long(waiting.limit, needed_s=allowed_s + more_s, allowed_s=allowed_s)

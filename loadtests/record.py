@@ -151,7 +151,7 @@ class RecordFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunRecord:
     """A file as it was read; `client` is empty where the run was cut off.
 
     `limit` is what `sluice limit --json` prints, empty where the run is no search.
@@ -164,7 +164,7 @@ class Run:
     limit: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_run(path: Path) -> Run:
+def read_run(path: Path) -> RunRecord:
     """The run of a file; ValueError names the line that is not one of ours."""
     last: dict[str, Mapping[str, Any]] = {}  # line of each type that there is one of
     records, samples = [], []
@@ -179,7 +179,7 @@ def read_run(path: Path) -> Run:
         elif kind is not None:
             last[kind] = line
     about, client, limit = (last.get(kind, {}) for kind in ("run", "client", "limit"))
-    return Run(about, tuple(records), client, tuple(samples), limit)
+    return RunRecord(about, tuple(records), client, tuple(samples), limit)
 
 
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from loadtests.record import Record, RecordFile, Run, Sample
+from loadtests.record import Record, RecordFile, RunRecord, Sample
 
 
 class Recording:
@@ -46,7 +46,7 @@ class Recording:
         if self._file is not None:
             self._file.close()
 
-    def run(self) -> Run:
+    def run(self) -> RunRecord:
         """As the file would be read."""
         records, samples = tuple(self.records), tuple(self._samples)
-        return Run(self.about, records, self._client, samples, self._limit)
+        return RunRecord(self.about, records, self._client, samples, self._limit)

@@ -16,7 +16,7 @@ from loadtests.asking.schedule import Arrival
 from loadtests.client.api import Api
 from loadtests.client.attempt import HttpLine
 from loadtests.client.clock import ModelledClock
-from loadtests.client.facts import Facts, connect, read_state
+from loadtests.client.facts import EndpointFacts, connect, read_state
 from loadtests.client.journey import Session
 from loadtests.client.loops import ask_once, pause_s, play
 from loadtests.client.sampler import Sampler
@@ -39,7 +39,7 @@ class Run:
 
     options: Options
     api: Api
-    facts: Facts
+    facts: EndpointFacts
     session: Session
     clock: ModelledClock
     watch: ClientWatch
@@ -146,7 +146,7 @@ def begin(url: str, options: Options, tell: Callable[[Record], None]) -> Run:
     return Run(options, api, facts, session, clock, watch, path, recording, sampler, rng, tell)
 
 
-def _about(name: str, url: str, options: Options, facts: Facts) -> dict[str, object]:
+def _about(name: str, url: str, options: Options, facts: EndpointFacts) -> dict[str, object]:
     """The first line of the file: what was asked of whom. No keys."""
     return {
         "run": name,

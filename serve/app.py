@@ -54,7 +54,7 @@ def build(args: Arguments) -> Any:
 
 def application(profile: Profile, *, name: str) -> Any:
     """The same for a profile that is already loaded, under a name of its own here."""
-    start = uuid.uuid4().hex[:8]  # replicas that replace others know by it whose settings hold
+    start = uuid.uuid4().hex[:8]  # tells replaced replicas of this start from those of others
     return serve.deployment(Gateway, **options(profile)).bind(profile, name, start)
 
 
@@ -70,9 +70,9 @@ def options(profile: Profile) -> dict[str, Any]:
         # For replicas that Serve replaces; `sluice serve` drains by itself before it stops.
         "graceful_shutdown_timeout_s": profile.http.drain_timeout_s + 5,
         "graceful_shutdown_wait_loop_s": 0.5,
-        # Serve counts failed starts anew when its controller was replaced, those of replicas that
-        # had run before as well: none of ours may be the last. What stops a profile that can never
-        # start is `cluster.state` under `sluice serve`, and three starts for each replica elsewhere
+        # A new controller of Serve counts failed starts again, even of replicas that have run, so
+        # there is no limit here. A profile that can never start is stopped by `cluster.state`
+        # under `sluice serve`, and elsewhere after three starts of each replica
         # (RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT).
         "max_constructor_retry_count": ray_environment.UNLIMITED,
         "logging_config": {"enable_access_log": False},  # we write one
@@ -90,13 +90,13 @@ def _name(config: Path) -> str:
 
 
 def _found(path: Path) -> Path:
-    """Where a profile is: Serve's own processes may run in a folder that the user never saw."""
+    """The path of a profile: Serve's processes may run in another folder."""
     return path if path.is_absolute() or path.exists() else shipped.configs().parent / path
 
 
 @serve.ingress()
 class Gateway:
-    """One replica: one engine, its ledger and its way in."""
+    """One replica: one engine with its gate and edge."""
 
     def __init__(self, profile: Profile, name: str, start: str) -> None:
         self._profile = profile
@@ -130,7 +130,7 @@ class Gateway:
         return service.app
 
     async def reconfigure(self, user_config: Any) -> None:
-        """New admission settings from Serve. A raise here would end the replica for good."""
+        """New admission settings from Serve. An exception would end the replica."""
         try:
             if self._service is not None:
                 self._service.operations.offer(user_config)
@@ -158,7 +158,7 @@ class Gateway:
         return {"replica": "", "hash": "", "refused": fault, "keys": None}
 
     async def drain(self, *, final: bool = True) -> None:
-        """Admits nothing more. `sluice serve` asks when it ends, and that is not undone."""
+        """Stops admission. `sluice serve` calls it at its end, which cannot be undone."""
         if self._service is not None:
             self._service.gate.drain(final=final)
 
@@ -169,7 +169,7 @@ class Gateway:
         return self._service.gate.state() | {"model": self._service.engine.served_model}
 
     async def close(self) -> None:
-        """Ends the engine; twice does nothing."""
+        """Ends the engine. Idempotent."""
         service, self._service = self._service, None
         if service is not None:
             await service.close()
@@ -194,7 +194,7 @@ def _uncollected() -> Iterator[None]:
 
 
 def _require_safe_ingress(keys: Keys) -> None:
-    """Where Serve really listens decides, not the profile: others may have started Serve."""
+    """Checks where Serve really listens: it may have been started without the profile."""
     host = _get_global_client().http_config.host
     try:
         require_safe_binding(host, keys)

@@ -1,4 +1,4 @@
-"""What an operator may do to a gateway that serves: change its settings, keys and log files."""
+"""Operations on a running gateway: change settings, reload keys, reopen log files."""
 
 import logging
 from collections.abc import Callable
@@ -15,7 +15,7 @@ _log = logging.getLogger("sluice.settings")
 
 
 class Changing(Protocol):
-    """What is needed of the gate."""
+    """The gate as operations see it."""
 
     @property
     def replica(self) -> str:
@@ -23,7 +23,7 @@ class Changing(Protocol):
         ...
 
     def reconfigure(self, section: AdmissionSection) -> None:
-        """`section` holds from now on."""
+        """Puts `section` in force."""
         ...
 
 
@@ -49,7 +49,7 @@ class Operations:
 
     @property
     def several_replicas(self) -> bool:
-        """True where a request reaches one replica of several."""
+        """Whether a request reaches only one of several replicas."""
         return self._replicas() > 1
 
     @property
@@ -91,7 +91,7 @@ class Operations:
         }
 
     def offer(self, user_config: object) -> None:
-        """Serve's settings: taken, or refused and said."""
+        """Serve's settings: applied, or refused and reported."""
         self._take(self._in_force.offer, user_config)
 
     async def reload_keys(self, *, by: str | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One engine, its gate and its HTTP edge, put together; what a replica runs."""
+"""Assembles what a replica runs: one engine, its gate and its HTTP edge."""
 
 import asyncio
 import logging
@@ -55,7 +55,7 @@ class Service:
         self._telemetry = telemetry
 
     async def close(self) -> None:
-        """Ends the engine and writes what is still buffered; each though another one fails."""
+        """Ends the engine and flushes the logs; a failure of one does not stop the others."""
         try:
             self.gate.drain(final=True)
             await self.gate.close()
@@ -147,7 +147,7 @@ def engine_args(profile: Profile) -> dict[str, Any]:
 
 
 def _prior(profile: Profile, engine: Engine, plan: PlanAgreement | None) -> StepCoefficients | None:
-    """What is known of the step times: calibrated, or the roofline of the GPU, real or modelled."""
+    """The step times known at the start: calibrated, or by the roofline of the GPU."""
     shape = engine.shape
     tokens, sequences = shape.max_batched_tokens, shape.max_sequences
     if profile.engine.simulated:

@@ -1,4 +1,4 @@
-"""One admitted HTTP request on its walk through the gateway: the object all adapters share."""
+"""The context of one HTTP request in the gateway, shared by all adapters."""
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from admission.terms.decision import Priority, Rejected
 
 
 class ApiFamily(StrEnum):
-    """Whose error shape and stream events a route speaks."""
+    """The API whose error shape and stream events a route uses."""
 
     OPENAI = "openai"
     ANTHROPIC = "anthropic"
@@ -16,7 +16,7 @@ class ApiFamily(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """Who calls, as the API key says; `admin` may read the state and drain."""
+    """The tenant of an API key; `admin` may read the state and drain."""
 
     name: str
     priority: Priority = Priority.NORMAL
@@ -28,7 +28,7 @@ class Visit:
     """Mutable record of one request; created by the edge before vLLM's app is called.
 
     The render hook writes `verdict` (a refusal) or lets the gate write `lease_id`; the engine
-    client notes every engine request it starts in `engine_ids`; the edge reads all of it at the
+    client adds every engine request it starts to `engine_ids`; the edge reads all of it at the
     end. Instants are the gate's clock in modelled seconds.
     """
 

@@ -8,14 +8,14 @@ from admission.gates.tpot import Timing
 from admission.ledger.demand import Demand
 from admission.ledger.ledger import Ledger
 from admission.price.footprint import LEAST, Price
-from admission.queue.waiting import Load
+from admission.queue.waiting import QueueLoad
 from admission.speed.pace import Pace
 from admission.terms.decision import Limit, Priority
 from admission.terms.settings import Policy, Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class LimitReading:
     """One limit as one offer sees it, in its own unit (blocks, sequences, prompt tokens).
 
     `promised` is the most that is promised at any later step; `free_in_s` the time until what
@@ -166,7 +166,7 @@ class Headroom:
     # -- how long --------------------------------------------------------------------------
 
     def wait(
-        self, priced: Price, ahead: Load, blocked: Limit, priority: Priority = Priority.HIGH
+        self, priced: Price, ahead: QueueLoad, blocked: Limit, priority: Priority = Priority.HIGH
     ) -> tuple[float, Limit]:
         """Seconds until acceptance, and the limit that takes longest.
 
@@ -199,25 +199,27 @@ class Headroom:
         room = max(0, self.slot_limit - priced.sequences)
         return self._pace.steps_s(self._ledger.curve.steps_until_sequences(room, for_steps=1))
 
-    def through_s(self, load: Load) -> float:
+    def through_s(self, load: QueueLoad) -> float:
         """Seconds in which the engine serves this load: its blocks x steps, or its sequences."""
         slots_s = self._through_slots_s(load)
         return slots_s if self._static else max(slots_s, self._through_kv_s(load))
 
-    def _through_kv_s(self, load: Load) -> float:
+    def _through_kv_s(self, load: QueueLoad) -> float:
         return self._pace.steps_s(load.area_block_steps / max(1, self.block_limit))
 
-    def _through_slots_s(self, load: Load) -> float:
+    def _through_slots_s(self, load: QueueLoad) -> float:
         return self._pace.steps_s(load.sequence_steps / max(1, self.slot_limit))
 
     # -- explaining ------------------------------------------------------------------------
 
-    def budgets(self, priced: Price, priority: Priority = Priority.HIGH) -> tuple[Budget, ...]:
+    def budgets(
+        self, priced: Price, priority: Priority = Priority.HIGH
+    ) -> tuple[LimitReading, ...]:
         """Every limit beside what this price needs of it; what `fit` decides by."""
         ledger, slots, blocks = self._ledger, self.slot_limit, self._block_limits[priority]
         backlog = ledger.backlog_tokens
         return (
-            Budget(
+            LimitReading(
                 limit=Limit.KV,
                 unit="blocks",
                 capacity=blocks,
@@ -226,7 +228,7 @@ class Headroom:
                 fits=self._kv_fits(priced, priority),
                 free_in_s=self._kv_s(priced, priority),
             ),
-            Budget(
+            LimitReading(
                 limit=Limit.SLOTS,
                 unit="sequences",
                 capacity=slots,
@@ -235,7 +237,7 @@ class Headroom:
                 fits=self._slots_fit(priced),
                 free_in_s=self._slots_s(priced),
             ),
-            Budget(
+            LimitReading(
                 limit=Limit.PREFILL,
                 unit="tokens",
                 capacity=self._settings.prefill_backlog_max_tokens,
@@ -247,7 +249,7 @@ class Headroom:
             *self._decode_budget(priced),
         )
 
-    def _decode_budget(self, priced: Price) -> tuple[Budget, ...]:
+    def _decode_budget(self, priced: Price) -> tuple[LimitReading, ...]:
         """In ms of a step that only decodes; beside it, `fits` counts whom the prompt slows."""
         bound_s, timing = self._settings.tpot_target_s, self._timing
         if bound_s is None:
@@ -255,7 +257,7 @@ class Headroom:
         step_ms = round(timing.decode_step_s() * 1000)
         with_it_ms = round(timing.decode_step_s(priced.sequences, priced.prompt_tokens) * 1000)
         return (
-            Budget(
+            LimitReading(
                 limit=Limit.DECODE,
                 unit="ms",
                 capacity=round(bound_s * 1000),

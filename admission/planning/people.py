@@ -7,7 +7,7 @@ N = at once + X Z. Both are means: at moments more people ask at once, and reque
 
 from dataclasses import dataclass
 
-from admission.planning.plan import Load
+from admission.planning.plan import PlannedLoad
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class People:
     think_s: float
 
 
-def people(load: Load, think_s: float) -> People | None:
+def people(load: PlannedLoad, think_s: float) -> People | None:
     """Of what the load sustains; None where nothing is, or where the card's speed is not known."""
     at_once, rate = load.sustained.expected, load.rate_per_s
     if not at_once or not rate:

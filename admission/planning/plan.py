@@ -108,7 +108,7 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class PlannedLimit:
     """Requests at once and their rate, all replicas together; None = speed of the card unknown."""
 
     concurrency: int | None
@@ -117,10 +117,10 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class PlannedLoad:
     """What one workload comes to on one server."""
 
-    limits: Mapping[str, Limit]
+    limits: Mapping[str, PlannedLimit]
     kv: Estimate  # requests at once by KV alone
     sustained: Estimate
     rate_per_s: float | None
@@ -137,8 +137,10 @@ class Plan:
 
     question: Question
     memory: MemoryPlan
-    load: Load
-    other_link: Load | None  # the same on the assumed switched link; None = link measured or unused
+    load: PlannedLoad
+    other_link: (
+        PlannedLoad | None
+    )  # the same on the assumed switched link; None = link measured or unused
 
     @property
     def misfit(self) -> str:
@@ -183,7 +185,7 @@ def make_plan(question: Question) -> Plan:
 
 def over_context(
     plan: Plan, contexts_tokens: Sequence[int] = CONTEXTS_TOKENS, link: Link | None = None
-) -> list[tuple[int, Load]]:
+) -> list[tuple[int, PlannedLoad]]:
     """The load for requests of each length that max_model_len allows, answers as in the plan.
 
     `link` in place of the plan's own.
@@ -238,7 +240,9 @@ def steps_of(question: Question, memory: MemoryPlan, link: Link | None = None) -
     return step_model(memory, link or question.link)
 
 
-def _load(question: Question, memory: MemoryPlan, workload: Workload, link: Link | None) -> Load:
+def _load(
+    question: Question, memory: MemoryPlan, workload: Workload, link: Link | None
+) -> PlannedLoad:
     """The limits of one engine."""
     model, engine = steps_of(question, memory, link), memory.engine
     slo, held = question.slo, workload.held
@@ -258,23 +262,23 @@ def _load(question: Question, memory: MemoryPlan, workload: Workload, link: Link
     others = min(_or_inf(limits[name].concurrency) for name in LIMITS[1:])
     sustained = Estimate(*(min(kv, others) for kv in (low, middle, high)))
     rate = _limit(model, mix, int(sustained.expected), "").rate_per_s
-    return Load(limits, Estimate(low, middle, high), sustained, rate)
+    return PlannedLoad(limits, Estimate(low, middle, high), sustained, rate)
 
 
-def _limit(model: Steps | None, mix: Mix, sequences: int, note: str) -> Limit:
+def _limit(model: Steps | None, mix: Mix, sequences: int, note: str) -> PlannedLimit:
     """So many sequences, and the rate at which they come and go."""
     if model is None:
-        return Limit(sequences, None, note)
+        return PlannedLimit(sequences, None, note)
     if sequences < 1:
-        return Limit(0, 0.0, note)
-    return Limit(sequences, steady(model, mix, sequences=sequences).rate_per_s, note)
+        return PlannedLimit(0, 0.0, note)
+    return PlannedLimit(sequences, steady(model, mix, sequences=sequences).rate_per_s, note)
 
 
-def _unknown() -> Limit:
-    return Limit(None, None, Sentence("speed_unknown_note"))
+def _unknown() -> PlannedLimit:
+    return PlannedLimit(None, None, Sentence("speed_unknown_note"))
 
 
-def _prefill(model: Steps | None, mix: Mix, slo: Slo) -> Limit:
+def _prefill(model: Steps | None, mix: Mix, slo: Slo) -> PlannedLimit:
     """Most sequences in a closed loop whose prompts begin to be answered within the TTFT bound."""
     if model is None:
         return _unknown()
@@ -292,7 +296,7 @@ def _prefill(model: Steps | None, mix: Mix, slo: Slo) -> Limit:
     return _limit(model, mix, found, Sentence("prefill_note", seconds=prefill_s(model, mix)))
 
 
-def _decode(model: Steps | None, mix: Mix, slo: Slo) -> Limit:
+def _decode(model: Steps | None, mix: Mix, slo: Slo) -> PlannedLimit:
     """Most sequences of which the SLO's share keeps the TPOT bound, prompts in between."""
     if model is None:
         return _unknown()
@@ -310,11 +314,13 @@ def _cap(mix: Mix) -> int:
     return min(_MOST_SEQUENCES, mix.batched_tokens * 3 // 4)
 
 
-def _times(load: Load, replicas: int) -> Load:
+def _times(load: PlannedLoad, replicas: int) -> PlannedLoad:
     """The load of so many engines side by side, evenly fed."""
-    return Load(
+    return PlannedLoad(
         limits={
-            name: Limit(_scaled(x.concurrency, replicas), _scaled(x.rate_per_s, replicas), x.note)
+            name: PlannedLimit(
+                _scaled(x.concurrency, replicas), _scaled(x.rate_per_s, replicas), x.note
+            )
             for name, x in load.limits.items()
         },
         kv=load.kv.times(replicas),

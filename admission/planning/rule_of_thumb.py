@@ -18,7 +18,7 @@ _GB = 1e9
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RuleRow:
     """One line of the sum: the rule's number and the model's, for all cards together."""
 
     what: str
@@ -33,7 +33,7 @@ class Line:
         return self.rule / self.model - 1 if self.model else None
 
 
-def rule_of_thumb(plan: Plan) -> list[Line]:
+def rule_of_thumb(plan: Plan) -> list[RuleRow]:
     """(cards x label - weights - kept back) / 2 GB, against the plan, in GB of 1e9 bytes.
 
     The rule's weights are parameters x bits / 8 with a tenth on top.
@@ -56,16 +56,16 @@ def rule_of_thumb(plan: Plan) -> list[Line]:
         _line("memory", "GB", memory, budget.total.expected / per_card),
         _line("weights", "GB", weights, budget.weights.expected / per_card),
         _line("kept", "GB", kept, (working.expected + budget.outside) / per_card),
-        Line(Sentence("rule_left"), "GB", left, budget.kv.expected / per_card, ""),
-        Line(Sentence("rule_request"), "GB", GB_PER_REQUEST, request_gb, why),
+        RuleRow(Sentence("rule_left"), "GB", left, budget.kv.expected / per_card, ""),
+        RuleRow(Sentence("rule_request"), "GB", GB_PER_REQUEST, request_gb, why),
         _line("by_kv", "", requests, by_kv),
-        Line(Sentence("rule_in_slo"), "", requests, plan.load.sustained.expected, in_slo),
+        RuleRow(Sentence("rule_in_slo"), "", requests, plan.load.sustained.expected, in_slo),
     ]
 
 
-def _line(name: str, unit: str, rule: float, model: float) -> Line:
+def _line(name: str, unit: str, rule: float, model: float) -> RuleRow:
     """A line whose words are `rule_{name}` and `rule_{name}_why`."""
-    return Line(Sentence(f"rule_{name}"), unit, rule, model, Sentence(f"rule_{name}_why"))
+    return RuleRow(Sentence(f"rule_{name}"), unit, rule, model, Sentence(f"rule_{name}_why"))
 
 
 def _label_gb(total_gib: float) -> int:

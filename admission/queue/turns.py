@@ -43,7 +43,7 @@ class Ticket:
 
 
 @dataclass(slots=True)
-class Load:
+class QueueLoad:
     """Sums over waiting requests."""
 
     requests: int = 0
@@ -61,7 +61,7 @@ class Load:
         self.area_block_steps += sign * price.area_block_steps
         self.sequence_steps += sign * price.sequence_steps
 
-    def add(self, part: "Load", share: float = 1.0) -> None:
+    def add(self, part: "QueueLoad", share: float = 1.0) -> None:
         """Add a share (0-1) of another load, rounded down."""
         if part.requests:
             self.requests += int(part.requests * share)
@@ -78,7 +78,7 @@ class Turns:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.load = Load()
+        self.load = QueueLoad()
         # by tenant: (`turn_at_s`, ticket id, ticket), sorted
         self._queues: dict[str, list[tuple[float, int, Ticket]]] = {}
         self._served: dict[str, float] = {}  # seconds / weight

@@ -9,11 +9,11 @@ import heapq
 from collections.abc import Iterator
 from itertools import islice
 
-from admission.queue.turns import CLASS_BELOW, Load, Ticket, Turns
+from admission.queue.turns import CLASS_BELOW, QueueLoad, Ticket, Turns
 from admission.terms.decision import Priority
 from admission.terms.settings import Policy, Settings
 
-__all__ = ["RISES_AT_RATIO", "Load", "Ticket", "WaitingQueue", "risen"]
+__all__ = ["RISES_AT_RATIO", "QueueLoad", "Ticket", "WaitingQueue", "risen"]
 
 RISES_AT_RATIO = 0.5  # of the time to the deadline; then by half of what is left
 _DEADLINES_MIN = 64  # fewer forgotten deadlines are not worth a clean-up
@@ -123,7 +123,7 @@ class WaitingQueue:
     # -- readings --------------------------------------------------------------------------
 
     @property
-    def load(self) -> Load:
+    def load(self) -> QueueLoad:
         """What waits in all classes."""
         return self.load_up_to(Priority.LOW)
 
@@ -145,21 +145,21 @@ class WaitingQueue:
         head = self.head(now_s)
         return head is None or _RANK[risen(head, now_s)] > _RANK[priority]
 
-    def load_up_to(self, priority: Priority) -> Load:
+    def load_up_to(self, priority: Priority) -> QueueLoad:
         """What waits in this class and those served before it."""
-        total = Load()
+        total = QueueLoad()
         for each, turns in self._classes.items():
             total.add(turns.load)
             if each is priority:
                 break
         return total
 
-    def ahead_of(self, tenant: str, priority: Priority, turn_at_s: float) -> Load:
+    def ahead_of(self, tenant: str, priority: Priority, turn_at_s: float) -> QueueLoad:
         """Estimate of what would be served before a newcomer.
 
         All higher classes, and of its own the share that goes before its turn.
         """
-        ahead = Load()
+        ahead = QueueLoad()
         for each, turns in self._classes.items():
             if each is priority:
                 ahead.add(turns.load, turns.ahead_of(tenant, turn_at_s))

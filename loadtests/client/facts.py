@@ -18,7 +18,7 @@ _FEW, _MANY = 16, 1016  # words; the difference is what a word costs, the rest i
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class EndpointFacts:
     """As the endpoint says. `time_scale` and `simulated` are 1 and False where it is no Sluice.
 
     `notes`: what its user should know of how it was found.
@@ -42,7 +42,7 @@ class Facts:
         return Dialect(self.model, route, ending or usual, self.cost)
 
 
-def connect(url: str, key: str | None, model: str | None) -> tuple[Api, Facts]:
+def connect(url: str, key: str | None, model: str | None) -> tuple[Api, EndpointFacts]:
     """An endpoint, and what must be known of it; errors as `read_facts`, nothing left open."""
     api = Api(url, key=key)
     try:
@@ -52,7 +52,7 @@ def connect(url: str, key: str | None, model: str | None) -> tuple[Api, Facts]:
         raise
 
 
-def read_facts(api: Api, model: str | None = None) -> Facts:
+def read_facts(api: Api, model: str | None = None) -> EndpointFacts:
     """Asks the endpoint; EndpointDownError where it does not serve a model.
 
     ValueError where `model` must be said, or the key is not allowed to see the state of a Sluice.
@@ -61,7 +61,7 @@ def read_facts(api: Api, model: str | None = None) -> Facts:
     name = models.name_of(entry)
     versions = _versions(api)
     state = _first_state(api, versions)
-    return Facts(
+    return EndpointFacts(
         model=name,
         max_model_len=models.context_of(entry),
         time_scale=float(state.get("time_scale", 1.0)),

@@ -26,7 +26,7 @@ _OUTCOMES = {
 _TURN = "t"  # before the number of a turn, at the end of its id
 
 
-class Line(Protocol):
+class Connection(Protocol):
     """Where calls go; the HTTP endpoint, or a test's."""
 
     def attempt(self, call: Call) -> Attempt:
@@ -45,7 +45,7 @@ class Going:
 class Session:
     """What all requests of a run share."""
 
-    line: Line
+    line: Connection
     clock: Clock
     dialect: Dialect
     behaviour: Behaviour

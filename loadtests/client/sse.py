@@ -4,7 +4,7 @@ _BOM = b"\xef\xbb\xbf"
 _FIELDS = (b"data", b"event", b"id", b"retry")
 
 
-class Lines:
+class LineReader:
     """Blocks of bytes in, complete lines out; a line ends with LF, CR LF or CR."""
 
     __slots__ = ("_after_cr", "_begun", "_rest")

@@ -81,7 +81,7 @@ class AnswerReader:
     )
 
     def __init__(self, *, keep_text: bool = False) -> None:
-        self._lines = sse.Lines()
+        self._lines = sse.LineReader()
         self._name = b""
         self._pending: list[bytes] = []
         self._stray = bytearray()

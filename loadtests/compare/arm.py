@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from admission.terms.slo import Slo
-from loadtests.record import Record, Run
-from loadtests.report.findings import Findings, find
+from loadtests.record import Record, RunRecord
+from loadtests.report.findings import RunFindings, find
 
 _TURNS_MOST = 100_000  # of a conversation
 
@@ -17,7 +17,7 @@ class Arm:
 
     letter: str
     file: str
-    found: Findings
+    found: RunFindings
     records: Mapping[float, Record]
 
     @property
@@ -46,7 +46,7 @@ class Arm:
         return self.found.flaws
 
 
-def arm(place: int, file: str, run: Run) -> Arm:
+def arm(place: int, file: str, run: RunRecord) -> Arm:
     """The arm of that place, A first."""
     records = {_number(each.id): each for each in run.records}
     return Arm(chr(ord("A") + place), file, find(run), dict(sorted(records.items())))

@@ -8,7 +8,7 @@ from pathlib import Path
 from loadtests.compare.arm import Arm, arm
 from loadtests.compare.comparison import Comparison, as_json, compare
 from loadtests.compare.text import text
-from loadtests.record import Run
+from loadtests.record import RunRecord
 from loadtests.report.read import read_any
 from serve.exits import Exit
 
@@ -44,7 +44,7 @@ def _arms(files: list[Path]) -> list[Arm]:
     return arms
 
 
-def _read(file: Path) -> Run:
+def _read(file: Path) -> RunRecord:
     try:
         return read_any(file)
     except UnicodeDecodeError as problem:

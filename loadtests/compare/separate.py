@@ -50,7 +50,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class ComparedMetric:
     """One value of each request, NaN where it has none, and what a set of them comes to."""
 
     name: str
@@ -90,10 +90,10 @@ def _measure(name: str, record: Record, _: Arm) -> float:
 
 
 _METRICS = (
-    Metric("goodput", "ratio", True, _good, lambda values: float(values.mean())),
-    Metric("success", "ratio", True, _answered, lambda values: float(values.mean())),
+    ComparedMetric("goodput", "ratio", True, _good, lambda values: float(values.mean())),
+    ComparedMetric("success", "ratio", True, _answered, lambda values: float(values.mean())),
     *(
-        Metric(
+        ComparedMetric(
             f"{name} p{share * 100:g}",
             "s",
             False,

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
+class Paragraphs:
     """Sentences, one below the other; `quiet` = small print."""
 
     kind: ClassVar[str] = "lines"
@@ -63,7 +63,7 @@ class Tiles:
     items: Sequence[tuple[str, str]]
 
 
-Block = Lines | Bullets | Table | Chart | Tiles
+Block = Paragraphs | Bullets | Table | Chart | Tiles
 
 
 @dataclass(frozen=True, slots=True)

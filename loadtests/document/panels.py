@@ -22,7 +22,7 @@ Points = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PanelLine:
     """Points joined in their order; `dots` = marked each, `joined` False = only the marks."""
 
     name: str
@@ -67,7 +67,7 @@ class Panel:
     """One pair of axes. Its y begins at zero, unless factors are all that could be read."""
 
     axis: str
-    lines: Sequence[Line] = ()
+    lines: Sequence[PanelLine] = ()
     levels: Sequence[Level] = ()
     areas: Sequence[Area] = ()
     by_factors: bool = False  # allowed to grow by factors

@@ -7,8 +7,8 @@ from admission.price.footprint import EngineShape
 from admission.speed.linear_steps import StepCoefficients
 from admission.terms.settings import Mode, Policy, Settings
 from loadtests.lab.door import Bounds, Door
-from loadtests.lab.fifo import Limiter, Line
-from loadtests.lab.gateway import Gateway
+from loadtests.lab.fifo import Fifo, Limiter
+from loadtests.lab.gateway import OurGateway
 from loadtests.lab.policies.adaptive import Aimd, Gradient2
 from loadtests.lab.policies.altered import Mistaken, Patient
 from loadtests.lab.policies.ema import Ema
@@ -35,7 +35,7 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class EngineFacts:
     """What a policy may be made from: never a length that the trace knows."""
 
     shape: EngineShape
@@ -66,74 +66,74 @@ def variants_of(policy: str, *, static_n: int) -> tuple[Variant, ...]:
     return (Variant(policy),)
 
 
-def door_of(variant: Variant, facts: Facts) -> Door:
+def door_of(variant: Variant, facts: EngineFacts) -> Door:
     """A fresh policy for one run."""
     return _MAKERS[variant.policy](variant, facts)
 
 
-def _controller(**changes: object) -> Callable[[Variant, Facts], Door]:
+def _controller(**changes: object) -> Callable[[Variant, EngineFacts], Door]:
     """The gateway's own policies."""
 
-    def make(variant: Variant, facts: Facts) -> Door:
+    def make(variant: Variant, facts: EngineFacts) -> Door:
         limit = facts.settings.static_limit if variant.n is None else variant.n
         settings = _ours(facts, static_limit=limit, **changes)
-        return Gateway(facts.shape, settings, facts.bounds, line=facts.line)
+        return OurGateway(facts.shape, settings, facts.bounds, line=facts.line)
 
     return make
 
 
-def _ours(facts: Facts, **changes: object) -> Settings:
+def _ours(facts: EngineFacts, **changes: object) -> Settings:
     changes = {"mode": Mode.ENFORCE, "policy": Policy.FOOTPRINT} | changes
     return replace(facts.settings, **changes)  # type: ignore[arg-type]
 
 
-def _knowing(_: Variant, facts: Facts) -> Door:
-    return Gateway(facts.shape, _ours(facts), facts.bounds, line=facts.line, knows_lengths=True)
+def _knowing(_: Variant, facts: EngineFacts) -> Door:
+    return OurGateway(facts.shape, _ours(facts), facts.bounds, line=facts.line, knows_lengths=True)
 
 
-def _mistaken(sigma: float) -> Callable[[Variant, Facts], Door]:
+def _mistaken(sigma: float) -> Callable[[Variant, EngineFacts], Door]:
     return lambda variant, facts: Mistaken(_knowing(variant, facts), sigma)
 
 
-def _no_kv_gate(_: Variant, facts: Facts) -> Door:
+def _no_kv_gate(_: Variant, facts: EngineFacts) -> Door:
     """A cache so large that it binds nobody, for the ledger; the engine's is as it is."""
     shape = replace(facts.shape, usable_blocks=facts.shape.usable_blocks * _ENDLESS)
-    return Gateway(shape, _ours(facts), facts.bounds, line=facts.line)
+    return OurGateway(shape, _ours(facts), facts.bounds, line=facts.line)
 
 
-def _no_ttft_gate(_: Variant, facts: Facts) -> Door:
+def _no_ttft_gate(_: Variant, facts: EngineFacts) -> Door:
     return Patient(facts.shape, _ours(facts), facts.bounds, line=facts.line)
 
 
-def _no_tpot_gate(_: Variant, facts: Facts) -> Door:
+def _no_tpot_gate(_: Variant, facts: EngineFacts) -> Door:
     bounds = replace(facts.bounds, tpot_s=_NO_BOUND_S)
-    return Gateway(facts.shape, _ours(facts), bounds, line=facts.line)
+    return OurGateway(facts.shape, _ours(facts), bounds, line=facts.line)
 
 
-def _queued_tokens(variant: Variant, facts: Facts) -> Door:
+def _queued_tokens(variant: Variant, facts: EngineFacts) -> Door:
     within_bound = int(facts.bounds.ttft_s * facts.prefill_tokens_per_s)
-    return Line(QueuedTokens(variant.n or within_bound), patience_s=0.0)
+    return Fifo(QueuedTokens(variant.n or within_bound), patience_s=0.0)
 
 
-def _line(make: Callable[[Facts], Limiter]) -> Callable[[Variant, Facts], Door]:
+def _line(make: Callable[[EngineFacts], Limiter]) -> Callable[[Variant, EngineFacts], Door]:
     """Every one of them waits as long as ours lets wait: until the first token is due."""
-    return lambda _, facts: Line(make(facts), patience_s=facts.bounds.ttft_s)
+    return lambda _, facts: Fifo(make(facts), patience_s=facts.bounds.ttft_s)
 
 
-def _kv_threshold(facts: Facts) -> Limiter:
+def _kv_threshold(facts: EngineFacts) -> Limiter:
     return KvThreshold(prefill_tokens=facts.settings.prefill_backlog_max_tokens)
 
 
-def _ema(facts: Facts) -> Limiter:
+def _ema(facts: EngineFacts) -> Limiter:
     return Ema(
         capacity_tokens=facts.shape.capacity_tokens,
         prefill_tokens=facts.settings.prefill_backlog_max_tokens,
     )
 
 
-_MAKERS: Mapping[str, Callable[[Variant, Facts], Door]] = {
+_MAKERS: Mapping[str, Callable[[Variant, EngineFacts], Door]] = {
     "footprint": _controller(policy=Policy.FOOTPRINT),
-    "off": lambda *_: Line(NoLimit(), patience_s=0.0),
+    "off": lambda *_: Fifo(NoLimit(), patience_s=0.0),
     "static": _controller(policy=Policy.STATIC),
     "static_one": _controller(policy=Policy.STATIC),
     "worst_case": _controller(policy=Policy.WORST_CASE),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from loadtests.lab.capacity import one_x
 from loadtests.lab.catalogue import Variant, named, variants_of
-from loadtests.lab.comparison import Comparison, compare
+from loadtests.lab.comparison import PolicyComparison, compare
 from loadtests.lab.door import Bounds
 from loadtests.lab.flags import WARM_UP
 from loadtests.lab.grid.command import main as grid
@@ -103,7 +103,7 @@ def _loaded(cell: Cell, loads: Sequence[float], run_all: RunAll) -> list[Cell]:
     ]
 
 
-def _show(args: argparse.Namespace, comparisons: Sequence[Comparison]) -> None:
+def _show(args: argparse.Namespace, comparisons: Sequence[PolicyComparison]) -> None:
     if args.records is not None:
         lines = (json.dumps(record) + "\n" for each in comparisons for record in each.records())
         with args.records.open("w", encoding="utf-8") as file:

@@ -5,15 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from loadtests.lab.difference import Difference, difference
-from loadtests.lab.jobs import ORACLE, Cell, Job, Result, RunAll, best, engines_of, workload_of
-from loadtests.lab.outcome import Outcome
+from loadtests.lab.difference import PairedDifference, difference
+from loadtests.lab.jobs import ORACLE, Cell, Job, JobResult, RunAll, best, engines_of, workload_of
+from loadtests.lab.outcome import PlayedOutcome
 from loadtests.lab.search import Trial, Tried, finalists, plans
-from loadtests.lab.summary import Row, counted
+from loadtests.lab.summary import PolicyRow, counted
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class PolicyComparison:
     """Rows in the order asked for.
 
     `oracle` is the most that any known schedule served, `most` the goodput that none exceeds.
@@ -22,14 +22,16 @@ class Comparison:
 
     cell: Cell
     left_out: int
-    rows: tuple[Row, ...]
-    oracle: Row
+    rows: tuple[PolicyRow, ...]
+    oracle: PolicyRow
     most: float | None = None
-    against: Mapping[str, Difference] = field(default_factory=dict)
-    outcomes: Mapping[str, Sequence[Outcome]] = field(default_factory=dict)  # by policy, counted
-    sweep: tuple[Row, ...] = ()  # of the policies all of whose settings were played in full
+    against: Mapping[str, PairedDifference] = field(default_factory=dict)
+    outcomes: Mapping[str, Sequence[PlayedOutcome]] = field(
+        default_factory=dict
+    )  # by policy, counted
+    sweep: tuple[PolicyRow, ...] = ()  # of the policies all of whose settings were played in full
 
-    def fraction(self, row: Row) -> float | None:
+    def fraction(self, row: PolicyRow) -> float | None:
         """Goodput over the oracle's; None where nobody was served."""
         most = self.oracle.goodput_per_s
         return row.goodput_per_s / most if most else None
@@ -70,7 +72,7 @@ class Comparison:
 
 def compare(
     cell: Cell, tried: Tried, run_all: RunAll, *, seed: int, trial: Trial | None = None
-) -> Comparison:
+) -> PolicyComparison:
     """All policies and the oracle's schedules on one cell."""
     played = finalists(cell, {**tried, **plans()}, run_all, trial)
     results = run_all([Job(cell, each) for several in played.values() for each in several])
@@ -79,7 +81,9 @@ def compare(
     return replace(found, sweep=_sweep(results, tried, trial))
 
 
-def _sweep(results: Sequence[Result], tried: Tried, trial: Trial | None) -> tuple[Row, ...]:
+def _sweep(
+    results: Sequence[JobResult], tried: Tried, trial: Trial | None
+) -> tuple[PolicyRow, ...]:
     """A row for every setting of the policies that were to be swept."""
     swept = {each for name in (trial.sweeps if trial else ()) for each in tried.get(name, ())}
     return tuple(result.row for result in results if result.job.variant in swept)
@@ -88,11 +92,11 @@ def _sweep(results: Sequence[Result], tried: Tried, trial: Trial | None) -> tupl
 def comparison(
     cell: Cell,
     tried: Tried,
-    results: Sequence[Result],
+    results: Sequence[JobResult],
     *,
     seed: int,
     most: float | None = None,
-) -> Comparison:
+) -> PolicyComparison:
     """The runs of one cell, the best of each policy, beside what was possible."""
     workload = workload_of(cell.trace, cell.cut)
     chosen = [
@@ -111,7 +115,7 @@ def comparison(
     }
     oracle = replace(best(results).row, policy=ORACLE, n=None)
     rows = tuple(result.row for result in chosen)
-    return Comparison(cell, workload.left_out, rows, oracle, most, against, outcomes)
+    return PolicyComparison(cell, workload.left_out, rows, oracle, most, against, outcomes)
 
 
 def _most(cell: Cell) -> float | None:

@@ -9,7 +9,7 @@ _DRAWS = 4000
 _ENDS = (0.025, 0.975)  # of the interval: 95 %
 
 
-class Difference(NamedTuple):
+class PairedDifference(NamedTuple):
     """Share of all offered that one served more than the other, and its 95 % interval."""
 
     share: float
@@ -17,7 +17,7 @@ class Difference(NamedTuple):
     high: float
 
 
-def difference(ours: Sequence[bool], theirs: Sequence[bool], *, seed: int) -> Difference:
+def difference(ours: Sequence[bool], theirs: Sequence[bool], *, seed: int) -> PairedDifference:
     """Both hold the same requests in the same order: whether each was served in time.
 
     A resample is told by how many requests only the one served and how many only the other.
@@ -27,4 +27,4 @@ def difference(ours: Sequence[bool], theirs: Sequence[bool], *, seed: int) -> Di
     shares = [float(np.mean(gained == value)) for value in (1, -1, 0)]
     drawn = np.random.default_rng(seed).multinomial(count, shares, size=_DRAWS)
     low, high = np.quantile((drawn[:, 0] - drawn[:, 1]) / count, _ENDS)
-    return Difference(float(gained.mean()), float(low), float(high))
+    return PairedDifference(float(gained.mean()), float(low), float(high))

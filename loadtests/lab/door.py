@@ -16,7 +16,7 @@ class Bounds:
     tpot_s: float
 
 
-class Verdict(NamedTuple):
+class Ruling(NamedTuple):
     """News for one request: let in (`reason` None), or refused and why."""
 
     number: int
@@ -31,14 +31,14 @@ class Door(Protocol):
         """How many wait; while anybody does, it is asked every tick."""
         ...
 
-    def offer(self, request: TraceRequest, now_s: float) -> Sequence[Verdict]:
+    def offer(self, request: TraceRequest, now_s: float) -> Sequence[Ruling]:
         """A request arrives."""
         ...
 
-    def stepped(self, step: EngineStep, now_s: float) -> Sequence[Verdict]:
+    def stepped(self, step: EngineStep, now_s: float) -> Sequence[Ruling]:
         """The engine finished a step; engine ids are the requests' numbers as text."""
         ...
 
-    def tick(self, now_s: float) -> Sequence[Verdict]:
+    def tick(self, now_s: float) -> Sequence[Ruling]:
         """Time has passed."""
         ...

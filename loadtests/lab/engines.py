@@ -6,7 +6,7 @@ from collections.abc import Callable
 from admission.price.footprint import EngineShape
 from admission.speed.step import StepContents
 from admission.terms.settings import Settings
-from loadtests.lab.catalogue import Facts
+from loadtests.lab.catalogue import EngineFacts
 from loadtests.lab.door import Bounds
 from serve.engine.arguments import parse_arguments
 from serve.engine.shape import shape_of
@@ -46,12 +46,12 @@ class Engines:
             engine.close()
         return shape_of(self._config, engine.kv_groups)
 
-    def facts(self, bounds: Bounds, settings: Settings | None) -> Facts:
+    def facts(self, bounds: Bounds, settings: Settings | None) -> EngineFacts:
         """What policies are made from, by default with the profile's own settings."""
         shape = self.shape
         tokens = shape.max_batched_tokens
         step_s = self.seconds(StepContents(prefill_tokens=tokens))
-        return Facts(
+        return EngineFacts(
             shape,
             settings or self._profile.admission.settings(),
             bounds,

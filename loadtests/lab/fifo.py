@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
-from loadtests.lab.door import Verdict
+from loadtests.lab.door import Ruling
 from loadtests.lab.workload import TraceRequest
 from serve.engine_step import EngineStep
 
@@ -58,7 +58,7 @@ class Limiter(Protocol):
         ...
 
 
-class Line:
+class Fifo:
     """Lets the head in when the limiter says so, and turns away who has waited `patience_s`."""
 
     def __init__(self, limiter: Limiter, *, patience_s: float) -> None:
@@ -72,27 +72,27 @@ class Line:
         """Requests in the queue."""
         return len(self._queue)
 
-    def offer(self, request: TraceRequest, now_s: float) -> Sequence[Verdict]:
+    def offer(self, request: TraceRequest, now_s: float) -> Sequence[Ruling]:
         """Join the end of the line; where nobody may wait the answer comes at once."""
         self._queue.append(request)
         return self.tick(now_s)
 
-    def stepped(self, step: EngineStep, now_s: float) -> Sequence[Verdict]:
+    def stepped(self, step: EngineStep, now_s: float) -> Sequence[Ruling]:
         """Learn, then let the line move."""
         self._limiter.note(step, self._inside)
         self._inside.note(step)
         return self.tick(now_s)
 
-    def tick(self, now_s: float) -> Sequence[Verdict]:
+    def tick(self, now_s: float) -> Sequence[Ruling]:
         """Let in whom the limiter lets in; turn away who has waited long enough."""
-        told: list[Verdict] = []
+        told: list[Ruling] = []
         while self._queue:
             head = self._queue[0]
             if self._limiter.fits(head, self._inside):
                 self._inside.let_in(head)
-                told.append(Verdict(head.number))
+                told.append(Ruling(head.number))
             elif now_s >= head.arrived_at_s + self._patience_s:
-                told.append(Verdict(head.number, TIMED_OUT if self._patience_s else FULL))
+                told.append(Ruling(head.number, TIMED_OUT if self._patience_s else FULL))
             else:
                 break
             self._queue.popleft()

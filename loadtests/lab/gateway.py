@@ -9,7 +9,7 @@ from admission.price.footprint import EngineShape, PromptShape, RequestShape
 from admission.price.prefixes import PrefixHashes
 from admission.speed.linear_steps import StepCoefficients
 from admission.terms.settings import Settings
-from loadtests.lab.door import Bounds, Verdict
+from loadtests.lab.door import Bounds, Ruling
 from loadtests.lab.prefix_hasher import TracePrefixHasher
 from loadtests.lab.workload import TraceRequest
 from serve.engine_step import EngineStep
@@ -37,7 +37,7 @@ def _shape(
     return RequestShape((prompt,) * request.prompts, sequences=request.answers, ignore_eos=known)
 
 
-class Gateway:
+class OurGateway:
     """One policy of the controller; `knows_lengths` makes it the oracle (a).
 
     Without `bounds` the settings hold as they are. What is decided goes to `decisions`, as live.
@@ -82,7 +82,7 @@ class Gateway:
         """Requests in the queue."""
         return self._desk.waiting
 
-    def offer(self, request: TraceRequest, now_s: float) -> Sequence[Verdict]:
+    def offer(self, request: TraceRequest, now_s: float) -> Sequence[Ruling]:
         """A request arrives: `precheck` and `arrive`, without a body to read."""
         visit = _visit(request, self._deadline_s(request))
         self._requests[visit] = request
@@ -91,7 +91,7 @@ class Gateway:
             return self._tell([visit], now_s)
         return []
 
-    def stepped(self, step: EngineStep, now_s: float) -> Sequence[Verdict]:
+    def stepped(self, step: EngineStep, now_s: float) -> Sequence[Ruling]:
         """A step of the engine; then those that ended in it leave."""
         told = self._tell(self._desk.stepped(step, now_s), now_s)
         for finished in step.finished:
@@ -102,24 +102,24 @@ class Gateway:
                 told += self._tell(self._desk.leave(visit, now_s), now_s)
         return told
 
-    def tick(self, now_s: float) -> Sequence[Verdict]:
+    def tick(self, now_s: float) -> Sequence[Ruling]:
         """Time has passed."""
         return self._tell(self._desk.tick(now_s), now_s)
 
-    def _tell(self, visits: Sequence[Visit], now_s: float) -> list[Verdict]:
-        """The verdicts on these visits; the sequences of those let in start at once."""
-        return [self._verdict(visit, self._requests.pop(visit), now_s) for visit in visits]
+    def _tell(self, visits: Sequence[Visit], now_s: float) -> list[Ruling]:
+        """The rulings on these visits; the sequences of those let in start at once."""
+        return [self._ruling(visit, self._requests.pop(visit), now_s) for visit in visits]
 
-    def _verdict(self, visit: Visit, request: TraceRequest, now_s: float) -> Verdict:
+    def _ruling(self, visit: Visit, request: TraceRequest, now_s: float) -> Ruling:
         if visit.verdict is not None:
-            return Verdict(request.number, visit.verdict.reason)
+            return Ruling(request.number, visit.verdict.reason)
         prompt = RequestShape(self._shape_of(request).prompts[:1])
         for engine_id in request.engine_ids:
             visit.engine_ids.append(engine_id)
             self._desk.starting(visit, engine_id, prompt, now_s)
             self._running[engine_id] = visit
         self._unfinished[visit] = len(request.engine_ids)
-        return Verdict(request.number)
+        return Ruling(request.number)
 
 
 def _visit(request: TraceRequest, deadline_s: float) -> Visit:

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from admission.terms.settings import Settings
-from loadtests.lab.catalogue import Facts, Variant, door_of
+from loadtests.lab.catalogue import EngineFacts, Variant, door_of
 from loadtests.lab.door import Bounds, Door
 from loadtests.lab.oracle.clairvoyant import PORTFOLIO, Clairvoyant, cost_s
 from loadtests.lab.play import Play, Played
-from loadtests.lab.progress import Progress
-from loadtests.lab.summary import Row, row
-from loadtests.lab.workload import Cut, Workload, read_workload
+from loadtests.lab.progress import LabProgress
+from loadtests.lab.summary import PolicyRow, row
+from loadtests.lab.workload import Cut, TraceWorkload, read_workload
 from serve.profile.settings import load_profile
 
 if TYPE_CHECKING:
@@ -66,15 +66,15 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class JobResult:
     """What a run came to."""
 
     job: Job
-    row: Row
+    row: PolicyRow
     played: Played = field(repr=False)
 
 
-RunAll = Callable[[Sequence[Job]], list[Result]]
+RunAll = Callable[[Sequence[Job]], list[JobResult]]
 
 
 def engines_of(profile: Path, kv_tokens: int | None) -> "Engines":
@@ -95,12 +95,12 @@ def _engines(profile: Path, kv_tokens: int | None) -> "Engines":
 
 
 @cache
-def workload_of(trace: Path, cut: Cut) -> Workload:
+def workload_of(trace: Path, cut: Cut) -> TraceWorkload:
     """One per process."""
     return read_workload(trace, cut)
 
 
-def run(job: Job) -> Result:
+def run(job: Job) -> JobResult:
     """Play one job in this process."""
     cell = job.cell
     engines = engines_of(cell.profile, cell.kv_tokens)
@@ -112,7 +112,7 @@ def run(job: Job) -> Result:
     finally:
         engine.close()
     variant = job.variant
-    return Result(job, row(variant.policy, variant.n, workload, played, cell.bounds), played)
+    return JobResult(job, row(variant.policy, variant.n, workload, played, cell.bounds), played)
 
 
 def busy_scale(cell: Cell) -> float:
@@ -126,7 +126,7 @@ def busy_scale(cell: Cell) -> float:
     return 2 * cell.cut.rate_scale * workload.span_s / busy_s  # twice: a prefix may be cached
 
 
-def _door(job: Job, facts: Facts, workload: Workload) -> Door:
+def _door(job: Job, facts: EngineFacts, workload: TraceWorkload) -> Door:
     if job.variant.policy != ORACLE:
         return door_of(job.variant, facts)
     plan, line, capacity = PORTFOLIO[job.variant.n or 0], facts.line, facts.shape.capacity_tokens
@@ -136,7 +136,7 @@ def _door(job: Job, facts: Facts, workload: Workload) -> Door:
 
 
 @contextmanager
-def runs(processes: int, shown: Progress) -> Iterator[RunAll]:
+def runs(processes: int, shown: LabProgress) -> Iterator[RunAll]:
     """What runs jobs, in this process or in several that live as long as the block.
 
     May be called from several threads at once.
@@ -167,7 +167,7 @@ def _watch(parent: int) -> None:
     os._exit(1)
 
 
-def _told(jobs: Sequence[Job], coming: Iterable[Result], shown: Progress) -> list[Result]:
+def _told(jobs: Sequence[Job], coming: Iterable[JobResult], shown: LabProgress) -> list[JobResult]:
     """All of them in their order."""
     shown.begin(sum(job.cell.cut.requests for job in jobs))
     results = []
@@ -187,6 +187,6 @@ def at_once(count: int, work: Callable[[_Given], _Made], given: Sequence[_Given]
         return list(pool.map(work, given))
 
 
-def best(results: Iterable[Result]) -> Result:
+def best(results: Iterable[JobResult]) -> JobResult:
     """The run with the most requests in SLO; of equals the first."""
     return max(results, key=lambda result: result.row.share_of_offered)

@@ -8,7 +8,7 @@ from loadtests.lab.workload import TraceRequest
 
 
 @dataclass(slots=True)
-class Outcome:
+class PlayedOutcome:
     """Filled in as it happens; instants are virtual seconds, None until they come.
 
     `ended_at_s` stays None for a request that cannot meet its bounds any more when the run stops.

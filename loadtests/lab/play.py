@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from loadtests.lab.door import Bounds, Door
-from loadtests.lab.outcome import Outcome
-from loadtests.lab.workload import TraceRequest, Workload, number_of
+from loadtests.lab.outcome import PlayedOutcome
+from loadtests.lab.workload import TraceRequest, TraceWorkload, number_of
 from serve.engine_step import EngineStep
 from serve.simulated.requests import EngineRequest
 
@@ -43,7 +43,7 @@ class EngineLike(Protocol):
 class Played:
     """One run. Steps, preemptions and KV use are those while counted requests arrived."""
 
-    outcomes: tuple[Outcome, ...]  # of all that arrived before the run stopped
+    outcomes: tuple[PlayedOutcome, ...]  # of all that arrived before the run stopped
     steps: int
     preemptions: int
     kv_used_mean: float  # over time, 0-1
@@ -81,12 +81,14 @@ def next_tick_s(now_s: float) -> float:
 class Play:
     """One run of a workload; it stops when no counted request can still change its result."""
 
-    def __init__(self, workload: Workload, engine: EngineLike, door: Door, bounds: Bounds) -> None:
+    def __init__(
+        self, workload: TraceWorkload, engine: EngineLike, door: Door, bounds: Bounds
+    ) -> None:
         self._workload = workload
         self._engine = engine
         self._door = door
         self._bounds = bounds
-        self._outcomes: list[Outcome] = []  # by number: all that have arrived
+        self._outcomes: list[PlayedOutcome] = []  # by number: all that have arrived
         self._readings = _Readings(workload.from_s, workload.until_s)
         self._undecided = workload.counted.start  # the first counted one that may still change
 
@@ -131,7 +133,7 @@ class Play:
         return True
 
     def _arrive(self, request: TraceRequest) -> None:
-        self._outcomes.append(Outcome(request))
+        self._outcomes.append(PlayedOutcome(request))
         self._hear(self._door.offer(request, request.arrived_at_s), request.arrived_at_s)
 
     def _step(self, now_s: float) -> None:

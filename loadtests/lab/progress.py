@@ -11,7 +11,7 @@ from tqdm import tqdm
 _BEATS_S = 1.0  # between two looks of the bar at the clock
 
 
-class Progress:
+class LabProgress:
     """A bar on stderr, or a line for each run where that is no terminal.
 
     `expect` says what is to come; more than was expected makes the bar longer.
@@ -61,9 +61,9 @@ class Progress:
 
 
 @contextmanager
-def progress() -> Iterator[Progress]:
+def progress() -> Iterator[LabProgress]:
     """One for a block of runs."""
-    shown = Progress()
+    shown = LabProgress()
     try:
         yield shown
     finally:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from loadtests.lab.catalogue import Variant
-from loadtests.lab.jobs import ORACLE, Cell, Job, Result, RunAll
+from loadtests.lab.jobs import ORACLE, Cell, Job, JobResult, RunAll
 from loadtests.lab.oracle.clairvoyant import PORTFOLIO
 
 _PLANS = 3  # of the oracle's that go on: which is best changes with the load
@@ -67,19 +67,19 @@ def finalists(cell: Cell, tried: Tried, run_all: RunAll, trial: Trial | None) ->
     return {**tried, **best}
 
 
-def best_of(results: Sequence[Result], count: int) -> list[Variant]:
+def best_of(results: Sequence[JobResult], count: int) -> list[Variant]:
     """The best by requests in SLO; of settings that came to the same only the widest."""
-    kept: list[Result] = []
+    kept: list[JobResult] = []
     for result in sorted(results, key=_rank):
         if all(_times(result) != _times(other) for other in kept):
             kept.append(result)
     return [result.job.variant for result in kept[:count]]
 
 
-def _rank(result: Result) -> tuple[float, float]:
+def _rank(result: JobResult) -> tuple[float, float]:
     return -result.row.share_of_offered, -(result.job.variant.n or 0)
 
 
-def _times(result: Result) -> list[tuple[float | None, float | None]]:
+def _times(result: JobResult) -> list[tuple[float | None, float | None]]:
     """When each request was let in, and when it was over."""
     return [(each.accepted_at_s, each.ended_at_s) for each in result.played.outcomes]

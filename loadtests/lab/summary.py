@@ -9,16 +9,16 @@ import numpy as np
 
 from loadtests.judging.percentiles import percentile
 from loadtests.lab.door import Bounds
-from loadtests.lab.outcome import Outcome
+from loadtests.lab.outcome import PlayedOutcome
 from loadtests.lab.play import Played
-from loadtests.lab.workload import Workload
+from loadtests.lab.workload import TraceWorkload
 
 _SIZES = 4  # buckets of equally many offered requests
 _TENANT_LEAST = 5  # offered requests; fewer say nothing of how a tenant fares
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PolicyRow:
     """One policy on one workload. Shares are 0-1; None where there is nothing to divide by."""
 
     policy: str
@@ -47,19 +47,21 @@ class Row:
         return told
 
 
-def counted(workload: Workload, played: Played) -> Sequence[Outcome]:
+def counted(workload: TraceWorkload, played: Played) -> Sequence[PlayedOutcome]:
     """The outcomes that a policy is judged by."""
     return played.outcomes[workload.counted.start : workload.counted.stop]
 
 
-def row(policy: str, n: int | None, workload: Workload, played: Played, bounds: Bounds) -> Row:
+def row(
+    policy: str, n: int | None, workload: TraceWorkload, played: Played, bounds: Bounds
+) -> PolicyRow:
     """The summary of one run."""
     outcomes = counted(workload, played)
     good = sum(each.good(bounds) for each in outcomes)
     refused = Counter(each.refusal for each in outcomes if each.refusal is not None)
     accepted = len(outcomes) - refused.total()
     span_s = workload.span_s
-    return Row(
+    return PolicyRow(
         policy=policy,
         n=n,
         offered=len(outcomes),
@@ -83,7 +85,9 @@ def _p95(values: Sequence[float | None]) -> float | None:
     return percentile(known, 0.95) if known else None
 
 
-def _by_size(outcomes: Sequence[Outcome], bounds: Bounds) -> tuple[tuple[int, float, float], ...]:
+def _by_size(
+    outcomes: Sequence[PlayedOutcome], bounds: Bounds
+) -> tuple[tuple[int, float, float], ...]:
     """By prompt + answer, in buckets of equally many."""
     ordered = sorted(outcomes, key=_size)
     parts = [part.tolist() for part in np.array_split(np.arange(len(ordered)), _SIZES) if part.size]
@@ -96,12 +100,12 @@ def _by_size(outcomes: Sequence[Outcome], bounds: Bounds) -> tuple[tuple[int, fl
     return tuple(told)
 
 
-def _size(outcome: Outcome) -> int:
+def _size(outcome: PlayedOutcome) -> int:
     asked = outcome.request
     return asked.prompt_tokens + min(asked.output_tokens, asked.max_tokens)
 
 
-def _jain(outcomes: Sequence[Outcome], bounds: Bounds) -> float | None:
+def _jain(outcomes: Sequence[PlayedOutcome], bounds: Bounds) -> float | None:
     """Jain's index of the tenants' shares in SLO: 1 when all fare alike, 1/n when one has all."""
     offered = Counter(each.request.tenant for each in outcomes)
     good = Counter(each.request.tenant for each in outcomes if each.good(bounds))

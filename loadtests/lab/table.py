@@ -1,7 +1,7 @@
 """A comparison for a terminal of 80 columns."""
 
-from loadtests.lab.comparison import Comparison
-from loadtests.lab.summary import Row
+from loadtests.lab.comparison import PolicyComparison
+from loadtests.lab.summary import PolicyRow
 
 _HEAD = (
     "policy             n  in SLO  of off.  of acc.  refused preempt.   KV oracle\n"
@@ -9,7 +9,7 @@ _HEAD = (
 )
 
 
-def table(comparison: Comparison) -> str:
+def table(comparison: PolicyComparison) -> str:
     """What was played, then a line per policy."""
     cell, cut = comparison.cell, comparison.cell.cut
     rows = [*comparison.rows, comparison.oracle]
@@ -24,7 +24,7 @@ def table(comparison: Comparison) -> str:
     return head + _HEAD + "".join(_line(row, comparison.fraction(row)) for row in rows) + most
 
 
-def _line(row: Row, fraction: float | None) -> str:
+def _line(row: PolicyRow, fraction: float | None) -> str:
     setting = "" if row.n is None else str(row.n)
     return (
         f"{row.policy:<15}{setting:>5}{row.goodput_per_s:>8.2f}{_percent(row.share_of_offered):>9}"

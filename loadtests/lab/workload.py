@@ -68,7 +68,7 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
-class Workload:
+class TraceWorkload:
     """Requests in order of arrival; those in `counted` are what a policy is judged by.
 
     `left_out` rows asked for more than the model's context: no policy could serve them.
@@ -101,12 +101,12 @@ class Workload:
         return (self.until_s - self.from_s) * len(self.counted) / steps if steps else 0.0
 
 
-def read_workload(path: Path, cut: Cut) -> Workload:
+def read_workload(path: Path, cut: Cut) -> TraceWorkload:
     """The workload of a trace file; ValueError says what is wrong with it."""
     return from_rows(path.name, read_rows(path), cut)
 
 
-def from_rows(name: str, rows: Sequence[Row], cut: Cut) -> Workload:
+def from_rows(name: str, rows: Sequence[Row], cut: Cut) -> TraceWorkload:
     """Rows in any order as a workload; ValueError where none is left to be counted."""
     if any(row.at_s is None for row in rows):
         raise ValueError(f"{name}: no column timestamp_s: it cannot be played in time")
@@ -124,7 +124,7 @@ def from_rows(name: str, rows: Sequence[Row], cut: Cut) -> Workload:
             f"{name}: {len(requests)} requests from row {cut.skip} on, {cut.warm_up} of them to "
             "warm up: fewer than 2 are left to be counted"
         )
-    return Workload(name, requests, counted, len(ordered) - len(fitting))
+    return TraceWorkload(name, requests, counted, len(ordered) - len(fitting))
 
 
 def _at_s(row: Row) -> float:

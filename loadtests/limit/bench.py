@@ -18,7 +18,7 @@ from loadtests.asking.prompts import Ending, Route
 from loadtests.asking.tenants import nobody
 from loadtests.client.attempt import HttpLine
 from loadtests.client.clock import ModelledClock
-from loadtests.client.facts import Facts, connect
+from loadtests.client.facts import EndpointFacts, connect
 from loadtests.client.journey import Session
 from loadtests.client.sampler import Sampler
 from loadtests.client.self_test import require_reader
@@ -39,7 +39,7 @@ _WIDTH = 78  # of a line that the next one covers
 class Bench:
     """`run` does one round; `recording` hears of all."""
 
-    facts: Facts
+    facts: EndpointFacts
     crowd: Crowd
     rounds: Rounds
     recording: Recording
@@ -115,7 +115,7 @@ def _recording(args: argparse.Namespace, about: Mapping[str, Any]) -> Recording:
     return Recording(about, file)
 
 
-def _about(args: argparse.Namespace, name: str, facts: Facts, slo: Slo) -> dict[str, Any]:
+def _about(args: argparse.Namespace, name: str, facts: EndpointFacts, slo: Slo) -> dict[str, Any]:
     """What was asked of whom. No keys."""
     return {
         "run": name,

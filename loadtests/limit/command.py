@@ -20,7 +20,7 @@ from loadtests.limit.result import Result, as_json
 from loadtests.limit.rounds import Measured
 from loadtests.limit.text import beside, markdown, notes, prediction, sentence, table
 from loadtests.prompts import load_prompts
-from loadtests.record import Run
+from loadtests.record import RunRecord
 from loadtests.scenarios import find_scenario
 from serve.commands.no_answer import no_answer
 from serve.exits import Exit
@@ -57,7 +57,7 @@ def _why(url: str, problem: EndpointDownError) -> str:
     return f"{asked}: {no_answer(url, cause)}" if cause else str(problem)
 
 
-def _measure(args: argparse.Namespace) -> tuple[Result, Run]:
+def _measure(args: argparse.Namespace) -> tuple[Result, RunRecord]:
     """What was found, and all that was recorded on the way."""
     slo, scenario = parse_slo(args.slo), _scenario(args)
     predicted = _predict(args, scenario)
@@ -161,7 +161,7 @@ def _print(args: argparse.Namespace, result: Result, found: Mapping[str, Any]) -
     )
 
 
-def _write(args: argparse.Namespace, result: Result, run: Run) -> None:
+def _write(args: argparse.Namespace, result: Result, run: RunRecord) -> None:
     if args.junit:
         args.junit.write_text(junit(result), encoding="utf-8")
     if args.markdown:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from loadtests.client.facts import Facts
+from loadtests.client.facts import EndpointFacts
 from loadtests.judging.interval import Counted, limit_interval
 from loadtests.judging.search import Found, Phase, Seen
 from loadtests.judging.verdict import Check
@@ -25,7 +25,7 @@ class Result:
     url: str
     scenario: str
     slo: str
-    facts: Facts
+    facts: EndpointFacts
     rounds: Sequence[Measured]
     found: Found | None
     asked: int | None

@@ -7,13 +7,13 @@ from admission.planning.layouts import Layout, reason, weights_name
 from admission.planning.memory.budget import MemoryPlan
 from admission.planning.memory.estimate import GIB, Estimate
 from admission.planning.people import people
-from admission.planning.plan import LIMITS, Load, Plan
-from admission.planning.rule_of_thumb import Line
+from admission.planning.plan import LIMITS, Plan, PlannedLoad
+from admission.planning.rule_of_thumb import RuleRow
 from admission.planning.workload import Workload
 from loadtests.document.words import Language
 from loadtests.plan.findings import Detail, Findings
 from loadtests.plan.lead import lead
-from loadtests.plan.words import Words
+from loadtests.plan.words import PlanWords
 
 _ADVISED = (
     "tensor_parallel_size",
@@ -34,7 +34,7 @@ def answer(found: Findings) -> dict[str, Any]:
     """
     plan = found.plan
     return {
-        "answer": lead(found, Words(Language.EN)),
+        "answer": lead(found, PlanWords(Language.EN)),
         "fits": not plan.misfit,
         "misfit": plan.misfit or None,
         "nearest_fit": found.nearest,
@@ -63,7 +63,7 @@ def _detail(detail: Detail, think_s: float) -> dict[str, Any]:
     }
 
 
-def _people(load: Load, think_s: float) -> dict[str, Any]:
+def _people(load: PlannedLoad, think_s: float) -> dict[str, Any]:
     """N = X (R + Z); null where nothing is sustained or the card's speed is not known."""
     served = people(load, think_s)
     return {
@@ -73,7 +73,7 @@ def _people(load: Load, think_s: float) -> dict[str, Any]:
     }
 
 
-def _rule(line: Line) -> dict[str, Any]:
+def _rule(line: RuleRow) -> dict[str, Any]:
     return {
         "what": line.what,
         "unit": line.unit,
@@ -164,7 +164,7 @@ def _link(plan: Plan) -> str | None:
     return None if speeds is None else str(plan.question.link or speeds.link)
 
 
-def _load(load: Load) -> dict[str, Any]:
+def _load(load: PlannedLoad) -> dict[str, Any]:
     return {
         "limits": {
             name: {

@@ -10,7 +10,7 @@ from loadtests.document.curves import Curve, Deciding, curves
 from loadtests.document.ink import Drawing
 from loadtests.plan.findings import Findings
 from loadtests.plan.numbers import gib, gib_ends, rate, whole
-from loadtests.plan.words import Words
+from loadtests.plan.words import PlanWords
 
 _SHORTEST_TOKENS = 512
 _STEPS_PER_DOUBLING = 2
@@ -21,10 +21,10 @@ class PlanChart:
     """`name` is its file's, and of its words: `title_{name}` and `{name}_caption`."""
 
     name: str
-    draw: Callable[[Findings, Words], Drawing]
+    draw: Callable[[Findings, PlanWords], Drawing]
 
 
-def memory(found: Findings, words: Words) -> Drawing:
+def memory(found: Findings, words: PlanWords) -> Drawing:
     """One GPU, part by part, in GiB."""
     parts = []
     for name, part in found.shown.plan.memory.budget.parts():
@@ -37,7 +37,7 @@ def memory(found: Findings, words: Words) -> Drawing:
     return stack(parts, axis="GiB")
 
 
-def limits(found: Findings, words: Words) -> Drawing:
+def limits(found: Findings, words: PlanWords) -> Drawing:
     """Requests at once by each limit."""
     load, numbers = found.shown.plan.load, []
     for name in LIMITS:
@@ -50,7 +50,7 @@ def limits(found: Findings, words: Words) -> Drawing:
     return bars(numbers, axis=words("requests_axis"))
 
 
-def context(found: Findings, words: Words) -> Drawing:
+def context(found: Findings, words: PlanWords) -> Drawing:
     """Requests at once by each limit and length, the workload among them."""
     plan = found.shown.plan
     loads = over_context(plan, _lengths(plan))
@@ -89,7 +89,7 @@ def _lengths(plan: Plan) -> list[int]:
     return [*(tokens for tokens in grown if tokens < longest), longest]
 
 
-def _workload(plan: Plan, words: Words) -> tuple[float, float, str] | None:
+def _workload(plan: Plan, words: PlanWords) -> tuple[float, float, str] | None:
     """Where the workload lies; None where it is longer than the axis."""
     tokens = plan.question.workload.total_tokens
     if not _lengths(plan)[0] <= tokens <= plan.memory.engine.max_model_len:

@@ -14,7 +14,7 @@ from loadtests.plan.from_profile import FromProfile, read_profile
 from loadtests.plan.lead import misfit
 from loadtests.plan.question import ASSUMED_GPU, left_open, question
 from loadtests.plan.text import brief, text
-from loadtests.plan.words import Words
+from loadtests.plan.words import PlanWords
 from loadtests.scenarios import SCENARIOS
 from serve.exits import Exit
 from serve.models.catalogue import known_models
@@ -28,7 +28,7 @@ _KNOWN: dict[str, Callable[[], Iterable[str]]] = {
 
 def main(args: argparse.Namespace) -> int:
     """Prints the plan; 0 = fits, 1 = does not fit, 2 = bad arguments or a file that fails."""
-    words = Words(Language(args.lang))
+    words = PlanWords(Language(args.lang))
     if args.list:
         sys.stdout.write("".join(f"{name}\n" for name in _KNOWN[args.list]()))
         return Exit.GOOD
@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> int:
     return Exit.NO if found.plan.misfit else Exit.GOOD
 
 
-def _show(args: argparse.Namespace, found: Findings, words: Words) -> None:
+def _show(args: argparse.Namespace, found: Findings, words: PlanWords) -> None:
     """The plan on standard output; why what was asked for does not fit, on standard error."""
     if told := misfit(found, words):
         sys.stderr.write(f"{told}\n")
@@ -79,7 +79,7 @@ def _refuse_to_replace(args: argparse.Namespace) -> None:
 
 
 def _write_files(
-    args: argparse.Namespace, found: Findings, profile: FromProfile, words: Words
+    args: argparse.Namespace, found: Findings, profile: FromProfile, words: PlanWords
 ) -> None:
     """The files that were asked for; what draws and what checks profiles is imported only then."""
     model = str(args.model or profile.model)

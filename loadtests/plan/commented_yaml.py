@@ -12,7 +12,7 @@ _NARROWEST = 40  # columns that a comment gets behind a long value
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CommentedEntry:
     """One key of a section, dotted where it lies deeper; `why` explains the value."""
 
     key: str
@@ -20,7 +20,7 @@ class Entry:
     why: str
 
 
-def section(name: str, entries: Iterable[Entry]) -> str:
+def section(name: str, entries: Iterable[CommentedEntry]) -> str:
     """A section of a profile; a dotted key opens its own mapping."""
     lines, opened = [f"{name}:"], ""
     for entry in entries:
@@ -38,7 +38,7 @@ def comment(text: str) -> str:
     return "\n".join(f"# {line}" for line in lines)
 
 
-def _lines(indent: str, key: str, entry: Entry) -> Iterator[str]:
+def _lines(indent: str, key: str, entry: CommentedEntry) -> Iterator[str]:
     begun = f"{indent}{key}: {_scalar(entry.value)}"
     column = max(_COMMENT_COLUMN, len(begun) + 1)
     width = max(_NARROWEST, _LINE_COLUMNS - column - 2)

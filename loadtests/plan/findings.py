@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from admission.planning.advice import Advice, Choice, Kept, choices
 from admission.planning.layouts import Layout, as_layout, best, nearest_fit, weights_name
 from admission.planning.no_effect import ENGINE_SETTINGS, Idle, no_effect
-from admission.planning.plan import Load, Plan, Question, make_plan, over_context
-from admission.planning.rule_of_thumb import Line, rule_of_thumb
+from admission.planning.plan import Plan, PlannedLoad, Question, make_plan, over_context
+from admission.planning.rule_of_thumb import RuleRow, rule_of_thumb
 from admission.terms.settings import Settings
 from loadtests.plan.flags import DEFAULT_THINK_S
 from loadtests.plan.from_profile import FromProfile
@@ -33,8 +33,8 @@ class Detail:
     """One deployment in full: its plan, longer requests, the rule of thumb, idle settings."""
 
     plan: Plan
-    contexts: list[tuple[int, Load]]
-    rule: list[Line]
+    contexts: list[tuple[int, PlannedLoad]]
+    rule: list[RuleRow]
     idle: tuple[Idle, ...]
 
 

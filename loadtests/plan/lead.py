@@ -2,20 +2,20 @@
 
 from admission.planning.layouts import Layout
 from admission.planning.people import people
-from admission.planning.plan import Load, Plan
+from admission.planning.plan import Plan, PlannedLoad
 from loadtests.plan.findings import Findings
 from loadtests.plan.numbers import rate
-from loadtests.plan.words import Words
+from loadtests.plan.words import PlanWords
 
 
-def misfit(found: Findings, words: Words) -> str:
+def misfit(found: Findings, words: PlanWords) -> str:
     """Why the deployment asked about does not fit, and what would; "" = it fits."""
     if not found.plan.misfit:
         return ""
     return words("verdict_misfit", misfit=found.plan.misfit, nearest=found.nearest)
 
 
-def lead(found: Findings, words: Words) -> list[str]:
+def lead(found: Findings, words: PlanWords) -> list[str]:
     """The answer's paragraphs, the best layout first; [] where nothing fits."""
     best = found.chosen
     if best is None or best.plan is None:
@@ -28,7 +28,7 @@ def lead(found: Findings, words: Words) -> list[str]:
     return [*told, lengths]
 
 
-def _first(found: Findings, best: Layout, plan: Plan, words: Words) -> str:
+def _first(found: Findings, best: Layout, plan: Plan, words: PlanWords) -> str:
     """The layouts that answer the question, in one sentence."""
     carried = plan.load.sustained
     told = words(
@@ -43,7 +43,7 @@ def _first(found: Findings, best: Layout, plan: Plan, words: Words) -> str:
     return told + "".join(_also(found, layout, words) for layout in others) + words("end")
 
 
-def _also(found: Findings, layout: Layout, words: Words) -> str:
+def _also(found: Findings, layout: Layout, words: PlanWords) -> str:
     """Another layout in the same sentence; the step of the asked one where only that tells it."""
     if layout.plan is None:
         return ""
@@ -55,7 +55,7 @@ def _also(found: Findings, layout: Layout, words: Words) -> str:
     return words("also_asked", step=step if len(twins) > 1 else "", **values)
 
 
-def _layout(found: Findings, layout: Layout, plan: Plan, words: Words) -> dict[str, object]:
+def _layout(found: Findings, layout: Layout, plan: Plan, words: PlanWords) -> dict[str, object]:
     """What is said of every layout: requests with their range, users, the format's condition."""
     served = people(plan.load, found.think_s)
     return {
@@ -68,7 +68,7 @@ def _layout(found: Findings, layout: Layout, plan: Plan, words: Words) -> dict[s
     }
 
 
-def _range(load: Load, words: Words) -> str:
+def _range(load: PlannedLoad, words: PlanWords) -> str:
     """The range of what is sustained, where it is one, and the rate."""
     low, high = load.sustained.low, load.sustained.high
     if low < high:
@@ -76,11 +76,11 @@ def _range(load: Load, words: Words) -> str:
     return _rate(load, words)
 
 
-def _rate(load: Load, words: Words) -> str:
+def _rate(load: PlannedLoad, words: PlanWords) -> str:
     return words("rate_of", rate=rate(load.rate_per_s))
 
 
-def _within(found: Findings, load: Load, words: Words) -> str:
+def _within(found: Findings, load: PlannedLoad, words: PlanWords) -> str:
     """The SLO, and what stands in the way of more: for the layout led with and for the asked."""
     slo = str(found.plan.question.slo) or words("slo_none")
     told = words("within", slo=slo, why=_why(load, words))
@@ -92,5 +92,5 @@ def _within(found: Findings, load: Load, words: Words) -> str:
     return told
 
 
-def _why(load: Load, words: Words) -> str:
+def _why(load: PlannedLoad, words: PlanWords) -> str:
     return words(f"why_{load.binding}")

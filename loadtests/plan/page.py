@@ -4,7 +4,7 @@ from pathlib import Path
 
 from admission.planning.memory.estimate import Estimate
 from admission.planning.plan import LIMITS
-from loadtests.document.page import Bullets, Chart, Edition, Lines, Section, Table, page
+from loadtests.document.page import Bullets, Chart, Edition, Paragraphs, Section, Table, page
 from loadtests.document.words import Language
 from loadtests.plan.charts import CHARTS
 from loadtests.plan.findings import Findings
@@ -24,18 +24,18 @@ from loadtests.plan.told import (
     users,
     warnings,
 )
-from loadtests.plan.words import Words
+from loadtests.plan.words import PlanWords
 
 _LAYOUT = ("layout", "weights", "step", "kv_tokens", "at_once", "users", "per_s", "binds")
 
 
 def plan_page(found: Findings, model: str, shown: Language) -> str:
     """The HTML, `shown` first; `model` is what the title calls it."""
-    editions = [_edition(found, model, Words(language)) for language in Language]
+    editions = [_edition(found, model, PlanWords(language)) for language in Language]
     return page(editions, shown=shown)
 
 
-def write_charts(found: Findings, words: Words, folder: Path) -> list[Path]:
+def write_charts(found: Findings, words: PlanWords, folder: Path) -> list[Path]:
     """The charts as SVG files in one language; the folder is made where it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -47,16 +47,16 @@ def write_charts(found: Findings, words: Words, folder: Path) -> list[Path]:
     return written
 
 
-def _edition(found: Findings, model: str, words: Words) -> Edition:
+def _edition(found: Findings, model: str, words: PlanWords) -> Edition:
     question = found.shown.plan.question
     charts = {chart.name: _chart(found, chart.name, words) for chart in CHARTS}
     first, *rest = [*filter(None, [misfit(found, words)]), *lead(found, words)]
     told = [*asked(found.shown.plan, words), *warnings(found.shown.plan, words)]
     fits = not found.shown.plan.misfit  # of what does not fit its memory alone is told
     sections = [
-        Section("", [Lines(rest)]),
+        Section("", [Paragraphs(rest)]),
         *_advice(found, words),
-        Section(words("title_asked"), [Lines(told)]),
+        Section(words("title_asked"), [Paragraphs(told)]),
         *([_limits(found, charts["limits"], words)] if fits else []),
         *([_context(found, charts["context"], words)] if fits else []),
         _memory(found, charts["memory"], words),
@@ -74,7 +74,7 @@ def _edition(found: Findings, model: str, words: Words) -> Edition:
     )
 
 
-def _chart(found: Findings, name: str, words: Words) -> Chart:
+def _chart(found: Findings, name: str, words: PlanWords) -> Chart:
     draw = next(chart.draw for chart in CHARTS if chart.name == name)
     svg = draw(found, words).on_page(f"{name}-{words.language}")
     caption = words(f"{name}_caption")
@@ -83,7 +83,7 @@ def _chart(found: Findings, name: str, words: Words) -> Chart:
     return Chart(svg, caption)
 
 
-def _limits(found: Findings, chart: Chart, words: Words) -> Section:
+def _limits(found: Findings, chart: Chart, words: PlanWords) -> Section:
     load = found.shown.plan.load
     rows = [
         [
@@ -101,10 +101,10 @@ def _limits(found: Findings, chart: Chart, words: Words) -> Section:
     if not (load.sustained.expected or found.shown.plan.misfit):
         told.insert(1, words("no_request"))
     table = Table(head, "lrrl", rows, marked)
-    return Section(words("title_limits"), [chart, table, Lines(told)])
+    return Section(words("title_limits"), [chart, table, Paragraphs(told)])
 
 
-def _context(found: Findings, chart: Chart, words: Words) -> Section:
+def _context(found: Findings, chart: Chart, words: PlanWords) -> Section:
     rows = [
         [
             f"{tokens:,}",
@@ -119,7 +119,7 @@ def _context(found: Findings, chart: Chart, words: Words) -> Section:
     return Section(words("title_context"), [chart, Table(head, "rrrrrrl", rows)])
 
 
-def _memory(found: Findings, chart: Chart, words: Words) -> Section:
+def _memory(found: Findings, chart: Chart, words: PlanWords) -> Section:
     memory = found.shown.plan.memory
     rows = [
         [
@@ -140,7 +140,7 @@ def _memory(found: Findings, chart: Chart, words: Words) -> Section:
     return Section(words("title_memory"), [chart, table])
 
 
-def _ranged(value: Estimate, words: Words) -> str:
+def _ranged(value: Estimate, words: PlanWords) -> str:
     points = {name: f"{point:,.0f}" for name, point in _points(value).items()}
     return words("ranged", **points)
 
@@ -149,7 +149,7 @@ def _points(value: Estimate) -> dict[str, float]:
     return {"low": value.low, "expected": value.expected, "high": value.high}
 
 
-def _layouts(found: Findings, words: Words) -> Section:
+def _layouts(found: Findings, words: PlanWords) -> Section:
     rows, marked = [], set()
     for index, layout in enumerate(found.layouts):
         row = [layout.name, layout.weights]
@@ -172,10 +172,10 @@ def _layouts(found: Findings, words: Words) -> Section:
         rows.append([*row, *numbers, words.limit(load.binding)])
     head = [words(name) for name in _LAYOUT]
     table = Table(head, "llrrrrrl", rows, frozenset(marked))
-    return Section(words("title_layouts"), [Lines([layout_sentence(found, words)]), table])
+    return Section(words("title_layouts"), [Paragraphs([layout_sentence(found, words)]), table])
 
 
-def _rule(found: Findings, words: Words) -> Section:
+def _rule(found: Findings, words: PlanWords) -> Section:
     rows = [
         [
             f"{words.say(line.what)} {line.unit}".strip(),
@@ -187,21 +187,21 @@ def _rule(found: Findings, words: Words) -> Section:
         for line in found.shown.rule
     ]
     head = [words(name) for name in ("line", "rule", "model", "error", "why")]
-    told = Lines([rule_summary(found, words)])
+    told = Paragraphs([rule_summary(found, words)])
     return Section(words("title_rule"), [told, Table(head, "lrrrl", rows)])
 
 
-def _advice(found: Findings, words: Words) -> list[Section]:
+def _advice(found: Findings, words: PlanWords) -> list[Section]:
     """Settings of the best layout; nothing where nothing fits."""
     if found.advice is None:
         return []
     rows = [[name, value] for name, value in settings(found.advice)]
     table = Table([words("setting"), words("value")], "lr", rows)
-    told = Lines([advised(found, words)])
+    told = Paragraphs([advised(found, words)])
     said = [words.say(remark) for remark in remarks(found.advice)]
     return [Section(words("title_advice"), [told, table, *([Bullets(said)] if said else [])])]
 
 
-def _idle(found: Findings, words: Words) -> Section:
+def _idle(found: Findings, words: PlanWords) -> Section:
     told = [words.say(idle.why) for idle in found.shown.idle] or [words("idle_none")]
     return Section(words("title_idle") + words("unit_idle"), [Bullets(told)])

@@ -11,7 +11,7 @@ from admission.planning.gpus import Link
 from admission.planning.layouts import Layout, reason
 from admission.planning.memory.estimate import GIB
 from admission.planning.plan import Plan
-from loadtests.plan.commented_yaml import Entry, comment, section
+from loadtests.plan.commented_yaml import CommentedEntry, comment, section
 from loadtests.plan.findings import Findings
 from loadtests.plan.from_profile import FromProfile
 from serve.models.catalogue import known_models
@@ -110,19 +110,19 @@ def recommended_profile(wanted: Recommended) -> str:
     return "\n\n".join([head, *parts]) + "\n"
 
 
-def _engine(wanted: Recommended, known: list[Key]) -> Iterator[Entry]:
+def _engine(wanted: Recommended, known: list[Key]) -> Iterator[CommentedEntry]:
     for entry in _plain(wanted, known, "engine"):
         if entry.key == "replicas":
             why = f"engines: {reason(wanted.chosen, wanted.found.layouts)}"
-            yield Entry("replicas", wanted.chosen.replicas, why)
+            yield CommentedEntry("replicas", wanted.chosen.replicas, why)
         elif entry.value is not None and entry.key != "gpus_per_replica":  # follows from TP and PP
             yield entry
     environment = wanted.given("engine").get("environment")
     if environment:
-        yield Entry("environment", environment, f"as in {wanted.base.source}")
+        yield CommentedEntry("environment", environment, f"as in {wanted.base.source}")
 
 
-def _engine_args(wanted: Recommended) -> Iterator[Entry]:
+def _engine_args(wanted: Recommended) -> Iterator[CommentedEntry]:
     """What the plan decides; then what the base says besides, or what every engine here needs."""
     decided = [*_weights(wanted), *_sizes(wanted)]
     yield from decided
@@ -130,30 +130,30 @@ def _engine_args(wanted: Recommended) -> Iterator[Entry]:
     given = wanted.given("engine_args")
     for name, value in given.items():
         if name not in names and value is not None:
-            yield Entry(name, value, f"as in {wanted.base.source}")
+            yield CommentedEntry(name, value, f"as in {wanted.base.source}")
     if not given:
         yield from _usual(wanted.plan)
 
 
-def _weights(wanted: Recommended) -> Iterator[Entry]:
+def _weights(wanted: Recommended) -> Iterator[CommentedEntry]:
     arguments, weights = wanted.plan.question.arguments, wanted.chosen.weights
     if not wanted.given("engine").get("embedded_model"):
         name = wanted.checkpoint
         gib = wanted.plan.memory.budget.weights.expected / GIB
         why = f"repository or folder of the {weights} checkpoint; {gib:.2f} GiB of weights a card"
-        yield Entry("model", name, why)
+        yield CommentedEntry("model", name, why)
     quantization = (arguments.quantization or "").lower()
     kernels = _OURS.get(quantization, quantization)
     if kernels and not wanted.given(
         "simulation"
     ):  # there the weights stand in a section of their own
-        yield Entry(
+        yield CommentedEntry(
             "quantization", kernels, f"name: {weights} weights, with the kernels of that name"
         )
     for key in ("dtype", "kv_cache_dtype"):
         value = getattr(arguments, key)
         if value != "auto" or key in wanted.given("engine_args"):
-            yield Entry(key, value, "number format, as it was given")
+            yield CommentedEntry(key, value, "number format, as it was given")
 
 
 def _checkpoint(model: str, weights: str) -> str | None:
@@ -162,21 +162,21 @@ def _checkpoint(model: str, weights: str) -> str | None:
     return sibling if weights == "INT4" and sibling in known_models() else None
 
 
-def _sizes(wanted: Recommended) -> Iterator[Entry]:
+def _sizes(wanted: Recommended) -> Iterator[CommentedEntry]:
     """The numbers of the plan, each with its arithmetic."""
     plan, memory = wanted.plan, wanted.plan.memory
     engine, budget, replicas = memory.engine, memory.budget, plan.question.replicas
     each = memory.bytes_per_token_per_gpu
-    yield Entry(
+    yield CommentedEntry(
         "tensor_parallel_size",
         engine.tp,
         f"ranks of one engine; a KV token takes {each:,} bytes on each card",
     )
     if engine.pp > 1:
-        yield Entry("pipeline_parallel_size", engine.pp, "stages of one engine")
+        yield CommentedEntry("pipeline_parallel_size", engine.pp, "stages of one engine")
     parts = [f"{part.expected / GIB:.2f} {name}" for name, part in budget.parts()[:4]]
     low, high = budget.kv.low / GIB, budget.kv.high / GIB
-    yield Entry(
+    yield CommentedEntry(
         "gpu_memory_utilization",
         engine.utilization_ratio,
         f"ratio of each card: x {budget.total.expected / GIB:.2f} GiB (what torch sees) ="
@@ -184,22 +184,22 @@ def _sizes(wanted: Recommended) -> Iterator[Entry]:
         f" {budget.kv.expected / GIB:.2f} GiB of KV ({low:.2f} to {high:.2f}), derived",
     )
     share = 1 / memory.max_concurrency.expected
-    yield Entry(
+    yield CommentedEntry(
         "max_model_len",
         engine.max_model_len,
         f"tokens, prompt + answer: a request of that length takes {share:.0%} of the"
         f" {memory.capacity_tokens.expected:,.0f} tokens that one engine's cache holds, derived",
     )
-    yield Entry("block_size", engine.block_tokens, "tokens per KV block")
+    yield CommentedEntry("block_size", engine.block_tokens, "tokens per KV block")
     found = plan.load.sustained
-    yield Entry(
+    yield CommentedEntry(
         "max_num_seqs",
         wanted.advice.max_num_seqs,
         f"sequences at once: {found.expected / replicas:.0f} of this workload are sustained"
         f" ({found.low / replicas:.0f} to {found.high / replicas:.0f}, {plan.load.binding} binds);"
         " a quarter more than the most for shorter requests, in eights",
     )
-    yield Entry(
+    yield CommentedEntry(
         "max_num_batched_tokens",
         engine.max_batched_tokens,
         "tokens per step: the most of which a full step keeps the TPOT bound, or, where that"
@@ -208,31 +208,33 @@ def _sizes(wanted: Recommended) -> Iterator[Entry]:
     )
 
 
-def _usual(plan: Plan) -> Iterator[Entry]:
+def _usual(plan: Plan) -> Iterator[CommentedEntry]:
     """Arguments that every engine behind the gateway wants and the plan takes for granted."""
     speeds = plan.question.gpu.speeds
     if plan.memory.engine.tp > 1:
-        yield Entry(
+        yield CommentedEntry(
             "distributed_executor_backend",
             "mp",
             "name: the ranks are processes of one replica; inside Ray vLLM could pick ray and ask"
             " for the cards twice",
         )
     if plan.memory.engine.tp > 2 and not (speeds and speeds.link is Link.NVLINK):  # noqa: PLR2004 -- vLLM's own bound
-        yield Entry(
+        yield CommentedEntry(
             "disable_custom_all_reduce",
             True,
             "more than two cards without NVLink: vLLM would switch it off by itself",
         )
-    yield Entry("enable_prefix_caching", True, "prompts that begin alike are computed once")
-    yield Entry(
+    yield CommentedEntry(
+        "enable_prefix_caching", True, "prompts that begin alike are computed once"
+    )
+    yield CommentedEntry(
         "enable_logging_iteration_details",
         True,
         "prefill and decode tokens of each step: what admission measures the backlog with",
     )
 
 
-def _admission(wanted: Recommended, known: list[Key]) -> Iterator[Entry]:
+def _admission(wanted: Recommended, known: list[Key]) -> Iterator[CommentedEntry]:
     """The advised settings with their sums; the others as they were, or by default."""
     settings, slo = wanted.advice.settings, wanted.plan.question.slo
     deadline_s, backlog = settings.ttft_deadline_s, settings.prefill_backlog_max_tokens
@@ -256,10 +258,10 @@ def _admission(wanted: Recommended, known: list[Key]) -> Iterator[Entry]:
         value, why = advised.get(entry.key, (entry.value, entry.why))
         if entry.key == "ttft_deadline_max_s":
             value = max(float(str(entry.value)), deadline_s)
-        yield Entry(entry.key, value, why)
+        yield CommentedEntry(entry.key, value, why)
 
 
-def _plain(wanted: Recommended, known: list[Key], name: str) -> Iterator[Entry]:
+def _plain(wanted: Recommended, known: list[Key], name: str) -> Iterator[CommentedEntry]:
     """Every key of a section with the base's value or the default, and what it does."""
     for key in known:
         top, _, rest = key.path.partition(".")
@@ -269,7 +271,7 @@ def _plain(wanted: Recommended, known: list[Key], name: str) -> Iterator[Entry]:
         if key.path in _PATHS and isinstance(value, str) and value != "-":
             value = _from_folder(wanted, value)
         ground = key.why if value == _written(key.default) else f"as in {wanted.base.source}"
-        yield Entry(rest, value, f"{key.unit}: {key.what}; {ground}".replace("`", ""))
+        yield CommentedEntry(rest, value, f"{key.unit}: {key.what}; {ground}".replace("`", ""))
 
 
 def _value(section: Mapping[str, Any], dotted: str, default: object) -> object:
@@ -293,5 +295,7 @@ def _from_folder(wanted: Recommended, path: str) -> str:
 
 def _carried(wanted: Recommended, name: str) -> list[str]:
     """A section that the plan does not decide, as the base has it; nothing without one."""
-    entries = [Entry(k, v, f"as in {wanted.base.source}") for k, v in wanted.given(name).items()]
+    entries = [
+        CommentedEntry(k, v, f"as in {wanted.base.source}") for k, v in wanted.given(name).items()
+    ]
     return [section(name, entries)] if entries else []

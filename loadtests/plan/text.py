@@ -23,13 +23,13 @@ from loadtests.plan.told import (
     users,
     warnings,
 )
-from loadtests.plan.words import Words
+from loadtests.plan.words import PlanWords
 
 _BAR_COLUMNS = 60
 _MARKS = {"weights": "W", "activation": "a", "graphs": "g", "non_torch": "n", "kv": "K"}
 
 
-def brief(found: Findings, words: Words) -> str:
+def brief(found: Findings, words: PlanWords) -> str:
     """The answer in some eight lines, with what to be warned of."""
     lines = [*_lead(found, words), *_warnings(found.shown.plan, words)]
     if lines:
@@ -37,7 +37,7 @@ def brief(found: Findings, words: Words) -> str:
     return "\n".join(lines)
 
 
-def text(found: Findings, words: Words) -> str:
+def text(found: Findings, words: PlanWords) -> str:
     """All sections, none wider than 80 columns; of what does not fit its memory alone."""
     plan = found.shown.plan
     sections = [_lead(found, words), _advice(found, words), _asked(plan, words)]
@@ -50,21 +50,21 @@ def text(found: Findings, words: Words) -> str:
     return "\n\n".join("\n".join(lines) for lines in sections if lines)
 
 
-def _lead(found: Findings, words: Words) -> list[str]:
+def _lead(found: Findings, words: PlanWords) -> list[str]:
     return [line for told in lead(found, words) for line in wrapped(told, first="", rest="")]
 
 
-def _title(name: str, words: Words, **values: object) -> str:
+def _title(name: str, words: PlanWords, **values: object) -> str:
     return words(f"title_{name}").upper() + words(f"unit_{name}", **values)
 
 
-def _asked(plan: Plan, words: Words) -> list[str]:
+def _asked(plan: Plan, words: PlanWords) -> list[str]:
     told = asked(plan, words)
     lines = [line for each in told for line in wrapped(each, first="  ", rest="    ")]
     return [_title("asked", words), *lines, *_warnings(plan, words, first="  ")]
 
 
-def _warnings(plan: Plan, words: Words, first: str = "") -> list[str]:
+def _warnings(plan: Plan, words: PlanWords, first: str = "") -> list[str]:
     """What to know before the numbers are believed."""
     rest = f"{first}  "
     return [
@@ -72,7 +72,7 @@ def _warnings(plan: Plan, words: Words, first: str = "") -> list[str]:
     ]
 
 
-def _memory(plan: Plan, words: Words) -> list[str]:
+def _memory(plan: Plan, words: PlanWords) -> list[str]:
     """One GPU as a bar and a table; `=` exact, `~` estimated."""
     budget = plan.memory.budget
     total = budget.total.expected
@@ -89,13 +89,13 @@ def _memory(plan: Plan, words: Words) -> list[str]:
     ]
 
 
-def _part(mark: str, name: str, part: Estimate, words: Words) -> str:
+def _part(mark: str, name: str, part: Estimate, words: PlanWords) -> str:
     low, high = gib_ends(part)
     ends = "" if part.exact else f"   {words('range', low=low, high=high)}"
     return f"  {mark} {left(words(f'part_{name}'), 12)}{gib(part)}{ends}"
 
 
-def _capacity(plan: Plan, words: Words) -> list[str]:
+def _capacity(plan: Plan, words: PlanWords) -> list[str]:
     memory = plan.memory
     tokens, full = memory.capacity_tokens, memory.max_concurrency
     low, high = f"{tokens.low:,.0f}", f"{tokens.high:,.0f}"
@@ -123,7 +123,7 @@ def _capacity(plan: Plan, words: Words) -> list[str]:
     ]
 
 
-def _limits(found: Findings, words: Words) -> list[str]:
+def _limits(found: Findings, words: PlanWords) -> list[str]:
     """The limits side by side, and once more on the other link where nobody measured one."""
     plan = found.shown.plan
     load = plan.load
@@ -140,7 +140,7 @@ def _limits(found: Findings, words: Words) -> list[str]:
     return [*lines, *wrapped(*other_link(plan, words))]
 
 
-def _contexts(found: Findings, words: Words) -> list[str]:
+def _contexts(found: Findings, words: PlanWords) -> list[str]:
     """Concurrency over the length of a request."""
     names = [right(words.limit(name), 10) for name in LIMITS[1:]]
     head = right(words("context_tokens"), 10) + right(words.limit("kv"), 14) + "".join(names)
@@ -158,7 +158,7 @@ def _span(value: Estimate) -> str:
     return f"{value.low:.0f}-{value.high:.0f}"
 
 
-def _layouts(found: Findings, words: Words) -> list[str]:
+def _layouts(found: Findings, words: PlanWords) -> list[str]:
     head = left(f"  {words('layout')}", 16) + left(words("weights"), 8)
     head += right(words("step"), 6) + right(words("kv_tokens"), 11) + right(words("at_once"), 9)
     head += right(words("users"), 8) + right(words("per_s"), 9) + f"  {words('binds')}"
@@ -167,7 +167,7 @@ def _layouts(found: Findings, words: Words) -> list[str]:
     return [_title("layouts", words, think=found.think_s), head, *rows, *told]
 
 
-def _layout(layout: Layout, found: Findings, words: Words) -> str:
+def _layout(layout: Layout, found: Findings, words: PlanWords) -> str:
     mark = "*" if layout is found.chosen else ">" if layout is found.named else " "
     row = f"{mark} {layout.name:<14}{layout.weights:<8}"
     if layout.plan is None or layout.misfit:
@@ -179,7 +179,7 @@ def _layout(layout: Layout, found: Findings, words: Words) -> str:
     return f"{row}  {words.limit(load.binding)}"
 
 
-def _rule(found: Findings, words: Words) -> list[str]:
+def _rule(found: Findings, words: PlanWords) -> list[str]:
     head = left("", 22) + right(words("rule"), 6) + right(words("model"), 8)
     lines = [words("title_rule").upper(), head + right(words("error"), 8)]
     for line in found.shown.rule:
@@ -189,7 +189,7 @@ def _rule(found: Findings, words: Words) -> list[str]:
     return [*lines, *wrapped(rule_summary(found, words))]
 
 
-def _advice(found: Findings, words: Words) -> list[str]:
+def _advice(found: Findings, words: PlanWords) -> list[str]:
     """Arguments for the best layout; nothing where nothing fits."""
     if found.chosen is None or found.advice is None:
         return []
@@ -203,11 +203,11 @@ def _advice(found: Findings, words: Words) -> list[str]:
     ]
 
 
-def _idle(found: Findings, words: Words) -> list[str]:
+def _idle(found: Findings, words: PlanWords) -> list[str]:
     told = [idle.why for idle in found.shown.idle]
     return [_title("idle", words), *_bullets(told, words)] if told else []
 
 
-def _bullets(told: Iterable[str], words: Words) -> Iterator[str]:
+def _bullets(told: Iterable[str], words: PlanWords) -> Iterator[str]:
     for sentence in told:
         yield from wrapped(words.say(sentence), first="  - ", rest="    ")

@@ -3,14 +3,14 @@
 from admission.planning.advice import Advice
 from admission.planning.layouts import reason, weights_name
 from admission.planning.people import people
-from admission.planning.plan import Load, Plan
-from admission.planning.rule_of_thumb import REQUEST_TOKENS, Line
+from admission.planning.plan import Plan, PlannedLoad
+from admission.planning.rule_of_thumb import REQUEST_TOKENS, RuleRow
 from loadtests.plan.findings import Findings
 from loadtests.plan.numbers import rate
-from loadtests.plan.words import Words
+from loadtests.plan.words import PlanWords
 
 
-def asked(plan: Plan, words: Words) -> list[str]:
+def asked(plan: Plan, words: PlanWords) -> list[str]:
     """The question as it was understood, defaults filled in."""
     question, engine, work = plan.question, plan.memory.engine, plan.question.workload
     lines = [
@@ -38,12 +38,12 @@ def asked(plan: Plan, words: Words) -> list[str]:
     return [*lines, words("slo", slo=str(question.slo) or words("slo_none"))]
 
 
-def warnings(plan: Plan, words: Words) -> list[str]:
+def warnings(plan: Plan, words: PlanWords) -> list[str]:
     """What to know before the numbers are believed."""
     return [words("warning", text=words.say(warning)) for warning in plan.warnings]
 
 
-def users(load: Load, think_s: float) -> str:
+def users(load: PlannedLoad, think_s: float) -> str:
     """People that the load serves; `-` where none, `?` where the card's speed is unknown."""
     served = people(load, think_s)
     if served is not None:
@@ -51,7 +51,7 @@ def users(load: Load, think_s: float) -> str:
     return "?" if load.rate_per_s is None else "-"
 
 
-def load_line(load: Load, words: Words) -> str:
+def load_line(load: PlannedLoad, words: PlanWords) -> str:
     """Requests at once with their range, and their rate."""
     found = load.sustained
     return words(
@@ -63,12 +63,12 @@ def load_line(load: Load, words: Words) -> str:
     )
 
 
-def sustained_line(load: Load, words: Words) -> str:
+def sustained_line(load: PlannedLoad, words: PlanWords) -> str:
     """What is sustained and what binds."""
     return words("sustained_line", load=load_line(load, words), binding=load.binding)
 
 
-def people_line(load: Load, think_s: float, words: Words) -> list[str]:
+def people_line(load: PlannedLoad, think_s: float, words: PlanWords) -> list[str]:
     """How the number of people comes about; nothing where there are none."""
     served = people(load, think_s)
     if served is None:
@@ -77,7 +77,7 @@ def people_line(load: Load, think_s: float, words: Words) -> list[str]:
     return [words("people_line", rate=rate(load.rate_per_s), **values)]
 
 
-def other_link(plan: Plan, words: Words) -> list[str]:
+def other_link(plan: Plan, words: PlanWords) -> list[str]:
     """The same on the second guess, where nobody measured the cards' link."""
     if plan.other_link is None:
         return []
@@ -86,19 +86,19 @@ def other_link(plan: Plan, words: Words) -> list[str]:
     return [words("other_link", gpu=gpu, load=load, binding=binding)]
 
 
-def layout_sentence(found: Findings, words: Words) -> str:
+def layout_sentence(found: Findings, words: PlanWords) -> str:
     """Why the best layout is the best."""
     if found.chosen is None:
         return words("nothing_fits")
     return words("sentence", text=reason(found.chosen, found.layouts))
 
 
-def rule_number(line: Line) -> str:
+def rule_number(line: RuleRow) -> str:
     """The model's number of a line; sizes with one decimal."""
     return f"{line.model:.1f}" if line.unit else f"{line.model:.0f}"
 
 
-def rule_summary(found: Findings, words: Words) -> str:
+def rule_summary(found: Findings, words: PlanWords) -> str:
     """Where the whiteboard's answer comes out, and why the plan's is another."""
     plan, (by_kv, in_slo) = found.shown.plan, found.shown.rule[-2:]
     return words(
@@ -111,7 +111,7 @@ def rule_summary(found: Findings, words: Words) -> str:
     )
 
 
-def advised(found: Findings, words: Words) -> str:
+def advised(found: Findings, words: PlanWords) -> str:
     """The recommended layout and what it carries; "" where nothing fits."""
     if found.chosen is None or found.advice is None:
         return ""

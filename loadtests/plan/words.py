@@ -8,7 +8,7 @@ from loadtests.document.words import LabelsOf, Language, Tables
 from loadtests.plan import chinese, english
 
 
-class Words(LabelsOf):
+class PlanWords(LabelsOf):
     """One language."""
 
     tables: ClassVar[Tables] = {

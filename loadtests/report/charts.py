@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from loadtests.document.ink import Drawing
-from loadtests.document.panels import QUIETLY, Area, Level, Line, Mark, Panel, Points, panels
+from loadtests.document.panels import QUIETLY, Area, Level, Mark, Panel, PanelLine, Points, panels
 from loadtests.record import Sample
 from loadtests.report import timeline as over_time
-from loadtests.report.findings import Findings, by_users
+from loadtests.report.findings import RunFindings, by_users
 from loadtests.report.numbers import seconds_text
 from loadtests.report.stretch import Stretch
-from loadtests.report.words import Words
+from loadtests.report.words import ReportWords
 
 _PERCENTILES = (("p50", (0, "-")), ("p95", (4, "-")), ("p99", (1, "--")))  # colour and style
 _MS = 1000
@@ -25,11 +25,11 @@ class ReportChart:
     """`name` is its file's, and of its words: `title_{name}`, `{name}_caption`."""
 
     name: str
-    draw: Callable[[Findings, Words], Drawing]
-    drawn: Callable[[Findings], bool]  # whether there is anything to draw
+    draw: Callable[[RunFindings, ReportWords], Drawing]
+    drawn: Callable[[RunFindings], bool]  # whether there is anything to draw
 
 
-def throughput(found: Findings, words: Words) -> Drawing:
+def throughput(found: RunFindings, words: ReportWords) -> Drawing:
     """Answers, goodput and tokens per second over concurrency."""
     answers = Panel(
         words("axis_per_s"),
@@ -45,7 +45,7 @@ def throughput(found: Findings, words: Words) -> Drawing:
     return panels([answers, tokens], x_axis=_users_axis(found, words), marks=_marks(found, words))
 
 
-def latency(found: Findings, words: Words) -> Drawing:
+def latency(found: RunFindings, words: ReportWords) -> Drawing:
     """TTFT and TPOT over concurrency, each with what was promised."""
     shown = [
         Panel(
@@ -62,20 +62,20 @@ def latency(found: Findings, words: Words) -> Drawing:
     return panels(shown, x_axis=_users_axis(found, words), marks=_marks(found, words))
 
 
-def offered(found: Findings, words: Words) -> Drawing:
+def offered(found: RunFindings, words: ReportWords) -> Drawing:
     """Goodput over what was asked for; on the diagonal everything asked for was good."""
     points = sorted((each.offered_per_s, each.goodput_per_s) for each in _valid(found))
     most = max(x for x, _ in points) * 1.05 or 1.0
     lines = [
-        Line(words("all_good"), [(0, 0), (most, most)], 5, "--"),
-        Line(words("goodput"), points, 2, dots=True, joined=False),
+        PanelLine(words("all_good"), [(0, 0), (most, most)], 5, "--"),
+        PanelLine(words("goodput"), points, 2, dots=True, joined=False),
     ]
     return panels(
         [Panel(words("axis_goodput"), lines)], x_axis=words("axis_offered"), xs=(0, most), inches=3
     )
 
 
-def timeline(found: Findings, words: Words) -> Drawing:
+def timeline(found: RunFindings, words: ReportWords) -> Drawing:
     """The run from its beginning to its end: latencies above, what the endpoint did below."""
     until_s = over_time.end_s(found.run.records, found.run.samples)
     shown = [*_latencies(found, until_s, words), *_levels(found.run.samples, until_s, words)]
@@ -95,24 +95,24 @@ CHARTS = (
 )
 
 
-def _valid(found: Findings) -> list[Stretch]:
+def _valid(found: RunFindings) -> list[Stretch]:
     return [each for each in found.stretches if each.seen != "invalid"]
 
 
 def _over_users(
-    found: Findings,
+    found: RunFindings,
     name: str,
     of: Callable[[Stretch], float | None],
     colour: int,
     style: str = "-",
-) -> Line:
+) -> PanelLine:
     """The mean of rounds with as many users; slices of a run, each alone, are not joined."""
     points = []
     for users, group in by_users(found.stretches):
         known = [value for each in group if (value := of(each)) is not None]
         if known:
             points.append((users, sum(known) / len(known)))
-    return Line(name, points, colour, style, dots=True, joined=bool(found.search))
+    return PanelLine(name, points, colour, style, dots=True, joined=bool(found.search))
 
 
 def _percentile(each: Stretch, *, field: str, p: str, unit: float) -> float | None:
@@ -120,7 +120,7 @@ def _percentile(each: Stretch, *, field: str, p: str, unit: float) -> float | No
     return None if value is None else value * unit
 
 
-def _promised(found: Findings, name: str, unit: float, words: Words) -> list[Level]:
+def _promised(found: RunFindings, name: str, unit: float, words: ReportWords) -> list[Level]:
     bound_s = getattr(found.slo, f"{name}_s")
     share = getattr(found.slo, f"{name}_share")
     if bound_s == float("inf"):
@@ -129,11 +129,11 @@ def _promised(found: Findings, name: str, unit: float, words: Words) -> list[Lev
     return [Level(told, bound_s * unit)]
 
 
-def _users_axis(found: Findings, words: Words) -> str:
+def _users_axis(found: RunFindings, words: ReportWords) -> str:
     return words("axis_users" if found.search else "axis_in_flight")
 
 
-def _marks(found: Findings, words: Words) -> list[Mark]:
+def _marks(found: RunFindings, words: ReportWords) -> list[Mark]:
     marks = []
     if found.knee is not None:
         marks.append(Mark(words("knee", users=found.knee), found.knee, style="--"))
@@ -143,11 +143,11 @@ def _marks(found: Findings, words: Words) -> list[Mark]:
     return marks
 
 
-def _latencies(found: Findings, until_s: float, words: Words) -> list[Panel]:
+def _latencies(found: RunFindings, until_s: float, words: ReportWords) -> list[Panel]:
     records, shown = found.run.records, []
     for name, field, unit in _MEASURES if records else ():
         lines = [
-            Line(
+            PanelLine(
                 words("each"),
                 _times(over_time.dots(records, field), unit),
                 5,
@@ -155,7 +155,9 @@ def _latencies(found: Findings, until_s: float, words: Words) -> list[Panel]:
                 faint=True,
             ),
             *(
-                Line(p, _times(over_time.percentiles(records, field, share, until_s), unit), colour)
+                PanelLine(
+                    p, _times(over_time.percentiles(records, field, share, until_s), unit), colour
+                )
                 for p, share, colour in (("p50", 0.5, 0), ("p95", 0.95, 4))
             ),
         ]
@@ -164,7 +166,7 @@ def _latencies(found: Findings, until_s: float, words: Words) -> list[Panel]:
     return shown
 
 
-def _levels(samples: Sequence[Sample], until_s: float, words: Words) -> list[Panel]:
+def _levels(samples: Sequence[Sample], until_s: float, words: ReportWords) -> list[Panel]:
     """Only of metrics that the endpoint has."""
     kv = _lines(samples, until_s, words, _KV)
     requests = _lines(samples, until_s, words, _REQUESTS)
@@ -173,7 +175,7 @@ def _levels(samples: Sequence[Sample], until_s: float, words: Words) -> list[Pan
         for outcome, colour in _DECIDED
         if any(each.decisions for each in samples)
     ]
-    queued = Line(words("queued"), over_time.per_second(samples, "queued", until_s), 1)
+    queued = PanelLine(words("queued"), over_time.per_second(samples, "queued", until_s), 1)
     shown = []
     if kv:
         shown.append(Panel(words("axis_kv"), kv, [Level(words("capacity"), 100)]))
@@ -187,11 +189,11 @@ def _levels(samples: Sequence[Sample], until_s: float, words: Words) -> list[Pan
 def _lines(
     samples: Sequence[Sample],
     until_s: float,
-    words: Words,
+    words: ReportWords,
     kinds: Sequence[tuple[str, Of, int, str]],
-) -> list[Line]:
+) -> list[PanelLine]:
     lines = [
-        Line(words(name), over_time.highest(samples, of, until_s), colour, style)
+        PanelLine(words(name), over_time.highest(samples, of, until_s), colour, style)
         for name, of, colour, style in kinds
     ]
     return [line for line in lines if line.points]

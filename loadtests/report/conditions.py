@@ -3,19 +3,19 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from loadtests.report.findings import Findings
+from loadtests.report.findings import RunFindings
 from loadtests.report.numbers import seconds_text
-from loadtests.report.words import Words
+from loadtests.report.words import ReportWords
 
 _NAMED = {"version": "vLLM"}  # as its own route calls itself
 
 
-def conditions(found: Findings, words: Words) -> list[tuple[str, str]]:
+def conditions(found: RunFindings, words: ReportWords) -> list[tuple[str, str]]:
     """Rows of (what, value); what was not recorded is left out."""
     return [(words(f"of_{name}"), value) for name, value in _rows(found, words) if value]
 
 
-def settings(found: Findings) -> list[tuple[str, str]]:
+def settings(found: RunFindings) -> list[tuple[str, str]]:
     """Admission's, with what the endpoint says of its engine; empty where it is no Sluice."""
     endpoint = found.run.about["endpoint"]
     shown = flat(endpoint.get("settings", {})) | {
@@ -35,7 +35,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _rows(found: Findings, words: Words) -> Iterator[tuple[str, str]]:
+def _rows(found: RunFindings, words: ReportWords) -> Iterator[tuple[str, str]]:
     about = found.run.about
     endpoint = about["endpoint"]
     yield "model", endpoint["model"]
@@ -63,7 +63,7 @@ def _rows(found: Findings, words: Words) -> Iterator[tuple[str, str]]:
     yield "at", about.get("at", "")
 
 
-def _behaviour(about: Mapping[str, Any], words: Words) -> str:
+def _behaviour(about: Mapping[str, Any], words: ReportWords) -> str:
     patience_s = about["patience_s"]
     return words(
         "behaviour",
@@ -74,7 +74,7 @@ def _behaviour(about: Mapping[str, Any], words: Words) -> str:
     )
 
 
-def _prediction(found: Findings, words: Words) -> str:
+def _prediction(found: RunFindings, words: ReportWords) -> str:
     plan = found.search.get("prediction")
     if plan is None:
         return ""
@@ -82,7 +82,7 @@ def _prediction(found: Findings, words: Words) -> str:
     return words("prediction", **told, limit=words.limit(plan["binds"]))
 
 
-def _client(found: Findings, words: Words) -> str:
+def _client(found: RunFindings, words: ReportWords) -> str:
     """The worst of a search's rounds."""
     reports = [found.run.client] if found.run.client else []
     reports += [each["client"] for each in found.search.get("rounds", ())]

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from loadtests.document.words import Language
-from loadtests.record import Run, Sample
+from loadtests.record import RunRecord, Sample
 from loadtests.report.charts import CHARTS
-from loadtests.report.findings import Findings, find
+from loadtests.report.findings import RunFindings, find
 from loadtests.report.page import report_page
 from loadtests.report.stretch import Stretch
-from loadtests.report.words import Words
+from loadtests.report.words import ReportWords
 
 PAGE = "report.html"
 
 
-def write_report(run: Run, folder: Path) -> Path:
+def write_report(run: RunRecord, folder: Path) -> Path:
     """The page's path. Charts are in English as SVG and PNG; the folder is made where missing."""
     folder.mkdir(parents=True, exist_ok=True)
     found = find(run)
@@ -28,8 +28,8 @@ def write_report(run: Run, folder: Path) -> Path:
     return folder / PAGE
 
 
-def _write_charts(found: Findings, folder: Path) -> None:
-    words = Words(Language.EN)
+def _write_charts(found: RunFindings, folder: Path) -> None:
+    words = ReportWords(Language.EN)
     for chart in CHARTS:
         if chart.drawn(found):
             title = words(f"title_{chart.name}")

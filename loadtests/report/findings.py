@@ -9,7 +9,7 @@ from typing import Any
 from admission.terms.slo import Slo, parse_slo
 from loadtests.judging.summary import said_for
 from loadtests.judging.verdict import judge
-from loadtests.record import Run
+from loadtests.record import RunRecord
 from loadtests.report.stretch import Stretch, rounds, slices
 
 
@@ -25,13 +25,13 @@ class Term:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class RunFindings:
     """`reasons` are of what was refused or failed; `judged` is the stretch the verdict is about.
 
     `said`: the first words that the endpoint had for a reason.
     """
 
-    run: Run
+    run: RunRecord
     slo: Slo
     stretches: Sequence[Stretch]
     judged: Stretch | None
@@ -69,12 +69,12 @@ class Findings:
         return not self.flaws and all(term.met for term in self.terms)
 
 
-def find(run: Run) -> Findings:
+def find(run: RunRecord) -> RunFindings:
     """ValueError where the SLO that was recorded is none."""
     slo = parse_slo(run.about["slo"]) if run.about.get("slo") else Slo()
     stretches = rounds(run.limit) if run.limit else slices(run.records, slo)
     judged = _judged(run.limit, stretches) if run.limit else None
-    return Findings(
+    return RunFindings(
         run=run,
         slo=slo,
         stretches=stretches,
@@ -121,7 +121,7 @@ def _judged(found: Mapping[str, Any], stretches: Sequence[Stretch]) -> Stretch |
     return next(reversed(held or valid), None)
 
 
-def _terms(run: Run, slo: Slo) -> list[Term]:
+def _terms(run: RunRecord, slo: Slo) -> list[Term]:
     """Of a search those that failed first above the limit, of a judged number of users its own."""
     if not run.limit:
         return [
@@ -139,7 +139,7 @@ def _term(each: Mapping[str, Any]) -> Term:
     return Term(each["metric"], each["needed_ratio"], bound, value, kept)
 
 
-def _outcomes(run: Run, stretches: Sequence[Stretch]) -> Mapping[str, int]:
+def _outcomes(run: RunRecord, stretches: Sequence[Stretch]) -> Mapping[str, int]:
     """Of a run all, of a search those that its rounds counted."""
     if not run.limit:
         return Counter(str(each.outcome) for each in run.records)
@@ -149,7 +149,7 @@ def _outcomes(run: Run, stretches: Sequence[Stretch]) -> Mapping[str, int]:
     return total
 
 
-def _said(run: Run) -> Mapping[str, str]:
+def _said(run: RunRecord) -> Mapping[str, str]:
     if not run.limit:
         return said_for(run.records)
     found: dict[str, str] = {}
@@ -158,7 +158,7 @@ def _said(run: Run) -> Mapping[str, str]:
     return found
 
 
-def _reasons(run: Run) -> Mapping[str, int]:
+def _reasons(run: RunRecord) -> Mapping[str, int]:
     if not run.limit:
         return Counter(each.reason for each in run.records if each.reason is not None)
     total: Counter[str] = Counter()

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 
-from loadtests.document.page import Block, Chart, Edition, Lines, Section, Table, Tiles, page
+from loadtests.document.page import Block, Chart, Edition, Paragraphs, Section, Table, Tiles, page
 from loadtests.document.words import Language
 from loadtests.judging.summary import summarize
 from loadtests.report.charts import CHARTS
 from loadtests.report.conditions import conditions, settings
-from loadtests.report.findings import Findings
+from loadtests.report.findings import RunFindings
 from loadtests.report.numbers import rate, seconds_text, share
 from loadtests.report.stretch import Stretch
 from loadtests.report.verdict import verdict
-from loadtests.report.words import Words
+from loadtests.report.words import ReportWords
 
 FIVE = ("answered", "held", "refused", "timed_out", "cancelled")
 _MEASURES = ("ttft_s", "tpot_s", "itl_p95_s", "e2e_s", "queued_s")
@@ -23,13 +23,13 @@ _MORE_COLUMNS = ("success_share", "ttft_p95", "tpot_p95")
 _COUNT_COLUMNS = ("held_column", "refused_column", "requests_column")
 
 
-def report_page(found: Findings) -> str:
+def report_page(found: RunFindings) -> str:
     """The HTML; the reader's browser says which language comes first."""
-    editions = [_edition(found, Words(language)) for language in Language]
+    editions = [_edition(found, ReportWords(language)) for language in Language]
     return page(editions, shown=Language.EN, ask_browser=True)
 
 
-def _edition(found: Findings, words: Words) -> Edition:
+def _edition(found: RunFindings, words: ReportWords) -> Edition:
     return Edition(
         language=words.language,
         language_name=words("language"),
@@ -41,7 +41,7 @@ def _edition(found: Findings, words: Words) -> Edition:
     )
 
 
-def title(found: Findings, words: Words) -> str:
+def title(found: RunFindings, words: ReportWords) -> str:
     """What was tested, in a line."""
     about = found.run.about
     return words(
@@ -52,7 +52,7 @@ def title(found: Findings, words: Words) -> str:
     )
 
 
-def _sections(found: Findings, words: Words) -> Iterator[Section]:
+def _sections(found: RunFindings, words: ReportWords) -> Iterator[Section]:
     yield Section("", list(_five(found, words)))
     for chart in CHARTS:
         if chart.drawn(found):
@@ -60,7 +60,8 @@ def _sections(found: Findings, words: Words) -> Iterator[Section]:
             told = list(_told(chart.name, found, words))
             caption, *formulas = [words("gap").join(part) for part in told]
             yield Section(
-                words(f"title_{chart.name}"), [Chart(svg, caption), Lines(formulas, quiet=True)]
+                words(f"title_{chart.name}"),
+                [Chart(svg, caption), Paragraphs(formulas, quiet=True)],
             )
     if any(_percentiles(found).values()):
         yield _numbers(found, words)
@@ -77,13 +78,13 @@ def _sections(found: Findings, words: Words) -> Iterator[Section]:
         yield _pairs("title_settings", shown, words)
 
 
-def _named(reason: str, found: Findings) -> str:
+def _named(reason: str, found: RunFindings) -> str:
     """With the endpoint's own words, where it had other ones."""
     said = found.said.get(reason, reason)
     return reason if said == reason else f"{reason}: {said}"
 
 
-def _five(found: Findings, words: Words) -> Iterator[Block]:
+def _five(found: RunFindings, words: ReportWords) -> Iterator[Block]:
     counts = dict(found.outcomes) | {"held": found.held}
     yield Tiles([(f"{counts.get(name, 0):,}", words(name)) for name in FIVE])
     kind = "five_search" if found.search else "five_run"
@@ -92,10 +93,10 @@ def _five(found: Findings, words: Words) -> Iterator[Block]:
         told.append(words("failed", failed=failed))
     if unfinished := found.run.client.get("unfinished"):
         told.append(words("unfinished", unfinished=unfinished))
-    yield Lines(told, quiet=True)
+    yield Paragraphs(told, quiet=True)
 
 
-def _told(name: str, found: Findings, words: Words) -> Iterator[list[str]]:
+def _told(name: str, found: RunFindings, words: ReportWords) -> Iterator[list[str]]:
     """What stands under a chart: its caption, then its formulas, each a list of sentences."""
     kind = "search" if found.search else "run"
     if name == "throughput":
@@ -116,7 +117,7 @@ def _told(name: str, found: Findings, words: Words) -> Iterator[list[str]]:
         yield [words("timeline_formulas" if found.run.samples else "timeline_unmetered")]
 
 
-def _numbers(found: Findings, words: Words) -> Section:
+def _numbers(found: RunFindings, words: ReportWords) -> Section:
     of = _percentiles(found)
     rows = [
         [
@@ -131,17 +132,17 @@ def _numbers(found: Findings, words: Words) -> Section:
     if found.judged is not None:
         told = words("numbers_search", users=found.judged.users)
     head = [words("metric"), *_SHARES, words("formula")]
-    return Section(words("title_numbers"), [Lines([told]), Table(head, "lrrrrl", rows)])
+    return Section(words("title_numbers"), [Paragraphs([told]), Table(head, "lrrrrl", rows)])
 
 
-def _percentiles(found: Findings) -> dict[str, dict[str, float]]:
+def _percentiles(found: RunFindings) -> dict[str, dict[str, float]]:
     """Of the round that is judged, or of the whole run."""
     if found.judged is not None:
         return {name: dict(each) for name, each in found.judged.percentiles.items()}
     return summarize(found.run.records, found.slo, 1.0).percentiles
 
 
-def _table(found: Findings, words: Words) -> Table:
+def _table(found: RunFindings, words: ReportWords) -> Table:
     """A row per round, or per slice; the judged one stands out."""
     first = _ROUND_COLUMNS if found.search else _SLICE_COLUMNS
     names = [*first, *_RATE_COLUMNS, *_MORE_COLUMNS, *_COUNT_COLUMNS]
@@ -153,7 +154,7 @@ def _table(found: Findings, words: Words) -> Table:
     return Table([words(name) for name in names], align, rows, frozenset(marked))
 
 
-def _row(each: Stretch, words: Words) -> list[str]:
+def _row(each: Stretch, words: ReportWords) -> list[str]:
     if each.phase is None:
         first = [f"{each.begin_s:,.0f}", f"{each.users:.3g}"]
     else:
@@ -180,6 +181,6 @@ def _p95(each: Stretch, name: str) -> str:
     return seconds_text(of["p95"]) if of else "-"
 
 
-def _pairs(name: str, rows: Sequence[tuple[str, str]], words: Words) -> Section:
+def _pairs(name: str, rows: Sequence[tuple[str, str]], words: ReportWords) -> Section:
     table = Table([words("condition"), words("value")], "ll", [list(row) for row in rows])
     return Section(words(name), [table])

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from loadtests.record import Run, read_run
+from loadtests.record import RunRecord, read_run
 
 
-def read_any(path: Path) -> Run:
+def read_any(path: Path) -> RunRecord:
     """A run's records, or the `--json` of `sluice limit`, which has no records.
 
     ValueError or OSError says what is wrong with the file.
@@ -20,10 +20,10 @@ def read_any(path: Path) -> Run:
     return run
 
 
-def _search(path: Path) -> Run:
+def _search(path: Path) -> RunRecord:
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         about = found["about"] | {"endpoint": found["endpoint"]}
     except (ValueError, KeyError, TypeError) as problem:
         raise ValueError(f"{path}: not what sluice limit --json prints ({problem!r})") from problem
-    return Run(about, (), {}, limit=found)
+    return RunRecord(about, (), {}, limit=found)

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from loadtests.report.findings import Findings, Term
+from loadtests.report.findings import RunFindings, Term
 from loadtests.report.numbers import seconds_text, share
-from loadtests.report.words import Words
+from loadtests.report.words import ReportWords
 
 
-def verdict(found: Findings, words: Words) -> str:
+def verdict(found: RunFindings, words: ReportWords) -> str:
     """Of a search how many users, of a run whether the promise was kept."""
     if found.flaws:
         return words("verdict_invalid", flaws=words("term_comma").join(found.flaws))
@@ -21,7 +21,7 @@ def verdict(found: Findings, words: Words) -> str:
     return words("gap").join(_search(found, words))
 
 
-def _search(found: Findings, words: Words) -> list[str]:
+def _search(found: RunFindings, words: ReportWords) -> list[str]:
     limit, scenario = found.search["search"], found.search["scenario"]
     if not limit["users"]:
         said = [words("verdict_none", scenario=scenario)]
@@ -42,18 +42,18 @@ def _search(found: Findings, words: Words) -> list[str]:
     return said
 
 
-def _run(found: Findings, words: Words) -> str:
+def _run(found: RunFindings, words: ReportWords) -> str:
     if found.terms:
         return words(f"verdict_{'met' if found.good else 'missed'}", terms=_terms(found, words))
     answered = found.outcomes.get("answered", 0)
     return words("verdict_unpromised", answered=answered, offered=len(found.run.records))
 
 
-def _terms(found: Findings, words: Words) -> str:
+def _terms(found: RunFindings, words: ReportWords) -> str:
     return words("term_comma").join(_term(term, words) for term in found.terms)
 
 
-def _term(term: Term, words: Words) -> str:
+def _term(term: Term, words: ReportWords) -> str:
     """E.g. "TTFT p95 2.31 s (promised 2 s)"."""
     if term.metric == "success":
         return _told(words("success"), term, share, ">=", words)
@@ -61,6 +61,8 @@ def _term(term: Term, words: Words) -> str:
     return _told(name, term, seconds_text, "<=", words)
 
 
-def _told(name: str, term: Term, told: Callable[[float], str], sign: str, words: Words) -> str:
+def _told(
+    name: str, term: Term, told: Callable[[float], str], sign: str, words: ReportWords
+) -> str:
     value = words("nothing") if term.value is None else told(term.value)
     return words("term", name=name, value=value, bound=f"{sign} {told(term.bound)}")

@@ -16,7 +16,7 @@ _log = logging.getLogger("sluice.engine")
 
 
 class LeaseKeeper(Protocol):
-    """Who must know of every engine request before it starts."""
+    """The gate as the client sees it: it must know of every engine request before the start."""
 
     def starting(self, visit: Visit, engine_id: str, shape: RequestShape) -> None:
         """An engine request of this visit's lease is about to start."""
@@ -26,7 +26,7 @@ class LeaseKeeper(Protocol):
 
 
 class UnleasedCallError(RuntimeError):
-    """An engine call outside any lease: a way in that admission does not know. Fails closed."""
+    """An engine call outside any lease: a path that bypasses admission. Fails closed."""
 
 
 class LeasedClient:
@@ -71,7 +71,7 @@ class LeasedClient:
         return started
 
     def encode(self, *_: Any, **__: Any) -> Any:
-        """Pooling requests have no price and no route."""
+        """Refused: pooling requests have no price and no route."""
         self._keeper.unleased()
         raise UnleasedCallError("pooling requests are not served")
 

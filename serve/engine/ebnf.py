@@ -1,4 +1,4 @@
-"""Grammars as xgrammar prints them: whether each of their rules ends in some finite text.
+"""Finds rules without a finite text in grammars as xgrammar prints them.
 
 One rule a line, `name ::= ((alternative) | (alternative))`, of texts, character classes, names with
 `{least, most}` and lookaheads `(=(...))`. A rule that derives no finite text, such as `a ::= ((a))`

@@ -50,12 +50,12 @@ async def shape_of_body(
     except Exception as fault:
         error = state.openai_serving_chat.create_error_response(fault).error
         if error.code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise  # not the caller's
+            raise  # not the caller's mistake
         raise ValueError(error.message) from fault
 
 
 def fault_in(route: str, body: dict[str, Any]) -> str | None:
-    """What vLLM's parser of a route finds wrong with a body; None: nothing."""
+    """What vLLM's parser of a route rejects in a body; None if it is valid."""
     if route not in PARSERS:
         return None
     try:
@@ -66,7 +66,7 @@ def fault_in(route: str, body: dict[str, Any]) -> str | None:
 
 
 def _parsed(route: str, body: dict[str, Any]) -> Any:
-    """The request object. Raises ValueError, also where vLLM's checks raise something else."""
+    """The request object. Raises ValueError, whatever vLLM's checks raise."""
     try:
         return PARSERS[route].validate_python(body)
     except ValidationError as failure:
@@ -95,7 +95,7 @@ def _rendering(state: State, route: str, body: dict[str, Any]) -> tuple[Any, Any
 
 
 def _as_chat(serving: Any, request: AnthropicMessagesRequest) -> ChatCompletionRequest:
-    """As vLLM's route converts it."""
+    """The chat request that vLLM's route converts it to."""
     return serving.to_chat_completion_request(
         request,
         merge_inline_system=serving._merge_inline_system,  # noqa: SLF001 - depends on the template

@@ -1,4 +1,4 @@
-"""What a started vLLM engine says of its KV cache, in the memory model's words."""
+"""Facts about a started engine's KV cache, in the memory model's terms."""
 
 from typing import Any
 

@@ -1,10 +1,10 @@
-"""Tool calls that a caller forces (`required`, a named function) keep to their tool's schema.
+"""Makes tool calls that a caller forces (`required`, a named function) follow the tool's schema.
 
-Unless told otherwise, vLLM 0.32 holds a forced call to its envelope: its arguments may be any JSON
-value, also a string or a list. `tool_strict_level: parameter` holds them to the schema, but also
-those of calls that the model only may make (`auto`): each such request would wait until its tools'
-schemas are compiled, which takes seconds for some, and would fail with one that does not compile.
-Here that level applies to forced calls alone; the argument still sets it for all.
+By default vLLM 0.32 constrains only the envelope of a forced call: its arguments may be any JSON
+value, even a string or a list. `tool_strict_level: parameter` constrains the arguments, but of
+optional calls (`auto`) as well: each such request would wait until its tools' schemas are compiled,
+which may take seconds, and would fail with a schema that does not compile. Here the level applies
+to forced calls alone; the argument still sets it for all.
 """
 
 import json
@@ -25,14 +25,14 @@ _SAY_WHAT = {"type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const"}
 
 
 def hold_forced_calls(state: State) -> None:
-    """Wrap the parser that adjusts the requests of all routes before they are sampled."""
+    """Wraps the parser that adjusts the requests of all routes before sampling."""
     renderer = state.online_renderer
     if renderer.parser is not None:
         renderer.parser = holding(renderer.parser)
 
 
 def holding(parser: Any) -> Any:
-    """The parser class whose forced calls keep to their schemas."""
+    """The parser class, with forced calls that follow their schemas."""
 
     class Holding(parser):
         def adjust_request(self, request: Any) -> Any:
@@ -42,7 +42,7 @@ def holding(parser: Any) -> Any:
             self.tool_strict_level = ToolStrictLevel.PARAMETER
             adjusted = super().adjust_request(request)
             form = adjusted.structured_outputs
-            made = form is not None and form is not asked  # the caller's own form stays
+            made = form is not None and form is not asked  # a form of the caller's is kept
             if made and form.structural_tag is not None:
                 adjusted.structured_outputs = tightened(form)
             return adjusted
@@ -53,7 +53,7 @@ def holding(parser: Any) -> Any:
 def tightened(form: StructuredOutputsParams) -> StructuredOutputsParams:
     """A structural tag whose arguments are objects, with few blanks between their parts.
 
-    They may be any objects where the schemas of all tools are too much to compile.
+    They may be any objects if the schemas of all tools are too large to compile.
     """
     tag = json.loads(form.structural_tag)
     for content in _arguments(tag):

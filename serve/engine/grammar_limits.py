@@ -1,12 +1,12 @@
-"""Structured outputs that are refused by their looks: too large, contradictory, or incomplete."""
+"""Refuses structured outputs before compilation: too large, contradictory, or incomplete."""
 
 import json
 from collections.abc import Collection, Iterator
 from typing import Any, Protocol
 from urllib.parse import unquote
 
-SPEC_CHARS = 65_536  # OpenAI's limits come to about 120,000 for the names and values alone
-PROPERTIES = 1_000  # of a schema in all; compiling takes their square: 4 s if all are optional
+SPEC_CHARS = 65_536  # OpenAI's limits allow about 120,000 for names and values alone
+PROPERTIES = 1_000  # of a schema in all; compile time is quadratic: 4 s if all are optional
 ITEMS = 100_000  # of a schema's arrays in all; llguidance, which vLLM asks about what xgrammar
 # does not know, takes a kilobyte for each, and was not seen to end at 2^63
 
@@ -15,7 +15,7 @@ _COUNTS = ("minItems", "maxItems", "minContains", "maxContains")
 
 
 class Structured(Protocol):
-    """What is read of vLLM's StructuredOutputsParams."""
+    """The part of vLLM's StructuredOutputsParams that is read."""
 
     json: Any
     regex: str | None
@@ -25,7 +25,7 @@ class Structured(Protocol):
 
 
 class SamplingLike(Protocol):
-    """What is read of vLLM's SamplingParams."""
+    """The part of vLLM's SamplingParams that is read."""
 
     min_tokens: int
     stop_token_ids: list[int]
@@ -34,7 +34,7 @@ class SamplingLike(Protocol):
 
 
 def too_large(form: Structured) -> str | None:
-    """Why it is not even tried; None when it is."""
+    """Why it is not compiled at all; None if it may be."""
     spec = _spec(form)
     text = spec if isinstance(spec, str) else json.dumps(spec)
     if len(text) > SPEC_CHARS:
@@ -85,7 +85,7 @@ def _leads(reference: str, root: Any) -> bool:
 def contradiction(params: SamplingLike, special: Collection[int]) -> str | None:
     """A parameter that may forbid the only tokens that the form allows; None when there is none.
 
-    `special` tokens stand in no text, so a form never needs them.
+    `special` tokens occur in no text, so a form never needs them.
     """
     given = {
         "min_tokens": params.min_tokens,
@@ -105,7 +105,7 @@ def _spec(form: Structured) -> Any:
 
 
 def _parsed(spec: Any) -> Any:
-    """The document in `spec`; what is no JSON is vLLM's to refuse."""
+    """The document in `spec`; vLLM itself refuses what is no JSON."""
     if not isinstance(spec, str):
         return spec
     try:

@@ -1,9 +1,9 @@
-"""Structured outputs, compiled before a request waits: what EngineCore would find too late.
+"""Compiles structured outputs before a request waits: EngineCore would find faults too late.
 
 vLLM's front end only translates a schema, regex or grammar. EngineCore compiles it when the request
-has been accepted, in a thread that no timeout ends, and a form that nothing can match fails the
-request at its first token. So the same is compiled here first, in threads beside the event loop,
-with limits on size and time; what was judged once is not compiled again.
+has been accepted, in a thread without a timeout, and a form that nothing can match fails the
+request at its first token. So the form is compiled here first, in threads beside the event loop,
+with limits on size and time; verdicts are remembered.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 _Bits = npt.NDArray[np.uint32]
 
 BOUND_S = 20.0  # a string with a maxLength takes half a second on two cores, each anew
-_AT_ONCE = 2  # threads that compile; one that is over its time keeps its place until it ends
+_AT_ONCE = 2  # compiler threads; one that times out keeps its slot until it ends
 _REMEMBERED = 256  # verdicts
 _WALKED_TOKENS = 100
 _TOKEN_S = 0.01  # of one core's time; usual forms take a hundredth of it
@@ -51,7 +51,7 @@ class Grammars:
         self._verdicts: OrderedDict[bytes, str | None] = OrderedDict()  # None: it can be answered
 
     def close(self) -> None:
-        """Waits for no thread."""
+        """Ends without waiting for threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def checked(self, params: SamplingParams, look: Callable[[], list[Any]]) -> list[Any]:
@@ -77,7 +77,7 @@ class Grammars:
         return checked
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
-        """Raises TimeoutError after the bound; the thread keeps its place until it is done."""
+        """Raises TimeoutError after the bound; the thread keeps its slot until it is done."""
         loop = asyncio.get_running_loop()
         await self._turns.acquire()
         running: Future[_T] = self._threads.submit(work)
@@ -101,7 +101,7 @@ class Grammars:
             return f"The structured output cannot be compiled: {first_line(fault)}"
         finally:
             _forget(self._manager.backend)
-        compiled = getattr(grammar, "ctx", None)  # xgrammar's
+        compiled = getattr(grammar, "ctx", None)  # of xgrammar
         if compiled is not None and endless_rule(str(compiled.grammar)) is not None:
             return _ENDLESS
         mask = self._manager.backend.allocate_token_bitmask(1)
@@ -117,7 +117,7 @@ class Grammars:
         return contradiction(params, self._special())
 
     def _special(self) -> frozenset[int]:
-        """Tokens that stand in no text."""
+        """Tokens that occur in no text."""
         tokenizer = cached_tokenizer_from_config(self._config.model_config)
         return frozenset(tokenizer.all_special_ids)
 
@@ -135,7 +135,7 @@ def first_form(config: Any) -> SamplingParams:
 
 
 def first_line(fault: BaseException) -> str:
-    """What an exception says, for a caller; its name where it says nothing."""
+    """The first line of an exception's message, or its name."""
     return next(iter(str(fault).splitlines()), "") or type(fault).__name__
 
 

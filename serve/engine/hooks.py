@@ -1,8 +1,8 @@
-"""Where vLLM's handlers ask for admission: after rendering, before any byte of the answer.
+"""Hooks by which vLLM's handlers ask for admission: after rendering, before the answer.
 
 Each serving object's render method is wrapped on the instance. The wrapper sees the exact prompt
-tokens, works out the request's shape, and waits for the gate; a refusal is left on the visit, and
-vLLM is handed an error that the edge replaces by ours.
+tokens, computes the request's shape, and waits for the gate. A refusal is stored on the visit, and
+vLLM gets an error that the edge replaces by ours.
 """
 
 import logging
@@ -33,7 +33,7 @@ class Doorkeeper(Protocol):
     """What the hooks ask of the gate."""
 
     def rendered(self, visit: Visit) -> None:
-        """What is left to do before `admit` takes longer than a rendering, in other threads."""
+        """Frees the rendering slot: what is left before `admit` takes long, in other threads."""
 
     async def admit(self, visit: Visit, shape: RequestShape) -> bool:
         """Wait for a lease; False when refused (the verdict is on the visit)."""
@@ -114,14 +114,14 @@ def _gated(
             return refused()
         return rendered if await keeper.admit(visit, shape) else refused()
 
-    # the plain method stays within reach, for prices without a run
+    # the plain method, for prices without a run
     render_and_admit.plain = render  # type: ignore[attr-defined]
     render_and_admit.prompts_of = prompts_of  # type: ignore[attr-defined]
     return render_and_admit
 
 
 def unsupported(serving: Any, request: Any) -> Rejected | None:
-    """What would be unpriced or would end the engine for everybody."""
+    """Refuses what has no price or would end the engine for all requests."""
     if getattr(request, "use_beam_search", False):
         return _BEAMS
     # the CPU sampler rewinds a generator that has no offset (vLLM 0.32, _bookkeeping_sync)
@@ -141,7 +141,7 @@ def is_error(rendered: Any) -> bool:
 
 
 class UnsupportedError(Exception):
-    """What only the sampling parameters show to be unsupported."""
+    """An unsupported request, as found in its sampling parameters."""
 
     def __init__(self, refusal: Rejected) -> None:
         super().__init__(refusal.message)
@@ -173,15 +173,14 @@ async def shape_of(
 async def _by_vllm(looks: Awaitable[_T]) -> _T:
     """What vLLM makes of a request that has not run.
 
-    Its own checks trip over values that they did not expect, and raise anything. Whatever that is,
-    the request is what they cannot take: VLLMValidationError, a 400. Our own mistakes and a lack of
-    memory stay what they are.
+    Its checks may raise anything on unexpected values. The cause is the request, so it becomes
+    VLLMValidationError, a 400. Our own mistakes and a lack of memory are passed on.
     """
     try:
         return await looks
     except (VLLMError, UnsupportedError, MemoryError):
         raise
-    except (ValueError, TypeError) as fault:  # said to the caller, most of them on purpose
+    except (ValueError, TypeError) as fault:  # mostly messages meant for the caller
         raise VLLMValidationError(first_line(fault)) from fault
     except BaseException as fault:
         if not isinstance(fault, Exception) and type(fault).__name__ != _PANIC:
@@ -200,8 +199,8 @@ async def _checked(
 ) -> tuple[Any, list[Any]]:
     """The sampling parameters, and what the engine would be sent for each prompt.
 
-    vLLM itself looks when generation starts: for a stream that is after its 200, and of a response
-    it learns at the end whether it can be told.
+    vLLM itself checks when generation starts: of a stream after its 200, and whether a response can
+    be serialised only at its end.
     """
     client = serving.engine_client
     params = request.to_sampling_params(limit, serving.default_sampling_params)
@@ -236,7 +235,7 @@ def _can_be_told(request: ResponsesRequest, params: Any) -> None:
 
 
 def _prefix_hashes(serving: Any, request: Any, checked: Any) -> PrefixHashes:
-    """By what vLLM tells blocks apart; pictures and embeddings are left out.
+    """By what vLLM tells blocks apart; images and embeddings are left out.
 
     Prompt logprobs need the whole prompt computed: such a request reads nothing from the cache.
     """
@@ -250,7 +249,7 @@ def _prefix_hashes(serving: Any, request: Any, checked: Any) -> PrefixHashes:
 
 
 def _answer_limit(serving: Any, request: Any, prompt_tokens: int) -> int:
-    """Tokens that the answer may have at most, as vLLM's handlers work it out."""
+    """The most tokens of the completion, as vLLM's handlers compute it."""
     limit: int = get_max_tokens(
         serving.model_config.max_model_len,
         _requested_max_tokens(request),

@@ -2,7 +2,7 @@
 
 A hash is the sum, over all tokens up to the end of its chunk, of (token + 1) x a random number
 of its place, modulo 2^64 (multilinear hashing: Carter and Wegman, 1979). The numbers are drawn anew
-for each process and never leave it: nobody can choose prompts that are taken for one another.
+for each process and never leave it: no caller can choose prompts with equal hashes.
 """
 
 import hashlib

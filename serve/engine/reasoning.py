@@ -20,7 +20,7 @@ from vllm.entrypoints.openai.chat_completion.protocol import (
 
 
 def add_second_name() -> None:
-    """Change the message classes and rebuild those that contain them. Safe to call twice."""
+    """Changes the message classes and rebuilds those that contain them. Idempotent."""
     for message in (DeltaMessage, ChatMessage):
         if getattr(message, "_sluice_both_names", False):
             return

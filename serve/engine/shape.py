@@ -1,4 +1,4 @@
-"""What a running vLLM engine can hold, read from its configuration and its KV-cache groups."""
+"""The capacity of a running engine, from its configuration and its KV-cache groups."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,10 +7,10 @@ from admission.price.footprint import EngineShape
 
 GROUPS = "get_kv_cache_group_metadata"  # EngineCore's method: one mapping per group
 
-# A sequence of these kinds holds one block more per so many tokens, to its end. vLLM's names
+# A sequence of these kinds needs one more block per block size, to its end. vLLM's names
 # (`KVCacheSpecKind`).
 _PRICED = frozenset({"full_attention", "mla_attention", "sink_full_attention"})
-# Layers of these kinds are held like full attention when vLLM is told to have one group.
+# Layers of these kinds are held like full attention if vLLM has one group.
 _WINDOWS = frozenset({"sliding_window", "sliding_window_mla", "chunked_local_attention"})
 
 
@@ -52,5 +52,5 @@ def _block_tokens(groups: Sequence[dict[str, Any]]) -> int:
         )
     raise EngineStartError(
         f"the engine's KV-cache groups ({told}) are not priced: only models whose layers all hold "
-        "one block more per so many tokens are served"
+        "one more block per block of tokens are served"
     )

@@ -1,4 +1,4 @@
-"""Start one vLLM engine and its OpenAI app, and read from it what it can hold."""
+"""Starts one vLLM engine and its OpenAI app, and reads its capacity."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from admission.price.footprint import EngineShape, RequestShape
-from serve.engine import explain, hooks, merging, reasoning, told
+from serve.engine import answer_fixes, explain, hooks, merging, reasoning
 from serve.engine.client import LeasedClient, LeaseKeeper
 from serve.engine.executor import PATIENT
 from serve.engine.facts import facts_of
@@ -34,13 +34,13 @@ _log = logging.getLogger("sluice.engine")
 
 
 class Keeper(hooks.Doorkeeper, LeaseKeeper, Protocol):
-    """All that the engine asks of the gate."""
+    """The gate as the engine sees it."""
 
     def stepped(self, step: Any) -> None:
         """One step of the engine was done."""
 
     def step_lost(self) -> None:
-        """The record of one could not be read or taken; the ledger did not follow it."""
+        """The record of a step was lost; the ledger did not follow it."""
 
 
 class Engine:
@@ -85,12 +85,12 @@ class Engine:
         await init_app_state(leased, app.state, self.args, tasks)
         app.state.server = SimpleNamespace()  # vLLM's engine-error handler writes to it
         hooks.install(app.state, keeper)
-        told.install(app.state)
+        answer_fixes.install(app.state)
         hold_forced_calls(app.state)
         merging.keep_prompt_logprobs()
         if self.args.structured_outputs_config.reasoning_parser:
             reasoning.add_second_name()
-        # vLLM reads its environment again for every chunk unless told that it stands still
+        # otherwise vLLM reads its environment again for every chunk
         envs.enable_envs_cache()
         self._state, self.app = app.state, app
         listener: Listener = keeper.stepped
@@ -105,7 +105,7 @@ class Engine:
     async def ping(self) -> None:
         """Returns once EngineCore has answered, however long that takes.
 
-        It answers in order: it has heard of every abort sent before. Workers are not asked: vLLM's
+        It answers in order, so it has processed every earlier abort. Workers are not pinged: they
         spin for a second after each message.
         """
         await self._client.is_sleeping()
@@ -156,9 +156,9 @@ class Engine:
         self._feed.listener = listener
 
     async def run(self, prompt: Sequence[int], output_tokens: int) -> None:
-        """Compute a prompt of token ids and so many tokens more, without a gate; for measuring.
+        """Computes a prompt of token ids and `output_tokens` more, without a gate; for measuring.
 
-        Sampled as for clients that say nothing: on a CPU top-p takes longer than the model's step.
+        Sampled as by default: on a CPU top-p takes longer than the model's step.
         """
         usual = dict(self._client.model_config.get_diff_sampling_param())
         usual.pop("max_tokens", None)
@@ -203,7 +203,7 @@ async def start(args: Namespace, *, simulated: bool = False, time_scale: float =
     """
     feed = StepFeed(time_scale)
     config = config_of(args, simulated=simulated)
-    # vLLM's line of averages, and with iteration details one more per step: /metrics has both.
+    # vLLM logs averages, and with iteration details a line per step: /metrics has both.
     # Only now: the configuration above resets the levels of vLLM's loggers.
     logging.getLogger("vllm.v1.metrics.loggers").setLevel(logging.WARNING)
     # building the client blocks until EngineCore is up: not on the loop that answers health checks
@@ -219,7 +219,7 @@ async def start(args: Namespace, *, simulated: bool = False, time_scale: float =
 
 
 def config_of(args: Namespace, *, simulated: bool) -> Any:
-    """The VllmConfig of an engine that can be priced; EngineStartError says why it cannot."""
+    """The VllmConfig of the engine. Raises EngineStartError if it cannot be priced."""
     args.enable_logging_iteration_details = True  # the only source for the prefill backlog
     args.disable_log_stats = False  # the ledger is corrected from them
     if current_platform.is_cpu() and args.distributed_executor_backend is None:
@@ -228,8 +228,7 @@ def config_of(args: Namespace, *, simulated: bool) -> Any:
         usage_context=UsageContext.OPENAI_API_SERVER
     )
     if simulated and args.async_scheduling:
-        # vLLM's build for CPUs switches it off, whatever is asked: its own executor has no use
-        # for it. As on a GPU it is for ours.
+        # vLLM's build for CPUs always switches it off; our simulated executor needs it.
         config.scheduler_config.async_scheduling = True
     _refuse_unpriced(config)
     return config

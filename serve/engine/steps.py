@@ -1,4 +1,4 @@
-"""vLLM's step statistics, turned into an EngineStep for the gate.
+"""Turns vLLM's step statistics into an EngineStep for the gate.
 
 A record must never raise: that ends vLLM's output handler, and with it every stream.
 """
@@ -27,9 +27,9 @@ Listener = Callable[[EngineStep], None]
 
 
 class StepFeed:
-    """Stands between vLLM, which builds its stat loggers early, and the gate, which comes later.
+    """Connects vLLM, which builds its stat loggers early, with the gate, which is made later.
 
-    What it passes on is in modelled seconds, of which `time_scale` pass in a real one.
+    Its output is in modelled seconds, of which `time_scale` pass in a real one.
     """
 
     def __init__(self, time_scale: float = 1.0) -> None:
@@ -40,7 +40,7 @@ class StepFeed:
         self.output_processor: OutputProcessor | None = None
 
     def logger(self, *_: Any, **__: Any) -> StatLoggerBase:
-        """The factory vLLM is given."""
+        """The stat logger factory for vLLM."""
         return _StepLogger(self)
 
     def record(self, scheduler: SchedulerStats | None, iteration: IterationStats | None) -> None:
@@ -83,7 +83,7 @@ class _StepLogger(StatLoggerBase):
         self._feed.record(scheduler_stats, iteration_stats)
 
     def log_engine_initialized(self) -> None:
-        """Nothing to say: the gateway prints its own line."""
+        """Does nothing: the gateway prints its own line."""
 
 
 def _step(
@@ -111,8 +111,8 @@ def _elapsed_s(
 ) -> float:
     """Seconds from the step before to this one, by the engine core's clock.
 
-    A sequence that decoded in both saw just that between its tokens. Where nobody did, what the
-    core waited for the step: less than all of it when the next step is ordered meanwhile.
+    That is the time between the tokens of a sequence that decoded in both; without one, the time
+    that the core waited for the step: less than its duration if the next step is ordered meanwhile.
     """
     if details is None:
         return 0.0

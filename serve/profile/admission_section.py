@@ -67,16 +67,16 @@ class QueueSection(Section):
         what="Requests behind the head of the queue that may start while it waits for KV alone: "
         "those that fit and do not move the start foreseen for it, in the first half of its time",
         unit="requests",
-        why="fills what a large head leaves idle",
-        zero="0: nobody passes the head",
+        why="uses what a large head leaves idle",
+        zero="0: no request passes the head",
     )
 
     cost_weight: float = key(
         _DEFAULT.queue_cost_weight,
         ge=0,
         le=10,
-        what="Seconds by which a request's turn comes later for each second of the engine's time "
-        "that it takes, beside others of its tenant",
+        what="How far a request's deadline is pushed back, within its tenant's queue, per second "
+        "of estimated engine time",
         unit="seconds per second",
         why="under overload more are served, short ones mostly; what takes 10 s is passed by those "
         "that come up to 5 s later",

@@ -1,4 +1,4 @@
-"""What simulated sequences say, and when they stop: filler text, valid where a grammar asks."""
+"""Tokens and ends of simulated sequences: filler text, valid under a grammar."""
 
 import math
 import random
@@ -19,7 +19,7 @@ FILLER = (
     " the next one in has to think ahead: how much room will those inside still need, and when"
     " will some of it come back? "
 )
-# Tried in this order where a grammar leaves a choice, so that every text, object and list ends.
+# Tried in this order if a grammar leaves a choice, so that every text, object and list ends.
 IN_TEXT = ('"', "a")
 OUTSIDE = ("{", "}", "]", ",", ":", '"', "[", "1", "true", "a", " ")
 
@@ -27,7 +27,7 @@ _Mask = npt.NDArray[np.int32]  # one bit per token of the vocabulary, lowest fir
 
 
 class Sampling(Protocol):
-    """What is read of vLLM's SamplingParams."""
+    """The part of vLLM's SamplingParams that is read."""
 
     ignore_eos: bool
     min_tokens: int
@@ -36,7 +36,7 @@ class Sampling(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """Output lengths in tokens, log-normal, by two quantiles."""
+    """Output lengths in tokens: log-normal, given by two quantiles."""
 
     median_tokens: float
     p90_tokens: float
@@ -76,7 +76,7 @@ class Answers:
         self._answers: dict[str, _Answer] = {}
 
     def begin(self, key: str, sampling: Sampling) -> None:
-        """A sequence begins. One that was preempted and comes back goes on as it was."""
+        """Begins a sequence. A preempted one continues when it is scheduled again."""
         if key in self._answers:
             return
         drawn = self._lengths.draw(self._rng)
@@ -116,7 +116,7 @@ class Answers:
         return token
 
     def end(self, key: str) -> None:
-        """The sequence is over, whoever ended it."""
+        """Forgets a sequence that has ended for any reason."""
         self._answers.pop(key, None)
 
 
@@ -125,7 +125,7 @@ def _is_allowed(allowed: _Mask, token: int) -> bool:
 
 
 def _given_length(extra_args: Mapping[str, Any]) -> int | None:
-    """Tokens that the request names; None for anything else: the engine must not end by it."""
+    """Tokens that the request names; None for any other value: it must not crash the engine."""
     given = extra_args.get(LENGTH_KEY)
     if isinstance(given, bool) or not isinstance(given, int | float):
         return None

@@ -1,7 +1,7 @@
-"""An executor that keeps time in place of weights: the only part of the simulation in vLLM's words.
+"""An executor that models time in place of weights: the simulation's interface to vLLM.
 
-vLLM asks it for two things per step: `execute_model` with what the scheduler ordered, then
-`sample_tokens` with what grammars allow. It answers with tokens when the modelled step is over.
+vLLM calls two methods per step: `execute_model` with the scheduler's order, then `sample_tokens`
+with the tokens that grammars allow. It answers with tokens when the modelled step is over.
 """
 
 import sys
@@ -32,8 +32,8 @@ class SimulatedExecutor(NoWeights):
         self._answers = Answers(self._words(), options.lengths, seed=options.seed)
         self._reader = StepReader(self._answers.produced)
         self._ordered: tuple[SchedulerOutput, Reading, tuple[float, float]] | None = None
-        # Who wakes up from a step waits for Python's lock while the scheduler runs: up to 5 ms by
-        # default, half a step at speed 4.
+        # A thread that wakes up waits for the GIL while the scheduler runs: up to 5 ms by default,
+        # half a step at speed 4.
         sys.setswitchinterval(_SWITCH_S)
         # as a real executor's: the engine core goes on while it waits for the answer
         self._gpu = ThreadPoolExecutor(1, thread_name_prefix="simulated-gpu")
@@ -54,7 +54,7 @@ class SimulatedExecutor(NoWeights):
         )
 
     def collective_rpc(self, method: Any, *_: Any, **__: Any) -> Any:
-        """What the engine asks of its workers by this way, and our own report."""
+        """The engine's calls to its workers, and our own report."""
         return [self._time.report()] if method == REPORT else super().collective_rpc(method)
 
     def shutdown(self) -> None:

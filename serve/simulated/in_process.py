@@ -3,9 +3,9 @@
 The core runs its own loop, `step_fn`, unmodified: asynchronous scheduling, chunked prefill, prefix
 cache, preemption; steps in which it has nothing to decide are skipped (`fast_forward`). Ours are
 the executor, whose steps take modelled seconds and no time, and the requests, whose prompts have
-lengths and block names but no text. Requests that come while a step runs are heard when it ends, as
-the core hears them; those accepted because of a step's record are heard one step later, as a front
-end's are, which reads the record while the next step is ordered.
+lengths and block names but no text. A request that arrives during a step is taken at its end, as by
+the core. A request that is accepted because of a step's record is taken one step later, as from a
+front end, which reads the record while the next step is ordered.
 """
 
 import gc
@@ -32,11 +32,11 @@ from serve.simulated.state_sync import answered
 from serve.simulated.steps import StepReader
 
 _NOTHING = StepContents()
-_EMPTY_ORDERS_MAX = 8  # in a row with nothing running; vLLM itself would go on for ever
+_EMPTY_ORDERS_MAX = 8  # in a row with nothing running; vLLM itself would never stop
 
 
 class _Timed(NamedTuple):
-    """An order on its way."""
+    """An order in flight."""
 
     contents: StepContents
     start_s: float
@@ -57,7 +57,7 @@ class VirtualExecutor(NoWeights):
         self.start_over()
 
     def start_over(self) -> None:
-        """Nothing was ordered yet, and it is the beginning of time."""
+        """Resets orders and clock."""
         self.sequences: dict[str, Sequence] = {}  # ended ones too, until the scheduler drops them
         self.now_s = 0.0
         self.steps: deque[_Timed] = deque()  # ordered and not yet over
@@ -97,7 +97,7 @@ class VirtualExecutor(NoWeights):
         self._free_at_s = start_s + self.seconds(contents)
         self.steps.append(_Timed(contents, start_s, self._free_at_s))
 
-    def sample_tokens(self, grammar_output: GrammarOutput | None, non_block: bool = False) -> Any:  # noqa: ARG002 - vLLM's signature; nobody asks for a grammar
+    def sample_tokens(self, grammar_output: GrammarOutput | None, non_block: bool = False) -> Any:  # noqa: ARG002 - vLLM's signature; the lab uses no grammars
         """The tokens of the step that was begun last."""
         output, self._output = self._output, None
         return _done(output, non_block)

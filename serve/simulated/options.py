@@ -1,4 +1,4 @@
-"""What the simulated executor is told: plain values that travel in vLLM's `additional_config`."""
+"""The options of the simulated executor: plain values in vLLM's `additional_config`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass

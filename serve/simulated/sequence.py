@@ -53,7 +53,7 @@ class Sequence:
 
     @property
     def ends_at_limit(self) -> bool:
-        """Whether its end is known beforehand to who orders its steps."""
+        """Whether the scheduler knows its end beforehand."""
         return self.length_tokens >= self.max_tokens
 
     @property

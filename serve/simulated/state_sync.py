@@ -1,7 +1,7 @@
-"""vLLM's scheduler brought to where steps would have brought it that it was not asked about.
+"""Applies skipped steps to vLLM's scheduler, so that its state is as if it had run them.
 
-By its own calls and those of its cache, in the order of its own: slots, then tokens, then names of
-blocks that are full; those who ended leave last. Calls that would change nothing are left out.
+Uses the scheduler's and its cache's own calls, in their usual order: slots, tokens, then hashes
+of full blocks; ended sequences leave last. Calls that would change nothing are left out.
 """
 
 from collections.abc import Mapping
@@ -17,14 +17,14 @@ from serve.simulated.sequence import WORD
 
 @dataclass(slots=True)
 class Ordered:
-    """An order on its way: tokens to compute by request, and those that come of it."""
+    """An order in flight: tokens to compute by request, and the tokens it will yield."""
 
     tokens: dict[str, int] = field(default_factory=dict)
     said: dict[str, list[int]] = field(default_factory=dict)
-    prompts: set[str] = field(default_factory=set)  # of these no token was known before
+    prompts: set[str] = field(default_factory=set)  # requests without a token so far
 
     def scheduled(self, like: SchedulerOutput) -> SchedulerOutput:
-        """As vLLM's own, as far as the core reads it when the step is over."""
+        """The same as vLLM's output, as far as the core reads it at the end of the step."""
         ids = list(self.tokens)
         cached = CachedRequestData(
             req_ids=ids,
@@ -45,7 +45,7 @@ class Ordered:
 
 
 def answered(tokens: Mapping[str, int], said: Mapping[str, list[int]]) -> ModelRunnerOutput:
-    """What a runner answers to an order of so many tokens by request."""
+    """A runner's answer to an order of `tokens` by request."""
     ids = list(tokens)
     return ModelRunnerOutput(
         req_ids=ids,
@@ -55,7 +55,7 @@ def answered(tokens: Mapping[str, int], said: Mapping[str, list[int]]) -> ModelR
 
 
 class StateSync:
-    """Enters what was worked out into one scheduler."""
+    """Applies the computed state to one scheduler."""
 
     def __init__(self, scheduler: Any) -> None:
         self._scheduler = scheduler
@@ -63,9 +63,9 @@ class StateSync:
         self._block_tokens: int = scheduler.block_size
 
     def decode(self, request: Request, *, orders: int, heard: int) -> None:
-        """So many orders with one token of an answer, and so many tokens that came of them.
+        """Applies `orders` of one token each, of which `heard` tokens have come back.
 
-        One order is on its way: the last token that was heard of is not computed yet.
+        One order is in flight: the last known token is not computed yet.
         """
         before = request.num_computed_tokens
         held = -(-before // self._block_tokens)
@@ -78,7 +78,7 @@ class StateSync:
             self._cache.cache_blocks(request, known)
 
     def compute(self, request: Request, computed_tokens: int) -> None:
-        """A prompt is computed so far, with the order on its way."""
+        """Advances a prompt to `computed_tokens`, with the order in flight."""
         if computed_tokens > request.num_computed_tokens:
             self._allocate(request, computed_tokens - request.num_computed_tokens)
             request.num_computed_tokens = computed_tokens
@@ -88,17 +88,17 @@ class StateSync:
             raise RuntimeError("the scheduler has no blocks for steps that had some")
 
     def begin(self, request: Request) -> None:
-        """The order on its way computes the last of its prompt: its first token comes of it."""
+        """Notes that the order in flight ends the prompt and yields the first token."""
         request.is_prefill_chunk = False
         request.num_output_placeholders = 1
         self._scheduler._inflight_prefills.discard(request)  # noqa: SLF001 - as when it orders it
 
     def finish(self, key: str) -> None:
-        """Its last token has come."""
+        """Ends a request whose last token has come."""
         self._scheduler.finish_requests(key, RequestStatus.FINISHED_STOPPED)
 
     def on_its_way(self, ordered: Ordered) -> None:
-        """What was ordered last is counted by each request until its step is over."""
+        """Sets each request's count of tokens in flight."""
         requests = self._scheduler.requests
         for key, tokens in ordered.tokens.items():
             if key in requests:

@@ -1,4 +1,4 @@
-"""What the scheduler's order for one step means: how long it takes, and who gets a token."""
+"""Reads the scheduler's order for one step: its duration, and which sequences get a token."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol

@@ -8,7 +8,7 @@ from admission.gates.slack import Slack
 from admission.gates.tpot import Timing
 from admission.ledger.ledger import Ledger
 from admission.price.footprint import EngineShape, Price, RequestShape, price
-from admission.queue.waiting import Load
+from admission.queue.waiting import QueueLoad
 from admission.speed.pace import Pace
 from admission.terms.decision import Limit
 from admission.terms.settings import Policy, Settings
@@ -102,20 +102,20 @@ def test_the_static_limit_is_never_above_the_slots() -> None:
 def test_a_wait_is_the_time_until_the_running_make_room() -> None:
     headroom, ledger = room()
     hold(ledger, shape(1440, 96))
-    wait_s, limit = headroom.wait(priced(shape(160, 16)), Load(), Limit.KV)
+    wait_s, limit = headroom.wait(priced(shape(160, 16)), QueueLoad(), Limit.KV)
     assert limit is Limit.KV
     assert wait_s == pytest.approx(0.1 * 112, rel=0.1)  # 96 steps, and the bucket it ends in
 
 
 def test_those_ahead_pass_at_the_rate_of_what_binds() -> None:
     headroom, _ = room()
-    kv = Load(requests=2, area_block_steps=100 * 300)
+    kv = QueueLoad(requests=2, area_block_steps=100 * 300)
     wait_s, limit = headroom.wait(priced(shape()), kv, Limit.SLOTS)
     assert (limit, wait_s) == (Limit.KV, pytest.approx(30.0, rel=0.01))
-    slots = Load(requests=2, sequence_steps=4 * 500)
+    slots = QueueLoad(requests=2, sequence_steps=4 * 500)
     wait_s, limit = headroom.wait(priced(shape()), slots, Limit.KV)
     assert (limit, wait_s) == (Limit.SLOTS, pytest.approx(50.0, rel=0.01))
-    prefill = Load(requests=2, prefill_tokens=10_000)
+    prefill = QueueLoad(requests=2, prefill_tokens=10_000)
     wait_s, limit = headroom.wait(priced(shape()), prefill, Limit.KV)
     assert (limit, wait_s) == (Limit.PREFILL, pytest.approx(10.0, rel=0.2))
 
@@ -126,7 +126,7 @@ def test_without_evidence_a_wait_is_unknown_and_the_limit_is_what_blocks() -> No
     margin, timing = KvMargin(settings.kv_headroom_ratio), Timing(ledger, pace, Slack(), settings)
     headroom = Headroom(ledger, pace, timing, margin, settings)
     hold(ledger, shape(1440, 96))
-    assert headroom.wait(priced(shape()), Load(), Limit.KV) == (0.0, Limit.KV)
+    assert headroom.wait(priced(shape()), QueueLoad(), Limit.KV) == (0.0, Limit.KV)
 
 
 def test_the_wait_grows_with_what_runs_and_with_who_waits() -> None:
@@ -134,7 +134,7 @@ def test_the_wait_grows_with_what_runs_and_with_who_waits() -> None:
     last_s = 0.0
     for number in range(1, 20):
         hold(ledger, shape(64, 16 * number))
-        ahead = Load(
+        ahead = QueueLoad(
             requests=number,
             prefill_tokens=100 * number,
             area_block_steps=1000 * number,
@@ -148,10 +148,12 @@ def test_the_wait_grows_with_what_runs_and_with_who_waits() -> None:
 
 def test_a_load_takes_the_time_of_the_scarcer_of_blocks_and_slots() -> None:
     headroom, _ = room()
-    assert headroom.through_s(Load(area_block_steps=100 * 300)) == pytest.approx(30.0, rel=0.01)
-    assert headroom.through_s(Load(sequence_steps=4 * 500)) == pytest.approx(50.0, rel=0.01)
+    assert headroom.through_s(QueueLoad(area_block_steps=100 * 300)) == pytest.approx(
+        30.0, rel=0.01
+    )
+    assert headroom.through_s(QueueLoad(sequence_steps=4 * 500)) == pytest.approx(50.0, rel=0.01)
     static, _ = room(Settings(policy=Policy.STATIC, static_limit=2))
-    load = Load(area_block_steps=100 * 300, sequence_steps=2 * 10)
+    load = QueueLoad(area_block_steps=100 * 300, sequence_steps=2 * 10)
     assert static.through_s(load) == pytest.approx(1.0, rel=0.01)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from admission.price.footprint import Price, price
-from admission.queue.waiting import Load, Ticket, WaitingQueue, risen
+from admission.queue.waiting import QueueLoad, Ticket, WaitingQueue, risen
 from admission.terms.decision import Priority
 from admission.terms.settings import Settings, TenantTerms
 from tests.admission.examples import ENGINE, shape
@@ -178,7 +178,7 @@ def test_ahead_are_all_higher_classes_and_the_own_up_to_ones_turn() -> None:
 
 
 def test_nobody_is_ahead_in_an_empty_line() -> None:
-    assert WaitingQueue().ahead_of("a", Priority.LOW, 1e9) == Load()
+    assert WaitingQueue().ahead_of("a", Priority.LOW, 1e9) == QueueLoad()
 
 
 def test_who_is_behind_the_head_is_told_tenant_by_tenant() -> None:
@@ -355,7 +355,7 @@ class Line(RuleBasedStateMachine):
     def the_sums_are_those_of_who_waits(self) -> None:
         assert {each.ticket_id for each in self.queue} == set(self.waiting)
         assert len(self.queue) == len(self.waiting)
-        total = Load()
+        total = QueueLoad()
         for each in self.waiting.values():
             total.count(each, 1)
         assert self.queue.load == total

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from admission.terms.settings import Policy, Settings
 from loadtests.lab.door import Bounds
-from loadtests.lab.gateway import Gateway
+from loadtests.lab.gateway import OurGateway
 from loadtests.lab.jobs import engines_of
 from loadtests.lab.play import Play
-from loadtests.lab.workload import TraceRequest, Workload
+from loadtests.lab.workload import TraceRequest, TraceWorkload
 from tests.bench.report import machine, table
 
 _PROFILE = Path(__file__).parents[2] / "configs" / "sim-qwen3-32b-8xa10.yaml"
@@ -22,14 +22,14 @@ _AT_ONCE = (16, 64, 128)
 _BOUNDS = Bounds(ttft_s=3600.0, tpot_s=60.0)  # nobody is turned away: the number at once is held
 
 
-def _workload(at_once: int) -> Workload:
+def _workload(at_once: int) -> TraceWorkload:
     """Enough for five generations, all there from the beginning."""
     rng = random.Random(at_once)
     requests = tuple(
         TraceRequest(number, 0.0, "all", rng.randrange(50, 400), rng.randrange(200, 1200), 2048)
         for number in range(5 * at_once)
     )
-    return Workload("held", requests, range(4 * at_once))
+    return TraceWorkload("held", requests, range(4 * at_once))
 
 
 def _measured(at_once: int) -> list[str]:
@@ -38,7 +38,7 @@ def _measured(at_once: int) -> list[str]:
     engine = engines.fresh()
     begun_s = time.process_time()
     played = Play(
-        _workload(at_once), engine, Gateway(engines.shape, settings, _BOUNDS), _BOUNDS
+        _workload(at_once), engine, OurGateway(engines.shape, settings, _BOUNDS), _BOUNDS
     ).run()
     cpu_s = time.process_time() - begun_s
     engine.close()

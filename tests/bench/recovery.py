@@ -21,7 +21,7 @@ from pathlib import Path
 from loadtests.lab.door import Bounds
 from loadtests.lab.jobs import engines_of
 from loadtests.lab.play import Play
-from loadtests.lab.workload import Cut, Workload, read_workload
+from loadtests.lab.workload import Cut, TraceWorkload, read_workload
 from tests.bench.recovery_chart import drawn
 from tests.bench.recovery_curves import Arm, Curves, Watched, curves, recovered_s
 from tests.bench.report import machine, table
@@ -49,7 +49,7 @@ class Case:
     kv_tokens: int | None = None
     doubled_from: int | None = None
 
-    def workload(self) -> Workload:
+    def workload(self) -> TraceWorkload:
         """Of the conversations."""
         workload, doubled_from = read_workload(_CONVERSATIONS, self.cut), self.doubled_from
         if doubled_from is None:

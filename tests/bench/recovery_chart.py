@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from loadtests.document.panels import Level, Line, Panel, panels
+from loadtests.document.panels import Level, Panel, PanelLine, panels
 from tests.bench.recovery_curves import WINDOW_S, Curves
 
 _TITLES = {
@@ -27,9 +27,9 @@ def drawn(case: str, told: Sequence[Curves]) -> str:
     return drawing.in_file(f"recovery-{case}", _TITLES[case])
 
 
-def _lines(told: Sequence[Curves], curve: str) -> list[Line]:
+def _lines(told: Sequence[Curves], curve: str) -> list[PanelLine]:
     return [
-        Line(
+        PanelLine(
             each.arm.name,
             [(at_s, min(value, _MOST)) for at_s, value in getattr(each, curve)],
             colour=3 if each.arm.knows else _COLOURS[each.arm.told],

@@ -8,10 +8,10 @@ from typing import NamedTuple
 from admission.speed.linear_steps import StepCoefficients
 from admission.speed.live_steps import LiveSteps
 from admission.terms.settings import Mode, Policy
-from loadtests.lab.catalogue import Facts
-from loadtests.lab.door import Bounds, Verdict
-from loadtests.lab.gateway import Gateway
-from loadtests.lab.outcome import Outcome
+from loadtests.lab.catalogue import EngineFacts
+from loadtests.lab.door import Bounds, Ruling
+from loadtests.lab.gateway import OurGateway
+from loadtests.lab.outcome import PlayedOutcome
 from serve.engine_step import EngineStep
 
 WINDOW_S = 30.0
@@ -45,10 +45,10 @@ class _Deaf(LiveSteps):
         return False
 
 
-class Watched(Gateway):
+class Watched(OurGateway):
     """The gateway's own admission, asked before every step what it will take."""
 
-    def __init__(self, facts: Facts, arm: Arm) -> None:
+    def __init__(self, facts: EngineFacts, arm: Arm) -> None:
         settings = replace(facts.settings, mode=Mode.ENFORCE, policy=Policy.FOOTPRINT)
         super().__init__(facts.shape, settings, facts.bounds, knows_lengths=arm.knows)
         if not arm.learns:
@@ -57,7 +57,7 @@ class Watched(Gateway):
         self.controller.know_step_times(StepCoefficients(**line))
         self.beliefs: list[Belief] = []
 
-    def stepped(self, step: EngineStep, now_s: float) -> Sequence[Verdict]:
+    def stepped(self, step: EngineStep, now_s: float) -> Sequence[Ruling]:
         """As the gateway's."""
         controller = self.controller
         line, held_blocks = controller.step_times.coefficients, controller.ledger.held_blocks
@@ -101,7 +101,7 @@ class Curves(NamedTuple):
 
 
 def curves(
-    arm: Arm, beliefs: Sequence[Belief], outcomes: Iterable[Outcome], bounds: Bounds
+    arm: Arm, beliefs: Sequence[Belief], outcomes: Iterable[PlayedOutcome], bounds: Bounds
 ) -> Curves:
     """What was written down, over windows of time."""
     arrivals = [(each.request.arrived_at_s, each.good(bounds)) for each in outcomes]

@@ -16,7 +16,7 @@ import pytest
 
 from admission.terms.settings import Settings
 from loadtests.lab.door import Bounds
-from loadtests.lab.gateway import Gateway
+from loadtests.lab.gateway import OurGateway
 from loadtests.lab.play import Play
 from serve.commands import cli
 from serve.profile.settings import load_profile
@@ -236,7 +236,7 @@ def test_the_gateways_ledger_is_never_below_the_engine(engines: Any, engine: Any
         for n in range(60)
     ]
     bounds = Bounds(30.0, 1.0)
-    door = Gateway(engines.shape, Settings(), bounds)
+    door = OurGateway(engines.shape, Settings(), bounds)
     played = Play(workload_of(*requests), engine, door, bounds).run()
     assert played.steps > 300
     assert played.preemptions == 0

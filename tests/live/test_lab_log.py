@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from admission.terms.settings import Settings
-from loadtests.lab.gateway import Gateway
+from loadtests.lab.gateway import OurGateway
 from loadtests.lab.play import Play
 from loadtests.lab.replay.play import TO_THE_END
 from serve.commands import cli
@@ -45,7 +45,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings: Settings = profile.admission.settings()
     engine = engines.fresh()
     line = engines.facts(TO_THE_END, settings).line
-    door = Gateway(engines.shape, settings, None, line=line, decisions=decisions)
+    door = OurGateway(engines.shape, settings, None, line=line, decisions=decisions)
     Play(workload_of(*requests), engine, door, TO_THE_END).run()
     engine.close()
     return write(tmp_path_factory.mktemp("log") / "decisions.jsonl", kept)

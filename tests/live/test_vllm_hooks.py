@@ -424,7 +424,7 @@ for line in sys.stdin:
 def test_who_reads_a_queue_of_vllm_looks_again_and_again_until_told_to_sleep() -> None:
     from vllm.distributed.device_communicators import shm_broadcast  # noqa: PLC0415
 
-    from serve.engine.executor import sleep_until_told  # noqa: PLC0415
+    from serve.engine.executor import sleep_until_woken  # noqa: PLC0415
 
     writer = shm_broadcast.MessageQueue(1, 1, max_chunk_bytes=65_536)
     reader = shm_broadcast.MessageQueue.create_from_handle(writer.export_handle(), 0)
@@ -438,7 +438,7 @@ def test_who_reads_a_queue_of_vllm_looks_again_and_again_until_told_to_sleep() -
         slept_ms.append(timeout_ms)
 
     really_sleep, condition.wait = condition.wait, sleep
-    sleep_until_told(reader)
+    sleep_until_woken(reader)
     assert condition.busy_loop_s == 0
     for waited_s in (0.0, 0.05, 60.0):
         condition.last_read = time.monotonic() - waited_s
@@ -473,7 +473,7 @@ def test_the_second_of_two_answers_is_not_slept_through() -> None:
     """The socket that wakes the reader drops the second of two messages within a millisecond."""
     from vllm.distributed.device_communicators import shm_broadcast  # noqa: PLC0415
 
-    from serve.engine.executor import sleep_until_told  # noqa: PLC0415
+    from serve.engine.executor import sleep_until_woken  # noqa: PLC0415
 
     worker = subprocess.Popen(  # noqa: S603 - our own script
         [sys.executable, "-c", WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -484,7 +484,7 @@ def test_the_second_of_two_answers_is_not_slept_through() -> None:
         said = next(line for line in worker.stdout if line.startswith("handle "))
         handle = pickle.loads(base64.b64decode(said.split()[1]))  # noqa: S301 - as vLLM does
         answers = shm_broadcast.MessageQueue.create_from_handle(handle, 0)
-        sleep_until_told(answers)
+        sleep_until_woken(answers)
         answers.wait_until_ready()
         slept_through = 0
         for _ in range(PAIRS):

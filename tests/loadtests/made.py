@@ -10,7 +10,7 @@ from admission.terms.slo import parse_slo
 from loadtests.judging.interval import Counted, limit_interval
 from loadtests.judging.summary import summarize
 from loadtests.judging.verdict import judge
-from loadtests.record import Outcome, Record, Run, Sample
+from loadtests.record import Outcome, Record, RunRecord, Sample
 
 SLO = "ttft_p95<=2s,tpot_p95<=33ms,success>=99%"
 ROOM = 44
@@ -104,7 +104,7 @@ ROUNDS: Sequence[tuple[int, str]] = (
 LIMIT = 33
 
 
-def search(seed: int = 1, *, samples: bool = True) -> Run:
+def search(seed: int = 1, *, samples: bool = True) -> RunRecord:
     """A search that found `LIMIT`."""
     rng = random.Random(seed)
     slo, at_s = parse_slo(SLO), 0.0
@@ -152,7 +152,7 @@ def search(seed: int = 1, *, samples: bool = True) -> Run:
                 "client": CLIENT,
             }
         )
-    return Run(ABOUT, tuple(records), {}, tuple(looks) if samples else (), limit(rounds))
+    return RunRecord(ABOUT, tuple(records), {}, tuple(looks) if samples else (), limit(rounds))
 
 
 def term(check: object) -> dict[str, object]:
@@ -211,7 +211,7 @@ def limit(rounds: Sequence[dict[str, object]]) -> dict[str, object]:
 
 def overload(
     seed: int = 1, *, per_s: float = 9.0, seconds: float = 300.0, slower: float = 1.0
-) -> Run:
+) -> RunRecord:
     """An open loop that rises to more than is carried; `slower` times as slow an engine."""
     asks, rng = random.Random(seed), random.Random(seed + 100 * slower)
     records: list[Record] = []
@@ -234,4 +234,4 @@ def overload(
         "patience_s": None,
         "hangs_up": 0.0,
     }
-    return Run(about, tuple(records), CLIENT | {"unfinished": 0}, tuple(looks))
+    return RunRecord(about, tuple(records), CLIENT | {"unfinished": 0}, tuple(looks))

@@ -12,7 +12,7 @@ from loadtests.compare.arm import Arm, arm
 from loadtests.compare.comparison import Comparison, compare
 from loadtests.compare.load import Alike, compare_load
 from loadtests.compare.separate import separate
-from loadtests.record import RecordFile, Run
+from loadtests.record import RecordFile, RunRecord
 from serve.commands import cli
 from serve.commands.cli import main
 from tests.loadtests.made import CLIENT, ENDPOINT, overload, search
@@ -20,19 +20,19 @@ from tests.loadtests.made import CLIENT, ENDPOINT, overload, search
 STEADY = {"seconds": 120.0, "per_s": 4.0}
 
 
-def arms(*runs: Run) -> list[Arm]:
+def arms(*runs: RunRecord) -> list[Arm]:
     return [arm(place, f"{place}.jsonl", run) for place, run in enumerate(runs)]
 
 
-def held_against(first: Run, second: Run) -> Comparison:
+def held_against(first: RunRecord, second: RunRecord) -> Comparison:
     return compare(*arms(first, second))
 
 
-def about(run: Run, **changed: object) -> Run:
+def about(run: RunRecord, **changed: object) -> RunRecord:
     return replace(run, about=dict(run.about) | changed)
 
 
-def saved(path: Path, run: Run) -> Path:
+def saved(path: Path, run: RunRecord) -> Path:
     file = RecordFile(path.open("w", encoding="utf-8"), run.about)
     for record in run.records:
         file.add(record)
@@ -44,12 +44,12 @@ def saved(path: Path, run: Run) -> Path:
 
 
 @pytest.fixture(scope="module")
-def usual() -> Run:
+def usual() -> RunRecord:
     return overload(**STEADY)
 
 
 @pytest.fixture(scope="module")
-def slower() -> Run:
+def slower() -> RunRecord:
     """The same requests at the same instants, on an engine that is a half slower."""
     return overload(**STEADY, slower=1.5)
 
@@ -57,41 +57,43 @@ def slower() -> Run:
 # -- same load? ----------------------------------------------------------------------------
 
 
-def test_turns_of_a_conversation_are_requests_of_their_own(usual: Run) -> None:
+def test_turns_of_a_conversation_are_requests_of_their_own(usual: RunRecord) -> None:
     names = ["run-9", "run-9t2", "run-9t10", "run-10"]
     records = [replace(each, id=name) for each, name in zip(usual.records, names, strict=False)]
     (found,) = arms(replace(usual, records=tuple(records[::-1])))
     assert [each.id for each in found.records.values()] == names
 
 
-def test_other_prompts_are_another_load(usual: Run) -> None:
+def test_other_prompts_are_another_load(usual: RunRecord) -> None:
     one, other = about(usual, prompts="a1"), about(usual, prompts="b2")
     assert compare_load(*arms(one, one)).same
     assert compare_load(*arms(one, other)).facts == [("prompts", "a1", "b2")]
 
 
-def test_the_same_requests_at_the_same_instants_are_pairs(usual: Run, slower: Run) -> None:
+def test_the_same_requests_at_the_same_instants_are_pairs(
+    usual: RunRecord, slower: RunRecord
+) -> None:
     load = compare_load(*arms(usual, slower))
     assert (load.requests, load.arrivals) == (Alike.SAME, Alike.SAME)
     assert load.same
     assert load.paired
 
 
-def test_another_seed_asks_from_the_same_distribution(usual: Run) -> None:
+def test_another_seed_asks_from_the_same_distribution(usual: RunRecord) -> None:
     load = compare_load(*arms(usual, overload(seed=2, **STEADY)))
     assert load.requests is Alike.ONE_DISTRIBUTION
     assert load.same
     assert not load.paired
 
 
-def test_longer_prompts_are_another_load(usual: Run) -> None:
+def test_longer_prompts_are_another_load(usual: RunRecord) -> None:
     longer = [replace(r, asked_prompt_tokens=2 * r.asked_prompt_tokens) for r in usual.records]
     load = compare_load(*arms(usual, replace(usual, records=tuple(longer))))
     assert load.requests is Alike.DIFFERENT
     assert not load.same
 
 
-def test_other_instants_are_another_load(usual: Run) -> None:
+def test_other_instants_are_another_load(usual: RunRecord) -> None:
     double = compare_load(*arms(usual, overload(seed=2, per_s=8.0, seconds=120.0)))
     assert double.arrivals is Alike.DIFFERENT
     later = [replace(r, intended_at_s=r.intended_at_s**2 / 120) for r in usual.records]
@@ -99,7 +101,7 @@ def test_other_instants_are_another_load(usual: Run) -> None:
     assert bent.arrivals is Alike.DIFFERENT
 
 
-def test_arrivals_of_a_closed_loop_are_no_part_of_the_load(usual: Run) -> None:
+def test_arrivals_of_a_closed_loop_are_no_part_of_the_load(usual: RunRecord) -> None:
     closed = about(usual, load="closed loop, 8 users")
     fewer = replace(closed, records=closed.records[: len(closed.records) // 2])
     load = compare_load(*arms(closed, fewer))
@@ -109,7 +111,7 @@ def test_arrivals_of_a_closed_loop_are_no_part_of_the_load(usual: Run) -> None:
 
 
 @pytest.mark.parametrize("changed", [{"scenario": "rag"}, {"slo": "ttft_p95<=9s"}, {"retries": 2}])
-def test_what_was_asked_differently_is_named(usual: Run, changed: dict[str, Any]) -> None:
+def test_what_was_asked_differently_is_named(usual: RunRecord, changed: dict[str, Any]) -> None:
     load = compare_load(*arms(usual, about(usual, **changed)))
     assert [what for what, _, _ in load.facts] == list(changed)
     assert not load.same
@@ -118,7 +120,9 @@ def test_what_was_asked_differently_is_named(usual: Run, changed: dict[str, Any]
 # -- do they separate? ---------------------------------------------------------------------
 
 
-def test_a_slower_engine_is_worse_in_what_it_is_worse_in(usual: Run, slower: Run) -> None:
+def test_a_slower_engine_is_worse_in_what_it_is_worse_in(
+    usual: RunRecord, slower: RunRecord
+) -> None:
     found = held_against(usual, slower)
     assert "goodput" in found.better_in(-1)
     assert found.better_in(1) == []
@@ -131,13 +135,13 @@ def test_a_slower_engine_is_worse_in_what_it_is_worse_in(usual: Run, slower: Run
         assert each.low <= each.second - each.first <= each.high
 
 
-def test_an_arm_and_itself_cannot_be_told_apart(usual: Run) -> None:
+def test_an_arm_and_itself_cannot_be_told_apart(usual: RunRecord) -> None:
     found = held_against(usual, usual)
     assert found.sentence == "A and B cannot be told apart"
     assert all(each.low == each.high == 0 for each in found.separation.differences)
 
 
-def test_without_pairs_intervals_are_wider(usual: Run) -> None:
+def test_without_pairs_intervals_are_wider(usual: RunRecord) -> None:
     first, second = arms(usual, overload(**STEADY, slower=1.05))
     load = compare_load(first, second)
     paired, apart = (
@@ -149,7 +153,7 @@ def test_without_pairs_intervals_are_wider(usual: Run) -> None:
     assert paired.high - paired.low < apart.high - apart.low
 
 
-def test_where_nobody_was_answered_nothing_is_told_of_latency(usual: Run) -> None:
+def test_where_nobody_was_answered_nothing_is_told_of_latency(usual: RunRecord) -> None:
     none = tuple(replace(r, ttft_s=None, tpot_s=None) for r in usual.records)
     found = held_against(usual, replace(usual, records=none))
     ttft = next(d for d in found.separation.differences if d.metric == "ttft p95")
@@ -172,7 +176,7 @@ def test_limits_separate_where_their_intervals_lie_apart() -> None:
 # -- what changed? -------------------------------------------------------------------------
 
 
-def test_what_changed_in_the_configuration_is_named(usual: Run) -> None:
+def test_what_changed_in_the_configuration_is_named(usual: RunRecord) -> None:
     settings = {"policy": "static", "queue": {"max_requests": 64}, "static": {"limit": 48}}
     endpoint = ENDPOINT | {"settings": settings, "mode": "shadow", "config": "another"}
     found = held_against(usual, about(usual, endpoint=endpoint))
@@ -188,7 +192,7 @@ def test_what_changed_in_the_configuration_is_named(usual: Run) -> None:
 
 
 @pytest.fixture
-def files(tmp_path: Path, usual: Run, slower: Run) -> list[str]:
+def files(tmp_path: Path, usual: RunRecord, slower: RunRecord) -> list[str]:
     runs = {"a": usual, "b": slower, "c": about(usual, scenario="rag")}
     return [str(saved(tmp_path / f"{name}.jsonl", run)) for name, run in runs.items()]
 
@@ -220,7 +224,7 @@ def test_all_are_held_against_the_first_and_another_load_is_exit_code_1(
 
 
 def test_an_invalid_run_is_exit_code_1(
-    tmp_path: Path, files: list[str], usual: Run, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, files: list[str], usual: RunRecord, capsys: pytest.CaptureFixture[str]
 ) -> None:
     late = replace(usual, client=CLIENT | {"flaws": ["the client was late"]})
     assert main(["compare", files[0], str(saved(tmp_path / "late.jsonl", late))]) == 1

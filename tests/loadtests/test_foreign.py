@@ -11,7 +11,7 @@ from loadtests.client.address import parse_address
 from loadtests.client.api import Api, EndpointDownError
 from loadtests.client.attempt import Attempt, Call, End, HttpLine
 from loadtests.client.clock import ModelledClock
-from loadtests.client.facts import Facts, read_facts, read_state
+from loadtests.client.facts import EndpointFacts, read_facts, read_state
 from tests.loadtests.foreign import Foreign, Heard, foreign
 
 WORD = b'data: {"choices":[{"index":0,"delta":{"content":" word"},"finish_reason":null}]}\n\n'
@@ -35,7 +35,7 @@ def called(api: Api, key: str | None = None) -> Attempt:
 
 def tried(
     answer: object, path: str = "", model: str | None = None, key: str | None = None
-) -> tuple[Facts, Attempt, Foreign]:
+) -> tuple[EndpointFacts, Attempt, Foreign]:
     """What is known of an endpoint, and what one call to it comes to."""
     with foreign(answer) as endpoint:  # type: ignore[arg-type]
         api = Api(endpoint.url + path, key=key)

@@ -118,10 +118,10 @@ def test_who_has_waited_since_there_were_more_users_is_not_judged(
     state: dict[str, Any] = STATE | {"queue": {"requests": 0}}
 
     def congested(seen: Seen) -> Script:
-        """Too many users leave a line that takes three slow answers to empty."""
-        line = state["line"]
-        line["requests"] = 3 if seen.running > EDGE else max(0, line["requests"] - 1)
-        return Script(first_s=0.4 if line["requests"] else 0.01, gap_s=0.001, tokens=4)
+        """Too many users leave a queue that takes three slow answers to empty."""
+        queue = state["queue"]
+        queue["requests"] = 3 if seen.running > EDGE else max(0, queue["requests"] - 1)
+        return Script(first_s=0.4 if queue["requests"] else 0.01, gap_s=0.001, tokens=4)
 
     with serving(congested, state=state) as endpoint:
         assert limit(endpoint.url, "--start", "6", "--json") == 0

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.record import Outcome, Run, read_run
+from loadtests.record import Outcome, RunRecord, read_run
 from tests.loadtests.mock_endpoint import MockEndpoint, Script, serving
 
 pytestmark = pytest.mark.alone  # client and endpoint share real time: it must not be scarce
@@ -45,7 +45,7 @@ class Locust:
         return self
 
     @property
-    def run(self) -> Run:
+    def run(self) -> RunRecord:
         return read_run(self.ended().records)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from loadtests.record import Outcome, Record, RecordFile, Run, Sample, read_run
+from loadtests.record import Outcome, Record, RecordFile, RunRecord, Sample, read_run
 from loadtests.recording import Recording
 
 ANSWERED = Record("run-1", "chat", Outcome.ANSWERED, 1.5, 0.001, 9.0, ttft_s=0.25, tpot_s=0.03)
@@ -97,7 +97,7 @@ def test_what_was_recorded_is_what_its_file_says(tmp_path: Path) -> None:
     recording.limit({"sentence": "sustains 3"})
     recording.end({"flaws": []})
     recording.close()
-    told = Run(about, (ANSWERED,), {"flaws": []}, (sample,), {"sentence": "sustains 3"})
+    told = RunRecord(about, (ANSWERED,), {"flaws": []}, (sample,), {"sentence": "sustains 3"})
     assert recording.run() == read_run(path) == told
 
 

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from loadtests.document.words import Language
-from loadtests.record import Outcome, Record, RecordFile, Run, Sample
+from loadtests.record import Outcome, Record, RecordFile, RunRecord, Sample
 from loadtests.report import __main__ as command
 from loadtests.report import timeline
 from loadtests.report.charts import CHARTS
@@ -20,25 +20,25 @@ from loadtests.report.findings import find, knee
 from loadtests.report.page import report_page
 from loadtests.report.stretch import Stretch, slices
 from loadtests.report.verdict import verdict
-from loadtests.report.words import Words
+from loadtests.report.words import ReportWords
 from tests.html_tags import Tags
 from tests.loadtests.made import CLIENT, LIMIT, overload, search
 
-ENGLISH = Words(Language.EN)
+ENGLISH = ReportWords(Language.EN)
 
 
 @pytest.fixture(scope="module")
-def searched() -> Run:
+def searched() -> RunRecord:
     return search()
 
 
 @pytest.fixture(scope="module")
-def played() -> Run:
+def played() -> RunRecord:
     return overload()
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, searched: Run) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, searched: RunRecord) -> Path:
     return write_report(searched, tmp_path_factory.mktemp("report") / "new").parent
 
 
@@ -89,7 +89,7 @@ def test_ids_are_unique_and_no_stand_in_colour_is_left(page: str) -> None:
 
 
 def test_both_languages_have_the_same_words() -> None:
-    english, chinese = Words.tables[Language.EN], Words.tables[Language.ZH]
+    english, chinese = ReportWords.tables[Language.EN], ReportWords.tables[Language.ZH]
     assert english.keys() == chinese.keys()
     for key, template in english.items():
         wanted, given = (
@@ -99,7 +99,7 @@ def test_both_languages_have_the_same_words() -> None:
         assert wanted == given, key
 
 
-def test_a_page_of_a_run_names_what_it_is_made_of(played: Run) -> None:
+def test_a_page_of_a_run_names_what_it_is_made_of(played: RunRecord) -> None:
     page = report_page(find(played))
     assert "The SLO is missed: TTFT p95 " in page
     assert "kv_capacity" in page
@@ -108,28 +108,28 @@ def test_a_page_of_a_run_names_what_it_is_made_of(played: Run) -> None:
     assert "knee" not in page
 
 
-def test_an_endpoint_without_metrics_has_a_report_without_them(played: Run) -> None:
+def test_an_endpoint_without_metrics_has_a_report_without_them(played: RunRecord) -> None:
     page = report_page(find(replace(played, samples=())))
     assert "The endpoint has no metrics that are known here." in page
     assert "projected peak" not in page
     assert "TTFT, s" in page
 
 
-def test_metrics_of_an_engine_alone_are_shown(played: Run) -> None:
+def test_metrics_of_an_engine_alone_are_shown(played: RunRecord) -> None:
     bare = tuple(Sample(each.at_s, kv_used_ratio=0.5, running=3) for each in played.samples)
     page = report_page(find(replace(played, samples=bare)))
     assert "KV, % of capacity" in page
     assert "decisions/s</text>" not in page
 
 
-def test_a_search_without_records_has_no_timeline(searched: Run) -> None:
+def test_a_search_without_records_has_no_timeline(searched: RunRecord) -> None:
     found = find(replace(searched, records=(), samples=()))
     drawn = [chart.name for chart in CHARTS if chart.drawn(found)]
     assert drawn == ["throughput", "latency", "offered"]
     assert report_page(found).count("<svg") == 6
 
 
-def test_a_run_of_nothing_has_a_page(played: Run) -> None:
+def test_a_run_of_nothing_has_a_page(played: RunRecord) -> None:
     found = find(replace(played, records=(), samples=()))
     assert "<svg" not in report_page(found)
 
@@ -137,35 +137,35 @@ def test_a_run_of_nothing_has_a_page(played: Run) -> None:
 # -- verdicts ------------------------------------------------------------------------------
 
 
-def said(run: Run) -> str:
+def said(run: RunRecord) -> str:
     return verdict(find(run), ENGLISH)
 
 
-def test_a_search_of_which_no_round_was_valid_has_a_page(searched: Run) -> None:
+def test_a_search_of_which_no_round_was_valid_has_a_page(searched: RunRecord) -> None:
     assert searched.limit
     rounds = [each | {"seen": "invalid"} for each in searched.limit["rounds"]]
     page = report_page(find(replace(searched, limit=searched.limit | {"rounds": rounds})))
     assert page.count("<svg") == 2 * (len(CHARTS) - 1)
 
 
-def test_the_verdict_of_a_search_says_what_fails_first(searched: Run) -> None:
+def test_the_verdict_of_a_search_says_what_fails_first(searched: RunRecord) -> None:
     assert "At 34, TPOT p95 33.4 ms (promised <= 33 ms) fails first; decode binds." in said(
         searched
     )
 
 
-def test_a_client_that_could_not_keep_up_is_the_verdict(played: Run) -> None:
+def test_a_client_that_could_not_keep_up_is_the_verdict(played: RunRecord) -> None:
     late = replace(played, client=CLIENT | {"flaws": ["the client was late"]})
     assert said(late) == "Invalid, nothing here is to be believed: the client was late."
     assert not find(late).good
 
 
-def test_without_an_slo_the_verdict_counts(played: Run) -> None:
+def test_without_an_slo_the_verdict_counts(played: RunRecord) -> None:
     free = replace(played, about=dict(played.about) | {"slo": None})
     assert re.fullmatch(r"[\d,]+ of [\d,]+ requests were answered; no SLO was given.", said(free))
 
 
-def test_one_number_of_users_is_judged_as_asked(searched: Run) -> None:
+def test_one_number_of_users_is_judged_as_asked(searched: RunRecord) -> None:
     asked = dict(searched.limit) | {"search": None, "asked_concurrency": 33, "exit_code": 1}
     asked["rounds"] = [each for each in asked["rounds"] if each["soak"]]
     asked |= {"sustained_concurrency": None, "fails_first": None}
@@ -183,7 +183,7 @@ def test_one_number_of_users_is_judged_as_asked(searched: Run) -> None:
     ],
 )
 def test_the_ends_of_a_search_are_told(
-    searched: Run, search: dict[str, object], begins: str
+    searched: RunRecord, search: dict[str, object], begins: str
 ) -> None:
     limit = dict(searched.limit) | {"search": search}
     assert said(replace(searched, limit=limit)).startswith(begins)
@@ -209,7 +209,7 @@ def test_slices_count_what_arrives_and_what_ends() -> None:
         Record(f"r-{n}", "chat", Outcome.ANSWERED, float(n), 0.0, 2.0, ttft_s=0.1, output_tokens=5)
         for n in range(100)
     ]
-    found = slices(records, find(Run({"slo": None}, (), {})).slo)
+    found = slices(records, find(RunRecord({"slo": None}, (), {})).slo)
     assert len(found) == 3
     middle = found[1]
     assert middle.offered_per_s == pytest.approx(1, rel=0.05)
@@ -231,7 +231,7 @@ def test_no_peak_is_lost_and_counters_become_rates() -> None:
     assert [value for _, value in rates] == pytest.approx([10.0] * len(rates))
 
 
-def test_long_runs_are_thinned(played: Run) -> None:
+def test_long_runs_are_thinned(played: RunRecord) -> None:
     many = played.records * 10
     assert len(timeline.dots(many, "ttft_s")) <= 600
     until_s = timeline.end_s(many, ())
@@ -254,7 +254,7 @@ def test_charts_and_tables_lie_beside_the_page(folder: Path) -> None:
         assert (folder / f"{chart}.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_tables_have_a_row_each(folder: Path, searched: Run) -> None:
+def test_tables_have_a_row_each(folder: Path, searched: RunRecord) -> None:
     with (folder / "stretches.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["users"]) for row in rows][:3] == [4, 8, 16]

@@ -8,12 +8,12 @@ from typing import Any
 
 from admission.speed.linear_steps import StepCoefficients
 from admission.terms.settings import Mode, Settings
-from loadtests.lab.catalogue import Facts
+from loadtests.lab.catalogue import EngineFacts
 from loadtests.lab.door import Bounds
-from loadtests.lab.gateway import Gateway
+from loadtests.lab.gateway import OurGateway
 from loadtests.lab.play import Play
 from loadtests.lab.replay.play import TO_THE_END
-from loadtests.lab.workload import Workload
+from loadtests.lab.workload import TraceWorkload
 from serve.gate.decision_log import DecisionLog
 from tests.serve.fake_virtual_engine import SHAPE, FakeVirtualEngine
 from tests.serve.lab_cases import asked, workload_of
@@ -45,14 +45,14 @@ class Engines:
 
     shape = SHAPE
 
-    def facts(self, bounds: Bounds, settings: Settings | None) -> Facts:
-        return Facts(SHAPE, settings or TIGHT, bounds, LINE, 1000.0)
+    def facts(self, bounds: Bounds, settings: Settings | None) -> EngineFacts:
+        return EngineFacts(SHAPE, settings or TIGHT, bounds, LINE, 1000.0)
 
     def fresh(self) -> Engine:
         return Engine()
 
 
-def crowd(count: int = 120) -> Workload:
+def crowd(count: int = 120) -> TraceWorkload:
     """More than the small engine serves in time: some wait, some are refused."""
     return workload_of(
         *(
@@ -64,11 +64,11 @@ def crowd(count: int = 120) -> Workload:
     )
 
 
-def logged(workload: Workload, settings: Settings = TIGHT) -> list[Mapping[str, Any]]:
+def logged(workload: TraceWorkload, settings: Settings = TIGHT) -> list[Mapping[str, Any]]:
     """What a gateway under `settings` writes while the workload passes."""
     kept = Kept()
     decisions = DecisionLog(kept, wall_s=lambda: 1.7e9)
-    door = Gateway(SHAPE, settings, None, line=LINE, decisions=decisions)
+    door = OurGateway(SHAPE, settings, None, line=LINE, decisions=decisions)
     Play(workload, FakeVirtualEngine(), door, TO_THE_END).run()
     return kept
 

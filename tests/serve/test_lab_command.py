@@ -6,12 +6,12 @@ import pytest
 
 from admission.speed.linear_steps import StepCoefficients
 from admission.terms.settings import Settings
-from loadtests.lab.catalogue import Facts, Variant, door_of
-from loadtests.lab.comparison import Comparison, comparison
+from loadtests.lab.catalogue import EngineFacts, Variant, door_of
+from loadtests.lab.comparison import PolicyComparison, comparison
 from loadtests.lab.door import Bounds, Door
-from loadtests.lab.jobs import Cell, Job, Result, workload_of
+from loadtests.lab.jobs import Cell, Job, JobResult, workload_of
 from loadtests.lab.play import Play
-from loadtests.lab.summary import Row, row
+from loadtests.lab.summary import PolicyRow, row
 from loadtests.lab.table import table
 from loadtests.lab.workload import Cut
 from serve.commands import cli
@@ -88,7 +88,7 @@ def test_records_that_cannot_be_written_are_refused_before_the_runs(
 def test_the_best_setting_stands_for_its_policy_beside_the_oracle(trace: Path) -> None:
     cell = Cell(PROFILE, trace, Cut(warm_up=10, limit=200, rate_scale=4.0), Bounds(1.0, 0.2))
     variants = {"off": (Variant("off"),), "static": (Variant("static", 1), Variant("static", 16))}
-    facts = Facts(SHAPE, Settings(), cell.bounds, StepCoefficients(0.1, 0, 0, 0), 1000.0)
+    facts = EngineFacts(SHAPE, Settings(), cell.bounds, StepCoefficients(0.1, 0, 0, 0), 1000.0)
     results = [
         result_of(Job(cell, variant), door_of(variant, facts))
         for tried in variants.values()
@@ -107,15 +107,15 @@ def test_the_best_setting_stands_for_its_policy_beside_the_oracle(trace: Path) -
     assert records[0]["in_slo"]
 
 
-def result_of(job: Job, door: Door) -> Result:
+def result_of(job: Job, door: Door) -> JobResult:
     workload = workload_of(job.cell.trace, job.cell.cut)
     played = Play(workload, FakeVirtualEngine(), door, job.cell.bounds).run()
     found = row(job.variant.policy, job.variant.n, workload, played, job.cell.bounds)
-    return Result(job, found, played)
+    return JobResult(job, found, played)
 
 
 def test_the_table_is_no_wider_than_80_columns() -> None:
-    wide = Row(
+    wide = PolicyRow(
         policy="queued_tokens",
         n=128_000,
         offered=1200,
@@ -133,5 +133,5 @@ def test_the_table_is_no_wider_than_80_columns() -> None:
         reasons={},
     )
     cell = Cell(PROFILE, Path("a_trace_with_a_long_name.csv.gz"), Cut(), Bounds(5.0, 0.2), 120_000)
-    text = table(Comparison(cell, 1234, (wide,), wide, most=12.0))
+    text = table(PolicyComparison(cell, 1234, (wide,), wide, most=12.0))
     assert max(map(len, text.splitlines())) <= 80, text

@@ -9,8 +9,8 @@ import pytest
 
 from loadtests.document.words import Language
 from loadtests.lab.catalogue import ABLATIONS, NOISE, NOISY
-from loadtests.lab.comparison import Comparison
-from loadtests.lab.difference import Difference
+from loadtests.lab.comparison import PolicyComparison
+from loadtests.lab.difference import PairedDifference
 from loadtests.lab.grid import command
 from loadtests.lab.grid.file import read_grid
 from loadtests.lab.grid.folder import Folder
@@ -20,8 +20,8 @@ from loadtests.lab.jobs import Cell, RunAll
 from loadtests.lab.page.cells import FoundCell
 from loadtests.lab.page.charts import gap
 from loadtests.lab.page.page import page_of
-from loadtests.lab.page.words import Words
-from loadtests.lab.summary import Row
+from loadtests.lab.page.words import LabWords
+from loadtests.lab.summary import PolicyRow
 from serve.commands import cli
 from tests.html_tags import Tags
 
@@ -102,9 +102,9 @@ def test_cells_with_the_same_cache_share_their_one_x(tmp_path: Path) -> None:
 # -- table and page ----------------------------------------------------------------------------
 
 
-def made(policy: str, share: float, n: int | None = None) -> Row:
+def made(policy: str, share: float, n: int | None = None) -> PolicyRow:
     sizes = tuple((tokens, share, share) for tokens in (100, 400, 1600, 6400))
-    return Row(
+    return PolicyRow(
         policy=policy,
         n=n,
         offered=60,
@@ -123,12 +123,17 @@ def made(policy: str, share: float, n: int | None = None) -> Row:
     )
 
 
-def told_of(index: int, **more: Row) -> dict[str, Any]:
+def told_of(index: int, **more: PolicyRow) -> dict[str, Any]:
     planned = read_grid(SMALL)[index]
     rows = (made("footprint", 0.8), made("static", 0.5, 16), made("oracle_a", 0.85), *more.values())
-    against = {"static": Difference(0.3, 0.2, 0.4), "oracle_a": Difference(-0.05, -0.1, -0.01)}
+    against = {
+        "static": PairedDifference(0.3, 0.2, 0.4),
+        "oracle_a": PairedDifference(-0.05, -0.1, -0.01),
+    }
     sweep = (made("static", 0.5, 16), made("static", 0.1, 64)) if more else ()
-    found = Comparison(planned.cell, 0, rows, made("oracle_b", 0.9), 1.9, against, sweep=sweep)
+    found = PolicyComparison(
+        planned.cell, 0, rows, made("oracle_b", 0.9), 1.9, against, sweep=sweep
+    )
     return {"cell": planned.name} | found.as_json()
 
 
@@ -197,4 +202,4 @@ def test_a_page_of_one_plain_cell_has_no_charts_of_what_was_not_played() -> None
 
 
 def test_both_languages_have_the_same_labels() -> None:
-    assert Words.tables[Language.EN].keys() == Words.tables[Language.ZH].keys()
+    assert LabWords.tables[Language.EN].keys() == LabWords.tables[Language.ZH].keys()

@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 
 from admission.speed.linear_steps import StepCoefficients
-from loadtests.lab.door import Bounds, Verdict
+from loadtests.lab.door import Bounds, Ruling
 from loadtests.lab.oracle.clairvoyant import (
     LATE,
     TOO_DEAR,
     TOO_LONG,
     Clairvoyant,
     Order,
-    Plan,
+    Schedule,
     cost_s,
 )
 from loadtests.lab.play import Play
@@ -26,21 +26,21 @@ LINE = StepCoefficients(
 )
 
 
-def door(plan: Plan, *, dear_s: float = float("inf"), **shape: int) -> Clairvoyant:
+def door(plan: Schedule, *, dear_s: float = float("inf"), **shape: int) -> Clairvoyant:
     return Clairvoyant(plan, replace(SHAPE, **shape), LINE, BOUNDS, dear_s=dear_s)
 
 
 def test_who_does_not_fit_waits_and_those_behind_are_tried_only_by_plans_that_skip() -> None:
     small = {"usable_blocks": 8}
-    for skips, expected in ((False, []), (True, [Verdict(2)])):
-        clairvoyant = door(Plan(Order.ARRIVAL, skips=skips), **small)
-        assert clairvoyant.offer(asked(0, 0.0, prompt=48, output=8), 0.0) == [Verdict(0)]
+    for skips, expected in ((False, []), (True, [Ruling(2)])):
+        clairvoyant = door(Schedule(Order.ARRIVAL, skips=skips), **small)
+        assert clairvoyant.offer(asked(0, 0.0, prompt=48, output=8), 0.0) == [Ruling(0)]
         assert clairvoyant.offer(asked(1, 0.0, prompt=64, output=8), 0.0) == []
         assert clairvoyant.offer(asked(2, 0.0, prompt=8, output=2), 0.0) == expected
 
 
 def test_cost_order_takes_the_cheapest_first() -> None:
-    clairvoyant = door(Plan(Order.COST, skips=False), max_sequences=1)
+    clairvoyant = door(Schedule(Order.COST, skips=False), max_sequences=1)
     clairvoyant.offer(asked(0, 0.0), 0.0)
     clairvoyant.offer(asked(1, 0.0, output=60), 0.0)
     clairvoyant.offer(asked(2, 0.0, output=2), 0.0)
@@ -49,15 +49,15 @@ def test_cost_order_takes_the_cheapest_first() -> None:
 
 
 def test_a_request_is_given_up_when_its_first_token_cannot_come_in_time() -> None:
-    clairvoyant = door(Plan(Order.ARRIVAL, skips=False), max_sequences=1)
+    clairvoyant = door(Schedule(Order.ARRIVAL, skips=False), max_sequences=1)
     clairvoyant.offer(asked(0, 0.0, output=60), 0.0)
     clairvoyant.offer(asked(1, 0.0), 0.0)
     assert clairvoyant.tick(0.5) == []
-    assert clairvoyant.tick(0.99) == [Verdict(1, LATE)]
+    assert clairvoyant.tick(0.99) == [Ruling(1, LATE)]
 
 
 def test_a_prompt_that_would_slow_a_running_answer_beyond_its_bound_waits() -> None:
-    clairvoyant = door(Plan(Order.ARRIVAL, skips=False, margin=1.0))
+    clairvoyant = door(Schedule(Order.ARRIVAL, skips=False, margin=1.0))
     clairvoyant.offer(asked(0, 0.0, output=3), 0.0)
     long_prompt = asked(1, 0.0, prompt=600, output=2)
     assert clairvoyant.offer(long_prompt, 0.0) == []  # 0.4 s allowed, 0.6 s of prompt
@@ -65,19 +65,19 @@ def test_a_prompt_that_would_slow_a_running_answer_beyond_its_bound_waits() -> N
 
 def test_a_prompt_that_takes_too_long_alone_is_told_apart() -> None:
     shape = {"usable_blocks": 1000}
-    clairvoyant = door(Plan(Order.ARRIVAL, skips=False), **shape)
-    assert clairvoyant.offer(asked(0, 0.0, prompt=1000), 0.0) == [Verdict(0, TOO_LONG)]
+    clairvoyant = door(Schedule(Order.ARRIVAL, skips=False), **shape)
+    assert clairvoyant.offer(asked(0, 0.0, prompt=1000), 0.0) == [Ruling(0, TOO_LONG)]
 
 
 def test_dear_requests_are_left_to_others() -> None:
-    clairvoyant = door(Plan(Order.COST, skips=True), dear_s=0.5)
+    clairvoyant = door(Schedule(Order.COST, skips=True), dear_s=0.5)
     dear = asked(0, 0.0, prompt=800)
     assert cost_s(dear, LINE, SHAPE.capacity_tokens) > 0.5
-    assert clairvoyant.offer(dear, 0.0) == [Verdict(0, TOO_DEAR)]
+    assert clairvoyant.offer(dear, 0.0) == [Ruling(0, TOO_DEAR)]
 
 
 def test_an_answer_that_may_still_keep_its_bound_is_not_given_up() -> None:
-    clairvoyant = door(Plan(Order.ARRIVAL, skips=False, margin=0.8))
+    clairvoyant = door(Schedule(Order.ARRIVAL, skips=False, margin=0.8))
     clairvoyant.offer(asked(0, 0.0, output=3), 0.0)
     clairvoyant._guests["0"].first_at_s = 0.0
     prompt = asked(1, 0.0, prompt=30, output=2)
@@ -87,7 +87,9 @@ def test_an_answer_that_may_still_keep_its_bound_is_not_given_up() -> None:
 
 
 def test_what_the_cache_has_forgotten_is_computed_again() -> None:
-    clairvoyant = door(Plan(Order.ARRIVAL, skips=False), prefix_caching=True, max_model_len=4096)
+    clairvoyant = door(
+        Schedule(Order.ARRIVAL, skips=False), prefix_caching=True, max_model_len=4096
+    )
     one, other = (replace(asked(n, 0.0, prompt=520), prefix=("a",)) for n in range(2))
     clairvoyant.offer(one, 0.0)
     assert clairvoyant._new_tokens(other) == 8
@@ -100,7 +102,7 @@ def test_what_the_cache_has_forgotten_is_computed_again() -> None:
 
 def test_all_are_served_where_there_is_room_for_all() -> None:
     requests = [asked(n, 0.3 * n) for n in range(20)]
-    for plan in (Plan(Order.ARRIVAL, skips=False), Plan(Order.COST, skips=True)):
+    for plan in (Schedule(Order.ARRIVAL, skips=False), Schedule(Order.COST, skips=True)):
         workload = workload_of(*requests)
         played = Play(workload, FakeVirtualEngine(), door(plan), BOUNDS).run()
         assert all(each.good(BOUNDS) for each in played.outcomes)

@@ -9,13 +9,13 @@ from admission.terms.settings import Mode, Policy, Settings
 from loadtests.lab.capacity import highest
 from loadtests.lab.catalogue import STATIC_LIMITS, Variant, variants_of
 from loadtests.lab.difference import difference
-from loadtests.lab.door import Bounds, Verdict
-from loadtests.lab.fifo import FULL, TIMED_OUT, Line
-from loadtests.lab.gateway import Gateway
+from loadtests.lab.door import Bounds, Ruling
+from loadtests.lab.fifo import FULL, TIMED_OUT, Fifo
+from loadtests.lab.gateway import OurGateway
 from loadtests.lab.play import TICK_S, Play, Played, next_tick_s
 from loadtests.lab.policies.queued_tokens import QueuedTokens
 from loadtests.lab.summary import row
-from loadtests.lab.workload import TraceRequest, Workload
+from loadtests.lab.workload import TraceRequest, TraceWorkload
 from serve.engine_step import EngineStep
 from tests.serve.fake_virtual_engine import SHAPE, FakeVirtualEngine
 from tests.serve.lab_cases import asked, workload_of
@@ -28,17 +28,17 @@ class Open:
 
     waiting = 0
 
-    def offer(self, request: TraceRequest, now_s: float) -> Sequence[Verdict]:
-        return [Verdict(request.number)]
+    def offer(self, request: TraceRequest, now_s: float) -> Sequence[Ruling]:
+        return [Ruling(request.number)]
 
-    def stepped(self, step: EngineStep, now_s: float) -> Sequence[Verdict]:
+    def stepped(self, step: EngineStep, now_s: float) -> Sequence[Ruling]:
         return []
 
-    def tick(self, now_s: float) -> Sequence[Verdict]:
+    def tick(self, now_s: float) -> Sequence[Ruling]:
         return []
 
 
-def play(workload: Workload, door: object = None, step_s: float = 0.1) -> Played:
+def play(workload: TraceWorkload, door: object = None, step_s: float = 0.1) -> Played:
     engine = FakeVirtualEngine(step_s=step_s)
     return Play(workload, engine, door or Open(), BOUNDS).run()  # type: ignore[arg-type]
 
@@ -59,7 +59,7 @@ def test_a_request_that_comes_while_a_step_runs_is_heard_when_it_ends() -> None:
 def test_the_same_is_played_twice_alike() -> None:
     requests = [asked(n, 0.07 * n, output=1 + n % 5) for n in range(40)]
     settings = replace(Settings(), policy=Policy.STATIC, static_limit=3)
-    runs = [play(workload_of(*requests), Gateway(SHAPE, settings, BOUNDS)) for _ in range(2)]
+    runs = [play(workload_of(*requests), OurGateway(SHAPE, settings, BOUNDS)) for _ in range(2)]
     assert [repr(each) for each in runs[0].outcomes] == [repr(each) for each in runs[1].outcomes]
 
 
@@ -85,7 +85,7 @@ def test_static_holds_its_number_and_the_line_moves_as_others_end() -> None:
     engine = FakeVirtualEngine()
     settings = replace(Settings(), policy=Policy.STATIC, static_limit=2)
     burst = workload_of(*(asked(n, 0.0) for n in range(5)))
-    outcomes = Play(burst, engine, Gateway(SHAPE, settings, BOUNDS), BOUNDS).run().outcomes
+    outcomes = Play(burst, engine, OurGateway(SHAPE, settings, BOUNDS), BOUNDS).run().outcomes
     assert engine.most_at_once == 2
     assert all(each.refusal is None for each in outcomes[:4])
 
@@ -93,14 +93,14 @@ def test_static_holds_its_number_and_the_line_moves_as_others_end() -> None:
 def test_off_lets_all_in_at_once() -> None:
     engine = FakeVirtualEngine()
     burst = workload_of(*(asked(n, 0.0) for n in range(40)))
-    door = Gateway(SHAPE, replace(Settings(), mode=Mode.OFF), BOUNDS)
+    door = OurGateway(SHAPE, replace(Settings(), mode=Mode.OFF), BOUNDS)
     Play(burst, engine, door, BOUNDS).run()
     assert engine.most_at_once == 40
 
 
 def test_footprint_learns_what_the_trace_says_and_gives_every_lease_back() -> None:
     settings = replace(Settings(), cold_start_requests=5)
-    door = Gateway(SHAPE, settings, BOUNDS)
+    door = OurGateway(SHAPE, settings, BOUNDS)
     play(workload_of(*(asked(n, 0.5 * n, output=7) for n in range(20))), door)
     ledger = door.controller.ledger
     assert (ledger.held_blocks, ledger.sequences, len(ledger.leases)) == (0, 0, 0)
@@ -110,13 +110,13 @@ def test_footprint_learns_what_the_trace_says_and_gives_every_lease_back() -> No
 
 
 def test_oracle_a_knows_lengths_and_learns_nothing() -> None:
-    door = Gateway(SHAPE, Settings(), BOUNDS, knows_lengths=True)
+    door = OurGateway(SHAPE, Settings(), BOUNDS, knows_lengths=True)
     play(workload_of(*(asked(n, 0.5 * n, output=7) for n in range(5))), door)
     assert door.controller.lengths.version == 0
 
 
 def test_a_queued_token_limit_refuses_at_once() -> None:
-    door = Line(QueuedTokens(40), patience_s=0.0)
+    door = Fifo(QueuedTokens(40), patience_s=0.0)
     outcomes = play(workload_of(*(asked(n, 0.0) for n in range(3))), door).outcomes
     # 32 tokens are below 40 before the second, 64 are not before the third
     assert [each.refusal for each in outcomes] == [None, None, FULL]
@@ -129,7 +129,7 @@ def test_who_waits_in_a_plain_line_leaves_it_when_the_first_token_is_due() -> No
 
         def note(self, *_: object) -> None: ...
 
-    played = play(workload_of(asked(0, 0.0), asked(1, 0.5)), Line(Closed(), patience_s=1.0))
+    played = play(workload_of(asked(0, 0.0), asked(1, 0.5)), Fifo(Closed(), patience_s=1.0))
     assert [each.refusal for each in played.outcomes] == [TIMED_OUT] * 2
     assert played.ended_at_s == pytest.approx(1.5, abs=0.06)
 

@@ -8,33 +8,33 @@ import pytest
 
 from admission.speed.linear_steps import StepCoefficients
 from admission.terms.settings import Mode, Settings
-from loadtests.lab.catalogue import ABLATIONS, NOISY, Facts, Variant, door_of, variants_of
+from loadtests.lab.catalogue import ABLATIONS, NOISY, EngineFacts, Variant, door_of, variants_of
 from loadtests.lab.door import Bounds
 from loadtests.lab.fifo import TIMED_OUT
-from loadtests.lab.gateway import Gateway
-from loadtests.lab.jobs import ORACLE, Cell, Job, Result
+from loadtests.lab.gateway import OurGateway
+from loadtests.lab.jobs import ORACLE, Cell, Job, JobResult
 from loadtests.lab.play import Play, Played
 from loadtests.lab.search import Trial, best_of, finalists, plans, requests_of
 from loadtests.lab.summary import row
-from loadtests.lab.workload import Cut, Workload
+from loadtests.lab.workload import Cut, TraceWorkload
 from tests.serve.fake_virtual_engine import SHAPE, FakeVirtualEngine
 from tests.serve.lab_cases import asked, workload_of
 
 BOUNDS = Bounds(ttft_s=1.0, tpot_s=0.2)
 CELL = Cell(Path("profile"), Path("trace"), Cut(warm_up=20, limit=100), BOUNDS)
-FACTS = Facts(SHAPE, Settings(), BOUNDS, StepCoefficients(0.1, 0, 0, 0), 1000.0)
+FACTS = EngineFacts(SHAPE, Settings(), BOUNDS, StepCoefficients(0.1, 0, 0, 0), 1000.0)
 BUSY = workload_of(*(asked(n, 0.05 * n, output=1 + 7 * n % 23) for n in range(60)))
 
 
-def played(variant: Variant, workload: Workload = BUSY) -> Played:
+def played(variant: Variant, workload: TraceWorkload = BUSY) -> Played:
     return Play(workload, FakeVirtualEngine(), door_of(variant, FACTS), BOUNDS).run()
 
 
-def run_all(jobs: Sequence[Job]) -> list[Result]:
+def run_all(jobs: Sequence[Job]) -> list[JobResult]:
     """As on a machine, but every cell is the same busy minute."""
     told = [(job, played(job.variant)) for job in jobs]
     return [
-        Result(job, row(job.variant.policy, job.variant.n, BUSY, run, BOUNDS), run)
+        JobResult(job, row(job.variant.policy, job.variant.n, BUSY, run, BOUNDS), run)
         for job, run in told
     ]
 
@@ -77,7 +77,7 @@ def test_what_is_to_be_played_is_counted_beforehand() -> None:
 
 
 def test_off_lets_in_as_the_gateway_does_that_is_off() -> None:
-    gateway = Gateway(SHAPE, Settings(mode=Mode.OFF), BOUNDS)
+    gateway = OurGateway(SHAPE, Settings(mode=Mode.OFF), BOUNDS)
     theirs = Play(BUSY, FakeVirtualEngine(), gateway, BOUNDS).run()
     assert played(Variant("off")).outcomes == theirs.outcomes
 

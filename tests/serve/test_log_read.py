@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from admission.terms.decision import Outcome
-from loadtests.lab.replay.entry import Entry
+from loadtests.lab.replay.entry import LogEntry
 from loadtests.lab.replay.read import entries_of, read_log
 from loadtests.lab.replay.traffic import parts_of
 from loadtests.lab.replay.true_lengths import Length, lengths_of
 from tests.serve.log_cases import decision, end, write
 
 
-def one(*records: dict[str, object]) -> Entry:
+def one(*records: dict[str, object]) -> LogEntry:
     (entry,) = entries_of(records)
     return entry
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from admission.terms.settings import Mode, Policy, Settings
-from loadtests.lab.replay.entry import Entry, Fate
+from loadtests.lab.replay.entry import LogEntry, LoggedEnd
 from loadtests.lab.replay.play import replay
 from loadtests.lab.replay.read import Log, entries_of
-from loadtests.lab.replay.report import Report, Run
+from loadtests.lab.replay.report import ReplayRun, Report
 from loadtests.lab.replay.summary import agreement, changes, counted
 from loadtests.lab.replay.text import text
 from loadtests.lab.replay.traffic import parts_of
@@ -21,7 +21,7 @@ from tests.serve.log_cases import SHADOW, TIGHT, Engines, crowd, logged
 
 def again(
     records: list[Mapping[str, Any]], settings: Settings = TIGHT
-) -> tuple[tuple[Entry, ...], dict[int, Fate]]:
+) -> tuple[tuple[LogEntry, ...], dict[int, LoggedEnd]]:
     entries = entries_of(records)
     deadlines = (TIGHT.ttft_deadline_s, settings.ttft_deadline_s)
     parts = parts_of(entries, lengths_of(entries, seed=1), deadline_s=deadlines)
@@ -83,7 +83,8 @@ def report(records: list[Mapping[str, Any]], *settings: Settings) -> Report:
     entries = entries_of(records)
     names = ("replayed", "new")
     runs = tuple(
-        Run(name, again(records, each)[1]) for name, each in zip(names, settings, strict=False)
+        ReplayRun(name, again(records, each)[1])
+        for name, each in zip(names, settings, strict=False)
     )
     log = Log("decisions.jsonl", entries)
     return Report(log, lengths_of(entries, seed=1), seed=1, warm_up=0, replays=runs)

@@ -8,7 +8,7 @@ import pytest
 
 from admission.planning.memory.estimate import Estimate
 from admission.planning.people import people
-from admission.planning.plan import Load
+from admission.planning.plan import PlannedLoad
 from admission.planning.workload import PRESETS
 from loadtests.document.words import Language
 from loadtests.plan.columns import COLUMNS, width
@@ -96,8 +96,8 @@ def test_users_follow_from_the_think_time(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_nobody_is_served_where_nothing_is_sustained_or_the_speed_is_unknown() -> None:
-    def load(expected: float, rate: float | None) -> Load:
-        return Load({}, Estimate.exactly(expected), Estimate.exactly(expected), rate)
+    def load(expected: float, rate: float | None) -> PlannedLoad:
+        return PlannedLoad({}, Estimate.exactly(expected), Estimate.exactly(expected), rate)
 
     assert people(load(0, 0.0), 30) is None
     assert people(load(10, None), 30) is None

@@ -31,7 +31,7 @@ _USUAL_WIDTHS = (1, 2, 4, 8, 16)
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class MemoryBudget:
     """One GPU, in bytes; of several pipeline stages the one with the fewest KV blocks.
 
     reserved = ceil(total x utilization); kv = reserved - weights - activation - graphs - non_torch.
@@ -72,7 +72,7 @@ class MemoryPlan:
     model: ModelShape
     engine: Resolved
     layout: KvLayout
-    budget: Budget
+    budget: MemoryBudget
     bytes_per_token: int  # the whole model at TP 1
     bytes_per_token_per_gpu: int
     low: KvCapacity
@@ -251,7 +251,7 @@ def _capacities(
 
 def _budgets(
     model: ModelShape, engine: Resolved, split: Split, available_kv_bytes: float | None
-) -> list[Budget]:
+) -> list[MemoryBudget]:
     """One per pipeline stage."""
     total_bytes = engine.gpu.total_gib * GIB
     reserved_bytes = math.ceil(total_bytes * engine.utilization_ratio)
@@ -265,7 +265,7 @@ def _budgets(
         if available_kv_bytes is not None:
             kv = Estimate.exactly(available_kv_bytes)
         budgets.append(
-            Budget(
+            MemoryBudget(
                 total=Estimate.exactly(total_bytes),
                 reserved=Estimate.exactly(reserved_bytes),
                 weights=weights,

@@ -7,12 +7,12 @@ from loadtests.document.page import Table
 from loadtests.document.words import Language
 from loadtests.lab.page.cells import FoundCell, policies_of
 from loadtests.lab.page.tables import ablations, against, asked, gaps, ours, shares
-from loadtests.lab.page.words import Words
+from loadtests.lab.page.words import LabWords
 
 
 def markdown(told: Sequence[Mapping[str, Any]]) -> str:
     """One table after the other; empty without cells."""
-    cells, words = [FoundCell(each) for each in told], Words(Language.EN)
+    cells, words = [FoundCell(each) for each in told], LabWords(Language.EN)
     if not cells:
         return ""
     first = cells[0].first

@@ -26,7 +26,7 @@ from admission.speed.linear_steps import StepCoefficients
 from admission.speed.step import StepContents
 from loadtests.lab.door import Bounds
 from loadtests.lab.oracle.clairvoyant import length_of
-from loadtests.lab.workload import TraceRequest, Workload
+from loadtests.lab.workload import TraceRequest, TraceWorkload
 from serve.simulated.requests import SHARED_TOKENS
 
 _SHARES = 16  # of what a step can hold, at which the step times are looked at
@@ -66,7 +66,7 @@ class _Work:
 
 
 def most_served(
-    workload: Workload, line: StepCoefficients, shape: EngineShape, bounds: Bounds
+    workload: TraceWorkload, line: StepCoefficients, shape: EngineShape, bounds: Bounds
 ) -> float:
     """Counted requests within their bounds, at most."""
     work = _work(workload, line, shape, bounds)
@@ -84,7 +84,9 @@ def most_served(
     return float(-found.fun)
 
 
-def _work(workload: Workload, line: StepCoefficients, shape: EngineShape, bounds: Bounds) -> _Work:
+def _work(
+    workload: TraceWorkload, line: StepCoefficients, shape: EngineShape, bounds: Bounds
+) -> _Work:
     asked = workload.offered
     arrived = np.array([each.arrived_at_s for each in asked])
     prompt = np.array(_new_tokens(workload), dtype=np.float64)
@@ -105,7 +107,7 @@ def _work(workload: Workload, line: StepCoefficients, shape: EngineShape, bounds
     )
 
 
-def _new_tokens(workload: Workload) -> Sequence[int]:
+def _new_tokens(workload: TraceWorkload) -> Sequence[int]:
     """Prompt tokens of the counted requests that nobody before them had."""
     seen: set[tuple[str, ...]] = set()
     found = []

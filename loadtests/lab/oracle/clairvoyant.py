@@ -3,7 +3,7 @@
 Whoever is let in must fit in three ways, each worked out from the true lengths of all inside:
 the peak of the KV cache stays within its size; the first token comes in time behind the prompts
 ahead; and nobody inside is slowed beyond the TPOT bound by the prompt that would come on top.
-Whom to let in first is a `Plan`; the best of several counts. Not an optimum: a schedule that
+Whom to let in first is a `Schedule`; the best of several counts. Not an optimum: a schedule that
 exists, hence a lower bound of one.
 """
 
@@ -15,7 +15,7 @@ from enum import StrEnum
 from admission.price.footprint import EngineShape
 from admission.price.prefixes import Prefixes, PrefixHashes
 from admission.speed.linear_steps import StepCoefficients
-from loadtests.lab.door import Bounds, Verdict
+from loadtests.lab.door import Bounds, Ruling
 from loadtests.lab.policies.ema import peak_tokens
 from loadtests.lab.prefix_hasher import TracePrefixHasher
 from loadtests.lab.workload import TraceRequest
@@ -34,7 +34,7 @@ class Order(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Schedule:
     """One schedule of the portfolio.
 
     With `skips` those behind a head that does not fit are tried, too. Of all requests the
@@ -48,15 +48,15 @@ class Plan:
 
 
 PORTFOLIO = (
-    Plan(Order.ARRIVAL, skips=False),
-    Plan(Order.ARRIVAL, skips=True),
-    Plan(Order.COST, skips=False),
-    Plan(Order.COST, skips=True),
-    Plan(Order.COST, skips=True, margin=0.8),
-    Plan(Order.ARRIVAL, skips=True, cheapest=0.9),
-    Plan(Order.COST, skips=True, cheapest=0.9),
-    Plan(Order.COST, skips=True, cheapest=0.75),
-    Plan(Order.COST, skips=True, cheapest=0.5),
+    Schedule(Order.ARRIVAL, skips=False),
+    Schedule(Order.ARRIVAL, skips=True),
+    Schedule(Order.COST, skips=False),
+    Schedule(Order.COST, skips=True),
+    Schedule(Order.COST, skips=True, margin=0.8),
+    Schedule(Order.ARRIVAL, skips=True, cheapest=0.9),
+    Schedule(Order.COST, skips=True, cheapest=0.9),
+    Schedule(Order.COST, skips=True, cheapest=0.75),
+    Schedule(Order.COST, skips=True, cheapest=0.5),
 )
 
 
@@ -91,7 +91,7 @@ class Clairvoyant:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: Schedule,
         shape: EngineShape,
         line: StepCoefficients,
         bounds: Bounds,
@@ -114,20 +114,20 @@ class Clairvoyant:
         """How many wait."""
         return len(self._waiting)
 
-    def offer(self, request: TraceRequest, now_s: float) -> Sequence[Verdict]:
+    def offer(self, request: TraceRequest, now_s: float) -> Sequence[Ruling]:
         """Take a place by the plan's order."""
         new_tokens = self._new_tokens(request)
         if self._alone_s * new_tokens > self._bounds.ttft_s:
-            return [Verdict(request.number, TOO_LONG)]
+            return [Ruling(request.number, TOO_LONG)]
         cost = cost_s(request, self._line, self._shape.capacity_tokens)
         cost -= self._line.prefill_token_s * (request.prompt_tokens - new_tokens)
         if cost > self._dear_s:
-            return [Verdict(request.number, TOO_DEAR)]
+            return [Ruling(request.number, TOO_DEAR)]
         key = cost if self._plan.order is Order.COST else request.arrived_at_s
         insort(self._waiting, (key, request.number, request))
         return self._move(now_s)
 
-    def stepped(self, step: EngineStep, now_s: float) -> Sequence[Verdict]:
+    def stepped(self, step: EngineStep, now_s: float) -> Sequence[Ruling]:
         """Follow everybody inside, then let in who fits."""
         self._step_began_at_s = now_s
         self._computed(step.prefill_tokens + step.cached_tokens)
@@ -158,11 +158,11 @@ class Clairvoyant:
             if not tokens:
                 return
 
-    def tick(self, now_s: float) -> Sequence[Verdict]:
+    def tick(self, now_s: float) -> Sequence[Ruling]:
         """Turn away who is lost; between two steps time alone lets nobody in."""
         return self._lost(now_s)
 
-    def _move(self, now_s: float) -> Sequence[Verdict]:
+    def _move(self, now_s: float) -> Sequence[Ruling]:
         told = self._lost(now_s)
         place = tried = 0
         while place < len(self._waiting) and tried <= _TRIED_BEHIND_HEAD:
@@ -170,14 +170,14 @@ class Clairvoyant:
             if self._fits(request, now_s):
                 del self._waiting[place]
                 self._let_in(request, now_s)
-                told.append(Verdict(request.number))
+                told.append(Ruling(request.number))
             elif self._plan.skips:
                 place, tried = place + 1, tried + 1
             else:
                 break
         return told
 
-    def _lost(self, now_s: float) -> list[Verdict]:
+    def _lost(self, now_s: float) -> list[Ruling]:
         """Those whose first token would be late even if nobody else came."""
         lost = [
             entry
@@ -186,7 +186,7 @@ class Clairvoyant:
         ]
         for entry in lost:
             self._waiting.remove(entry)
-        return [Verdict(number, LATE) for _, number, _ in lost]
+        return [Ruling(number, LATE) for _, number, _ in lost]
 
     def _due_s(self, request: TraceRequest) -> float:
         return request.arrived_at_s + self._bounds.ttft_s

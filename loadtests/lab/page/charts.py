@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from loadtests.document.ink import PALETTE, Drawing
-from loadtests.document.panels import Level, Line, Panel, Points, panels
+from loadtests.document.panels import Level, Panel, PanelLine, Points, panels
 from loadtests.document.rows import Marks, Parts, marks, parts
 from loadtests.lab.page.cells import ORACLE_A, ORACLE_B, FoundCell, policies_of
-from loadtests.lab.page.words import Words
+from loadtests.lab.page.words import LabWords
 
 _FULL = 100.0
 _BY_SIZE_ROWS = 16  # at most: four cells
@@ -18,11 +18,11 @@ class ChartKind(NamedTuple):
     """A chart and whether there is anything to draw."""
 
     name: str
-    draw: Callable[[Sequence[FoundCell], Words], Drawing]
+    draw: Callable[[Sequence[FoundCell], LabWords], Drawing]
     wanted: Callable[[Sequence[FoundCell]], bool]
 
 
-def _shares(cells: Sequence[FoundCell], words: Words) -> Drawing:
+def _shares(cells: Sequence[FoundCell], words: LabWords) -> Drawing:
     shown = [
         Marks(name, [cell.share(name) for cell in cells], main=name == cells[0].first)
         for name in policies_of(cells)
@@ -36,7 +36,7 @@ def closely(cells: Sequence[FoundCell]) -> Sequence[FoundCell]:
     return [cell for cell in cells if cell.noise or cell.ablations] or cells[:4]
 
 
-def _by_size(cells: Sequence[FoundCell], words: Words) -> Drawing:
+def _by_size(cells: Sequence[FoundCell], words: LabWords) -> Drawing:
     names: list[str] = []
     found: dict[str, list[float | None]] = {}
     shown = [*policies_of(cells), ORACLE_B]
@@ -57,7 +57,7 @@ def _by_size(cells: Sequence[FoundCell], words: Words) -> Drawing:
     return marks(names[:_BY_SIZE_ROWS], lines, axis=words("axis_share_of_size"))
 
 
-def _gap(cells: Sequence[FoundCell], words: Words) -> Drawing:
+def _gap(cells: Sequence[FoundCell], words: LabWords) -> Drawing:
     split = [gap(cell) for cell in cells]
     regained = [min(0.0, each.lengths) for each in split]  # of order: lengths were no help
     return parts(
@@ -93,12 +93,12 @@ def gap(cell: FoundCell) -> Gap:
     return Gap(ours, knowing - ours, most - knowing, beyond)
 
 
-def _noise(cells: Sequence[FoundCell], words: Words) -> Drawing:
+def _noise(cells: Sequence[FoundCell], words: LabWords) -> Drawing:
     shown = [_curve(cell, cell.noise, place, words) for place, cell in _with("noise", cells)]
     return panels(shown, x_axis=words("axis_sigma"), inches=_PANEL_INCHES)
 
 
-def _sweep(cells: Sequence[FoundCell], words: Words) -> Drawing:
+def _sweep(cells: Sequence[FoundCell], words: LabWords) -> Drawing:
     shown = [_curve(cell, cell.sweep, place, words) for place, cell in _with("sweep", cells)]
     return panels(shown, x_axis=words("axis_n"), inches=_PANEL_INCHES)
 
@@ -107,10 +107,10 @@ def _with(curve: str, cells: Sequence[FoundCell]) -> Iterable[tuple[int, FoundCe
     return enumerate(cell for cell in cells if getattr(cell, curve))
 
 
-def _curve(cell: FoundCell, points: Points, place: int, words: Words) -> Panel:
+def _curve(cell: FoundCell, points: Points, place: int, words: LabWords) -> Panel:
     """One cell's curve, and what ours serves there."""
     name = cell.name.replace("-", "\n", 1)  # too long for a line of the legend
-    line = Line(name, points, dots=True, colour=place % len(PALETTE))
+    line = PanelLine(name, points, dots=True, colour=place % len(PALETTE))
     level = Level(cell.first, cell.share(cell.first) or 0.0)
     return Panel(words("axis_share_short"), [line], levels=[level], most=_FULL)
 

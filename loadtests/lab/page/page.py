@@ -3,23 +3,23 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from loadtests.document.page import Chart, Edition, Lines, Section, Table, page
+from loadtests.document.page import Chart, Edition, Paragraphs, Section, Table, page
 from loadtests.document.words import Language
 from loadtests.lab.page.cells import FoundCell, policies_of
 from loadtests.lab.page.charts import CHARTS
 from loadtests.lab.page.tables import ablations, against, asked, gaps, ours, shares
 from loadtests.lab.page.verdict import verdict
-from loadtests.lab.page.words import Words
+from loadtests.lab.page.words import LabWords
 
 
 def page_of(told: Sequence[Mapping[str, Any]]) -> str:
     """The HTML for cells as the lab tells them in JSON."""
     cells = [FoundCell(each) for each in told]
-    editions = [_edition(cells, Words(language)) for language in Language]
+    editions = [_edition(cells, LabWords(language)) for language in Language]
     return page(editions, shown=Language.EN, ask_browser=True)
 
 
-def _edition(cells: Sequence[FoundCell], words: Words) -> Edition:
+def _edition(cells: Sequence[FoundCell], words: LabWords) -> Edition:
     said, good = verdict(cells, words)
     return Edition(
         language=words.language,
@@ -32,17 +32,20 @@ def _edition(cells: Sequence[FoundCell], words: Words) -> Edition:
     )
 
 
-def _sections(cells: Sequence[FoundCell], words: Words) -> list[Section]:
+def _sections(cells: Sequence[FoundCell], words: LabWords) -> list[Section]:
     first = cells[0].first
     sections = [
         _charted("shares", cells, words, shares(cells, words)),
         Section(
             words("title_ours", first=first),
-            [ours(cells, words), Lines([words("ours_note")], True)],
+            [ours(cells, words), Paragraphs([words("ours_note")], True)],
         ),
         Section(
             words("title_against", first=first),
-            [against(cells, policies_of(cells)[1:], words), Lines([words("against_note")], True)],
+            [
+                against(cells, policies_of(cells)[1:], words),
+                Paragraphs([words("against_note")], True),
+            ],
         ),
         _charted("sizes", cells, words),
         _charted("gap", cells, words, gaps(cells, words)),
@@ -50,14 +53,14 @@ def _sections(cells: Sequence[FoundCell], words: Words) -> list[Section]:
         _charted("sweep", cells, words),
     ]
     if any(cell.ablations for cell in cells):
-        told = Lines([words("ablations_note")], True)
+        told = Paragraphs([words("ablations_note")], True)
         sections.append(Section(words("title_ablations"), [ablations(cells, words), told]))
     sections.append(Section(words("title_asked"), [asked(cells, words)]))
     return [section for section in sections if section.blocks]
 
 
 def _charted(
-    name: str, cells: Sequence[FoundCell], words: Words, table: Table | None = None
+    name: str, cells: Sequence[FoundCell], words: LabWords, table: Table | None = None
 ) -> Section:
     """Without blocks where there is nothing to draw."""
     chart = CHARTS[name]

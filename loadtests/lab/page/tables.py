@@ -6,10 +6,10 @@ from pathlib import PurePath
 from loadtests.document.page import Table
 from loadtests.lab.page.cells import ORACLE_B, FoundCell, policies_of
 from loadtests.lab.page.charts import gap
-from loadtests.lab.page.words import Words
+from loadtests.lab.page.words import LabWords
 
 
-def shares(cells: Sequence[FoundCell], words: Words) -> Table:
+def shares(cells: Sequence[FoundCell], words: LabWords) -> Table:
     """Per cent of all offered that were served in time: a line a policy, a column a cell."""
     names = [*policies_of(cells), ORACLE_B]
     rows = [
@@ -35,7 +35,7 @@ def _by_cell(cells: Sequence[FoundCell], rows: Sequence[Sequence[str]]) -> Table
     return Table(turned[0], "l" + "r" * (len(turned[0]) - 1), turned[1:])
 
 
-def ours(cells: Sequence[FoundCell], words: Words) -> Table:
+def ours(cells: Sequence[FoundCell], words: LabWords) -> Table:
     """The first policy beside what was possible."""
     keys = ("of_oracle", "of_bound", "of_accepted", "refused", "preemptions", "kv_used")
     rows = [[cell.name, *_ours(cell)] for cell in cells]
@@ -56,7 +56,7 @@ def _ours(cell: FoundCell) -> list[str]:
     ]
 
 
-def against(cells: Sequence[FoundCell], names: Sequence[str], words: Words) -> Table:
+def against(cells: Sequence[FoundCell], names: Sequence[str], words: LabWords) -> Table:
     """Points by which the first policy is ahead of each baseline, with the interval."""
     rows, marked = [], set()
     for place, cell in enumerate(cells):
@@ -74,7 +74,7 @@ def _difference(found: Mapping[str, float] | None) -> str:
     return f"{found['share']:+.1f} [{found['low']:.1f}, {found['high']:.1f}]"
 
 
-def gaps(cells: Sequence[FoundCell], words: Words) -> Table:
+def gaps(cells: Sequence[FoundCell], words: LabWords) -> Table:
     """Where the rest is lost, in points."""
     rows = []
     for cell in cells:
@@ -86,7 +86,7 @@ def gaps(cells: Sequence[FoundCell], words: Words) -> Table:
     return Table([words("cell"), *head], "lrrrr", rows)
 
 
-def ablations(cells: Sequence[FoundCell], words: Words) -> Table:
+def ablations(cells: Sequence[FoundCell], words: LabWords) -> Table:
     """Shares and preemptions of ours, whole and less a part."""
     shown = [cell for cell in cells if cell.ablations]
     names = list(dict.fromkeys(name for cell in shown for name in cell.ablations))
@@ -99,13 +99,13 @@ def _served(cell: FoundCell, name: str) -> str:
     return "-" if row is None else f"{_number(cell.share(name))} ({row['preemptions']:,})"
 
 
-def asked(cells: Sequence[FoundCell], words: Words) -> Table:
+def asked(cells: Sequence[FoundCell], words: LabWords) -> Table:
     """What was played."""
     keys = ("cell", "trace", "rate", "scale", "kv", "bounds", "offered", "left_out")
     return Table([words(key) for key in keys], "llrrrrrr", [_asked(cell, words) for cell in cells])
 
 
-def _asked(cell: FoundCell, words: Words) -> list[str]:
+def _asked(cell: FoundCell, words: LabWords) -> list[str]:
     told, row = cell.told, cell.rows[cell.first]
     kv_tokens = told["kv_tokens"]
     return [

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from loadtests.lab.page.cells import ORACLE_B, FoundCell
-from loadtests.lab.page.words import Words
+from loadtests.lab.page.words import LabWords
 
 
-def verdict(cells: Sequence[FoundCell], words: Words) -> tuple[str, bool]:
+def verdict(cells: Sequence[FoundCell], words: LabWords) -> tuple[str, bool]:
     """What it says, and whether ours is nowhere behind a baseline beyond chance."""
     if not cells:
         return words("cells", count=0), False

@@ -6,7 +6,7 @@ from loadtests.document.words import LabelsOf, Language, Tables
 from loadtests.lab.page import chinese, english
 
 
-class Words(LabelsOf):
+class LabWords(LabelsOf):
     """One language."""
 
     tables: ClassVar[Tables] = {Language.EN: english.LABELS, Language.ZH: chinese.LABELS}

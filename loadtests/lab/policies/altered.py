@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from loadtests.lab.door import Door, Verdict
+from loadtests.lab.door import Door, Ruling
 from loadtests.lab.fifo import TIMED_OUT
-from loadtests.lab.gateway import Gateway
+from loadtests.lab.gateway import OurGateway
 from loadtests.lab.workload import TraceRequest
 from serve.engine_step import EngineStep
 
@@ -16,25 +16,25 @@ _NEVER_S = 1e6
 _SEED = 5  # of the mistakes
 
 
-class Patient(Gateway):
+class Patient(OurGateway):
     """Without early refusal: who waits is turned away when its first token is due."""
 
-    def offer(self, request: TraceRequest, now_s: float) -> Sequence[Verdict]:
+    def offer(self, request: TraceRequest, now_s: float) -> Sequence[Ruling]:
         """Those whose time is up leave before anybody is judged."""
         return [*self._timed_out(now_s), *super().offer(request, now_s)]
 
-    def stepped(self, step: EngineStep, now_s: float) -> Sequence[Verdict]:
+    def stepped(self, step: EngineStep, now_s: float) -> Sequence[Ruling]:
         """The same."""
         return [*self._timed_out(now_s), *super().stepped(step, now_s)]
 
-    def tick(self, now_s: float) -> Sequence[Verdict]:
+    def tick(self, now_s: float) -> Sequence[Ruling]:
         """The same."""
         return [*self._timed_out(now_s), *super().tick(now_s)]
 
     def _deadline_s(self, request: TraceRequest) -> float:  # noqa: ARG002 - as the gateway's
         return _NEVER_S
 
-    def _timed_out(self, now_s: float) -> list[Verdict]:
+    def _timed_out(self, now_s: float) -> list[Ruling]:
         late = {
             visit: request.number
             for visit, request in self._requests.items()
@@ -43,7 +43,7 @@ class Patient(Gateway):
         for visit in late:
             self._desk.leave_queue(visit, now_s)
             del self._requests[visit]
-        return [Verdict(number, TIMED_OUT) for number in late.values()]
+        return [Ruling(number, TIMED_OUT) for number in late.values()]
 
 
 class Mistaken:
@@ -61,17 +61,17 @@ class Mistaken:
         """How many wait."""
         return self._door.waiting
 
-    def offer(self, request: TraceRequest, now_s: float) -> Sequence[Verdict]:
+    def offer(self, request: TraceRequest, now_s: float) -> Sequence[Ruling]:
         """With a length that is not its own."""
         z = float(np.random.default_rng((_SEED, request.number)).standard_normal())
         length = min(request.output_tokens, request.max_tokens)
         guess = max(1, round(length * math.exp(self._sigma * z)))
         return self._door.offer(replace(request, output_tokens=guess), now_s)
 
-    def stepped(self, step: EngineStep, now_s: float) -> Sequence[Verdict]:
+    def stepped(self, step: EngineStep, now_s: float) -> Sequence[Ruling]:
         """As it happened."""
         return self._door.stepped(step, now_s)
 
-    def tick(self, now_s: float) -> Sequence[Verdict]:
+    def tick(self, now_s: float) -> Sequence[Ruling]:
         """As ever."""
         return self._door.tick(now_s)

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from admission.price.footprint import EngineShape
 from admission.terms.settings import Settings
-from loadtests.lab.replay.entry import Entry
+from loadtests.lab.replay.entry import LogEntry
 from loadtests.lab.replay.play import EnginesLike, replay
 from loadtests.lab.replay.read import Log, read_log
-from loadtests.lab.replay.report import Report, Run
+from loadtests.lab.replay.report import ReplayRun, Report
 from loadtests.lab.replay.stand_in import differences, playable
 from loadtests.lab.replay.text import text
 from loadtests.lab.replay.traffic import parts_of
@@ -109,7 +109,7 @@ def _other_settings(log: Log, profile: Profile) -> Sequence[str]:
     )
 
 
-def _shape_of(entries: Sequence[Entry]) -> EngineShape | None:
+def _shape_of(entries: Sequence[LogEntry]) -> EngineShape | None:
     """The engine of most requests; None where the log does not name it."""
     counts: dict[EngineShape, int] = {}
     for entry in entries:
@@ -126,8 +126,10 @@ def _engines(profile: Profile, kv_tokens: int | None) -> EnginesLike:
     return Engines(profile, kv_tokens)
 
 
-def _run(name: str, report: Report, engines: EnginesLike, now: Settings, then: Settings) -> Run:
+def _run(
+    name: str, report: Report, engines: EnginesLike, now: Settings, then: Settings
+) -> ReplayRun:
     entries, deadlines_s = report.log.entries, (now.ttft_deadline_s, then.ttft_deadline_s)
     parts = parts_of(entries, report.lengths, deadline_s=deadlines_s)
     sys.stderr.write(f"{name}: {len(entries)} requests, engine starts: {len(parts)}\n")
-    return Run(name, replay(parts, engines, then))
+    return ReplayRun(name, replay(parts, engines, then))

@@ -12,7 +12,7 @@ _WHOLE = ("stop", "length")  # endings of answers that nobody cut
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Replayed:
     """What was known when it was offered. Tokens are sums over its prompts.
 
     `replica` names one start of one engine and `at_s` is its own clock; `day_s` is wall time.
@@ -50,7 +50,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class LoggedEnd:
     """What became of it. In mode shadow `first` and `reason` are what would have been.
 
     `first` is the answer on arrival, `reason` that of a refusal then or later, `finish` None where
@@ -88,13 +88,13 @@ class Fate:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LogEntry:
     """One request."""
 
-    asked: Asked
-    fate: Fate
+    asked: Replayed
+    fate: LoggedEnd
 
-    def in_slo(self, fate: Fate) -> bool:
+    def in_slo(self, fate: LoggedEnd) -> bool:
         """Whether it would be served whole and in time if that became of it."""
         asked = self.asked
         return fate.whole and in_time(

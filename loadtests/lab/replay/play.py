@@ -7,14 +7,14 @@ from typing import Any, Protocol
 from admission.price.footprint import EngineShape
 from admission.terms.decision import Outcome as Answer
 from admission.terms.settings import Settings
-from loadtests.lab.catalogue import Facts
+from loadtests.lab.catalogue import EngineFacts
 from loadtests.lab.door import Bounds
-from loadtests.lab.gateway import Gateway
-from loadtests.lab.outcome import Outcome
+from loadtests.lab.gateway import OurGateway
+from loadtests.lab.outcome import PlayedOutcome
 from loadtests.lab.play import EngineLike, Play
-from loadtests.lab.replay.entry import Fate
+from loadtests.lab.replay.entry import LoggedEnd
 from loadtests.lab.replay.read import entries_of
-from loadtests.lab.replay.traffic import Part
+from loadtests.lab.replay.traffic import TrafficPart
 from serve.gate.decision_log import DecisionLog
 
 TO_THE_END = Bounds(math.inf, math.inf)  # each is judged by its own promise, after all have ended
@@ -36,7 +36,7 @@ class EnginesLike(Protocol):
         """What each of them can hold."""
         ...
 
-    def facts(self, bounds: Bounds, settings: Settings | None) -> Facts:
+    def facts(self, bounds: Bounds, settings: Settings | None) -> EngineFacts:
         """What admission is told of them."""
         ...
 
@@ -52,19 +52,21 @@ class _Records(list[Mapping[str, Any]]):
         self.append(line)
 
 
-def replay(parts: Sequence[Part], engines: EnginesLike, settings: Settings) -> dict[int, Fate]:
+def replay(
+    parts: Sequence[TrafficPart], engines: EnginesLike, settings: Settings
+) -> dict[int, LoggedEnd]:
     """What becomes of every request under `settings`, by its place in the log."""
-    fates: dict[int, Fate] = {}
+    fates: dict[int, LoggedEnd] = {}
     for part in parts:
         fates |= _played(part, engines, settings)
     return fates
 
 
-def _played(part: Part, engines: EnginesLike, settings: Settings) -> dict[int, Fate]:
+def _played(part: TrafficPart, engines: EnginesLike, settings: Settings) -> dict[int, LoggedEnd]:
     records = _Records()
     decisions = DecisionLog(records, wall_s=lambda: 0.0)
     line = engines.facts(TO_THE_END, settings).line
-    door = Gateway(engines.shape, settings, None, line=line, decisions=decisions)
+    door = OurGateway(engines.shape, settings, None, line=line, decisions=decisions)
     engine = engines.fresh()
     try:
         played = Play(part.workload, engine, door, TO_THE_END).run()
@@ -77,6 +79,6 @@ def _played(part: Part, engines: EnginesLike, settings: Settings) -> dict[int, F
     }
 
 
-def _before_a_price(outcome: Outcome) -> Fate:
+def _before_a_price(outcome: PlayedOutcome) -> LoggedEnd:
     """Refused before it was priced, which no log has a line for."""
-    return Fate(Answer.REJECTED, outcome.refusal)
+    return LoggedEnd(Answer.REJECTED, outcome.refusal)

@@ -8,7 +8,7 @@ from typing import Any
 
 from admission.terms.decision import Outcome
 from admission.terms.settings import Mode
-from loadtests.lab.replay.entry import Asked, Entry, Fate
+from loadtests.lab.replay.entry import LogEntry, LoggedEnd, Replayed
 from loadtests.lab.replay.lines import (
     BrokenLineError,
     DecisionLine,
@@ -24,7 +24,7 @@ class Log:
     """Requests in the order of their first lines, and what the reader noticed."""
 
     name: str
-    entries: tuple[Entry, ...]
+    entries: tuple[LogEntry, ...]
     warnings: tuple[str, ...] = ()
 
     @property
@@ -53,7 +53,7 @@ def read_log(path: Path) -> Log:
     return Log(path.name, pairing.entries(), tuple(_warnings(broken, number, pairing)))
 
 
-def entries_of(records: Iterable[Mapping[str, Any]]) -> tuple[Entry, ...]:
+def entries_of(records: Iterable[Mapping[str, Any]]) -> tuple[LogEntry, ...]:
     """The same of records that were never written."""
     pairing = _Pairing()
     for record in records:
@@ -74,20 +74,22 @@ def _warnings(broken: list[int], lines: int, pairing: "_Pairing") -> Iterable[st
 class _Draft:
     """A request whose lines are still being read."""
 
-    asked: Asked
+    asked: Replayed
     first: Outcome
     reason: str | None
     waiting: bool  # for a second decision: its turn
     end: EndLine | None = None
 
-    def entry(self) -> Entry:
+    def entry(self) -> LogEntry:
         end = self.end
         if end is None:
-            return Entry(self.asked, Fate(self.first, self.reason))
+            return LogEntry(self.asked, LoggedEnd(self.first, self.reason))
         told = end.model_dump(include={"waited_s", "ttft_s", "tpot_s", "output_tokens"})
         finish = end.finish or "unknown"  # an end all the same
-        fate = Fate(self.first, self.reason, **told, finish=finish, preemptions=end.preemptions)
-        return Entry(self.asked, fate)
+        fate = LoggedEnd(
+            self.first, self.reason, **told, finish=finish, preemptions=end.preemptions
+        )
+        return LogEntry(self.asked, fate)
 
 
 class _Pairing:
@@ -99,7 +101,7 @@ class _Pairing:
         self._open: dict[tuple[str, str], list[_Draft]] = {}
         self._clocks: dict[str, tuple[int, float]] = {}  # by replica: starts, latest instant
 
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[LogEntry, ...]:
         return tuple(draft.entry() for draft in self.drafts)
 
     def take(self, line: DecisionLine | EndLine) -> None:
@@ -146,8 +148,8 @@ class _Pairing:
         open_ones.remove(draft)
 
 
-def _asked(line: DecisionLine, replica: str) -> Asked:
-    return Asked(
+def _asked(line: DecisionLine, replica: str) -> Replayed:
+    return Replayed(
         request_id=line.id,
         replica=replica,
         at_s=line.mono_s,

@@ -7,13 +7,13 @@ from typing import Any
 
 from admission.terms.settings import Mode
 from admission.terms.shadow import Seen, ShadowReport
-from loadtests.lab.replay.entry import Entry, Fate
+from loadtests.lab.replay.entry import LogEntry, LoggedEnd
 from loadtests.lab.replay.read import Log
 from loadtests.lab.replay.summary import (
-    Agreement,
     Changes,
     Group,
-    Tally,
+    ReplayAgreement,
+    ReplayTally,
     agreement,
     changes,
     class_of,
@@ -22,15 +22,15 @@ from loadtests.lab.replay.summary import (
     tally,
     tenant_of,
 )
-from loadtests.lab.replay.true_lengths import Lengths
+from loadtests.lab.replay.true_lengths import TrueLengths
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ReplayRun:
     """One column: what became of every request, by its place in the log."""
 
     name: str
-    fates: Mapping[int, Fate]
+    fates: Mapping[int, LoggedEnd]
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,18 @@ class Report:
     """`replays` are those under the settings in force and, if asked for, under new ones."""
 
     log: Log
-    lengths: Lengths
+    lengths: TrueLengths
     seed: int
     warm_up: int
-    replays: tuple[Run, ...] = ()
+    replays: tuple[ReplayRun, ...] = ()
     warnings: tuple[str, ...] = ()
     new_hash: str | None = None
 
     @cached_property
-    def runs(self) -> tuple[Run, ...]:
+    def runs(self) -> tuple[ReplayRun, ...]:
         """As logged, then the replays."""
         logged = {place: entry.fate for place, entry in enumerate(self.log.entries)}
-        return (Run("logged", logged), *self.replays)
+        return (ReplayRun("logged", logged), *self.replays)
 
     @cached_property
     def places(self) -> tuple[int, ...]:
@@ -57,7 +57,7 @@ class Report:
         return counted(self.log.entries, self.warm_up)
 
     @cached_property
-    def tallies(self) -> tuple[Tally, ...]:
+    def tallies(self) -> tuple[ReplayTally, ...]:
         """One for each run."""
         return tuple(tally(self.log.entries, run.fates, self.places) for run in self.runs)
 
@@ -75,7 +75,7 @@ class Report:
         return self._groups(class_of)
 
     @cached_property
-    def agreement(self) -> Agreement | None:
+    def agreement(self) -> ReplayAgreement | None:
         """The log against its replay; None without one."""
         if not self.replays:
             return None
@@ -121,7 +121,7 @@ class Report:
         }
 
 
-def seen_in(entries: Sequence[Entry]) -> ShadowReport | None:
+def seen_in(entries: Sequence[LogEntry]) -> ShadowReport | None:
     """The requests that mode shadow let pass and that ended, counted as the gateway counts them."""
     report, asked = ShadowReport(), False
     for entry in entries:

@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from loadtests.judging.percentiles import percentile
-from loadtests.lab.replay.entry import Entry, Fate
+from loadtests.lab.replay.entry import LogEntry, LoggedEnd
 
-Fates = Mapping[int, Fate]  # by place in the log
+Fates = Mapping[int, LoggedEnd]  # by place in the log
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class ReplayTally:
     """One run. Seconds from arrival; None where there is nobody to take them of."""
 
     offered: int
@@ -42,7 +42,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
+class ReplayAgreement:
     """How far a replay tells what was logged: shares (0-1) of the requests counted."""
 
     counted: int
@@ -62,18 +62,18 @@ class Changes:
     out_of_slo: int
 
 
-def counted(entries: Sequence[Entry], warm_up: int) -> tuple[int, ...]:
+def counted(entries: Sequence[LogEntry], warm_up: int) -> tuple[int, ...]:
     """Places of the requests that are compared: after the warm-up, and their logged end known."""
     later = enumerate(entries[warm_up:], start=warm_up)
     return tuple(place for place, entry in later if entry.fate.settled)
 
 
-def tally(entries: Sequence[Entry], fates: Fates, places: Sequence[int]) -> Tally:
+def tally(entries: Sequence[LogEntry], fates: Fates, places: Sequence[int]) -> ReplayTally:
     """The numbers of one run."""
     theirs = [fates[place] for place in places]
     reasons = Counter(fate.reason for fate in theirs if fate.refused and fate.reason)
     waited = [fate.waited_s for fate in theirs if fate.waited_s > 0]
-    return Tally(
+    return ReplayTally(
         offered=len(theirs),
         refused=reasons.total(),
         reasons=dict(reasons.most_common()),
@@ -93,10 +93,10 @@ def _percentile(values: Sequence[float | None], share: float) -> float | None:
 
 
 def groups(
-    entries: Sequence[Entry],
+    entries: Sequence[LogEntry],
     runs: Sequence[Fates],
     places: Sequence[int],
-    name_of: Callable[[Entry], str],
+    name_of: Callable[[LogEntry], str],
 ) -> list[Group]:
     """By what `name_of` says, the largest first."""
     members: dict[str, list[int]] = {}
@@ -114,22 +114,24 @@ def groups(
     return sorted(told, key=lambda group: -group.offered)
 
 
-def tenant_of(entry: Entry) -> str:
+def tenant_of(entry: LogEntry) -> str:
     """Tenant and priority."""
     return f"{entry.asked.tenant}/{entry.asked.priority}"
 
 
-def class_of(entry: Entry) -> str:
+def class_of(entry: LogEntry) -> str:
     """Its traffic class."""
     return entry.asked.traffic_class
 
 
-def agreement(entries: Sequence[Entry], replayed: Fates, places: Sequence[int]) -> Agreement:
+def agreement(
+    entries: Sequence[LogEntry], replayed: Fates, places: Sequence[int]
+) -> ReplayAgreement:
     """The log against its replay under the settings in force."""
     pairs = [(entries[place].fate, replayed[place]) for place in places]
     ends = Counter((ours.reason is not None, theirs.reason is not None) for ours, theirs in pairs)
     count = max(1, len(pairs))
-    return Agreement(
+    return ReplayAgreement(
         counted=len(pairs),
         same_first=sum(ours.first is theirs.first for ours, theirs in pairs) / count,
         same_end=(ends[True, True] + ends[False, False]) / count,
@@ -139,7 +141,7 @@ def agreement(entries: Sequence[Entry], replayed: Fates, places: Sequence[int]) 
 
 
 def changes(
-    entries: Sequence[Entry], before: Fates, after: Fates, places: Sequence[int]
+    entries: Sequence[LogEntry], before: Fates, after: Fates, places: Sequence[int]
 ) -> Changes:
     """Who is answered otherwise."""
     let_in = [p for p in places if before[p].refused and not after[p].refused]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from textwrap import fill
 
 from loadtests.lab.replay.report import Report
-from loadtests.lab.replay.summary import Agreement, Changes, Group, Tally
+from loadtests.lab.replay.summary import Changes, Group, ReplayAgreement, ReplayTally
 
 _IDS = 5  # named of those whose answer changes
 _ID_CHARS = 36  # of each: a UUID
@@ -59,7 +59,7 @@ def _many(count: int, what: str) -> str:
 
 def _table(report: Report) -> str:
     reasons = dict.fromkeys(reason for each in report.tallies for reason in each.reasons)
-    rows: list[tuple[str, Callable[[Tally], str]]] = [
+    rows: list[tuple[str, Callable[[ReplayTally], str]]] = [
         ("offered", lambda told: f"{told.offered}"),
         ("refused", lambda told: f"{told.refused}"),
         *((f"  {reason}", _count_of(reason)) for reason in reasons),
@@ -76,7 +76,7 @@ def _table(report: Report) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _count_of(reason: str) -> Callable[[Tally], str]:
+def _count_of(reason: str) -> Callable[[ReplayTally], str]:
     return lambda told: str(told.reasons.get(reason, 0))
 
 
@@ -96,7 +96,7 @@ def _milliseconds(value: float | None) -> str:
     return "-" if value is None else f"{1000 * value:.0f}"
 
 
-def _agreement(told: Agreement) -> str:
+def _agreement(told: ReplayAgreement) -> str:
     return (
         _wrapped(
             f"The replay under the settings in force lets in or refuses {100 * told.same_end:.1f} "

@@ -3,24 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from loadtests.lab.replay.entry import Asked, Entry
-from loadtests.lab.replay.true_lengths import Length, Lengths
-from loadtests.lab.workload import TraceRequest, Workload
+from loadtests.lab.replay.entry import LogEntry, Replayed
+from loadtests.lab.replay.true_lengths import Length, TrueLengths
+from loadtests.lab.workload import TraceRequest, TraceWorkload
 from serve.simulated.requests import SHARED_TOKENS
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TrafficPart:
     """One start of an engine; `places` are those of its requests in the log, by number."""
 
     replica: str
-    workload: Workload
+    workload: TraceWorkload
     places: tuple[int, ...]
 
 
 def parts_of(
-    entries: Sequence[Entry], lengths: Lengths, *, deadline_s: tuple[float, float]
-) -> tuple[Part, ...]:
+    entries: Sequence[LogEntry], lengths: TrueLengths, *, deadline_s: tuple[float, float]
+) -> tuple[TrafficPart, ...]:
     """The parts of a log in order of appearance.
 
     `deadline_s` is the default of the settings in force and that of the new ones: a request that
@@ -37,21 +37,21 @@ def parts_of(
 def _part(
     replica: str,
     places: Sequence[int],
-    entries: Sequence[Entry],
-    lengths: Lengths,
+    entries: Sequence[LogEntry],
+    lengths: TrueLengths,
     deadline_s: tuple[float, float],
-) -> Part:
+) -> TrafficPart:
     begin_s = entries[places[0]].asked.at_s
     requests = []
     for number, place in enumerate(places):
         asked, length = entries[place].asked, lengths.lengths[place]
         requests.append(_request(number, asked, length, asked.at_s - begin_s, deadline_s))
-    workload = Workload(replica, tuple(requests), range(len(requests)))
-    return Part(replica, workload, tuple(places))
+    workload = TraceWorkload(replica, tuple(requests), range(len(requests)))
+    return TrafficPart(replica, workload, tuple(places))
 
 
 def _request(
-    number: int, asked: Asked, length: Length, at_s: float, deadline_s: tuple[float, float]
+    number: int, asked: Replayed, length: Length, at_s: float, deadline_s: tuple[float, float]
 ) -> TraceRequest:
     """The prompts of one body as if they were equally long."""
     before_s, after_s = deadline_s
@@ -71,7 +71,7 @@ def _request(
     )
 
 
-def _prefix(number: int, asked: Asked) -> tuple[str, ...]:
+def _prefix(number: int, asked: Replayed) -> tuple[str, ...]:
     """Names of blocks: what was cached is its tenant's, and answers to one prompt share it."""
     shared = asked.cached_tokens // asked.prompts // SHARED_TOKENS
     names = [f"{asked.tenant}:{place}" for place in range(shared)]

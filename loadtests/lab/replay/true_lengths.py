@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from loadtests.lab.replay.entry import Asked, Entry, Fate
+from loadtests.lab.replay.entry import LogEntry, LoggedEnd, Replayed
 
 _CLASS_LEAST = 5  # finished answers; fewer say little, and the class around it is asked
 
@@ -20,7 +20,7 @@ class Length(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Lengths:
+class TrueLengths:
     """One per entry of a log, and how many of them are drawn, by why nobody knows them."""
 
     lengths: tuple[Length, ...]
@@ -29,7 +29,7 @@ class Lengths:
     cut_by_clients: int = 0  # played as long as they were when their client left
 
 
-def lengths_of(entries: Sequence[Entry], *, seed: int) -> Lengths:
+def lengths_of(entries: Sequence[LogEntry], *, seed: int) -> TrueLengths:
     """True lengths; those that a log lacks are drawn by `seed`, the same for each entry's place."""
     pools = _pools(entries)
     told: list[Length] = []
@@ -43,10 +43,10 @@ def lengths_of(entries: Sequence[Entry], *, seed: int) -> Lengths:
         elif entry.fate.left:
             cut += 1
         told.append(known)
-    return Lengths(tuple(told), refused, unended, cut)
+    return TrueLengths(tuple(told), refused, unended, cut)
 
 
-def _known(entry: Entry) -> Length | None:
+def _known(entry: LogEntry) -> Length | None:
     """Of one of its sequences; None where it was refused or its end is not there."""
     asked, fate = entry.asked, entry.fate
     if asked.known_length:
@@ -56,16 +56,16 @@ def _known(entry: Entry) -> Length | None:
     return Length(max(1, fate.output_tokens // asked.sequences), _was_cut(fate))
 
 
-def _was_cut(fate: Fate) -> bool:
+def _was_cut(fate: LoggedEnd) -> bool:
     return fate.finish == "length"
 
 
-def _most(asked: Asked) -> int:
+def _most(asked: Replayed) -> int:
     """Tokens that one of its answers may have."""
     return max(1, asked.max_tokens // asked.prompts)
 
 
-def _pools(entries: Sequence[Entry]) -> dict[tuple[str | int, ...], list[Length]]:
+def _pools(entries: Sequence[LogEntry]) -> dict[tuple[str | int, ...], list[Length]]:
     """Finished lengths by class, and by each class around it."""
     pools = defaultdict(list)
     for entry in entries:
@@ -77,7 +77,7 @@ def _pools(entries: Sequence[Entry]) -> dict[tuple[str | int, ...], list[Length]
 
 
 def _drawn(
-    asked: Asked,
+    asked: Replayed,
     pools: dict[tuple[str | int, ...], list[Length]],
     rng: np.random.Generator,
 ) -> Length:

@@ -1,7 +1,7 @@
 """What we change of what vLLM tells, and of what it is sent, held against the vLLM installed.
 
 No engine runs. When one of these fails after an upgrade, look whether vLLM now does by itself
-what `serve/engine/told.py` or `ignored.py` and `replayed.py` in `serve/http/request/` do.
+what `serve/engine/answer_fixes.py` or `ignored.py` and `replayed.py` in `serve/http/request/` do.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ def test_the_methods_that_are_wrapped_take_what_is_handed_on() -> None:
 def test_messages_are_named_as_such(given: str) -> None:
     from vllm.entrypoints.anthropic import protocol  # noqa: PLC0415
 
-    from serve.engine.told import name_messages  # noqa: PLC0415
+    from serve.engine.answer_fixes import name_messages  # noqa: PLC0415
 
     name_messages()
     name_messages()
@@ -74,7 +74,7 @@ def test_messages_are_named_as_such(given: str) -> None:
 def test_what_a_model_wrote_for_a_tool_is_always_an_object(written: str, told: Any) -> None:
     from vllm.entrypoints.anthropic.serving import AnthropicServingMessages  # noqa: PLC0415
 
-    from serve.engine.told import _with_objects  # noqa: PLC0415
+    from serve.engine.answer_fixes import _with_objects  # noqa: PLC0415
 
     call = SimpleNamespace(id="c", function=SimpleNamespace(name="f", arguments=written))
     message = SimpleNamespace(tool_calls=[call], reasoning=None, content=None)
@@ -95,7 +95,7 @@ def test_what_a_model_wrote_for_a_tool_is_always_an_object(written: str, told: A
 
 
 def test_a_stream_s_usage_of_an_echo_counts_no_answer() -> None:
-    from serve.engine.told import _without_tokens  # noqa: PLC0415
+    from serve.engine.answer_fixes import _without_tokens  # noqa: PLC0415
 
     usage = '"usage":{"prompt_tokens":6,"total_tokens":7,"completion_tokens":1}'
 

@@ -1,10 +1,10 @@
-"""What vLLM's handlers tell of an answer, where clients would take it for something else.
+"""Corrects what clients would misunderstand in vLLM's answers.
 
 - `/v1/messages`: the id is of the chat completion behind it; clients know messages by `msg_`.
-- `/v1/messages`: a tool's input that the model did not write as a JSON object becomes the caller's
-  400. It is told as `{"INVALID_JSON": text}`, the form that Anthropic's pages on fine-grained tool
-  streaming give it, so the caller's tool refuses it and the model can be told so.
-- `/v1/completions`: an echo without an answer computes one token that nobody sees, and counts it.
+- `/v1/messages`: a tool's input that the model did not write as a JSON object becomes a 400 on
+  replay. It is sent as `{"INVALID_JSON": text}`, as Anthropic's pages on fine-grained tool
+  streaming suggest, so the caller's tool refuses it and can report this to the model.
+- `/v1/completions`: an echo without a completion computes one unseen token, and counts it.
 """
 
 import json
@@ -19,7 +19,7 @@ _DATA = "data: "
 
 
 def install(state: State) -> None:
-    """Wrap vLLM's serving objects, each on the instance, and name messages as such."""
+    """Wraps vLLM's serving objects, each on the instance, and corrects the ids of messages."""
     name_messages()
     messages, completion = state.anthropic_serving_messages, state.openai_serving_completion
     messages.messages_full_converter = _with_objects(messages.messages_full_converter)
@@ -32,7 +32,7 @@ def install(state: State) -> None:
 
 
 def name_messages() -> None:
-    """Change AnthropicMessagesResponse, which whole answers and `message_start` are made of."""
+    """Changes AnthropicMessagesResponse, which is in whole answers and in `message_start`."""
     after = AnthropicMessagesResponse.model_post_init
     if getattr(after, "_sluice_names", False):
         return
