@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from admission.gates.first_token import FirstTokens
 from admission.gates.freshness import Freshness
-from admission.gates.headroom import Budget, Headroom
+from admission.gates.headroom import Headroom, LimitReading
 from admission.gates.heartbeat import Heartbeat
 from admission.gates.kv_margin import KvMargin
 from admission.ledger.ledger import Ledger
@@ -215,7 +215,7 @@ class Explanation:
 
     quote: Quote
     decision: Decision
-    budgets: tuple[Budget, ...]
+    budgets: tuple[LimitReading, ...]
     context: DecisionContext
     tenant_waiting: int
     reserve_binds: bool
