@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from admission.planning.even_steps import EvenStep, even_step
 from admission.planning.layouts import Layout, as_layout, layouts
-from admission.planning.memory.arguments import EngineArguments
+from admission.planning.memory.engine.arguments import EngineArguments
 from admission.planning.no_effect import no_effect
 from admission.planning.plan import Plan, Question, make_plan, steps_of
 from admission.planning.step_limits import prefill_tokens_per_s

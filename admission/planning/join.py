@@ -3,10 +3,10 @@
 import math
 
 from admission.planning.gpus import Gpu, Link
-from admission.planning.memory.arguments import EngineArguments
 from admission.planning.memory.budget import MemoryPlan
-from admission.planning.memory.formats import kv_dtype_bytes, weight_format
-from admission.planning.memory.model_shape import Attention, Experts, Latent, ModelShape
+from admission.planning.memory.engine.arguments import EngineArguments
+from admission.planning.memory.model.formats import kv_dtype_bytes, weight_format
+from admission.planning.memory.model.model_shape import Attention, Experts, Latent, ModelShape
 from admission.planning.step_model import ComputeShape, Deployment, StepModel, Weights
 
 _BYTE_BITS, _FULL_BITS = 8, 16

@@ -18,11 +18,11 @@ from typing import TypeVar
 
 from admission.planning.gpus import Gpu, Link
 from admission.planning.join import other_link, step_model
-from admission.planning.memory.arguments import EngineArguments
 from admission.planning.memory.budget import MemoryPlan, plan_memory
+from admission.planning.memory.engine.arguments import EngineArguments
 from admission.planning.memory.estimate import Estimate
 from admission.planning.memory.kv_capacity import KvCapacity, blocks_per_request
-from admission.planning.memory.model_shape import ModelShape
+from admission.planning.memory.model.model_shape import ModelShape
 from admission.planning.sentences import Sentence
 from admission.planning.step_limits import Mix, largest, most_steady, prefill_s, steady
 from admission.planning.ttft import PromptLine

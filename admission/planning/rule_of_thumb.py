@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from admission.planning.layouts import weights_name
-from admission.planning.memory.formats import FULL
+from admission.planning.memory.model.formats import FULL
 from admission.planning.memory.weights import Split, weights_per_gpu
 from admission.planning.plan import Plan, requests_by_kv
 from admission.planning.sentences import Sentence

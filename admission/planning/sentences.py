@@ -1,7 +1,7 @@
 """What the plan says in words: English that can be said in another language.
 
 A `Sentence` is its English text and remembers key and values; another language is a table with the
-same keys (`loadtests/plan/words.py`).
+same keys (`loadtests/plan/shown/words.py`).
 """
 
 from collections.abc import Mapping

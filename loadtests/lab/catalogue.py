@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from admission.price.footprint import EngineShape
 from admission.speed.linear_steps import StepCoefficients
 from admission.terms.settings import Mode, Policy, Settings
-from loadtests.lab.door import Bounds, Door
-from loadtests.lab.fifo import Fifo, Limiter
-from loadtests.lab.gateway import OurGateway
+from loadtests.lab.playing.door import Bounds, Door
+from loadtests.lab.playing.fifo import Fifo, Limiter
+from loadtests.lab.playing.gateway import OurGateway
 from loadtests.lab.policies.adaptive import Aimd, Gradient2
 from loadtests.lab.policies.altered import Mistaken, Patient
 from loadtests.lab.policies.ema import Ema

@@ -11,16 +11,16 @@ from pathlib import Path
 from loadtests.lab.capacity import one_x
 from loadtests.lab.catalogue import Variant, named, variants_of
 from loadtests.lab.comparison import PolicyComparison, compare
-from loadtests.lab.door import Bounds
 from loadtests.lab.flags import WARM_UP
 from loadtests.lab.grid.command import main as grid
 from loadtests.lab.jobs import Cell, RunAll, at_once, busy_scale, runs
 from loadtests.lab.page.page import page_of
-from loadtests.lab.playable import context_tokens
+from loadtests.lab.playing.door import Bounds
+from loadtests.lab.playing.playable import context_tokens
+from loadtests.lab.playing.workload import Cut, read_workload
 from loadtests.lab.progress import progress
 from loadtests.lab.replay import command as log_command
 from loadtests.lab.table import table
-from loadtests.lab.workload import Cut, read_workload
 from serve.exits import Exit
 from serve.profile.settings import ProfileError, load_admission
 

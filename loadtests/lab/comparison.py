@@ -7,7 +7,7 @@ from typing import Any
 
 from loadtests.lab.difference import PairedDifference, difference
 from loadtests.lab.jobs import ORACLE, Cell, Job, JobResult, RunAll, best, engines_of, workload_of
-from loadtests.lab.outcome import PlayedOutcome
+from loadtests.lab.playing.outcome import PlayedOutcome
 from loadtests.lab.search import Trial, Tried, finalists, plans
 from loadtests.lab.summary import PolicyRow, counted
 

@@ -17,16 +17,16 @@ import numpy as np
 
 from admission.terms.settings import Settings
 from loadtests.lab.catalogue import EngineFacts, Variant, door_of
-from loadtests.lab.door import Bounds, Door
 from loadtests.lab.oracle.clairvoyant import PORTFOLIO, Clairvoyant, cost_s
-from loadtests.lab.play import Play, Played
+from loadtests.lab.playing.door import Bounds, Door
+from loadtests.lab.playing.play import Play, Played
+from loadtests.lab.playing.workload import Cut, TraceWorkload, read_workload
 from loadtests.lab.progress import LabProgress
 from loadtests.lab.summary import PolicyRow, row
-from loadtests.lab.workload import Cut, TraceWorkload, read_workload
 from serve.profile.settings import load_profile
 
 if TYPE_CHECKING:
-    from loadtests.lab.engines import Engines
+    from loadtests.lab.playing.engines import Engines
 
 ORACLE = "oracle_b"
 _LOOK_S = 1.0  # between a pool's looks at whether its maker lives
@@ -87,7 +87,7 @@ def engines_of(profile: Path, kv_tokens: int | None) -> "Engines":
 def _engines(profile: Path, kv_tokens: int | None) -> "Engines":
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # its start is no news here
     # here, not above: vLLM takes ten seconds, and what is wrong with the arguments none
-    from loadtests.lab.engines import Engines  # noqa: PLC0415
+    from loadtests.lab.playing.engines import Engines  # noqa: PLC0415
 
     engines = Engines(load_profile(profile), kv_tokens)
     engines.shape  # noqa: B018 - looked at here: it makes an engine

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from loadtests.judging.percentiles import percentile
-from loadtests.lab.door import Bounds
-from loadtests.lab.outcome import PlayedOutcome
-from loadtests.lab.play import Played
-from loadtests.lab.workload import TraceWorkload
+from loadtests.lab.playing.door import Bounds
+from loadtests.lab.playing.outcome import PlayedOutcome
+from loadtests.lab.playing.play import Played
+from loadtests.lab.playing.workload import TraceWorkload
 
 _SIZES = 4  # buckets of equally many offered requests
 _TENANT_LEAST = 5  # offered requests; fewer say nothing of how a tenant fares

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable
 
 from admission.planning.gpus import known_gpus
 from loadtests.document.words import Language
-from loadtests.plan.answer import answer
 from loadtests.plan.findings import Findings, find
 from loadtests.plan.from_profile import FromProfile, read_profile
-from loadtests.plan.lead import misfit
 from loadtests.plan.question import ASSUMED_GPU, left_open, question
-from loadtests.plan.text import brief, text
-from loadtests.plan.words import PlanWords
+from loadtests.plan.shown.answer import answer
+from loadtests.plan.shown.lead import misfit
+from loadtests.plan.shown.text import brief, text
+from loadtests.plan.shown.words import PlanWords
 from loadtests.scenarios import SCENARIOS
 from serve.exits import Exit
 from serve.models.catalogue import known_models
@@ -84,7 +84,7 @@ def _write_files(
     """The files that were asked for; what draws and what checks profiles is imported only then."""
     model = str(args.model or profile.model)
     if args.html or args.svg:
-        from loadtests.plan.page import plan_page, write_charts  # noqa: PLC0415 -- a second
+        from loadtests.plan.shown.page import plan_page, write_charts  # noqa: PLC0415 -- a second
 
         if args.html:
             args.html.write_text(plan_page(found, model, words.language), encoding="utf-8")

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from admission.planning.memory.spelled import length, size
+from admission.planning.memory.engine.spelled import length, size
 from admission.terms.slo import DEFAULT_SLO
 from loadtests.scenarios import SCENARIOS
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from admission.planning.memory.arguments import ENGINE_KEYS
-from admission.planning.memory.not_counted import not_counted
-from admission.planning.memory.spelled import read_arguments
+from admission.planning.memory.engine.arguments import ENGINE_KEYS
+from admission.planning.memory.engine.not_counted import not_counted
+from admission.planning.memory.engine.spelled import read_arguments
 from admission.terms.settings import Settings
 
 _TEXTS = {"quantization", "gpu", "link"}

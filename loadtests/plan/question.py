@@ -10,11 +10,11 @@ from typing import Any
 from admission.planning.advice import SLOTS, STEP
 from admission.planning.gpus import Gpu, Link, find_gpu
 from admission.planning.layouts import weights_name
-from admission.planning.memory.arguments import AUTO_LENGTH, ENGINE_KEYS, EngineArguments
 from admission.planning.memory.budget import loads_with
-from admission.planning.memory.config_json import overridden, read_shape
+from admission.planning.memory.engine.arguments import AUTO_LENGTH, ENGINE_KEYS, EngineArguments
 from admission.planning.memory.estimate import GIB
-from admission.planning.memory.model_shape import ModelShape
+from admission.planning.memory.model.config_json import overridden, read_shape
+from admission.planning.memory.model.model_shape import ModelShape
 from admission.planning.plan import Measurement, Question
 from admission.planning.sentences import Sentence
 from admission.planning.workload import Workload

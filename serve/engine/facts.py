@@ -5,7 +5,7 @@ from typing import Any
 from vllm.platforms import current_platform
 from vllm.version import __version__
 
-from admission.planning.memory.arguments import EngineArguments
+from admission.planning.memory.engine.arguments import EngineArguments
 from serve.profile.plan_agreement import EngineFacts
 
 

@@ -2,8 +2,8 @@
 
 A request arrives, may wait in the queue, runs under a lease and leaves. The desk asks the
 controller, keeps who waits and who runs, and writes down what was decided. It is synchronous and
-is given the time with every call. `Gate` drives it with asyncio, `loadtests.lab.gateway` with a
-virtual clock, so the lab plays the code that serves.
+is given the time with every call. `Gate` drives it with asyncio and the lab
+(`loadtests.lab.playing.gateway`) with a virtual clock, so the lab plays the code that serves.
 
 A decision is on the visit: `verdict` for a refusal, `lease_id` for a lease. Calls that let the
 queue move return the visits that were decided by it, in order.

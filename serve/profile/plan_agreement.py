@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from admission.planning.gpus import find_gpu
-from admission.planning.memory.arguments import EngineArguments
 from admission.planning.memory.budget import MemoryPlan, plan_memory
+from admission.planning.memory.engine.arguments import EngineArguments
 
 WARN_RATIO = 0.05  # a larger error means that hardware was bought by a wrong plan
 _ANY_GPU = "a10"  # the card has no effect if the memory is given

@@ -7,8 +7,8 @@ from typing import Any
 from admission.planning.gpus import Link, find_gpu
 from admission.planning.join import step_model
 from admission.planning.memory.budget import MemoryPlan, plan_memory
-from admission.planning.memory.config_json import overridden
-from admission.planning.memory.spelled import engine_arguments, read_value
+from admission.planning.memory.engine.spelled import engine_arguments, read_value
+from admission.planning.memory.model.config_json import overridden
 from admission.planning.step_model import Deployment
 from serve.models.model_file import read_model
 from serve.profile.settings import Profile, SimulationSection

@@ -18,7 +18,7 @@ from tests.admission.examples import (
     shape,
     warm,
 )
-from tests.admission.test_ledger import is_empty
+from tests.admission.ledger.test_ledger import is_empty
 
 IN_TURN = Settings(kv_headroom_ratio=0.0, queue_look_past_requests=0, queue_cost_weight=0.0)
 LARGE, MEDIUM, SMALL = shape(1000, 500), shape(400, 200), shape(16, 16)

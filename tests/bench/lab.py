@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from admission.terms.settings import Policy, Settings
-from loadtests.lab.door import Bounds
-from loadtests.lab.gateway import OurGateway
 from loadtests.lab.jobs import engines_of
-from loadtests.lab.play import Play
-from loadtests.lab.workload import TraceRequest, TraceWorkload
+from loadtests.lab.playing.door import Bounds
+from loadtests.lab.playing.gateway import OurGateway
+from loadtests.lab.playing.play import Play
+from loadtests.lab.playing.workload import TraceRequest, TraceWorkload
 from tests.bench.report import machine, table
 
 _PROFILE = Path(__file__).parents[2] / "configs" / "sim-qwen3-32b-8xa10.yaml"

@@ -9,15 +9,20 @@ on the odd ones, and the other way round. Absolute errors in per cent.
 
 from collections.abc import Callable, Iterable, Mapping
 
-from tests.admission.memory_cases import (
+from tests.admission.planning.memory_cases import (
     Error,
     cases,
     error_from_scratch,
     error_given_memory,
     summary,
 )
-from tests.admission.memory_fit import held_out_errors
-from tests.admission.memory_outliers import FROM_SCRATCH, GIVEN_MEMORY, NOT_PREDICTABLE, predictable
+from tests.admission.planning.memory_fit import held_out_errors
+from tests.admission.planning.memory_outliers import (
+    FROM_SCRATCH,
+    GIVEN_MEMORY,
+    NOT_PREDICTABLE,
+    predictable,
+)
 
 _HEAD = f"{'':28}{'rows':>6}{'median':>9}{'p90':>9}{'worst':>9}{'in range':>10}"
 

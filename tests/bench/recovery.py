@@ -18,10 +18,10 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from loadtests.lab.door import Bounds
 from loadtests.lab.jobs import engines_of
-from loadtests.lab.play import Play
-from loadtests.lab.workload import Cut, TraceWorkload, read_workload
+from loadtests.lab.playing.door import Bounds
+from loadtests.lab.playing.play import Play
+from loadtests.lab.playing.workload import Cut, TraceWorkload, read_workload
 from tests.bench.recovery_chart import drawn
 from tests.bench.recovery_curves import Arm, Curves, Watched, curves, recovered_s
 from tests.bench.report import machine, table

@@ -9,9 +9,9 @@ from admission.speed.linear_steps import StepCoefficients
 from admission.speed.live_steps import LiveSteps
 from admission.terms.settings import Mode, Policy
 from loadtests.lab.catalogue import EngineFacts
-from loadtests.lab.door import Bounds, Ruling
-from loadtests.lab.gateway import OurGateway
-from loadtests.lab.outcome import PlayedOutcome
+from loadtests.lab.playing.door import Bounds, Ruling
+from loadtests.lab.playing.gateway import OurGateway
+from loadtests.lab.playing.outcome import PlayedOutcome
 from serve.engine_step import EngineStep
 
 WINDOW_S = 30.0

@@ -6,7 +6,7 @@
 from admission.planning.gpus import Link
 from admission.planning.step_model import Deployment, StepModel, Weights
 from admission.speed.step import StepContents
-from tests.admission.step_time_cases import SHAPES, Case, cases, median_error, speeds_of
+from tests.admission.planning.step_time_cases import SHAPES, Case, cases, median_error, speeds_of
 from tests.bench.report import table
 
 CONTEXT_TOKENS = 2048

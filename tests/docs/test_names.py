@@ -47,7 +47,7 @@ def test_log_lines_that_are_explained_are_written() -> None:
 
 
 def test_the_plan_that_pages_show_is_the_one_that_is_checked() -> None:
-    """`tests/serve/test_plan_doc.py` holds the first block of plan.md against the command."""
+    """`tests/loadtests/plan/test_doc.py` holds the first block of plan.md against the command."""
     by_name = {str(page.path): page for page in pages()}
     shown = next(
         block for block in by_name["docs/reference/plan.md"].code_blocks if "8 x A10 can" in block

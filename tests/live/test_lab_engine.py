@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 from admission.terms.settings import Settings
-from loadtests.lab.door import Bounds
-from loadtests.lab.gateway import OurGateway
-from loadtests.lab.play import Play
+from loadtests.lab.playing.door import Bounds
+from loadtests.lab.playing.gateway import OurGateway
+from loadtests.lab.playing.play import Play
 from serve.commands import cli
 from serve.profile.settings import load_profile
 from serve.simulated.requests import EngineRequest
-from tests.serve.lab_cases import asked, workload_of
+from tests.loadtests.lab.lab_cases import asked, workload_of
 
 # torch and vLLM warn while they are imported, which happens inside the tests: it takes seconds
 pytestmark = [pytest.mark.live, pytest.mark.filterwarnings("ignore")]
@@ -31,7 +31,7 @@ KV_TOKENS = 40_000
 
 @pytest.fixture(scope="module")
 def engines() -> Any:
-    from loadtests.lab.engines import Engines  # noqa: PLC0415 - imports vLLM
+    from loadtests.lab.playing.engines import Engines  # noqa: PLC0415 - imports vLLM
 
     return Engines(load_profile(PROFILE), KV_TOKENS)
 

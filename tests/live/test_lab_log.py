@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from admission.terms.settings import Settings
-from loadtests.lab.gateway import OurGateway
-from loadtests.lab.play import Play
+from loadtests.lab.playing.gateway import OurGateway
+from loadtests.lab.playing.play import Play
 from loadtests.lab.replay.play import TO_THE_END
 from serve.commands import cli
 from serve.gate.decision_log import DecisionLog
 from serve.profile.settings import load_profile
-from tests.serve.lab_cases import asked, workload_of
-from tests.serve.log_cases import Kept, write
+from tests.loadtests.lab.lab_cases import asked, workload_of
+from tests.loadtests.lab.log_cases import Kept, write
 
 # torch and vLLM warn while they are imported, which happens inside the tests: it takes seconds
 pytestmark = [pytest.mark.live, pytest.mark.filterwarnings("ignore")]
@@ -31,7 +31,7 @@ admission: {tpot_target_s: 0.2}
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the gateway wrote about sixty requests, too many for its engine."""
-    from loadtests.lab.engines import Engines  # noqa: PLC0415 - imports vLLM
+    from loadtests.lab.playing.engines import Engines  # noqa: PLC0415 - imports vLLM
 
     profile = load_profile(PROFILE)
     engines = Engines(profile, KV_TOKENS)

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from admission.planning.memory.config_json import read_shape
-from admission.planning.memory.model_shape import Experts, Latent
+from admission.planning.memory.model.config_json import read_shape
+from admission.planning.memory.model.model_shape import Experts, Latent
 
 _ROOT = Path(__file__).parents[2]
-_TABLE = _ROOT / "admission" / "planning" / "memory" / "families.json"
+_TABLE = _ROOT / "admission" / "planning" / "memory" / "model" / "families.json"
 # Latents of families that vLLM runs through transformers (no latent there), and others that it
 # does not load, are ours to say; DBRX's experts stand in a part that vLLM does not count by.
 _OTHERWISE = {"axk2", "dbrx", "mistral4", "nemotron", "xlstm", "youtu"}
@@ -20,14 +20,14 @@ _OTHERWISE = {"axk2", "dbrx", "mistral4", "nemotron", "xlstm", "youtu"}
 
 def test_the_table_of_families_is_what_the_installed_classes_say() -> None:
     made = subprocess.run(  # a process of its own: classes warn while they are made
-        [sys.executable, "-m", "tests.admission.family_table"],
+        [sys.executable, "-m", "tests.admission.planning.family_table"],
         check=True,
         capture_output=True,
         text=True,
         cwd=_ROOT,
     )
     assert _TABLE.read_text(encoding="utf-8") == made.stdout, (
-        "python -m tests.admission.family_table > admission/planning/memory/families.json"
+        "python -m tests.admission.planning.family_table > admission/planning/memory/model/families.json"
     )
 
 

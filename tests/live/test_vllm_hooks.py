@@ -21,8 +21,8 @@ from typing import Any
 
 import pytest
 
-from admission.planning.memory.dropped import LAST_RELEASE
-from admission.planning.memory.formats import PACKED_LATENT_BYTES
+from admission.planning.memory.engine.dropped import LAST_RELEASE
+from admission.planning.memory.model.formats import PACKED_LATENT_BYTES
 
 ROOT = Path(__file__).parents[2]
 

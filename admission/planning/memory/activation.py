@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from admission.planning.memory.arguments import Resolved
+from admission.planning.memory.engine.arguments import Resolved
+from admission.planning.memory.engine.runner import is_runner_v2
+from admission.planning.memory.engine.versions import Version
 from admission.planning.memory.estimate import GIB, NOTHING, Estimate
-from admission.planning.memory.formats import dtype_bytes
-from admission.planning.memory.model_shape import Dense, Experts, Layer, ModelShape
-from admission.planning.memory.runner import is_runner_v2
-from admission.planning.memory.versions import Version
+from admission.planning.memory.model.formats import dtype_bytes
+from admission.planning.memory.model.model_shape import Dense, Experts, Layer, ModelShape
 
 _LOGIT_BYTES = 2  # a logit of the model's dtype, contained in the samplers' figures
 _FIT_BYTES = 0.05 * GIB  # what the fits leave: mean 0.025 GiB, 0.05 covers nine in ten

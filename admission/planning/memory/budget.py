@@ -7,12 +7,17 @@ from typing import Any
 
 from admission.planning.gpus import Gpu
 from admission.planning.memory.activation import activation_peak
-from admission.planning.memory.arguments import AUTO_LENGTH, EngineArguments, Resolved, resolve
-from admission.planning.memory.config_json import read_shape
 from admission.planning.memory.constants import MEASURED, Constants
-from admission.planning.memory.dropped import refuse_dropped
+from admission.planning.memory.engine.arguments import (
+    AUTO_LENGTH,
+    EngineArguments,
+    Resolved,
+    resolve,
+)
+from admission.planning.memory.engine.dropped import refuse_dropped
+from admission.planning.memory.engine.loads import why_not_loaded
+from admission.planning.memory.engine.versions import ASSUMED, parse_version, stretches_yarn
 from admission.planning.memory.estimate import GIB, Estimate
-from admission.planning.memory.formats import WeightFormat, dtype_bytes, weight_format
 from admission.planning.memory.kv_capacity import KvCapacity, blocks_per_request, kv_capacity
 from admission.planning.memory.kv_layout import (
     KvLayout,
@@ -20,10 +25,10 @@ from admission.planning.memory.kv_layout import (
     kv_bytes_per_token_total,
     kv_layout,
 )
-from admission.planning.memory.loads import why_not_loaded
-from admission.planning.memory.model_shape import ModelShape, stage_layers
+from admission.planning.memory.model.config_json import read_shape
+from admission.planning.memory.model.formats import WeightFormat, dtype_bytes, weight_format
+from admission.planning.memory.model.model_shape import ModelShape, stage_layers
 from admission.planning.memory.overheads import cuda_graphs, cuda_graphs_outside, non_torch
-from admission.planning.memory.versions import ASSUMED, parse_version, stretches_yarn
 from admission.planning.memory.weights import Split, weights_per_gpu
 from admission.planning.sentences import Sentence
 

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from admission.planning.memory.arguments import Resolved
-from admission.planning.memory.kv_layout import Holding, KvLayout, Page
-from admission.planning.memory.versions import (
+from admission.planning.memory.engine.arguments import Resolved
+from admission.planning.memory.engine.versions import (
     holds_two_batches_in_flight,
     keeps_recurrent_checkpoints,
     prints_tokens_from_concurrency,
 )
+from admission.planning.memory.kv_layout import Holding, KvLayout, Page
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,14 @@ import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from admission.planning.memory.arguments import Resolved
-from admission.planning.memory.formats import (
+from admission.planning.memory.engine.arguments import Resolved
+from admission.planning.memory.engine.versions import groups_layers_by_kind, pads_latents
+from admission.planning.memory.model.formats import (
     PACKED_LATENT_BYTES,
     kv_dtype_bytes,
     kv_scale_bytes,
 )
-from admission.planning.memory.model_shape import (
+from admission.planning.memory.model.model_shape import (
     Absent,
     Attention,
     Latent,
@@ -19,7 +20,6 @@ from admission.planning.memory.model_shape import (
     Recurrent,
     kind_of,
 )
-from admission.planning.memory.versions import groups_layers_by_kind, pads_latents
 
 _GRAIN_TOKENS = 16  # attention blocks grow in these steps to cover a state [log: 544, 784, 1568]
 _LATENT_ALIGNMENT_BYTES = 256

@@ -1,10 +1,10 @@
 """What neither weights nor activations explain: CUDA's context, NCCL, workspaces, CUDA graphs."""
 
-from admission.planning.memory.arguments import Resolved
+from admission.planning.memory.engine.arguments import Resolved
+from admission.planning.memory.engine.runner import deducts_graphs
+from admission.planning.memory.engine.versions import Version
 from admission.planning.memory.estimate import GIB, NOTHING, Estimate
-from admission.planning.memory.model_shape import ModelShape
-from admission.planning.memory.runner import deducts_graphs
-from admission.planning.memory.versions import Version
+from admission.planning.memory.model.model_shape import ModelShape
 
 _HOPPER = 9.0  # compute capability from which the fused all-reduce and its workspace exist
 _BLACKWELL_CARD = 12.0  # workstation cards: no NVLink, no such workspace

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from admission.planning.memory.allocator import held_bytes
 from admission.planning.memory.estimate import Estimate
-from admission.planning.memory.formats import WeightFormat
-from admission.planning.memory.model_shape import (
+from admission.planning.memory.model.formats import WeightFormat
+from admission.planning.memory.model.model_shape import (
     Absent,
     Attention,
     Dense,

@@ -13,9 +13,9 @@ from loadtests.lab.grid.inputs import inputs_of, one_x_inputs_of
 from loadtests.lab.grid.markdown import markdown
 from loadtests.lab.jobs import RunAll, at_once, busy_scale, runs
 from loadtests.lab.page.page import page_of
+from loadtests.lab.playing.workload import read_workload
 from loadtests.lab.progress import progress
 from loadtests.lab.search import requests_of
-from loadtests.lab.workload import read_workload
 from serve.exits import Exit
 from serve.profile.settings import ProfileError
 

@@ -24,9 +24,9 @@ from scipy.sparse import csr_matrix, vstack
 from admission.price.footprint import EngineShape
 from admission.speed.linear_steps import StepCoefficients
 from admission.speed.step import StepContents
-from loadtests.lab.door import Bounds
 from loadtests.lab.oracle.clairvoyant import length_of
-from loadtests.lab.workload import TraceRequest, TraceWorkload
+from loadtests.lab.playing.door import Bounds
+from loadtests.lab.playing.workload import TraceRequest, TraceWorkload
 from serve.simulated.requests import SHARED_TOKENS
 
 _SHARES = 16  # of what a step can hold, at which the step times are looked at

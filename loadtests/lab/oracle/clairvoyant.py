@@ -15,10 +15,10 @@ from enum import StrEnum
 from admission.price.footprint import EngineShape
 from admission.price.prefixes import Prefixes, PrefixHashes
 from admission.speed.linear_steps import StepCoefficients
-from loadtests.lab.door import Bounds, Ruling
+from loadtests.lab.playing.door import Bounds, Ruling
+from loadtests.lab.playing.prefix_hasher import TracePrefixHasher
+from loadtests.lab.playing.workload import TraceRequest
 from loadtests.lab.policies.ema import peak_tokens
-from loadtests.lab.prefix_hasher import TracePrefixHasher
-from loadtests.lab.workload import TraceRequest
 from serve.engine_step import EngineStep
 
 LATE, TOO_DEAR = "late", "too_dear"

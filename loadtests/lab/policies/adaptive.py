@@ -4,9 +4,9 @@ The algorithms and their constants are those of Netflix's concurrency-limits, on
 takes: the whole time of a request says how long its answer was, not how busy the engine is.
 """
 
-from loadtests.lab.door import Bounds
-from loadtests.lab.fifo import Inside
-from loadtests.lab.workload import TraceRequest
+from loadtests.lab.playing.door import Bounds
+from loadtests.lab.playing.fifo import Inside
+from loadtests.lab.playing.workload import TraceRequest
 from serve.engine_step import EngineStep
 
 _START, _LEAST, _MOST = 20.0, 1.0, 256.0  # requests at once; 256 is what the engine runs

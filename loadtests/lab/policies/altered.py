@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from loadtests.lab.door import Door, Ruling
-from loadtests.lab.fifo import TIMED_OUT
-from loadtests.lab.gateway import OurGateway
-from loadtests.lab.workload import TraceRequest
+from loadtests.lab.playing.door import Door, Ruling
+from loadtests.lab.playing.fifo import TIMED_OUT
+from loadtests.lab.playing.gateway import OurGateway
+from loadtests.lab.playing.workload import TraceRequest
 from serve.engine_step import EngineStep
 
 _NEVER_S = 1e6

@@ -9,8 +9,8 @@ hold what they hold now and k times what it still produces.
 
 from collections.abc import Iterable
 
-from loadtests.lab.fifo import Inside
-from loadtests.lab.workload import TraceRequest
+from loadtests.lab.playing.fifo import Inside
+from loadtests.lab.playing.workload import TraceRequest
 from serve.engine_step import EngineStep
 
 _START_TOKENS, _LEAST_TOKENS = 2048.0, 64

@@ -3,8 +3,8 @@
 What routers in the field go by: the cache as it is now, not what those inside will still need.
 """
 
-from loadtests.lab.fifo import Inside
-from loadtests.lab.workload import TraceRequest
+from loadtests.lab.playing.fifo import Inside
+from loadtests.lab.playing.workload import TraceRequest
 from serve.engine_step import EngineStep
 
 USED_RATIO = 0.85  # the field's usual mark

@@ -1,7 +1,7 @@
 """No limit at all: vLLM alone."""
 
-from loadtests.lab.fifo import Inside
-from loadtests.lab.workload import TraceRequest
+from loadtests.lab.playing.fifo import Inside
+from loadtests.lab.playing.workload import TraceRequest
 from serve.engine_step import EngineStep
 
 

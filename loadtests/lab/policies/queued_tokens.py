@@ -4,8 +4,8 @@ As vLLM 0.32 counts (`AsyncLLM`, front end): whole prompts of all requests witho
 and the newcomer is not counted in.
 """
 
-from loadtests.lab.fifo import Inside
-from loadtests.lab.workload import TraceRequest
+from loadtests.lab.playing.fifo import Inside
+from loadtests.lab.playing.workload import TraceRequest
 from serve.engine_step import EngineStep
 
 

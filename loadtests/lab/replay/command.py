@@ -121,7 +121,7 @@ def _shape_of(entries: Sequence[LogEntry]) -> EngineShape | None:
 def _engines(profile: Profile, kv_tokens: int | None) -> EnginesLike:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # its start is no news here
     # here, not above: vLLM takes ten seconds, and what is wrong with the arguments none
-    from loadtests.lab.engines import Engines  # noqa: PLC0415
+    from loadtests.lab.playing.engines import Engines  # noqa: PLC0415
 
     return Engines(profile, kv_tokens)
 

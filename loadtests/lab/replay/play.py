@@ -8,10 +8,10 @@ from admission.price.footprint import EngineShape
 from admission.terms.decision import Outcome as Answer
 from admission.terms.settings import Settings
 from loadtests.lab.catalogue import EngineFacts
-from loadtests.lab.door import Bounds
-from loadtests.lab.gateway import OurGateway
-from loadtests.lab.outcome import PlayedOutcome
-from loadtests.lab.play import EngineLike, Play
+from loadtests.lab.playing.door import Bounds
+from loadtests.lab.playing.gateway import OurGateway
+from loadtests.lab.playing.outcome import PlayedOutcome
+from loadtests.lab.playing.play import EngineLike, Play
 from loadtests.lab.replay.entry import LoggedEnd
 from loadtests.lab.replay.read import entries_of
 from loadtests.lab.replay.traffic import TrafficPart

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from admission.price.footprint import EngineShape
-from loadtests.lab.playable import check_cache, named_context_tokens
+from loadtests.lab.playing.playable import check_cache, named_context_tokens
 from serve.profile.settings import Profile
 
 _MODEL = "qwen3-32b"  # embedded, without weights

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from loadtests.lab.playing.workload import TraceRequest, TraceWorkload
 from loadtests.lab.replay.entry import LogEntry, Replayed
 from loadtests.lab.replay.true_lengths import Length, TrueLengths
-from loadtests.lab.workload import TraceRequest, TraceWorkload
 from serve.simulated.requests import SHARED_TOKENS
 
 

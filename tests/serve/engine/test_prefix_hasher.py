@@ -3,8 +3,8 @@
 import random
 
 from admission.price.prefixes import chunk_tokens
-from loadtests.lab import prefix_hasher as lab
-from loadtests.lab.workload import TraceRequest
+from loadtests.lab.playing import prefix_hasher as lab
+from loadtests.lab.playing.workload import TraceRequest
 from serve.engine.prefix_hasher import PrefixHasher
 from serve.simulated.requests import BlockNames, EngineRequest
 from tests.admission.examples import engine

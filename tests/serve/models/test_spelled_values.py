@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from admission.planning.memory.spelled import engine_arguments, length, read_value, size
+from admission.planning.memory.engine.spelled import engine_arguments, length, read_value, size
 from serve.commands.cli import main
 from tests.serve.models.test_model_file import CONFIG
 

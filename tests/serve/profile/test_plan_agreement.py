@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from admission.planning.memory.arguments import EngineArguments
+from admission.planning.memory.engine.arguments import EngineArguments
 from serve.models.catalogue import find_config
 from serve.profile.plan_agreement import EngineFacts, compare
 

@@ -1,0 +1,48 @@
+"""What a model family's public configuration class adds to a config.json that leaves keys out.
+
+`families.json` is made from transformers' and vLLM's classes by
+`tests.admission.planning.family_table`; a test makes it anew and compares. One entry per model_type:
+
+    defaults  our names (`names.py`) -> value
+    names     another spelling -> our name, where this family alone uses it
+    text      [key, model_type] of the language model's own part
+    layers    kinds of the first layers, which repeat
+"""
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One entry; all empty for a family without a public class."""
+
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+    text: tuple[str, str] | None = None
+    layers: tuple[str, ...] = ()
+
+
+def family(model_type: str) -> Family:
+    """The entry of a model_type; an empty one where there is none."""
+    entry = _table().get(model_type)
+    if entry is None:
+        return Family()
+    text = entry.get("text")
+    return Family(
+        defaults=entry.get("defaults", {}),
+        names=entry.get("names", {}),
+        text=(text[0], text[1]) if text else None,
+        layers=tuple(entry.get("layers", ())),
+    )
+
+
+@functools.cache
+def _table() -> dict[str, dict[str, Any]]:
+    file = resources.files("admission.planning.memory.model") / "families.json"
+    table: dict[str, dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+    return table

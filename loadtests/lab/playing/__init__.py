@@ -1,0 +1,1 @@
+"""One run: a trace, a policy and an engine on a virtual clock."""

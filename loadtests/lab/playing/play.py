@@ -1,0 +1,174 @@
+"""The clock of the lab: arrivals, ends of steps and ticks in the order of their instants.
+
+Nothing sleeps and nothing is drawn: the same workload, engine and door give the same outcomes.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from loadtests.lab.playing.door import Bounds, Door
+from loadtests.lab.playing.outcome import PlayedOutcome
+from loadtests.lab.playing.workload import TraceRequest, TraceWorkload, number_of
+from serve.engine_step import EngineStep
+from serve.simulated.requests import EngineRequest
+
+TICK_S = 0.05  # the gate's (`serve.gate.gate`)
+
+
+class EngineLike(Protocol):
+    """What the lab needs of an engine on a virtual clock."""
+
+    @property
+    def ends_at_s(self) -> float | None:
+        """When the step that runs is over; None while nothing runs."""
+        ...
+
+    @property
+    def begun(self) -> Sequence[str]:
+        """Engine ids of those whose first token came in the step that was finished last."""
+        ...
+
+    def add(self, request: EngineRequest, now_s: float) -> None:
+        """Hand a request over."""
+        ...
+
+    def finish_step(self) -> EngineStep:
+        """The step that ran is over; the next begins."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """One run. Steps, preemptions and KV use are those while counted requests arrived."""
+
+    outcomes: tuple[PlayedOutcome, ...]  # of all that arrived before the run stopped
+    steps: int
+    preemptions: int
+    kv_used_mean: float  # over time, 0-1
+    ended_at_s: float
+
+
+class _Readings:
+    """Sums over the steps that end between two instants."""
+
+    def __init__(self, from_s: float, until_s: float) -> None:
+        self._from_s, self._until_s = from_s, until_s
+        self.steps = self.preemptions = 0
+        self._used_s = self._seconds = 0.0
+
+    def note(self, step: EngineStep, now_s: float) -> None:
+        if not self._from_s <= now_s <= self._until_s:
+            return
+        self.steps += 1
+        self.preemptions += step.preempted
+        self._used_s += (step.kv_used_ratio or 0.0) * step.elapsed_s
+        self._seconds += step.elapsed_s
+
+    @property
+    def kv_used_mean(self) -> float:
+        span_s = self._until_s - self._from_s  # an idle engine holds nothing
+        return self._used_s / max(span_s, self._seconds, 1e-9)
+
+
+def next_tick_s(now_s: float) -> float:
+    """The first tick after `now_s`, never that instant itself, however it is rounded."""
+    tick = math.floor(now_s / TICK_S) + 1
+    return tick * TICK_S if tick * TICK_S > now_s else (tick + 1) * TICK_S
+
+
+class Play:
+    """One run of a workload; it stops when no counted request can still change its result."""
+
+    def __init__(
+        self, workload: TraceWorkload, engine: EngineLike, door: Door, bounds: Bounds
+    ) -> None:
+        self._workload = workload
+        self._engine = engine
+        self._door = door
+        self._bounds = bounds
+        self._outcomes: list[PlayedOutcome] = []  # by number: all that have arrived
+        self._readings = _Readings(workload.from_s, workload.until_s)
+        self._undecided = workload.counted.start  # the first counted one that may still change
+
+    def run(self) -> Played:
+        """Play to the end."""
+        now_s = 0.0
+        while True:
+            arrival_s, step_s = self._next_arrival_s(), self._engine.ends_at_s or math.inf
+            tick_s = next_tick_s(now_s) if self._door.waiting else math.inf
+            at_s = min(arrival_s, step_s, tick_s)
+            if at_s == math.inf or self._over(at_s):
+                break
+            now_s = at_s
+            if step_s == at_s:
+                self._step(now_s)
+            elif arrival_s == at_s:
+                self._arrive(self._workload.requests[len(self._outcomes)])
+            else:
+                self._hear(self._door.tick(now_s), now_s)
+        readings = self._readings
+        return Played(
+            tuple(self._outcomes),
+            readings.steps,
+            readings.preemptions,
+            readings.kv_used_mean,
+            now_s,
+        )
+
+    def _next_arrival_s(self) -> float:
+        arrived, requests = len(self._outcomes), self._workload.requests
+        return requests[arrived].arrived_at_s if arrived < len(requests) else math.inf
+
+    def _over(self, now_s: float) -> bool:
+        """Whether all counted requests have come and are decided; each is looked at once."""
+        outcomes, counted = self._outcomes, self._workload.counted
+        while self._undecided < counted.stop:
+            if self._undecided >= len(outcomes):
+                return False
+            if not outcomes[self._undecided].decided(self._bounds, now_s):
+                return False
+            self._undecided += 1
+        return True
+
+    def _arrive(self, request: TraceRequest) -> None:
+        self._outcomes.append(PlayedOutcome(request))
+        self._hear(self._door.offer(request, request.arrived_at_s), request.arrived_at_s)
+
+    def _step(self, now_s: float) -> None:
+        step = self._engine.finish_step()
+        self._readings.note(step, now_s)
+        for key in self._engine.begun:
+            outcome = self._outcomes[number_of(key)]
+            if outcome.first_at_s is None:
+                outcome.first_at_s = now_s
+        for finished in step.finished:
+            outcome = self._outcomes[number_of(finished.engine_id)]
+            outcome.unfinished -= 1
+            if not outcome.unfinished:
+                outcome.ended_at_s = now_s
+            outcome.output_tokens += finished.output_tokens
+            outcome.preemptions += finished.preemptions
+        self._hear(self._door.stepped(step, now_s), now_s)
+
+    def _hear(self, verdicts: Iterable[tuple[int, str | None]], now_s: float) -> None:
+        for number, reason in verdicts:
+            outcome = self._outcomes[number]
+            if reason is not None:
+                outcome.refusal = reason
+                continue
+            outcome.accepted_at_s = now_s
+            outcome.unfinished = len(outcome.request.engine_ids)
+            for engine_id in outcome.request.engine_ids:
+                self._engine.add(_engine_request(engine_id, outcome.request), now_s)
+
+
+def _engine_request(engine_id: str, request: TraceRequest) -> EngineRequest:
+    return EngineRequest(
+        engine_id,
+        request.prompt_tokens,
+        request.output_tokens,
+        request.max_tokens,
+        request.prefix,
+    )

@@ -1,0 +1,35 @@
+"""Prefix hashes of a trace's prompts; the gateway computes them from tokens."""
+
+from admission.price.prefixes import PrefixHashes, chunk_tokens, named_chunks
+from loadtests.lab.playing.workload import TraceRequest
+from serve.simulated.requests import SHARED_TOKENS, Texts
+
+
+class TracePrefixHasher:
+    """Alike where the trace says that prompts begin alike; what it gives no ids has no names.
+
+    Of one run: each request is asked for again and again while it waits.
+    """
+
+    def __init__(self, block_tokens: int) -> None:
+        self._block_tokens = block_tokens
+        self._chunk_tokens = chunk_tokens(block_tokens)
+        self._texts = Texts()
+        self._made: dict[tuple[tuple[str, ...], int], PrefixHashes] = {}  # by ids and length
+
+    def of(self, request: TraceRequest) -> PrefixHashes:
+        """The prefix hashes of one prompt."""
+        asked = request.prefix, request.prompt_tokens
+        made = self._made.get(asked)
+        if made is None:
+            made = self._made[asked] = self._make(request)
+        return made
+
+    def _make(self, request: TraceRequest) -> PrefixHashes:
+        texts = self._texts.of(request.prefix)
+        tokens = min(request.prompt_tokens, SHARED_TOKENS * len(texts) + 1)
+        names = []
+        for chunk in range(named_chunks(tokens, self._block_tokens)):
+            text, place = divmod((chunk + 1) * self._chunk_tokens - 1, SHARED_TOKENS)
+            names.append(texts[text] * SHARED_TOKENS + place)
+        return tuple(names)
