@@ -59,6 +59,11 @@ class Visit:
     preemptions: int = 0
 
     @property
+    def due_at_s(self) -> float:
+        """When its first token is due."""
+        return self.arrived_at_s + self.deadline_s
+
+    @property
     def ttft_s(self) -> float | None:
         """From arrival to the first token; None while there is none."""
         if self.accepted_at_s is None or self.prefill_s is None:

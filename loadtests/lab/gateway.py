@@ -1,29 +1,20 @@
-"""The gateway's own admission as a door: the controller that serves, told the same in turn.
-
-`serve.gate.gate` without its event loop. What reads the engine's steps (`InFlight`) and what
-decides (`Controller`) are the same objects; a request's task and its future become a verdict.
-"""
+"""The gateway's own admission as a policy of the lab: its desk, driven by a virtual clock."""
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
 
-from admission.controller import Controller
-from admission.exchange import Turn
 from admission.price.footprint import EngineShape, PromptShape, RequestShape
-from admission.price.offer import Offer, Quote
 from admission.price.prefixes import PrefixHashes
 from admission.speed.linear_steps import StepCoefficients
-from admission.terms.decision import Accepted, Decision, Rejected
 from admission.terms.settings import Settings
 from loadtests.lab.door import Bounds, Ruling
 from loadtests.lab.prefix_hasher import TracePrefixHasher
 from loadtests.lab.workload import TraceRequest
 from serve.engine_step import EngineStep
 from serve.gate.decision_log import DecisionLog
-from serve.gate.in_flight import InFlight
+from serve.gate.desk import Desk
 from serve.observability.metrics import Metrics
 from serve.visit import ApiFamily, Tenant, Visit
 
@@ -46,12 +37,6 @@ def _shape(
     return RequestShape((prompt,) * request.prompts, sequences=request.answers, ignore_eos=known)
 
 
-class _Waiting(NamedTuple):
-    visit: Visit
-    request: TraceRequest
-    offer: Offer
-
-
 class OurGateway:
     """One policy of the controller; `knows_lengths` makes it the oracle (a).
 
@@ -70,104 +55,71 @@ class OurGateway:
     ) -> None:
         if bounds is not None:
             settings = replace(settings, ttft_deadline_s=bounds.ttft_s, tpot_target_s=bounds.tpot_s)
-        self.controller = Controller(shape, settings)
+        self._desk = Desk(
+            shape,
+            settings,
+            metrics=Metrics(CollectorRegistry()),
+            decisions=decisions or DecisionLog(),
+        )
+        self.controller = self._desk.controller
         if line is not None:
             self.controller.know_step_times(line)
-        self._in_flight = InFlight(self.controller, Metrics(CollectorRegistry()))
-        self._decisions = decisions or DecisionLog()
         self._hasher = TracePrefixHasher(shape.block_tokens)
         self._read = clairvoyant if knows_lengths else blind
-        self._queue: dict[int, _Waiting] = {}  # by ticket
+        self._requests: dict[Visit, TraceRequest] = {}  # not yet decided
         self._running: dict[str, Visit] = {}  # by engine id
+        self._unfinished: dict[Visit, int] = {}  # engine requests
 
     def _shape_of(self, request: TraceRequest) -> RequestShape:
         return self._read(request, self._hasher.of(request))
 
+    def _deadline_s(self, request: TraceRequest) -> float:
+        default_s = self.controller.settings.ttft_deadline_s
+        return default_s if request.deadline_s is None else request.deadline_s
+
     @property
     def waiting(self) -> int:
         """Requests in the queue."""
-        return len(self._queue)
+        return self._desk.waiting
 
     def offer(self, request: TraceRequest, now_s: float) -> Sequence[Ruling]:
-        """As `Gate.precheck` and `Gate.admit`."""
-        visit = _visit(request, self.controller.settings.ttft_deadline_s)
-        tenant, shape = visit.tenant, self._shape_of(request)
-        refusal = self.controller.precheck(tenant.name, 0, tenant.priority, now_s=now_s)
-        refusal = refusal or self.controller.hopeless(shape)
-        if refusal:
-            return [Ruling(request.number, refusal.reason)]
-        due_s = self._due_s(visit)
-        offer = Offer(tenant.name, tenant.priority, shape, request.arrived_at_s, due_s)
-        answer = self.controller.offer(offer, now_s)
-        self._note(visit, offer, answer.quote, answer.would, now_s)
-        if answer.ticket_id is not None:
-            self._queue[answer.ticket_id] = _Waiting(visit, request, offer)
-            return []
-        if isinstance(answer.decision, Rejected):
-            return [Ruling(request.number, answer.decision.reason)]
-        if isinstance(answer.decision, Accepted):
-            self._begin(visit, request, offer, answer.decision, answer.quote, now_s)
-        return [Ruling(request.number)]
+        """A request arrives: `precheck` and `arrive`, without a body to read."""
+        visit = _visit(request, self._deadline_s(request))
+        self._requests[visit] = request
+        visit.verdict = self._desk.precheck(visit, 0, now_s)
+        if visit.verdict or self._desk.arrive(visit, self._shape_of(request), now_s):
+            return self._tell([visit], now_s)
+        return []
 
     def stepped(self, step: EngineStep, now_s: float) -> Sequence[Ruling]:
-        """As `Gate.stepped`; then those who ended leave, as `Gate.leave`."""
-        turns = self.controller.progress(self._in_flight.read(step), now_s)
-        self._in_flight.compare(step)
-        told = self._settle(turns, now_s)
+        """A step of the engine; then those that ended in it leave."""
+        told = self._tell(self._desk.stepped(step, now_s), now_s)
         for finished in step.finished:
             visit = self._running.pop(finished.engine_id)
-            visit.engine_ids.remove(finished.engine_id)
-            if visit.lease_id is not None and not visit.engine_ids:
-                self._in_flight.end(visit, visit.lease_id)
-                turns = self.controller.release(visit.lease_id, now_s, in_engine=True)
-                told += self._settle(turns, now_s)
-                self._decisions.ended(visit)
+            self._unfinished[visit] -= 1
+            if not self._unfinished[visit]:
+                del self._unfinished[visit]
+                told += self._tell(self._desk.leave(visit, now_s), now_s)
         return told
 
     def tick(self, now_s: float) -> Sequence[Ruling]:
-        """As the gate's ticker."""
-        return self._settle(self.controller.tick(now_s), now_s)
+        """Time has passed."""
+        return self._tell(self._desk.tick(now_s), now_s)
 
-    def _due_s(self, visit: Visit) -> float:
-        return visit.arrived_at_s + visit.deadline_s
+    def _tell(self, visits: Sequence[Visit], now_s: float) -> list[Ruling]:
+        """The rulings on these visits; the sequences of those let in start at once."""
+        return [self._ruling(visit, self._requests.pop(visit), now_s) for visit in visits]
 
-    def _settle(self, turns: Sequence[Turn], now_s: float) -> list[Ruling]:
-        told = []
-        for turn in turns:
-            visit, request, offer = self._queue.pop(turn.ticket_id)
-            visit.queued_s = now_s - request.arrived_at_s
-            self._note(visit, offer, turn.quote, turn.decision, now_s)
-            if isinstance(turn.decision, Rejected):
-                told.append(Ruling(request.number, turn.decision.reason))
-            else:
-                self._begin(visit, request, offer, turn.decision, turn.quote, now_s)
-                told.append(Ruling(request.number))
-        return told
-
-    def _begin(
-        self,
-        visit: Visit,
-        request: TraceRequest,
-        offer: Offer,
-        accepted: Accepted,
-        quote: Quote,
-        now_s: float,
-    ) -> None:
-        visit.predicted_tokens = tuple(predicted.tokens for predicted in quote.predictions)
-        visit.lease_id, visit.accepted_at_s = accepted.lease_id, now_s
-        self._in_flight.begin(visit, accepted.lease_id)
-        alone = RequestShape(offer.shape.prompts[:1])
+    def _ruling(self, visit: Visit, request: TraceRequest, now_s: float) -> Ruling:
+        if visit.verdict is not None:
+            return Ruling(request.number, visit.verdict.reason)
+        prompt = RequestShape(self._shape_of(request).prompts[:1])
         for engine_id in request.engine_ids:
             visit.engine_ids.append(engine_id)
-            self._in_flight.starting(visit, engine_id, alone, now_s)
+            self._desk.starting(visit, engine_id, prompt, now_s)
             self._running[engine_id] = visit
-
-    def _note(
-        self, visit: Visit, offer: Offer, quote: Quote, decision: Decision, now_s: float
-    ) -> None:
-        self._decisions.decided(
-            visit, offer, quote, decision, self.controller, mono_s=now_s, config_hash=""
-        )
+        self._unfinished[visit] = len(request.engine_ids)
+        return Ruling(request.number)
 
 
 def _visit(request: TraceRequest, deadline_s: float) -> Visit:
@@ -176,6 +128,6 @@ def _visit(request: TraceRequest, deadline_s: float) -> Visit:
         tenant=Tenant(request.tenant, request.priority),
         route="/v1/completions",
         family=ApiFamily.OPENAI,
-        deadline_s=deadline_s if request.deadline_s is None else request.deadline_s,
+        deadline_s=deadline_s,
         arrived_at_s=request.arrived_at_s,
     )

@@ -11,7 +11,6 @@ from loadtests.lab.fifo import TIMED_OUT
 from loadtests.lab.gateway import OurGateway
 from loadtests.lab.workload import TraceRequest
 from serve.engine_step import EngineStep
-from serve.visit import Visit
 
 _NEVER_S = 1e6
 _SEED = 5  # of the mistakes
@@ -32,18 +31,18 @@ class Patient(OurGateway):
         """The same."""
         return [*self._timed_out(now_s), *super().tick(now_s)]
 
-    def _due_s(self, visit: Visit) -> float:
-        return visit.arrived_at_s + _NEVER_S
+    def _deadline_s(self, request: TraceRequest) -> float:  # noqa: ARG002 - as the gateway's
+        return _NEVER_S
 
     def _timed_out(self, now_s: float) -> list[Ruling]:
         late = {
-            ticket: waiting.request.number
-            for ticket, waiting in self._queue.items()
-            if now_s >= waiting.visit.arrived_at_s + waiting.visit.deadline_s
+            visit: request.number
+            for visit, request in self._requests.items()
+            if now_s >= request.arrived_at_s + super(Patient, self)._deadline_s(request)
         }
-        for ticket in late:
-            self.controller.leave_queue(ticket)
-            del self._queue[ticket]
+        for visit in late:
+            self._desk.leave_queue(visit, now_s)
+            del self._requests[visit]
         return [Ruling(number, TIMED_OUT) for number in late.values()]
 
 
