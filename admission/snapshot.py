@@ -87,7 +87,7 @@ class CacheReading:
 
     foreseen_tokens: int
     found_tokens: int
-    believed_ratio: float  # found / foreseen, as the next price assumes it
+    believed_ratio: float  # found / predicted, as the next price assumes it
 
     @classmethod
     def of(cls, prefixes: Prefixes) -> "CacheReading":

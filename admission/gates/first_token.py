@@ -26,7 +26,7 @@ class FirstTokens:
         return fmean(map(abs, self._ranked)) if len(self._ranked) >= _ENOUGH else None
 
     def expect(self, row: int, at_s: float) -> None:
-        """The first token of a sequence is foreseen for this instant."""
+        """The first token of a sequence is predicted for this instant."""
         self._due[row] = at_s
 
     def forget(self, row: int) -> None:

@@ -1,7 +1,7 @@
 """Whether engine statistics are fresh: a running engine reports every step."""
 
 _STALE_AFTER_S = 2.0  # without news, or longer where steps take longer
-_STEPS_MAX = 3.0  # times the longest step of late: one runs, one is on its way
+_STEPS_MAX = 3.0  # times the longest recent step: one runs, one is on its way
 _LONGEST_KEPT = 0.999  # per record: half of it after a minute of decoding
 
 

@@ -39,7 +39,7 @@ class KvMargin:
 
     @property
     def bias_ratio(self) -> float:
-        """Blocks the engine holds / blocks of the ledger, of late; 1 while unknown."""
+        """Recent blocks of the engine / blocks of the ledger; 1 while unknown."""
         if not self._held:
             return 1.0
         return min(_BIAS_MAX, max(_BIAS_MIN, self._used / self._held))

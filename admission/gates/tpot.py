@@ -16,7 +16,7 @@ _GRAIN = 10  # parts of the bound, so that the plan does not follow every step
 _LOSS_MAX = 0.8 / PARTS  # answers that one prompt may be expected to cost: none of its lengths
 _LOSS_PRESSED = 0.1  # more of them for each whole of its time that it has waited beyond this share
 _PRESSED_AT_RATIO = 0.3
-_PREFILL_LEAST = 0.1  # of the time: what a full engine is foreseen to leave for prompts
+_PREFILL_LEAST = 0.1  # of the time: what a full engine is assumed to leave for prompts
 _STEPS_ON_THE_WAY = 1  # the step that runs when a request arrives is without it
 
 
@@ -64,7 +64,7 @@ class Timing:
         return min(step_s, now_s - self._step_began_at_s)
 
     def first_token_at_most_s(self, prefill_tokens: int, now_s: float) -> float:
-        """The same with a margin for what forecasts of late fell short by; none if all is idle."""
+        """`first_token_s` with a margin for recent forecast errors; none on an idle engine."""
         margin_s = self.first_tokens.margin_s if self._ledger.sequences else 0.0
         return self.first_token_s(prefill_tokens, now_s) + margin_s
 

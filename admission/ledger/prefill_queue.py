@@ -17,15 +17,15 @@ from admission.ledger.shared_prefixes import SharedPrefixes
 class PrefillQueue:
     """Rows of one ledger's table; the ones of aborted leases come after all others.
 
-    `backlog_tokens` are to be computed: not those foreseen in the cache, until the engine has
-    started on a row; what is missing of it then is in no cache, whatever was foreseen.
+    `backlog_tokens` are to be computed. Predicted cache hits of a row are left out until the engine
+    starts on it; what is missing of it then is in no cache, whatever was predicted.
     """
 
     def __init__(self, table: RowTable, shared_prefixes: SharedPrefixes) -> None:
         self.backlog_tokens = 0
         self._table = table
         self._shared_prefixes = shared_prefixes
-        self._cached: dict[int, int] = {}  # rows not started on -> tokens foreseen in the cache
+        self._cached: dict[int, int] = {}  # rows not started on -> predicted cache hits
         self._coming: OrderedDict[int, int] = OrderedDict()  # row -> tokens of its echo
         self._aborted: OrderedDict[int, int] = OrderedDict()
 

@@ -8,7 +8,7 @@ _KEPT = 0.97  # per step in which it found or should have: some thirty are remem
 class CacheHits:
     """Forecasts by row, from the grant of a lease until the engine starts on it.
 
-    `ratio` (0-1) is the share that was found of late; what is foreseen is believed in this part.
+    `ratio` (0-1) is the share found recently; predicted hits are scaled by it.
     `foreseen_tokens` and `found_tokens` are sums over all that were started.
     """
 

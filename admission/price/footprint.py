@@ -117,7 +117,7 @@ class Segment(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What a request takes of the engine's time, foreseen or seen.
+    """What a request takes of the engine's time, predicted or measured.
 
     Prompt tokens computed, sequences x decode steps, and blocks held x decode steps.
     """

@@ -42,7 +42,7 @@ _Floats = npt.NDArray[np.float64]
 class LiveSteps:
     """`coefficients` are None until there is a prior or enough evidence.
 
-    `error_ratio` is the typical size of seconds / modelled - 1 of late, of records that had not
+    `error_ratio` is the typical size of recent seconds / modelled - 1, of records that had not
     taught anything yet.
     """
 
