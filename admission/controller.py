@@ -1,4 +1,4 @@
-"""The only judge: offer, progress, release, tick. Told the facts and the time, it answers."""
+"""Decides on every request by facts and times passed in: offer, progress, release, tick."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ _CHARS_PER_TOKEN_MAX = 32  # no vocabulary packs more; a longer body cannot fit 
 
 
 class Controller:
-    """Admission for one engine. Synchronous, deterministic, never aware of a clock."""
+    """Admission for one engine. Synchronous and deterministic; reads no clock."""
 
     def __init__(
         self,
@@ -122,13 +122,13 @@ class Controller:
             return None
         spent = self.accounts.budgets.spent(tenant, now_s)
         if spent or self.queue.overtakes_all(priority, now_s):
-            return spent  # nobody waits: it may be accepted at once, however short the queue
+            return spent  # nothing waits ahead: it may be accepted at once, however short the queue
         return self._queue_full(tenant, priority, 0)
 
     def hopeless(self, shape: RequestShape) -> Rejected | None:
         """More sequences than the engine runs; asked before a price is worked out.
 
-        A small body may ask for millions of them, and adding them up would stop everybody.
+        A small body may ask for millions of them, and adding them up would block every request.
         """
         return too_many_sequences(shape.total_sequences, self.engine) if self._enforcing else None
 
@@ -144,7 +144,7 @@ class Controller:
         """The refusal of a request whose first token comes too late whatever its body asks for.
 
         By the wait of the least price there is: what this refuses, `offer` refuses now as well.
-        With `behind` it is asked as if so many more like those in the queue were there before it.
+        `behind` more requests, each like the mean of the queue, are assumed to be ahead of it.
         """
         if self._closed() or not self._enforcing:
             return None
@@ -218,7 +218,7 @@ class Controller:
         return (late, None) if late else (Accepted(0), fit)
 
     def _fit(self, offer: Offer, priced: Price, now_s: float) -> Limit | Sequence[Demand]:
-        """As `Headroom.fit`, behind those in the queue who come first."""
+        """`Headroom.fit`, or the limit of the queue's head where that goes first."""
         first = self.queue.overtakes_all(offer.priority, now_s)
         head = None if first else self.queue.head(now_s)
         if head:
@@ -237,7 +237,7 @@ class Controller:
         self, offer: Offer, priced: Price, wait_s: float, limit: Limit, now_s: float
     ) -> Rejected | None:
         if not (self.ledger.sequences or self.step_times.proven):
-            return None  # what nobody measured refuses nobody: else it would never be measured
+            return None  # an unmeasured engine refuses nothing, or it would never be measured
         needed_s = wait_s + self.pace.prefill_s(priced.prefill_tokens)
         needed_s = max(needed_s, self.headroom.first_token_s(priced, now_s))
         allowed_s = max(0.0, offer.deadline_at_s - now_s)
@@ -259,7 +259,7 @@ class Controller:
         return refusals.queue_full(load.requests, own, self.binding, passes_in_s=passes_in_s)
 
     def overdue(self, waited_s: float, *, allowed_s: float) -> Rejected:
-        """Why an accepted request had no first token for so long; the caller cuts it off."""
+        """The refusal of an accepted request without a first token; the caller aborts it."""
         if self.engine_down or self.heartbeat.hung:
             return self._closed() or self._engine_silent()
         return refusals.no_first_token(waited_s, allowed_s=allowed_s)
@@ -276,7 +276,7 @@ class Controller:
         self._dispatcher.leave(ticket_id)
 
     def tick(self, now_s: float) -> list[Turn]:
-        """Let the queue move: turn away whose time is up, accept heads while they fit."""
+        """Move the queue: refuse requests past their deadline, accept heads while they fit."""
         self._leases.free_due(now_s)
         self._heed_engine(now_s)
         closed = self._closed_for_good()
@@ -321,7 +321,7 @@ class Controller:
         return self._leases.rows_of(lease_id)
 
     def progress(self, record: StepRecord, now_s: float) -> list[Turn]:
-        """Take in one step: who grew, who ended, how fast it went; then let the queue move."""
+        """Apply one step record (growth, ends, step time), then move the queue."""
         steps = self._leases.advance(record, self.settings, now_s)
         self.heartbeat.step(now_s)
         self.timing.step_begins(now_s)
@@ -360,7 +360,7 @@ class Controller:
         return record
 
     def _compare(self, record: StepRecord, now_s: float) -> None:
-        """Hold what is believed of the engine's cache against what it did."""
+        """Compare the ledger with the engine's reported cache use."""
         ledger, held_blocks = self.ledger, self.ledger.held_blocks
         self.margin.preempted(record.preempted)
         usage_known = record.kv_used_ratio is not None
@@ -407,7 +407,7 @@ class Controller:
     def unseen_blocks(self) -> int:
         """Blocks beyond the ledger's count that the engine may hold before a record says so.
 
-        Those of steps ordered ahead, and growth of sequences whose abort it has yet to hear of.
+        Blocks of steps ordered ahead, and growth of sequences whose abort is still pending.
         """
         pending_aborts = self._leases.pending_aborts
         return self.ledger.ordered_blocks + pending_aborts.unseen_blocks(self.engine.block_tokens)
@@ -497,12 +497,12 @@ class Controller:
         self.lengths.version += 1  # every waiting price is stale
 
     def know_step_times(self, coefficients: StepCoefficients) -> None:
-        """What a step of the engine takes, to start with: what its steps take corrects it."""
+        """Start from these step times; measured steps correct them."""
         self.step_times.begin_with(coefficients)
         self._use_step_times(coefficients)
 
     def _use_step_times(self, coefficients: StepCoefficients) -> None:
-        """Tenants are charged, prompts paced by these from now on."""
+        """Charge tenants and pace prompts by these from now on."""
         self.accounts.cost.learn(coefficients)
         self.heartbeat.longest_step_s = coefficients.seconds(
             prefill_tokens=self.engine.max_batched_tokens,
@@ -512,5 +512,5 @@ class Controller:
         self.pace.learn(coefficients)
 
     def outgrown(self) -> list[int]:
-        """Leases not yet released of which some answer runs on beyond its price."""
+        """Unreleased leases with a completion that runs beyond its price."""
         return self._leases.outgrown()

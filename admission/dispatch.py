@@ -1,4 +1,4 @@
-"""From the queue into the engine: whose turn it is, who may pass, whose time is up."""
+"""Moves requests from the queue into the engine, backfills past the head, and expires deadlines."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,19 +17,19 @@ from admission.terms.settings import Mode, Policy, Settings
 _TURNS_PER_PASS = 64  # bounds one pass over the queue; the next event continues
 
 Grant = Callable[[Offer, Quote, Sequence[Demand] | None, Price, float], int]
-Lessons = tuple[int, int]  # what was learned of lengths so far, and what happened in the cache
+Lessons = tuple[int, int]  # versions of the learned lengths and of the cached prefixes
 
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
     offer: Offer
     quote: Quote
-    lessons: Lessons  # by which it was priced
+    lessons: Lessons  # versions by which it was priced
     limit: Limit
 
 
 class Dispatcher:
-    """Those who wait, with their offers; `grant` opens a lease, entered at a price, now."""
+    """The waiting requests with their offers; `grant` opens a lease for one that may start."""
 
     def __init__(
         self,
@@ -52,11 +52,11 @@ class Dispatcher:
         self.binding: Limit | None = None  # what bound the last decision that had to wait
 
     def turn_at_s(self, offer: Offer, price: Price) -> float:
-        """What its place among its tenant's goes by."""
+        """Sort key within the tenant's queue."""
         return self._queue.turn_at_s(offer.deadline_at_s, self._accounts.cost.seconds(price.work))
 
     def join(self, offer: Offer, quote: Quote, limit: Limit) -> int:
-        """A place in the queue for one that `limit` keeps out; returns its ticket."""
+        """Queue a request that `limit` keeps out; returns its ticket."""
         ticket_id = self._next_ticket
         self._next_ticket += 1
         self._queue.add(
@@ -75,52 +75,52 @@ class Dispatcher:
         return ticket_id
 
     def leave(self, ticket_id: int) -> None:
-        """The client left; a ticket that already had its turn is ignored."""
+        """Remove the request of a client that left; a ticket that has had its turn is ignored."""
         ticket = self._queue.remove(ticket_id)
         if ticket:
             del self._waiting[ticket_id]
             self._accounts.strike_out(ticket.tenant, ticket.price)
 
     def limit_of(self, ticket: Ticket) -> Limit:
-        """What kept it out when it was looked at last."""
+        """The limit that kept it out when it was last tried."""
         return self._waiting[ticket.ticket_id].limit
 
     def close(self, refusal: Rejected) -> list[Turn]:
-        """Turn everybody away."""
-        return [self._turn_away(ticket, refusal) for ticket in list(self._queue)]
+        """Refuse every waiting request."""
+        return [self._refuse(ticket, refusal) for ticket in list(self._queue)]
 
     def expire(self, now_s: float, refusal: Rejected | None = None) -> list[Turn]:
-        """Turn away requests past their deadline, with `refusal` or with what kept them waiting."""
+        """Refuse requests past their deadline, with `refusal` or by what kept them waiting."""
         turns: list[Turn] = []
         while len(turns) < _TURNS_PER_PASS:
             late = self._queue.expired(now_s)
             if late is None:
                 break
-            turns.append(self._turn_away(late, refusal or self._expiry(late)))
+            turns.append(self._refuse(late, refusal or self._expiry(late)))
         return turns
 
     def move(self, settings: Settings, now_s: float) -> list[Turn]:
-        """Turn away whose time is up, accept heads while they fit."""
+        """Refuse requests past their deadline; accept heads while they fit."""
         turns = self.expire(now_s)
         head = self._queue.head(now_s)
         while head and len(turns) < _TURNS_PER_PASS:
             turn = self._turn(head, settings, now_s)
             if turn is None:
-                turns += self._look_past(head, settings, now_s)
+                turns += self._backfill(head, settings, now_s)
                 break
             turns.append(turn)
             head = self._queue.head(now_s)
         return turns
 
     def _turn(self, head: Ticket, settings: Settings, now_s: float) -> Turn | None:
-        """Accept the head of the queue or turn it away, or remember what keeps it there."""
+        """Accept or refuse the head; None if it waits on, with the limit noted."""
         price, enforcing = self._priced_now(head).quote.price, settings.mode is Mode.ENFORCE
         needed_s = self._headroom.first_token_s(price, now_s)
         allowed_s = head.expires_at_s - now_s
         if enforcing and needed_s > allowed_s:
             limit = self.limit_of(head)
             refusal = refusals.too_long(limit, needed_s=needed_s, allowed_s=allowed_s)
-            return self._turn_away(head, refusal)
+            return self._refuse(head, refusal)
         waited_ratio = head.waited_ratio(now_s)
         fit = self._headroom.fit(price, risen(head, now_s), waited_ratio=waited_ratio)
         if not isinstance(fit, Limit):
@@ -130,10 +130,10 @@ class Dispatcher:
         self._waiting[head.ticket_id].limit = self.binding = fit
         return None
 
-    def _look_past(self, head: Ticket, settings: Settings, now_s: float) -> list[Turn]:
-        """Accept who is behind a head that only KV keeps waiting and does not delay its start.
+    def _backfill(self, head: Ticket, settings: Settings, now_s: float) -> list[Turn]:
+        """Backfill: accept requests behind a head that waits for KV alone, if they do not delay it.
 
-        The start is as the ledger foresees it now. Foresight errs, so the head is passed only in
+        The head's start is predicted by the ledger. Predictions err, so the head is passed only in
         the first half of its time to the deadline.
         """
         count, waiting = settings.queue_look_past_requests, self._waiting[head.ticket_id]
@@ -156,7 +156,7 @@ class Dispatcher:
         return turns
 
     def _priced_now(self, ticket: Ticket) -> _Waiting:
-        """By what was learned meanwhile, and by what is cached now."""
+        """The waiting request, priced anew if lengths or cached prefixes have changed since."""
         waiting, lessons = self._waiting[ticket.ticket_id], self._lessons()
         if waiting.lessons != lessons:
             waiting.quote, waiting.lessons = self._quote(waiting.offer), lessons
@@ -168,7 +168,7 @@ class Dispatcher:
         lease_id = self._grant(waiting.offer, waiting.quote, demands, ticket.price, now_s)
         return Turn(ticket.ticket_id, Accepted(lease_id), waiting.quote)
 
-    def _turn_away(self, ticket: Ticket, refusal: Rejected) -> Turn:
+    def _refuse(self, ticket: Ticket, refusal: Rejected) -> Turn:
         self._queue.remove(ticket.ticket_id)
         self._accounts.strike_out(ticket.tenant, ticket.price)
         return Turn(ticket.ticket_id, refusal, self._waiting.pop(ticket.ticket_id).quote)

@@ -9,7 +9,7 @@ from admission.terms.decision import Accepted, Decision, Rejected
 
 
 class Answer(NamedTuple):
-    """What `offer` says. `would` differs from `decision` only outside mode enforce.
+    """The reply to an offer. `would` differs from `decision` only outside mode enforce.
 
     `ticket_id` names the place in the queue of a Queued request; its Turn comes later.
     """
@@ -52,8 +52,8 @@ class StepRecord(StepFacts):
     """One step in rows of the ledger.
 
     `rows` are those of the running sequences and `generated` their tokens so far. `ended` are rows
-    that the engine has freed; `ending` are rows whose end it learns with the next message (stop
-    strings, aborts).
+    that the engine has freed; `ending` are rows whose end it learns with the next message: stop
+    strings, aborts.
     """
 
     rows: Rows

@@ -29,14 +29,14 @@ class _Granted:
     quote: Quote
 
     def outgrew(self, row: int, produced: int) -> bool:
-        """Whether an answer that goes on has all it was predicted to. Not where all is held."""
+        """Whether a running completion reached its prediction; False where its end is reserved."""
         prediction = self.quote.predictions[self.lease.prompt_of[row]]
         fixed = prediction.known or self.lease.reserved
         return not fixed and produced >= prediction.tokens
 
 
 class Leases:
-    """Keeps the ledger true to what the engine does; knows offers, judges nothing.
+    """Keeps the ledger in step with the engine; decides nothing.
 
     A lease is released once, but stays in the ledger until the engine has freed its last row.
     """
@@ -75,7 +75,7 @@ class Leases:
         return lease
 
     def _share(self, lease: Lease, offer: Offer) -> None:
-        """Note what prompts leave in the cache, and what will be found of them there."""
+        """Note the prompts' cached prefixes, and the cache hits to expect."""
         prefixes, ledger = self._prefixes, self._ledger
         for row in (*lease.shared_prefixes.values(), *lease.live):
             prompt, tokens = lease.prompt_of[row], ledger.echoed_tokens(row)
@@ -125,7 +125,7 @@ class Leases:
             self.pending_aborts.add(row, now_s, records=_RECORDS_UNTIL_ABORTED + ahead)
 
     def _reprice(self, row: int, settings: Settings) -> None:
-        """Predict anew for a sequence of which too few others would run as long."""
+        """Replace the prediction of a sequence that has outlived most of its class."""
         lease = self._ledger.lease_of(row)
         granted = self._granted.get(lease.lease_id) if lease else None
         if lease is None or granted is None:
@@ -165,7 +165,7 @@ class Leases:
     def release(self, lease_id: int, now_s: float, *, in_engine: bool) -> Used | None:
         """Give the lease back; with `in_engine` its living rows count until they are freed.
 
-        Returns what it took of the engine, or None when it was given back before.
+        Returns what it used of the engine, or None when it was released before.
         """
         granted = self._granted.pop(lease_id, None)
         if granted is None:
@@ -215,7 +215,7 @@ class Leases:
             prefixes.let_go(hashes, computed_tokens=computed_tokens)
 
     def outgrown(self) -> list[int]:
-        """Leases not yet released of which some answer runs on beyond its price."""
+        """Unreleased leases with a completion that runs beyond its price."""
         generated = self._ledger.generated_tokens
         return [
             lease_id

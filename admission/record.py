@@ -89,7 +89,7 @@ def _state(context: DecisionContext) -> dict[str, int]:
 
 
 def _account(context: DecisionContext, priority: Priority) -> dict[str, float | int | None]:
-    """The tenant after the decision: its counter in seconds, what its budgets leave."""
+    """The tenant's account after the decision: its counter in seconds, what its budgets leave."""
     account = context.account
     requests, tokens = account.requests, account.tokens
     return {

@@ -1,4 +1,4 @@
-"""When first tokens were foreseen and when they came: by how much the forecast errs."""
+"""Predicted against measured TTFT, and the margin that predictions need."""
 
 from bisect import bisect_left, insort
 from collections import deque
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 _REMEMBERED = 100  # first tokens; a few minutes of traffic
-_REMEMBERED_S = 120.0  # a margin that keeps everybody out would otherwise never be proved wrong
+_REMEMBERED_S = 120.0  # a margin that keeps every request out would otherwise never be proved wrong
 _ENOUGH = 10  # fewer say nothing
 _ONE_LATE_IN = 10  # of the remembered: that one may come later than the margin allows
 
@@ -22,7 +22,7 @@ class FirstTokens:
 
     @property
     def error_s(self) -> float | None:
-        """Mean size of the error; None while too few are known."""
+        """Mean absolute error; None while too few are known."""
         return fmean(map(abs, self._ranked)) if len(self._ranked) >= _ENOUGH else None
 
     def expect(self, row: int, at_s: float) -> None:

@@ -1,4 +1,4 @@
-"""Whether what is known of the engine is still true: it reports every step while it runs one."""
+"""Whether engine statistics are fresh: a running engine reports every step."""
 
 _STALE_AFTER_S = 2.0  # without news, or longer where steps take longer
 _STEPS_MAX = 3.0  # times the longest step of late: one runs, one is on its way
@@ -6,7 +6,7 @@ _LONGEST_KEPT = 0.999  # per record: half of it after a minute of decoding
 
 
 class Freshness:
-    """Told of step records and of the time.
+    """Watches step records against the time.
 
     `silent`: sequences run and no step record comes. `usage_missing`: records come and do not say
     what the engine holds.
@@ -21,7 +21,7 @@ class Freshness:
 
     @property
     def stale(self) -> bool:
-        """Whether the ledger stands alone."""
+        """Whether admission must decide by the ledger alone."""
         return self.silent or self.usage_missing
 
     def hear(self, *, elapsed_s: float, usage_known: bool, now_s: float) -> None:

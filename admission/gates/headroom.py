@@ -1,4 +1,4 @@
-"""What still fits, which limit binds, and for how long: the ledger read against the settings."""
+"""Whether a price fits now, which limit binds, and for how long: ledger against settings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -95,7 +95,7 @@ class Headroom:
             return Limit.SLOTS
         if not (idle or static or self._prefill_fits(priced)):
             return Limit.PREFILL
-        if not (idle or static or self._timing.slows_nobody(priced, waited_ratio)):
+        if not (idle or static or self._timing.keeps_tpot(priced, waited_ratio)):
             return Limit.DECODE
         demands = ledger.demands_of(priced)
         if idle or static or ledger.curve.fits(demands, self._block_limits[priority]):
@@ -250,7 +250,7 @@ class Headroom:
         )
 
     def _decode_budget(self, priced: Price) -> tuple[LimitReading, ...]:
-        """In ms of a step that only decodes; beside it, `fits` counts whom the prompt slows."""
+        """In ms of a decode-only step; `fits` also counts the sequences that the prompt slows."""
         bound_s, timing = self._settings.tpot_target_s, self._timing
         if bound_s is None:
             return ()
@@ -263,7 +263,7 @@ class Headroom:
                 capacity=round(bound_s * 1000),
                 promised=step_ms,
                 needed=with_it_ms - step_ms,
-                fits=timing.slows_nobody(priced),
+                fits=timing.keeps_tpot(priced),
                 free_in_s=timing.paced_s(self._ledger.backlog_tokens),
             ),
         )

@@ -24,7 +24,7 @@ class Patience:
 
 
 class Heartbeat:
-    """Told of signs of life and of the time; `hung` and `lost` follow.
+    """Watches signs of life against the time and sets `hung` and `lost`.
 
     Silence counts from the moment at which a sign was due: a ping was sent, or a sequence began to
     run. Of an idle engine that is not pinged nothing is expected.

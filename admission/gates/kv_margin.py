@@ -3,14 +3,14 @@
 It starts at all but the configured headroom. Every second in which the engine preempted takes up to
 a tenth of it; every second without gives a thousandth back. Where the engine holds more than the
 ledger says, what may be promised shrinks by as much; where it holds less (prompts that share
-blocks), it stays: nobody promised to go on sharing.
+blocks), it stays: the sharing may end at any time.
 """
 
 _LEAST = 0.6  # of the blocks: below, fewer promises cannot be what is missing
 _PER_PREEMPTION = 0.02  # of what may be promised
 _PREEMPTIONS_MAX = 5  # per second that count: one bad step is one mistake
 _REGAINED_PER_S = 0.001  # a tenth takes a hundred seconds: longer than most answers
-_STALE_MARGIN = 0.05  # kept besides while nobody hears what the engine does
+_STALE_MARGIN = 0.05  # kept back in addition while engine statistics are stale
 _SECOND = 1.0
 _BIAS_KEPT = 0.5 ** (1 / 256)  # per record: about half a minute counts
 _BIAS_MIN, _BIAS_MAX = 0.5, 1.1  # beyond, the count is wrong in kind and not in size
@@ -66,7 +66,7 @@ class KvMargin:
         self._ratio = min(self._most, self._ratio + _REGAINED_PER_S * seconds)
 
     def preempted(self, sequences: int) -> None:
-        """The engine took back the blocks of so many."""
+        """The engine preempted `sequences` sequences."""
         self._preempted += sequences
 
     def compare(self, *, held: int, ordered: int, sequences: int, used: int) -> None:

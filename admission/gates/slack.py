@@ -112,13 +112,13 @@ class Slack:
         first_at_s[first] = now_s
         begun[first] = 1
         mark_tokens[first] = -inf
-        told: list[int] = numbers[first].tolist()
-        return told
+        first_rows: list[int] = numbers[first].tolist()
+        return first_rows
 
     def lost_by(
         self, prefill_tokens: int, steps: StepCosts, *, planned_s: float, bound_s: float
     ) -> float:
-        """Answers expected to miss their bound because of so many prompt tokens more.
+        """Answers expected to miss their bound because of `prefill_tokens` more prompt tokens.
 
         Seconds per token: an answer may come to need `planned_s`, one that is past that already
         `bound_s`. Per answer, the lengths with which it is lost lie between two limits: a longer

@@ -1,7 +1,7 @@
-"""What computing a prompt now does: when its own first token comes, and to the answers that run.
+"""What letting a prompt in now does: its own TTFT, and the TPOT of running sequences.
 
-The engine starts every prompt that it is given at once, in chunks that fill its steps; so it is
-paced by when it is let in.
+The engine starts every prompt at once, in chunks that fill its steps, so prompts are paced by the
+time at which they are let in.
 """
 
 from admission.gates.first_token import FirstTokens
@@ -69,7 +69,7 @@ class Timing:
         return self.first_token_s(prefill_tokens, now_s) + margin_s
 
     def paced_s(self, prefill_tokens: int) -> float:
-        """Seconds in which so many prompt tokens can be computed with all inside at their bound."""
+        """Seconds to compute `prefill_tokens` with every running sequence at its bound."""
         if self._bound_s is None:
             return self._pace.prefill_s(prefill_tokens)
         decode_step_s = self.decode_step_s()
@@ -77,10 +77,10 @@ class Timing:
         left_ratio = max(_PREFILL_LEAST, 1.0 - decode_step_s / planned_s)
         return self._pace.prefill_s(prefill_tokens) / left_ratio
 
-    def slows_nobody(self, priced: Price, waited_ratio: float = 0.0) -> bool:
-        """Whether the answers inside keep their bound with this request beside them.
+    def keeps_tpot(self, priced: Price, waited_ratio: float = 0.0) -> bool:
+        """Whether running sequences keep their TPOT bound with this request beside them.
 
-        Who has waited for some of his time may cost them a little more.
+        A request that has used much of its time to the deadline may cost them a little more.
         """
         ledger, bound_s = self._ledger, self._bound_s
         prefill_token_s = self._pace.prefill_token_s

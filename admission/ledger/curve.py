@@ -53,7 +53,7 @@ class DemandCurve:
         self._drawing = Rasteriser(
             buckets=self._length, max_tokens=max_tokens, block_tokens=block_tokens
         )
-        self._origin = 0  # bucket that index 0 stands for
+        self._origin = 0  # bucket at index 0
         self._step = 0
         self._now = 0  # current bucket
         self._end = 0  # bucket from which nothing was ever promised
@@ -65,7 +65,7 @@ class DemandCurve:
         self._surprise: int | None = 0
 
     def keep(self, *, sigmas: float) -> None:
-        """Promise so many standard deviations beyond what is expected, from now on."""
+        """From now on, promise `sigmas` standard deviations beyond the expected blocks."""
         self._draw()
         self._sigmas = sigmas
         self._surprise = self._drawn_at_most = None
@@ -110,7 +110,7 @@ class DemandCurve:
             left -= demand.sums[self._now - demand.first :]
 
     def _draw(self, newcomers: Sequence[Demand] = ()) -> None:
-        """Draw whom nobody asked for until now, and these."""
+        """Draw the demands that are still undrawn, and `newcomers`."""
         due = [each for each in dict.fromkeys((*self._undrawn, *newcomers)) if each.sums is None]
         if due:
             self._drawing.draw(due, self._step)
@@ -124,7 +124,7 @@ class DemandCurve:
         self._undrawn_now, self._undrawn_at_most = 0, 0.0
 
     def _place_of(self, demand: Demand) -> Counts:
-        """The sums over what is to come of a demand."""
+        """The part of the sums that a demand still covers."""
         start = self._now - self._origin
         return self._sums[start : max(start, demand.end - self._origin)]
 

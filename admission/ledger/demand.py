@@ -1,7 +1,7 @@
 """From what is expected of a segment to what it adds to every coming bucket of steps.
 
-A numpy call costs the same for one segment as for twenty, so all that are due are drawn together,
-when somebody asks for what they come to.
+A numpy call costs the same for one segment as for twenty, so demands are drawn together, when
+their sum is first asked for.
 """
 
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ SUMS = 4
 class Ramp(NamedTuple):
     """A segment: `tokens` now, one more each step until `last_tokens`, then constant.
 
-    At `end_step` it is gone, or sooner by its `fate`. Segments of which so many are `entwined` may
-    all end together: the variance of a sum of k is at most k times the sum of their variances.
+    At `end_step` it is gone, or sooner by its `fate`. `entwined` segments may all end together: the
+    variance of a sum of k is at most k times the sum of their variances.
     Nothing is added before `from_step`.
     """
 

@@ -1,4 +1,4 @@
-"""How much later than foreseen a sequence begins: on its way to the engine, or in its queue."""
+"""How much later than predicted a sequence starts: on its way to the engine, or in its queue."""
 
 from collections.abc import Iterable
 from math import floor
@@ -7,10 +7,10 @@ _KEPT = 0.97  # per grant: a late start is remembered for some thirty requests
 
 
 class Lateness:
-    """The worst lateness of late, in steps; learned from sequences that are overdue.
+    """The worst recent delay, in steps; learned from sequences that are overdue.
 
-    A demand that ends too early promises its blocks to somebody else, so the worst counts, not the
-    mean: it is taken at once and forgotten slowly.
+    A demand that ends too early promises its blocks twice, so the worst delay counts and not the
+    mean: it is adopted at once and forgotten slowly.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Lateness:
         self._due.update((row, due_step) for row in rows)
 
     def overdue(self, row: int, step: int) -> int:
-        """It has not begun by now; returns for how many steps more to wait for it."""
+        """The row is overdue; returns the further steps to allow it."""
         late = max(0, step - self._due[row])
         self._worst = max(self._worst, late)
         return self.steps - late // 2  # nothing says how long yet: at least half as long again

@@ -1,4 +1,4 @@
-"""Who holds what now, and what all will hold at the projected peak; counts, never judges."""
+"""KV blocks held now, and the projected peak of what all leases will hold; decides nothing."""
 
 from collections.abc import Iterable, Sequence
 from math import floor
@@ -19,7 +19,7 @@ _NEW_PROMISES_PER_RECORD = 32  # bounds the cost of one step record; the rest fo
 
 
 class Ledger:
-    """The leases in blocks; `held_blocks + free_blocks = usable_blocks` always.
+    """The leases in blocks; `held_blocks + free_blocks` is always `usable_blocks`.
 
     Blocks count as held once the engine has begun to compute them. Promises (`curve`) count from
     the moment a lease is granted.
@@ -57,7 +57,7 @@ class Ledger:
     def ordered_blocks(self) -> int:
         """Blocks beyond `held_blocks` that an engine which orders its steps ahead may hold.
 
-        Its next step computes prompts, as many tokens as a step takes; it says so a step later.
+        The engine reports the prompt tokens of its next step (at most a full step) one step later.
         """
         if not self.engine.lookahead_tokens:
             return 0
@@ -114,20 +114,20 @@ class Ledger:
         return segment.prefix_hashes[: segment.held_tokens // self._chunk_tokens]
 
     def _delayed(self, prefill_tokens: int) -> int:
-        """The step at which a prompt that comes now has its first token at the latest.
+        """The latest step at which a prompt that arrives now has its first token.
 
-        The engine computes prompts in order of arrival, in what decoding leaves of a step; what it
-        takes beyond that, on the way to the engine or in its queue, is learned.
+        The engine computes prompts in order of arrival, in what decoding leaves free of each step.
+        Further delay, on the way to the engine or in its queue, is learned.
         """
         steps = self.computing_steps(prefill_tokens) + self._lateness.steps
         return self.step + min(steps, DELAY_MAX_STEPS)
 
     def computing_steps(self, prefill_tokens: int) -> int:
-        """Steps until a prompt that comes now is computed, by what decoding leaves of each."""
+        """Steps to compute a prompt that arrives now, in what decoding leaves free of each."""
         return -(-(self.backlog_tokens + prefill_tokens) // self.room_tokens())
 
     def room_tokens(self, more_sequences: int = 0) -> int:
-        """Prompt tokens that decoding leaves room for in a step, with so many sequences more."""
+        """Prompt tokens that fit into a step beside decoding, with `more_sequences` added."""
         return max(1, self.engine.max_batched_tokens - self.sequences - more_sequences)
 
     def grant(self, price: Price, demands: Sequence[Demand] | None = None) -> Lease:
@@ -136,11 +136,11 @@ class Ledger:
         self._next_id += 1
         self.leases[lease.lease_id] = lease
         step, begin = self.step, self._delayed(price.prefill_tokens)
-        stands: dict[int, list[int]] = {}  # prompt index -> shared prefixes
+        shared: dict[int, list[int]] = {}  # prompt index -> shared prefixes
         for segment, demand in zip(price.segments, demands or self.demands_of(price), strict=False):
-            under = stands.get(segment.prompt_index)
+            under = shared.get(segment.prompt_index)
             if under is None:
-                under = stands[segment.prompt_index] = self._shared_prefixes_for(segment)
+                under = shared[segment.prompt_index] = self._shared_prefixes_for(segment)
             row = self._open(segment, lease, under)
             self._table.note_demand(row, anchor=step, begin=begin)
             self._promises.give(row, demand)
@@ -180,7 +180,7 @@ class Ledger:
     # -- ending ----------------------------------------------------------------------------
 
     def end_sequence(self, row: int) -> Lease | None:
-        """The engine holds nothing more of this sequence; the last takes the shared prompt along.
+        """The engine has freed this sequence; the last of a lease frees the shared prompt too.
 
         Returns its lease, or None when the row has ended before.
         """
@@ -224,9 +224,9 @@ class Ledger:
         self._table.remove(row)
 
     def stop_prefill(self, lease: Lease) -> None:
-        """The engine is told to end this lease: what it computes now is for others, if any.
+        """The lease is being aborted: prompt tokens computed from now on belong to other leases.
 
-        What is counted here goes when the lease goes, and must not have been another's.
+        Tokens counted for this lease vanish with it, so none of another lease may be among them.
         """
         self._to_prefill.stop(lease.live)
 
@@ -250,7 +250,7 @@ class Ledger:
         return self.shared_prefixes.is_shared_prefix(row) and row not in self._owner
 
     def _split(self, row: int, count: int) -> int:
-        """So many chunks at the beginning of a row become a shared prefix; the row stands on it."""
+        """The first `count` chunks of a row become a shared prefix, which the row then uses."""
         tokens, until = count * self._chunk_tokens, self._promises.end_step(row)
         shared_prefix = self._table.split(row, tokens)
         self._to_prefill.split(row, shared_prefix)
@@ -265,7 +265,7 @@ class Ledger:
         return shared_prefix
 
     def _keep(self, shared_prefix: int, until: int) -> None:
-        """A shared prefix is promised until the last of those on it may end."""
+        """A shared prefix is promised until the last sequence that uses it may end."""
         ramp = self._promises.until(self._table.prompt_tokens(shared_prefix), until)
         self._promises.give_anew(shared_prefix, ramp)
 
@@ -285,7 +285,7 @@ class Ledger:
         return self._to_prefill.attribute(tokens)
 
     def progress(self, rows: Rows, generated: Rows) -> list[int]:
-        """Set the tokens each running sequence has produced; returns whom to predict anew.
+        """Set the tokens of each running sequence; returns the rows that need a new prediction.
 
         Moves the clock by the mean gain of those that gained: an engine that only computes
         prompts brings no running sequence closer to its end.
@@ -307,7 +307,7 @@ class Ledger:
             self._to_prefill.complete(each)
 
     def _promise_anew(self, row: int) -> None:
-        """Promise the rest of a sequence anew from where it stands."""
+        """Replace the demand of a sequence by one for the rest of it."""
         fate, lease = self._fate(row), self._owner[row]
         self._table.note_demand(row, anchor=self.step - fate.produced, begin=fate.begin_step)
         rest = self._promises.rest(
@@ -329,7 +329,7 @@ class Ledger:
         return Fate(self._outlooks[row], begin, generated)
 
     def _hold_under(self, row: int, rest: Ramp, fate: Fate) -> None:
-        """What a sequence stands on stays as long as it may."""
+        """Shared prefixes of a sequence are promised as long as the sequence may run."""
         lease, until = self._owner[row], rest.end_step
         for shared_prefix in self.shared_prefixes.under(row):
             on, tokens = (

@@ -1,8 +1,9 @@
-"""Prompts that the engine has still to compute, in its order: who gets what it reports.
+"""Prompts that the engine has still to compute, in its order; attributes reported tokens to rows.
 
-It reports sums. Of a prompt it reports every token, computed or found in its cache, so the oldest
-incomplete rows got them. What the engine reports as found in a shared prefix is an echo: the prefix
-counts it already. The first row that a sequence brings carries its echo.
+The engine reports sums of prompt tokens, computed or found in its cache, and serves prompts in
+order: so the oldest incomplete rows received them. A cache hit on a shared prefix is reported as
+prompt tokens although the prefix row has counted them: such tokens (the *echo*) are skipped. The
+first row of a sequence carries its echo.
 """
 
 from collections import OrderedDict
@@ -67,14 +68,14 @@ class PrefillQueue:
     # -- leaving ---------------------------------------------------------------------------
 
     def stop(self, sequences: Collection[int]) -> None:
-        """The engine is told to end these: what it computes from now on is for others, if any."""
+        """These are being aborted: prompt tokens computed from now on belong to other rows."""
         self.pass_on(sequences)
         for row in sequences:
             if row in self._coming:
                 self._aborted[row] = self._coming.pop(row)
 
     def pass_on(self, leaving: Collection[int]) -> None:
-        """What these were to compute for others is computed by the next who stands on it."""
+        """A shared prefix that these were to compute passes to the next sequence that uses it."""
         for sequence in leaving:
             for shared_prefix in reversed(self._shared_prefixes.under(sequence)):
                 if shared_prefix in self._coming:
@@ -85,7 +86,7 @@ class PrefillQueue:
             row for row in self._coming if row != shared_prefix and self._stands(row, shared_prefix)
         ]
         if on and not self._leaves(on[0], leaving):
-            return  # it is not theirs to compute
+            return  # another sequence computes it
         heir = next((row for row in on if not self._leaves(row, leaving)), None)
         if heir is None:
             self._aborted[shared_prefix] = self._coming.pop(shared_prefix)
@@ -116,7 +117,7 @@ class PrefillQueue:
     # -- what the engine reports -----------------------------------------------------------
 
     def attribute(self, tokens: int) -> list[int]:
-        """So many prompt tokens were computed or found; returns the rows that were started on."""
+        """The engine computed or found `tokens` of prompts; returns the rows it started on."""
         begun: list[int] = []
         for queue in (self._coming, self._aborted):
             while tokens > 0 and queue:
@@ -149,7 +150,7 @@ class PrefillQueue:
         return self._coming.get(row, 0)
 
     def blocks_within(self, tokens: int) -> int:
-        """Blocks that the next so many computed tokens fill, with what is found before them."""
+        """Blocks that the next `tokens` computed tokens fill, cache hits before them included."""
         blocks = 0
         for row in self._coming:
             found = self._cached.get(row, 0)

@@ -31,24 +31,24 @@ class Promises:
         return self._traces[row].end_step
 
     def give(self, row: int, demand: Demand) -> None:
-        """To a row that has none, a demand made in this very step."""
+        """Set the demand, made in this step, of a row that has none."""
         self._traces[row] = demand
         self.curve.add(demand)
 
     def give_anew(self, row: int, ramp: Ramp) -> None:
-        """In place of what was promised of the row, if anything was."""
+        """Replace the demand of the row, if it has one."""
         if row in self._traces:
             self.take_back(row)
         self.give(row, self.curve.demand(ramp))
 
     def take_back(self, row: int) -> None:
-        """The row is over."""
+        """The row has ended: remove its demand."""
         self.curve.remove(self._traces.pop(row))
 
     # -- ramps -----------------------------------------------------------------------------
 
     def first(self, segment: Segment, begin_step: int, *, entwined: int) -> Ramp:
-        """Grows as if it began now and ends as if it began at `begin_step`: above either."""
+        """Upper envelope: growth as from now, end as from `begin_step`."""
         last = now = segment.prompt_tokens + segment.grow_tokens
         if not segment.reserved:
             now = segment.prompt_tokens + (self._lookahead_tokens if segment.sequences else 0)
@@ -56,22 +56,22 @@ class Promises:
         return _uncertain(now, last, fate, sequences=segment.sequences, entwined=entwined)
 
     def rest(self, prompt_tokens: int, fate: Fate, *, reserved: bool, entwined: int) -> Ramp:
-        """Of a sequence, from where it stands."""
+        """The remaining ramp of a running sequence."""
         last = now = prompt_tokens + max(fate.produced, fate.outlook.most_tokens)
         if not reserved:
             now = prompt_tokens + fate.produced + self._lookahead_tokens
         return _uncertain(now, last, fate, sequences=1, entwined=entwined)
 
     def under(self, tokens: int, fate: Fate, *, entwined: int) -> Ramp:
-        """What several answers of one lease stand on, until the last of them ends."""
+        """A prompt that several completions of one lease share, until the last of them ends."""
         return _uncertain(tokens, tokens, fate, sequences=0, entwined=entwined)
 
     def until(self, tokens: int, end_step: int) -> Ramp:
-        """What several stand on, for certain."""
+        """A shared prefix, held for certain until `end_step`."""
         return Ramp(tokens, tokens, end_step, sequences=0)
 
     def beside(self, row: int, tokens: int, until_step: int) -> Demand:
-        """What holding so many tokens of a row until a step adds; all, if they count as its own."""
+        """What holding `tokens` of a row until `until_step` adds; all, if the row owns them."""
         return self.curve.demand(self.until(tokens, max(until_step, self.end_step(row))))
 
     def beyond(self, shared_prefix: int, tokens: int, until_step: int) -> Demand:

@@ -15,7 +15,7 @@ _COLUMNS = 8
 
 
 def place_of(row: int) -> int:
-    """Where a row stands in columns: a small number, used again when the row is gone."""
+    """Index of a row in the columns: a small number, reused once the row is gone."""
     return row & _PLACE
 
 
@@ -25,10 +25,7 @@ def places_of(rows: Rows) -> Rows:
 
 
 class RowTable:
-    """Rows by number. Places are used again, numbers never.
-
-    So a late word about a row that is gone finds nobody instead of its successor.
-    """
+    """Rows by number; numbers are never reused, so a late record of a freed row matches none."""
 
     def __init__(self, *, block_tokens: int, lookahead_tokens: int) -> None:
         self._block_tokens = block_tokens
@@ -67,7 +64,7 @@ class RowTable:
         return row
 
     def split(self, row: int, tokens: int) -> int:
-        """A new row takes so many tokens from the beginning of a prompt; returns its number."""
+        """Move the first `tokens` of a prompt into a new row; returns its number."""
         new = self.add(prompt_tokens=tokens, predicted_tokens=0, is_branch=False)
         computed = min(tokens, int(self._computed.item(row & _PLACE)))
         self._computed[new & _PLACE] = computed
@@ -83,7 +80,7 @@ class RowTable:
     # -- one row ---------------------------------------------------------------------------
 
     def blocks(self, row: int, *, computing: int = 0) -> int:
-        """Blocks a row holds, so many more prompt tokens computed: none before any is."""
+        """Blocks a row holds once `computing` more prompt tokens are computed; at first 0."""
         place = row & _PLACE
         computed = int(self._computed.item(place)) + computing
         if not computed:
@@ -103,7 +100,7 @@ class RowTable:
         return int(self._computed.item(row & _PLACE))
 
     def compute(self, row: int, tokens: int) -> None:
-        """So many prompt tokens were computed."""
+        """Count `tokens` more prompt tokens as computed."""
         self._computed[row & _PLACE] += tokens
 
     def prompt_tokens(self, row: int) -> int:
@@ -148,8 +145,8 @@ class RowTable:
     def advance(self, rows: Rows, generated: Rows) -> tuple[float, list[int]]:
         """Set what running rows have generated; rows that are gone are passed over.
 
-        Returns the mean gain of those that gained, and the rows whose prediction holds no more,
-        those first that are furthest beyond it.
+        Returns the mean gain of those that gained, and the rows that outgrew their prediction,
+        furthest beyond it first.
         """
         places = rows & _PLACE
         alive = self._number.take(places) == rows
@@ -172,7 +169,7 @@ class RowTable:
         return self._numbers(short & (self._generated[used] > 0))
 
     def strayed(self, step: int, tolerance_steps: int) -> list[int]:
-        """Sequences further than that ahead of their demand or behind it."""
+        """Sequences more than `tolerance_steps` ahead of their demand or behind it."""
         used = slice(self._used)
         lead = self._generated[used] + self._anchor[used]
         lead -= step

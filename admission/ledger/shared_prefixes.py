@@ -11,7 +11,7 @@ from admission.price.prefixes import PrefixHashes
 
 
 class SharedPrefixes:
-    """Sequences and what they stand on, from the beginning of the prompt on; counts no blocks."""
+    """Which sequence uses which shared prefixes, in prompt order; counts no blocks."""
 
     def __init__(self) -> None:
         self._under: dict[int, list[int]] = {}  # sequence -> shared prefixes
@@ -20,15 +20,15 @@ class SharedPrefixes:
         self._row: dict[int, int] = {}  # name -> the row that counts its chunk
 
     def under(self, sequence: int) -> tuple[int, ...]:
-        """The shared prefixes a sequence stands on."""
+        """The shared prefixes that a sequence uses, in prompt order."""
         return tuple(self._under.get(sequence, ()))
 
     def on(self, shared_prefix: int) -> tuple[int, ...]:
-        """The sequences that stand on a shared prefix."""
+        """The sequences that use a shared prefix."""
         return tuple(self._on[shared_prefix])
 
     def crowds(self) -> Iterator[tuple[int, int]]:
-        """Every shared prefix, and how many stand on it."""
+        """Every shared prefix, and the number of sequences that use it."""
         return ((shared_prefix, len(on)) for shared_prefix, on in self._on.items())
 
     def is_shared_prefix(self, row: int) -> bool:
@@ -36,11 +36,11 @@ class SharedPrefixes:
         return row in self._on
 
     def plant(self, shared_prefix: int) -> None:
-        """A new shared prefix; somebody will stand on it at once."""
+        """Add a shared prefix; the caller attaches a sequence at once."""
         self._on[shared_prefix] = {}
 
     def stand(self, sequence: int, shared_prefixes: Iterable[int]) -> None:
-        """A new sequence stands on these."""
+        """A new sequence uses these."""
         self._under[sequence] = list(shared_prefixes)
         for shared_prefix in self._under[sequence]:
             self._on[shared_prefix][sequence] = None
@@ -85,7 +85,7 @@ class SharedPrefixes:
             place += count
 
     def split(self, row: int, count: int, shared_prefix: int) -> None:
-        """So many chunks at the beginning of a row are a shared prefix from now on."""
+        """The first `count` chunks of a row move to a shared prefix."""
         names = self._names.pop(row)
         self.plant(shared_prefix)
         self._names[shared_prefix] = names[:count]

@@ -82,7 +82,7 @@ def advise(plan: Plan, kept: Kept = frozenset()) -> Advice:
     """The step that carries most within the SLO, slots a quarter above that, the backlog of TTFT.
 
     Where steps in which no token comes late carry as much, it is those (`even_steps`).
-    Backlog = prompt tokens a second x TTFT bound: what stands before a request that is still in
+    Backlog = prompt tokens a second x TTFT bound: what may be ahead of a request that is still in
     time; at least one step. What is `kept` stays as it is in the plan.
     """
     keep_step = STEP in kept

@@ -63,7 +63,7 @@ def _half_speed(points: _Points) -> _Points:
     return tuple((size, latency_ms + 2 * (ms - latency_ms)) for size, ms in points)
 
 
-# What a PCIe 4 server behind one switch might reach: assumed, measured by nobody. Two L40S already
+# What a PCIe 4 server behind one switch might reach: assumed, not measured. Two L40S already
 # reach the bandwidth of their slots.
 _SWITCHED = {2: _L40S[2], 4: _half_speed(_PRO_6000[4]), 8: _half_speed(_PRO_6000[8])}
 
@@ -103,7 +103,7 @@ class AllReduce:
         ]
 
     def seconds(self, message_bytes: float) -> float:
-        """Seconds to sum a message of so many bytes over all ranks; 0 for nothing to sum."""
+        """Seconds to sum `message_bytes` over all ranks; 0 for nothing to sum."""
         if message_bytes <= 0:
             return 0.0
         total_s = 0.0

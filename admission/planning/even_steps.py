@@ -56,7 +56,7 @@ class EvenStep:
 
 
 def even_step(plan: Plan, *, slots: int) -> EvenStep | None:
-    """Of whole blocks, for an engine of so many slots: vLLM wants a step to have room for them.
+    """In whole blocks, for an engine with `slots`: vLLM requires that a step has room for them.
 
     None without a bound on TPOT or without step times. Where the smallest step is too long: that.
     """

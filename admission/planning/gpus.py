@@ -43,8 +43,8 @@ class Speeds:
 class Gpu:
     """One card. `total_gib` is torch's total, less than the label; `nvlink` = usual in servers.
 
-    `measured_link`: somebody measured all-reduces between such cards; else its link's table is
-    another card's (assumed).
+    `measured_link`: all-reduces were measured between such cards; else the link's table is another
+    card's (assumed).
     """
 
     name: str

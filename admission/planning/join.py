@@ -13,7 +13,7 @@ _BYTE_BITS, _FULL_BITS = 8, 16
 
 
 def other_link(gpu: Gpu) -> Link | None:
-    """The second guess for a PCIe 4 card whose all-reduce nobody measured; None = no need."""
+    """The second link to try for a PCIe 4 card without measured all-reduces; None = no need."""
     if gpu.speeds is None or gpu.measured_link or gpu.speeds.link is not Link.PCIE4:
         return None
     return Link.PCIE4_P2P

@@ -8,7 +8,7 @@ from admission.planning.plan import Plan, Question, make_plan
 from admission.planning.sentences import Sentence
 from admission.planning.step_model import Weights
 
-# What a format is called on the command line; FP8 stands for itself only where it was asked for.
+# What a format is called on the command line; FP8 is tried only where it was asked for.
 FORMATS = {"INT4": "awq", "INT8": "int8", "FP16": "none"}
 _NAMES = {
     Weights.INT4: "INT4",

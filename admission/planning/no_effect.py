@@ -14,8 +14,8 @@ from admission.terms.settings import Mode, Policy, Settings
 
 ENGINE_SETTINGS = ("max_model_len", "max_num_seqs", "max_num_batched_tokens")
 _NEVER_FILLED_RATIO = 0.5  # below this share of the cache the KV settings decide nothing
-_SPARE_SLOTS_RATIO = 1.5  # so many slots a request of the mean length: shorter ones take the rest
-_FASTER_RATIO = 2.0  # a line may move so much faster than the plan says
+_SPARE_SLOTS_RATIO = 1.5  # slots per request of the mean length: shorter requests take the rest
+_FASTER_RATIO = 2.0  # a queue may move this much faster than the plan says
 _FAR_RATIO = 0.5  # a trace whose longest request is below this share of the bound is far from it
 
 

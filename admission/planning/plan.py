@@ -2,7 +2,7 @@
 
     kv       usable blocks / blocks of a whole request (prompt and answer)
     slots    max_num_seqs
-    prefill  most sequences whose arrivals keep TTFT: one line of prompts (`step_limits`)
+    prefill  most sequences whose arrivals keep TTFT: one queue of prompts (`ttft`)
     decode   most sequences that keep TPOT, with the prompts that replace them in between
 
 The smallest binds. Of requests that differ (a trace) kv and decode take what is running, prefill
@@ -75,7 +75,7 @@ class Question:
 
     @property
     def other_link(self) -> Link | None:
-        """The second guess where nobody said or measured how the cards are linked."""
+        """The other possible link, where the link is neither given nor measured."""
         return other_link(self.gpu) if self.link is None and not self.is_measured else None
 
     @property
@@ -200,7 +200,7 @@ def over_context(
 
 
 def requests_by_kv(memory: MemoryPlan, capacity: KvCapacity, tokens: int) -> int:
-    """Whole requests of so many tokens that one engine's cache holds; 0 beyond max_model_len."""
+    """Whole requests of `tokens` each that one engine's cache holds; 0 beyond max_model_len."""
     if tokens > memory.engine.max_model_len:
         return 0
     return capacity.usable_blocks // _blocks(memory, tokens)
@@ -228,7 +228,7 @@ def carried_by_kv(
 
 
 def _blocks(memory: MemoryPlan, tokens: int) -> int:
-    """Blocks of one request of so many tokens, all groups of layers together."""
+    """Blocks of one request of `tokens`, all groups of layers together."""
     sized = replace(memory.engine, max_model_len=tokens)
     return sum(blocks_per_request(page, sized) for page in memory.layout.groups)
 
@@ -266,7 +266,7 @@ def _load(
 
 
 def _limit(model: Steps | None, mix: Mix, sequences: int, note: str) -> PlannedLimit:
-    """So many sequences, and the rate at which they come and go."""
+    """A limit of `sequences`, and the rate at which they come and go."""
     if model is None:
         return PlannedLimit(sequences, None, note)
     if sequences < 1:
@@ -279,7 +279,7 @@ def _unknown() -> PlannedLimit:
 
 
 def _prefill(model: Steps | None, mix: Mix, slo: Slo) -> PlannedLimit:
-    """Most sequences in a closed loop whose prompts begin to be answered within the TTFT bound."""
+    """Most sequences of a closed loop that keep the TTFT bound."""
     if model is None:
         return _unknown()
     if slo.ttft_s == math.inf:
@@ -315,7 +315,7 @@ def _cap(mix: Mix) -> int:
 
 
 def _times(load: PlannedLoad, replicas: int) -> PlannedLoad:
-    """The load of so many engines side by side, evenly fed."""
+    """The load of `replicas` engines side by side, evenly fed."""
     return PlannedLoad(
         limits={
             name: PlannedLimit(

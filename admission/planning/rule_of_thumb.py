@@ -69,7 +69,7 @@ def _line(name: str, unit: str, rule: float, model: float) -> RuleRow:
 
 
 def _label_gb(total_gib: float) -> int:
-    """The label of a card whose total is so many GiB: the next of the usual sizes."""
+    """The label of a card with `total_gib`: the next of the usual sizes."""
     slack_gib = 0.01  # some totals are the label exactly
     return next((x for x in _LABELS_GB if x + slack_gib >= total_gib), round(total_gib))
 

@@ -1,7 +1,7 @@
 """What the plan says in words: English that can be said in another language.
 
-A `Sentence` is its English text and remembers key and values; who shows it in another language
-has a table with the same keys (`loadtests/plan/words.py`).
+A `Sentence` is its English text and remembers key and values; another language is a table with the
+same keys (`loadtests/plan/words.py`).
 """
 
 from collections.abc import Mapping

@@ -61,14 +61,14 @@ class Mix:
 
 @dataclass(frozen=True, slots=True)
 class Steady:
-    """An engine that always decodes so many sequences and computes the prompts that replace them.
+    """An engine that always decodes `sequences` and computes the prompts that replace them.
 
     `chunk_steps_ratio` of its steps carry a chunk of a prompt and take `chunk_step_s`, the others
     `decode_step_s`; `tpot_s` is their mean. At ratio 1 prompts bind: no more sequences are kept.
     `prompt_rate_per_s` is how often a prompt comes while prompts are computed: in a closed loop as
     many sequences end in a step, and are replaced, whether it is a long one or a short one. They
-    are replaced after a turnaround, and who ended within it before a prompt began comes while that
-    is computed: `late_prompts` a prompt.
+    are replaced after a turnaround, and sequences that ended within it before a prompt began arrive
+    while that is computed: `late_prompts` a prompt.
     """
 
     rate_per_s: float
@@ -150,7 +150,7 @@ def prefill_s(
     cached_tokens: int = 0,
     prompt_tokens: int | None = None,
 ) -> float:
-    """Seconds of the steps that compute one prompt, chunk by chunk, beside so many decodes.
+    """Seconds of the steps that compute one prompt, chunk by chunk, beside the decodes.
 
     TTFT of an engine with nothing else in its queue, without the front end's milliseconds. A step's
     time grows in proportion to what was computed before its chunk, so the full chunks count as
@@ -171,7 +171,7 @@ def prefill_s(
 
 
 def prefill_tokens_per_s(model: Steps, mix: Mix, *, sequences: int = 0) -> float:
-    """Prompt tokens a second when every step carries a chunk, beside so many decodes.
+    """Prompt tokens a second when every step carries a chunk, beside the decodes.
 
     Pipeline stages work on as many prompts at once.
     """

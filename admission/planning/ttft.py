@@ -1,6 +1,6 @@
-"""How long users wait for their first token where all prompts stand in one line.
+"""How long users wait for their first token where all prompts wait in one queue.
 
-Prompts are served in order, S = `prefill_s` each beside so many decodes, and arrive at random: one
+Prompts are served in order, S = `prefill_s` each beside the decodes, and arrive at random: one
 waits with chance rho = rate x E[S], and then E[S^2] / (2 E[S] (1 - rho)) on average (M/D/1 where
 all are alike, else M/G/1), exponentially. Its own prompt comes on top.
 """
@@ -12,7 +12,7 @@ from admission.speed.step import Steps
 
 
 class PromptLine:
-    """The prompts of a mix beside so many decoding `sequences`; pipeline stages serve as many."""
+    """The prompt queue of a mix beside `sequences` that decode; each pipeline stage serves one."""
 
     def __init__(self, model: Steps, mix: Mix, *, sequences: int) -> None:
         self._users = sequences
@@ -26,7 +26,7 @@ class PromptLine:
     def ttft_s(self, rate_per_s: float, *, share: float = 0.95, late_prompts: float = 0) -> float:
         """TTFT that a `share` of requests keeps at that arrival rate; inf where prompts pile up.
 
-        `late_prompts` more meet one.
+        `late_prompts` more prompts delay each request.
         """
         busy = self._busy(rate_per_s)
         if busy >= 1:

@@ -11,7 +11,7 @@ from admission.planning.sentences import Sentence
 from admission.terms.spelling import UnknownNameError
 
 _NORMAL = NormalDist()
-_PARTS = 40  # equally likely lengths that stand for a trace: enough for a 95th percentile
+_PARTS = 40  # equally likely lengths that represent a trace: enough for a 95th percentile
 
 
 # Of the logarithm of answers' lengths where no trace says them: median 450, p90 1,400 tokens.
@@ -80,7 +80,7 @@ class Workload:
 
     @property
     def answers(self) -> tuple[int, ...]:
-        """Equally likely answer lengths; log-normal where no trace says: nobody's are alike."""
+        """Equally likely answer lengths; log-normal without a trace: answers are never alike."""
         return self.spread.answers if self.spread else _log_normal(self.osl_tokens)
 
     @property

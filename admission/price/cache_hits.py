@@ -1,4 +1,4 @@
-"""How much of what was foreseen in the prefix cache the engine found there."""
+"""How many of the predicted prefix-cache hits the engine found."""
 
 from collections.abc import Iterable
 
@@ -25,16 +25,16 @@ class CacheHits:
         return min(1.0, self._recent_found / self._recent_foreseen)
 
     def expect(self, row: int, tokens: int) -> None:
-        """The engine is foreseen to find so many tokens of this row's prompt."""
+        """Predict that the engine finds `tokens` of this row's prompt in its cache."""
         if tokens:
             self._expected[row] = tokens
 
     def forget(self, row: int) -> None:
-        """It is over, whether the engine had started on it or not."""
+        """The row has ended, started or not."""
         self._expected.pop(row, None)
 
     def see(self, begun: Iterable[int], found_tokens: int) -> None:
-        """The engine started on these rows in one step and found so many tokens in all."""
+        """The engine started these rows in one step and found `found_tokens` for them in all."""
         foreseen = sum(self._expected.pop(row, 0) for row in begun)
         self.foreseen_tokens += foreseen
         self.found_tokens += found_tokens

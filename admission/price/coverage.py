@@ -1,6 +1,6 @@
-"""Whether predicted lengths keep their word: the shares of answers not longer than predicted.
+"""Calibration of predicted lengths: the shares of completions not longer than predicted.
 
-An answer whose prediction is its own limit could not have been longer and says nothing.
+A completion whose prediction is its own limit could not have been longer and is left out.
 """
 
 from collections import deque
@@ -13,7 +13,7 @@ ALARM_RATIO = 0.05  # off by more, the traffic has changed or the classes are th
 
 
 class Share:
-    """Of the last answers that could have been longer, those that were not."""
+    """Share of recent completions not longer than predicted, of those that could have been."""
 
     def __init__(self) -> None:
         self._kept: deque[bool] = deque(maxlen=_REMEMBERED)

@@ -1,4 +1,4 @@
-"""How long the answer will be: quantiles of what each traffic class really produced.
+"""Predicted output lengths: quantiles of what each traffic class has produced.
 
 A class is (tenant, bucket of prompt length, bucket of max_tokens), with buckets by powers of two;
 a class not yet known falls back to the same buckets over all tenants, then to the bucket of
@@ -15,7 +15,7 @@ from admission.price.survival import RECENT, RecentLengths
 from admission.terms.settings import Settings
 
 _MAX_CLASSES = 4096  # bound on memory; the class unused longest is forgotten
-_MIN_SURVIVORS = 5  # fewer samples above the produced length say nothing about the rest
+_MIN_SURVIVORS = 5  # with fewer samples above the produced length, the rest is unknown
 _MIN_EXTENSION_TOKENS = 64  # what a request that outlived its whole class is given next
 
 ClassKey = tuple[str | int, ...]
@@ -68,7 +68,7 @@ class OutputLengths:
     """Learns finished lengths and predicts new ones; `version` grows with every lesson."""
 
     def __init__(self, running: Callable[[ClassKey], Iterable[int]] = lambda _: ()) -> None:
-        """`running` tells of a class what its answers that still run have produced."""
+        """`running` returns the tokens so far of each running completion of a class."""
         self._running = running
         self._classes: OrderedDict[ClassKey, _ClassLengths] = OrderedDict()
         self.version = 0
@@ -108,7 +108,7 @@ class OutputLengths:
         return known
 
     def _first_guess(self, limit: int) -> int:
-        """Mean of whatever has finished: no ground for a price, but better for a waiting time."""
+        """Mean of all finished lengths: too weak for a price, good enough for a waiting time."""
         everything = self._classes.get(_EVERYTHING)
         if everything is None or everything.count < _MIN_SURVIVORS:
             return limit
@@ -123,7 +123,7 @@ class OutputLengths:
         max_tokens: int,
         min_tokens: int = 0,
     ) -> Outlook:
-        """What to expect of an answer that has produced so much and goes on."""
+        """Outlook of a running completion with `produced` tokens so far."""
         _, samples = self._known(keys, settings)
         if samples and samples.longer_than(produced) >= _MIN_SURVIVORS:
             return _learned(samples, min_tokens, max_tokens)
@@ -138,7 +138,7 @@ class OutputLengths:
         max_tokens: int,
         produced: int = 0,
     ) -> list[int]:
-        """`count` equally likely totals of an answer that has produced so much, shortest first."""
+        """`count` equally likely total lengths of a running completion, shortest first."""
         _, samples = self._known(keys, settings)
         samples = samples or self._classes.get(_EVERYTHING)
         if samples and samples.longer_than(produced) >= _MIN_SURVIVORS:

@@ -1,4 +1,4 @@
-"""What is expected of one answer, from the tokens it has produced on: how likely it still runs."""
+"""The distribution of the remaining length of one completion, given its tokens so far."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,9 +10,9 @@ from admission.price.survival import Survival
 
 SHARES = 1024  # a whole; shares in whole parts of it add up and cancel without rounding
 
-_STALE = 0.3  # of those that were as long, have ended meanwhile: what was expected holds no more
+_STALE = 0.3  # share of equally long completions that ended since: then the outlook is replaced
 _HALF_STALE = 1.0 - _STALE / 2  # drawn as half way there, so that errors of many rows cancel
-_NOBODY = 1e-9  # stands for a share of nobody, by which nothing can be divided
+_LEAST_SHARE = 1e-9  # in place of a share of 0, which nothing can be divided by
 
 Counts = npt.NDArray[np.int64]
 
@@ -28,7 +28,7 @@ class Outlook(NamedTuple):
     least_tokens: int = 0
 
     def good_until(self, produced: int) -> int:
-        """Tokens at which an answer that has `produced` needs another outlook."""
+        """Tokens at which a completion that has `produced` needs a new outlook."""
         if self.survival is None:
             return self.most_tokens
         above = produced if produced >= self.least_tokens else -1
@@ -53,12 +53,12 @@ class Fate(NamedTuple):
         return self.begin_step + max(0, self.outlook.most_tokens - self.produced)
 
     def is_over(self, step: int) -> bool:
-        """Whether it runs no more at a step, however long it may be."""
+        """Whether it has ended by `step` at its greatest length."""
         return step - self.begin_step + self.produced >= self.outlook.most_tokens
 
     @property
     def certain(self) -> bool:
-        """Whether it goes on, whatever is likely."""
+        """Whether its length is known."""
         return self.produced < self.outlook.least_tokens
 
     def survive(self, tokens: Counts, out: npt.NDArray[np.float64]) -> None:
@@ -66,7 +66,7 @@ class Fate(NamedTuple):
         survival = self.outlook.survival
         if survival is None:
             raise ValueError("a known length is not a matter of chance")
-        alike = 1.0 if self.certain else max(survival.share_longer(self.produced), _NOBODY)
+        alike = 1.0 if self.certain else max(survival.share_longer(self.produced), _LEAST_SHARE)
         survival.shares_longer(tokens, out)
         out *= SHARES / (alike * _HALF_STALE)
 

@@ -15,17 +15,17 @@ from admission.price.footprint import EngineShape, Found, RequestShape
 
 PrefixHashes = tuple[int, ...]  # names of the chunks of a prompt, from its beginning
 
-_SHARED_RATIO = 0.8  # of what was foreseen; below it something else goes on than is followed here
-_STRETCH_TOKENS = 128  # finer names gain half a chunk a prompt and cost as much more to keep
+_SHARED_RATIO = 0.8  # of the predicted hits; below, the cache does not behave as modelled here
+_CHUNK_TOKENS = 128  # finer names gain half a chunk a prompt and cost as much more to keep
 
 
 def chunk_blocks(block_tokens: int) -> int:
-    """Blocks that one name stands for; one where blocks are as large as that."""
-    return max(1, _STRETCH_TOKENS // block_tokens)
+    """Blocks per chunk; 1 where a block has as many tokens."""
+    return max(1, _CHUNK_TOKENS // block_tokens)
 
 
 def chunk_tokens(block_tokens: int) -> int:
-    """Tokens that one name stands for, whole blocks of them."""
+    """Tokens per chunk, in whole blocks."""
     return chunk_blocks(block_tokens) * block_tokens
 
 
@@ -43,15 +43,15 @@ class Prefixes:
         self._caching = engine.prefix_caching
         self._held: dict[int, int] = {}  # name -> prompts that hold it
         # free blocks that were used before, the first to be taken again first: by name, or by a
-        # number below 0 where nobody will look for them
+        # number below 0 where no prompt can match them
         self._free: OrderedDict[int, int] = OrderedDict()
         self._free_blocks = 0
         self._unnamed = 0
         self.hits = CacheHits()
-        self.version = 0  # what `find` says may change with it
+        self.version = 0  # grows whenever `find` may answer differently
 
     def find(self, hashes: PrefixHashes) -> Found:
-        """How much of a prompt is there."""
+        """How much of a prompt is cached."""
         held = 0
         for name in hashes:
             if name not in self._held:
@@ -65,9 +65,9 @@ class Prefixes:
         return Found(held * self._tokens, cached * self._tokens)
 
     def look_up(self, shape: RequestShape, known: Callable[[PrefixHashes], int]) -> RequestShape:
-        """The same with what is there of its prompts, as far as forecasts held of late.
+        """The shape with the cached part of its prompts, as far as recent forecasts came true.
 
-        `known` says how many chunks somebody counts. Where forecasts fail nothing counts as
+        `known` returns the chunks that the ledger counts. Where forecasts fail, nothing counts as
         held by others: the newcomer may have to hold its own.
         """
         if not any(prompt.prefix_hashes for prompt in shape.prompts):
@@ -83,7 +83,7 @@ class Prefixes:
         return replace(shape, prompts=tuple(prompts))
 
     def hold(self, hashes: PrefixHashes) -> None:
-        """A prompt is let in."""
+        """A prompt was accepted."""
         if not (hashes and self._caching):
             return
         self.version += 1
@@ -106,14 +106,14 @@ class Prefixes:
                     self._add(name, self._blocks)
 
     def blocks_of(self, hashes: PrefixHashes, *, computed_tokens: int) -> int:
-        """Blocks that the names of a prompt stand for, so much of it computed."""
+        """Blocks in the named chunks of a prompt with `computed_tokens` computed."""
         return self._computed(hashes, computed_tokens) * self._blocks
 
     def _computed(self, hashes: PrefixHashes, tokens: int) -> int:
         return min(len(hashes), tokens // self._tokens)
 
     def pass_over(self, blocks: int) -> None:
-        """Blocks that were freed and whose text nobody will ask for: of answers, mostly."""
+        """Count freed blocks whose text no prompt will match: mostly of completions."""
         if blocks and self._caching:
             self._unnamed -= 1
             self._add(self._unnamed, blocks)
@@ -123,7 +123,7 @@ class Prefixes:
         self._free_blocks += blocks
 
     def keep(self, free_blocks: int) -> None:
-        """So many blocks are free now: what was freed before the last so many is taken again."""
+        """Only `free_blocks` are free now: forget what was freed before the last of them."""
         while self._free_blocks > free_blocks:
             name, blocks = self._free.popitem(last=False)
             self._free_blocks -= blocks

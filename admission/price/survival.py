@@ -1,12 +1,13 @@
 """How long answers get, learned from answers of which some were cut off by their limit.
 
 An answer that ran into `max_tokens` says only that it would have been at least that long. Taken for
-an end it would teach that nobody writes more, and a request with a higher limit would be priced too
-low. The Kaplan-Meier estimator (1958) keeps it among the living up to its cut and not beyond:
+an end it would teach that no completion is longer, and a request with a higher limit would be
+priced too low. The Kaplan-Meier estimator (1958) counts it as running up to its cut:
 S(t) is the product, over the ends at or before t, of 1 - 1 / (lengths not shorter).
 
-Of a class that has not many ends yet the short ones came first: those that still run count, too, as
-cut where they are. What has outlived all that ended is taken to be half way.
+While a class has few ends, most of these are short completions. So running ones count too, as cut
+at their present length. A running completion longer than every ended one is assumed to be half
+done.
 """
 
 import math
@@ -21,7 +22,7 @@ import numpy.typing as npt
 
 RECENT = 400  # enough for a stable q95, few enough to follow a shift within minutes
 _ROUNDING = 1e-9  # S is a product of floats; a share met exactly must count as met
-_NEVER = 1 << 62  # tokens at which those end that were never seen to
+_NEVER = 1 << 62  # length of completions whose end was never seen
 
 
 class RecentLengths:
@@ -30,7 +31,7 @@ class RecentLengths:
     __slots__ = ("_curve", "_order", "_ranked", "_running", "count")
 
     def __init__(self, running: Callable[[], Iterable[int]] = tuple) -> None:
-        """`running` tells what those of the class that still run have produced."""
+        """`running` returns the tokens so far of each running completion of the class."""
         self.count = 0
         self._running = running
         self._order: deque[int] = deque()
@@ -49,7 +50,7 @@ class RecentLengths:
         self._curve = None
 
     def longer_than(self, tokens: int) -> int:
-        """How many were longer, or are taken to be."""
+        """Number of lengths that were longer, or are assumed to be."""
         return self.survival.longer_than(tokens)
 
     def quantile(self, q: float, *, limit: int, above: int = -1) -> int:
@@ -71,7 +72,7 @@ class RecentLengths:
     def survival(self) -> "Survival":
         """The curve of what was learned until now; it does not change any more."""
         if self._curve is None:
-            settled = self.count == RECENT  # as many long ones as short ones are known
+            settled = self.count == RECENT  # long completions are known as well as short ones
             self._curve = Survival(np.array(self._ranked if settled else self._with_running()))
         return self._curve
 
@@ -85,7 +86,7 @@ class RecentLengths:
 class Survival:
     """S(t) at every length seen, from t = 0.
 
-    Lists tell of one length, arrays of many: a call of numpy costs as much as ten of `bisect`.
+    Lists serve single look-ups, arrays many: a numpy call costs as much as ten of `bisect`.
     """
 
     __slots__ = ("_area", "_at", "_cut", "_falling", "_from_below", "_parts", "_tokens")
@@ -121,11 +122,11 @@ class Survival:
 
     def parts(self, count: int, *, limit: int, above: int) -> list[int]:
         """As `RecentLengths.parts`."""
-        told = self._parts.get((count, above))
-        if told is None:
+        lengths = self._parts.get((count, above))
+        if lengths is None:
             places = _middles(self._cut, count, self._place_of(above))
-            told = self._parts[count, above] = [self._length_at(place) for place in places]
-        return told if told[-1] <= limit else [min(limit, tokens) for tokens in told]
+            lengths = self._parts[count, above] = [self._length_at(place) for place in places]
+        return lengths if lengths[-1] <= limit else [min(limit, tokens) for tokens in lengths]
 
     def _ends_below(self, share: float, above: int) -> int:
         """Where S falls below a share of what it is at `above`; to meet it is enough."""
@@ -174,6 +175,6 @@ def _below(falling: list[float], share: float, start: int) -> int:
 
 @lru_cache(maxsize=256)
 def _middles(cut: bytes, count: int, start: int) -> list[int]:
-    """The places of the middles of so many equal parts of those longer than that at `start`."""
+    """Places of the middles of `count` equal parts of the lengths beyond `start`."""
     _, falling = _shares(cut)
     return [_below(falling, 1.0 - (part + 0.5) / count, start) for part in range(count)]

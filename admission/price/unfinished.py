@@ -1,4 +1,4 @@
-"""Answers that still run, by traffic class: how long they are so far."""
+"""Running completions by traffic class, and their tokens so far."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from admission.price.lengths import ClassKey
 
 
 class Unfinished:
-    """Rows of the ledger whose lengths will teach their classes; `produced` tells of each."""
+    """Ledger rows whose lengths will teach their classes; `produced` gives a row's tokens."""
 
     def __init__(self, produced: Callable[[int], int]) -> None:
         self._produced = produced
@@ -14,13 +14,13 @@ class Unfinished:
         self._keys: dict[int, tuple[ClassKey, ...]] = {}
 
     def begin(self, row: int, keys: tuple[ClassKey, ...]) -> None:
-        """An answer of a class and its parents is let in."""
+        """Add a completion of a class and its parents."""
         self._keys[row] = keys
         for key in keys:
             self._rows.setdefault(key, {})[row] = None
 
     def end(self, row: int) -> None:
-        """It is over; rows that were never begun are passed over."""
+        """Remove a row; unknown rows are ignored."""
         for key in self._keys.pop(row, ()):
             rows = self._rows[key]
             del rows[row]
@@ -28,5 +28,5 @@ class Unfinished:
                 del self._rows[key]
 
     def produced(self, key: ClassKey) -> list[int]:
-        """Tokens that each of a class has produced."""
+        """Tokens so far of each running completion of a class."""
         return [self._produced(row) for row in self._rows.get(key, ())]

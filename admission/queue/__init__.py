@@ -1,4 +1,4 @@
-"""Requests that wait: priority classes, order between and within tenants, what tenants pay.
+"""Requests that wait: priority classes, order between and within tenants, tenants' accounts.
 
-Bounded in requests and tokens. It orders; whether a request may start is a question to `gates`.
+Bounded in requests and tokens. It orders requests; `gates` decides whether one may start.
 """

@@ -1,7 +1,7 @@
-"""The books of the tenants: what each was served, and what each may still take.
+"""Accounts of the tenants: the service each has had, and what each may still use.
 
-A request is entered when it is taken in, charged when it is accepted, by its prediction, and set
-right by what it really took when its lease is given back, however it ended.
+A request is entered when it is accepted or queued, charged its predicted cost when it is accepted,
+and settled at its real cost when its lease is released, however it ended.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from admission.terms.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class TenantView:
-    """What ops see of a tenant; `counter_s` are seconds of the engine's time / weight, by class."""
+    """A tenant as operators see it; `counter_s` is engine seconds / weight, by class."""
 
     weight: float
     counter_s: Mapping[Priority, float]
@@ -38,7 +38,7 @@ class _Charge(NamedTuple):
 
 
 class Accounts:
-    """Enters, charges, sets right; the queue keeps the counters, the budgets what is left."""
+    """Enters, charges and settles; the queue keeps the counters, the budgets what is left."""
 
     def __init__(
         self, engine: EngineShape, queue: WaitingQueue, pace: Pace, settings: Settings
@@ -60,7 +60,7 @@ class Accounts:
         return self.budgets.refusal(tenant, price, now_s)
 
     def enter(self, tenant: str, price: Price) -> None:
-        """A request was taken in: accepted, or into the queue."""
+        """Count a request that was accepted or queued."""
         self.budgets.take_in(tenant, price)
 
     def strike_out(self, tenant: str, price: Price) -> None:
@@ -79,7 +79,7 @@ class Accounts:
         self._queue.charge(tenant, priority, seconds)
 
     def settle(self, lease_id: int, used: Used) -> None:
-        """The lease was given back: set the charge right. Once."""
+        """Correct the charge of a released lease; called once per lease."""
         charge = self._charges.pop(lease_id)
         seconds = self.cost.seconds(used.work) - charge.seconds
         self._queue.correct(charge.tenant, charge.priority, seconds)
@@ -87,7 +87,7 @@ class Accounts:
         self.budgets.correct(charge.tenant, used.tokens - tokens_of(charge.price))
 
     def view(self, tenant: str, now_s: float) -> TenantView:
-        """How a tenant stands."""
+        """The account of a tenant."""
         standing = self.budgets.standing(tenant, now_s)
         return TenantView(
             weight=self._settings.terms_of(tenant).weight,

@@ -19,7 +19,7 @@ _MINUTE_S = 60.0
 class Bucket:
     """`per_minute` units flow in evenly and no more than a minute's worth is kept.
 
-    It may go below zero: what is found out later is owed.
+    It may go below zero: use that is discovered later is owed.
     """
 
     def __init__(self, per_minute: int) -> None:
@@ -40,7 +40,7 @@ class Bucket:
         self._units -= units
 
     def wait_s(self, units: float, now_s: float) -> float:
-        """Seconds until so many may be taken; more than it ever holds may be when it is full."""
+        """Seconds until `units` may be taken; for more than it can hold, until it is full."""
         missing = min(units, self.per_minute) - self.left(now_s)
         return max(0.0, missing * _MINUTE_S / self.per_minute)
 
@@ -55,7 +55,7 @@ class Allowance:
 
 
 class Standing(NamedTuple):
-    """A tenant's budgets as they stand; None for one it does not have."""
+    """What is left of a tenant's budgets; None for one it does not have."""
 
     requests: Allowance | None
     tokens: Allowance | None
@@ -101,7 +101,7 @@ class Budgets:
     # -- refusing --------------------------------------------------------------------------
 
     def spent(self, tenant: str, now_s: float) -> Rejected | None:
-        """The refusal of whatever the tenant asks for now, known before its tokens are."""
+        """The refusal of any request of the tenant now, known before its tokens are counted."""
         return self._rates(tenant, 1, now_s)
 
     def refusal(self, tenant: str, price: Price, now_s: float) -> Rejected | None:
@@ -152,18 +152,18 @@ class Budgets:
         self.correct(tenant, tokens_of(price))
 
     def let_go(self, tenant: str, price: Price) -> None:
-        """It waits and runs no more."""
+        """A request that was taken in has ended or left."""
         self._count(self._taken(tenant), price, -1)
 
     def reprice(self, tenant: str, before: Price, after: Price) -> None:
-        """More is known of a request that was taken in."""
+        """Replace the price of a request that was taken in."""
         taken = self._taken(tenant)
         self._count(taken, before, -1)
         self._count(taken, after, 1)
         self.correct(tenant, tokens_of(after) - tokens_of(before))
 
     def correct(self, tenant: str, tokens: int) -> None:
-        """It takes so many tokens more than was counted, or fewer if negative."""
+        """Count `tokens` more for the tenant; negative where it used less."""
         bucket = self._taken(tenant).tokens
         if bucket:
             bucket.take(tokens)

@@ -1,12 +1,12 @@
 """Turns inside one priority class: fair between tenants; inside one by deadline and by cost.
 
-A request comes in the order of its deadline plus so many seconds for each second of the engine's
-time that it takes (Niyama's hybrid of deadline and shortest first): under overload more are served,
-and none is passed by those that come later than that.
+Requests are ordered by deadline plus `cost_weight` seconds for each second of the engine's time
+that they take (Niyama's hybrid of deadline and shortest first): under overload more are served, and
+the weight bounds how far a later request can overtake.
 
-Fairness is that of VTC (Sheng et al., OSDI 2024): the tenant that was served least for its weight
-goes first, served being seconds of the engine's time. A tenant that comes back from nothing starts
-at the counter of whoever was served last, so that idling saves nothing up.
+Fairness is that of VTC (Sheng et al., OSDI 2024): the tenant that has had the fewest seconds of the
+engine's time for its weight goes first. A tenant that returns after idling starts at the counter of
+the tenant served last, so that idle time is not saved up.
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -18,15 +18,15 @@ from admission.price.footprint import Price
 from admission.terms.decision import Priority
 from admission.terms.settings import Settings
 
-# Whose counter is that of the class below, where its head has risen to this one; no tenant's name.
+# Name under which the class below is counted once its head has risen; no tenant can have it.
 CLASS_BELOW = ""
 
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """One waiting request; `price` is that of its arrival, by which the queue counts it.
+    """One waiting request; the queue counts it by `price`, its price on arrival.
 
-    Of one tenant the least `turn_at_s` comes first.
+    Within a tenant, the ticket with the least `turn_at_s` comes first.
     """
 
     ticket_id: int
@@ -72,9 +72,9 @@ class QueueLoad:
 
 
 class Turns:
-    """One priority class: its waiting requests by tenant, and what each tenant was served.
+    """One priority class: its waiting requests by tenant, and the service each tenant has had.
 
-    Sorted lists throughout: an insertion moves some pointers, and the order can be read.
+    All lists are sorted: an insertion moves some pointers, and the order can be read directly.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -83,14 +83,14 @@ class Turns:
         self._queues: dict[str, list[tuple[float, int, Ticket]]] = {}
         self._served: dict[str, float] = {}  # seconds / weight
         self._last_start = 0.0  # counter of the tenant served last, before it was
-        # (counter, tie, tenant) of who waits, sorted
+        # (counter, tie, tenant) of waiting tenants, sorted
         self._order: list[tuple[float, int, str]] = []
-        self._entry: dict[str, tuple[float, int, str]] = {}  # each one's entry there
+        self._entry: dict[str, tuple[float, int, str]] = {}  # a tenant's entry in `_order`
         self._ties = 0
         self.reconfigure(settings)
 
     def reconfigure(self, settings: Settings) -> None:
-        """Other weights from now on; what was served stays as it was counted."""
+        """Apply new weights; service counted so far stays as it is."""
         self._settings = settings
         self._waiting_weight = sum(map(self._weight, self._queues))
 
@@ -100,7 +100,7 @@ class Turns:
     # -- joining and leaving ---------------------------------------------------------------
 
     def add(self, ticket: Ticket) -> None:
-        """Join one's tenant, before those whose turn comes later."""
+        """Add a ticket to its tenant, before tickets whose turn comes later."""
         queue = self._queues.get(ticket.tenant)
         if queue is None:
             queue = self._queues[ticket.tenant] = []
@@ -116,7 +116,7 @@ class Turns:
         self._waiting_weight += self._weight(tenant)
 
     def remove(self, ticket: Ticket) -> None:
-        """Leave, from wherever one stands."""
+        """Remove a ticket from any position."""
         queue = self._queues[ticket.tenant]
         del queue[bisect_left(queue, (ticket.turn_at_s, ticket.ticket_id))]
         if not queue:
@@ -133,7 +133,7 @@ class Turns:
     # -- serving ---------------------------------------------------------------------------
 
     def counter_s(self, tenant: str) -> float:
-        """Seconds / weight that a tenant was served, if it asked now."""
+        """Seconds / weight that a tenant would be counted at if a request of it arrived now."""
         return max(self._served.get(tenant, 0.0), self._last_start)
 
     def charge(self, tenant: str, seconds: float) -> None:
@@ -143,7 +143,7 @@ class Turns:
         self._set(tenant, start + seconds / self._weight(tenant))
 
     def correct(self, tenant: str, seconds: float) -> None:
-        """Service counted before took so much longer, or shorter if negative."""
+        """Correct service counted before by `seconds`; negative where it took less."""
         self._set(tenant, self._served.get(tenant, 0.0) + seconds / self._weight(tenant))
 
     def _set(self, tenant: str, served: float) -> None:
@@ -156,15 +156,15 @@ class Turns:
     # -- readings --------------------------------------------------------------------------
 
     def head(self) -> Ticket | None:
-        """Whose turn it is."""
+        """The ticket whose turn it is; None when nothing waits."""
         return self._queues[self._order[0][2]][0][2] if self._order else None
 
     def below_goes_first(self) -> bool:
-        """Whether the class below, taking part as one more tenant, was served least."""
+        """Whether the class below, taking part as one more tenant, has had the least service."""
         return not self._order or self.counter_s(CLASS_BELOW) < self._order[0][0]
 
     def in_turns(self, depth: int) -> Iterator[Ticket]:
-        """The next of each tenant in order, then their second, and so on; up to `depth` each."""
+        """The first ticket of each tenant in order, then each second one, up to `depth` each."""
         queues = [self._queues[tenant] for _, _, tenant in self._order[:depth]]
         for place in range(depth):
             for queue in queues:
@@ -172,13 +172,13 @@ class Turns:
                     yield queue[place][2]
 
     def tenant_requests(self, tenant: str) -> int:
-        """How many of a tenant's requests wait here."""
+        """Number of a tenant's waiting requests in this class."""
         return len(self._queues.get(tenant, ()))
 
     def ahead_of(self, tenant: str, turn_at_s: float) -> float:
         """Share (0-1) of this class that fair turns let pass before a newcomer of the tenant.
 
-        A turn of each tenant that was served less, and a round of all for each request of its own.
+        One turn of each tenant with less service, and one round of all per request of its own.
         """
         queue, weight = self._queues.get(tenant, []), self._weight(tenant)
         own = bisect_right(queue, (turn_at_s, inf))

@@ -1,8 +1,8 @@
 """The bounded queue: priority classes, fair turns inside one, a deadline for each request.
 
 A class rises: once its head has waited for half of its time to the deadline, the class takes part
-in the class above as one more tenant, after three quarters in the one above that. So nobody
-starves, and a crowd of a lower class still gets no more than one tenant's share of a higher one.
+in the class above as one more tenant, after three quarters in the one above that. So no request
+starves, and a flood in a lower class gets no more than one tenant's share of a higher one.
 """
 
 import heapq
@@ -30,13 +30,13 @@ def risen(ticket: Ticket, now_s: float) -> Priority:
 
 
 class WaitingQueue:
-    """Order and sums of those who wait; the controller decides who may leave it."""
+    """Order and sums of the waiting requests; the dispatcher decides which of them may start."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         settings = settings or Settings()
         self._classes = {priority: Turns(settings) for priority in Priority}
         self._tickets: dict[int, Ticket] = {}
-        self._deadlines: list[tuple[float, int]] = []  # heap; keeps those who left for a while
+        self._deadlines: list[tuple[float, int]] = []  # heap; may hold tickets that have left
         self.reconfigure(settings)
 
     def __len__(self) -> int:
@@ -49,19 +49,19 @@ class WaitingQueue:
         return iter(self._tickets.values())
 
     def reconfigure(self, settings: Settings) -> None:
-        """Other weights from now on; who waits keeps his place among his tenant's."""
-        # a fixed number of requests asks nothing of them, nor does its queue
+        """Apply new weights; waiting requests keep their order within a tenant."""
+        # a fixed number of slots ignores cost, and so does its queue
         static = settings.policy is Policy.STATIC
         self._cost_weight = 0.0 if static else settings.queue_cost_weight
         for turns in self._classes.values():
             turns.reconfigure(settings)
 
     def turn_at_s(self, deadline_at_s: float, cost_s: float) -> float:
-        """What a request's place goes by, that takes so many seconds of the engine's time."""
+        """Sort key within a tenant of a request that costs `cost_s` engine seconds."""
         return deadline_at_s + self._cost_weight * cost_s
 
     def add(self, ticket: Ticket) -> None:
-        """Join the queue."""
+        """Add a ticket."""
         self._tickets[ticket.ticket_id] = ticket
         self._classes[ticket.priority].add(ticket)
         if len(self._deadlines) > 2 * len(self._tickets) + _DEADLINES_MIN:
@@ -70,7 +70,7 @@ class WaitingQueue:
         heapq.heappush(self._deadlines, (ticket.expires_at_s, ticket.ticket_id))
 
     def remove(self, ticket_id: int) -> Ticket | None:
-        """Leave the queue, from wherever one stands; None when not in it."""
+        """Remove a ticket from any position; None when it is not in the queue."""
         ticket = self._tickets.pop(ticket_id, None)
         if ticket is not None:
             self._classes[ticket.priority].remove(ticket)
@@ -79,7 +79,7 @@ class WaitingQueue:
     # -- order -----------------------------------------------------------------------------
 
     def head(self, now_s: float) -> Ticket | None:
-        """Whose turn it is."""
+        """The ticket whose turn it is; None when the queue is empty."""
         chosen: Ticket | None = None
         for priority, turns in reversed(self._classes.items()):
             own = turns.head()
@@ -91,12 +91,12 @@ class WaitingQueue:
         return chosen
 
     def behind(self, head: Ticket, count: int) -> list[Ticket]:
-        """The next ones behind the head, about in the order of their turns."""
+        """The next `count` tickets behind the head, roughly in the order of their turns."""
         order = (t for turns in self._classes.values() for t in turns.in_turns(count + 1))
         return list(islice((ticket for ticket in order if ticket is not head), count))
 
     def expired(self, now_s: float) -> Ticket | None:
-        """One whose deadline is past, still in the queue; None when nobody's is."""
+        """A ticket whose deadline is past; None when there is none."""
         while self._deadlines and self._deadlines[0][0] <= now_s:
             ticket = self._tickets.get(self._deadlines[0][1])
             if ticket:
@@ -105,9 +105,9 @@ class WaitingQueue:
         return None
 
     def charge(self, tenant: str, priority: Priority, seconds: float) -> None:
-        """Count service to a tenant, whether it waited or not.
+        """Count service to a tenant, for requests that waited and for others.
 
-        Where higher classes wait it is a turn of its class among their tenants, too.
+        Where higher classes wait, it also counts as a turn of its class among their tenants.
         """
         for each, turns in self._classes.items():
             if each is priority:
@@ -117,7 +117,7 @@ class WaitingQueue:
                 turns.charge(CLASS_BELOW, seconds)
 
     def correct(self, tenant: str, priority: Priority, seconds: float) -> None:
-        """Service charged before took so much longer, or shorter if negative."""
+        """Correct service charged before by `seconds`; negative where it took less."""
         self._classes[priority].correct(tenant, seconds)
 
     # -- readings --------------------------------------------------------------------------
@@ -128,11 +128,11 @@ class WaitingQueue:
         return self.load_up_to(Priority.LOW)
 
     def counter_s(self, tenant: str, priority: Priority) -> float:
-        """Seconds of the engine's time that a tenant was served / its weight; least goes first."""
+        """Seconds of the engine's time a tenant has had / its weight; the least goes first."""
         return self._classes[priority].counter_s(tenant)
 
     def tenant_requests(self, tenant: str) -> int:
-        """How many of a tenant's requests wait, over all classes."""
+        """Number of a tenant's waiting requests, over all classes."""
         return sum(turns.tenant_requests(tenant) for turns in self._classes.values())
 
     def overtakes_all(self, priority: Priority, now_s: float) -> bool:

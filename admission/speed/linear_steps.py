@@ -18,7 +18,7 @@ class StepCoefficients:
     context_token_s: float
 
     def times(self, factor: float) -> "StepCoefficients":
-        """Those of an engine whose every step takes `factor` times as long."""
+        """Coefficients of an engine whose every step takes `factor` times as long."""
         return StepCoefficients(*(factor * each for each in astuple(self)))
 
     def seconds(
@@ -35,7 +35,7 @@ class StepCoefficients:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredSteps:
-    """`Steps` of an engine that was measured; no all-reduce is told apart from the rest."""
+    """`Steps` of a measured engine; all-reduces are not separated from the rest."""
 
     coefficients: StepCoefficients
     stages: int = 1

@@ -1,4 +1,4 @@
-"""What the engine's steps take, learned while it runs: the linear form of `step_line`, kept true.
+"""Step times learned while the engine runs: corrects the linear form of `linear_steps`.
 
 Recursive least squares with forgetting, of relative errors:
 
@@ -6,9 +6,9 @@ Recursive least squares with forgetting, of relative errors:
         + hold x sum over terms of  evidence x (c - c before)^2        all c >= 0
 
 x = (1, prefill tokens, decode sequences, context tokens). The second sum keeps a term where it was
-while nothing is heard of it: an engine that only decodes does not forget what a prompt costs.
+while it has no evidence: an engine that only decodes does not forget what a prompt costs.
 A record that errs far more than its neighbours is trusted less (Huber), so a stalled process moves
-nothing. Records are taken in by the batch: a few microseconds each.
+nothing. Records are processed in batches: a few microseconds each.
 """
 
 from dataclasses import astuple
@@ -34,7 +34,7 @@ _HUBER = 1.345  # in robust standard deviations: 95 % efficient on clean steps
 _SPREAD_LEAST = 0.01  # of a step: agreement below this is chance, not precision
 _MODELLED_LEAST = 0.25  # of what a step took: one modelled near zero must not outweigh the rest
 _SCALE_LEAST = 0.01  # of what a step took: a prior that is further off has no scale
-_ERROR_KEPT = 0.9  # per batch: the error told is that of the last hundred records or two
+_ERROR_KEPT = 0.9  # per batch: the reported error covers the last one or two hundred records
 
 _Floats = npt.NDArray[np.float64]
 
@@ -142,7 +142,7 @@ class LiveSteps:
 
     @property
     def proven(self) -> bool:
-        """Whether the engine was seen to compute prompts; a prior alone is hearsay."""
+        """Whether prompts were measured on this engine; a prior alone does not count."""
         return (
             self.records >= _ENOUGH_RECORDS
             and self._prompt_tokens >= _ENOUGH_PROMPT_TOKENS

@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-_RIDGE = 1e-9  # of a term: what two that cannot be told apart share between them
+_RIDGE = 1e-9  # of a term: splits evenly between two that the data cannot separate
 
 _Floats = npt.NDArray[np.float64]
 

@@ -25,7 +25,7 @@ class _Rate:
 
 
 class Pace:
-    """Running estimates; None until there is evidence to refuse anybody by."""
+    """Running estimates; None until there is enough evidence to refuse a request by."""
 
     def __init__(self) -> None:
         # whatever else the engine does meanwhile: this is what a waiting request waits for
@@ -53,7 +53,7 @@ class Pace:
         if not 0 < elapsed_s < _RECORD_CAP_S:
             return
         if decode_tokens:  # a step that only computes prompts keeps no running sequence waiting
-            gained = steps or 1.0  # everybody who gained a token ended with it
+            gained = steps or 1.0  # every sequence that gained a token ended with it
             self._per_step.add(elapsed_s, gained)
             if not prefill_tokens:
                 self._per_decode_step.add(elapsed_s, gained)
@@ -62,18 +62,18 @@ class Pace:
             self._per_prompt_token.add(max(0.0, elapsed_s - decoding_s), prefill_tokens)
 
     def learn(self, line: StepCoefficients) -> None:
-        """What a step takes by its contents, from now on."""
+        """Use this linear form of step times from now on."""
         self._line = line
 
     @property
     def prefill_token_s(self) -> float | None:
-        """The same by what is known of steps, else as measured."""
+        """Seconds per prompt token by the linear form, else as measured."""
         if self._line is None:
             return self.prefill_s_per_token
         return self._line.prefill_token_s
 
     def decode_step_s(self, sequences: int, context_tokens: int) -> float | None:
-        """Seconds of a step that computes no prompts; None while nothing says so."""
+        """Seconds of a step that computes no prompts; None while unknown."""
         if self._line is None:
             return self._per_decode_step.value
         return self._line.seconds(
@@ -83,7 +83,7 @@ class Pace:
     def step_with_s(
         self, *, prefill_tokens: int, sequences: int, context_tokens: int
     ) -> float | None:
-        """Seconds of a step with these contents; None while nothing says so."""
+        """Seconds of a step with these contents; None while unknown."""
         decode_s = self.decode_step_s(sequences, context_tokens)
         if not prefill_tokens or decode_s is None:
             return decode_s
@@ -91,9 +91,9 @@ class Pace:
         return None if token_s is None else decode_s + prefill_tokens * token_s
 
     def steps_s(self, steps: float) -> float:
-        """Seconds that so many decode steps take; 0 while unknown (the deadline still holds)."""
+        """Seconds of `steps` decode steps; 0 while unknown (the deadline still holds)."""
         return steps * (self.step_s or 0.0)
 
     def prefill_s(self, tokens: int) -> float:
-        """Seconds to compute so many prompt tokens; 0 while unknown."""
+        """Seconds to compute `tokens` of prompts; 0 while unknown."""
         return tokens * (self.prefill_token_s or 0.0)

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from admission.speed.linear_steps import StepCoefficients
 from admission.speed.non_negative import solve
 
-TERMS = ("fixed", "prefill", "decode", "context")  # in the order in which they are told apart
+TERMS = ("fixed", "prefill", "decode", "context")  # in the order in which they are separated
 FEWEST_STEPS = 20  # with fewer, one slow step would move a coefficient by more than the prior errs
-OWN_SHARE = 0.05  # a term must differ by so much from what the terms before it can imitate
+OWN_SHARE = 0.05  # least part of a term that the terms before it cannot imitate
 HUBER, TUKEY = 1.345, 4.685  # in robust standard deviations; 95 % efficient on clean steps
 ROUNDS = 15
 
@@ -36,8 +36,8 @@ class StepFit:
     """Coefficients and how far to trust them.
 
     Errors are sizes of modelled / measured - 1 over all records, outliers included. Terms
-    `not_told` never varied by themselves in these records: their coefficients are the prior's (0
-    without one). With `enough` false there were too few and all coefficients are the prior's.
+    `not_told` have no variation of their own in these records: their coefficients are the prior's,
+    or 0. With `enough` false there were too few and all coefficients are the prior's.
     """
 
     coefficients: StepCoefficients
@@ -62,12 +62,12 @@ def fit(steps: Sequence[TimedStep], prior: StepCoefficients | None = None) -> St
     ).reshape(-1, len(TERMS))
     elapsed = np.array([step.elapsed_s for step in timed], dtype=np.float64)
     enough = len(timed) >= FEWEST_STEPS
-    told = _told(terms, elapsed) if enough else []
+    separable = _separable(terms, elapsed) if enough else []
     known = _known(prior, elapsed, enough=enough)
-    known[told] = 0.0
-    if told:
-        known[told] = _robust(terms[:, told], elapsed, terms @ known)
-    return _result(known, terms, elapsed, told, enough=enough)
+    known[separable] = 0.0
+    if separable:
+        known[separable] = _robust(terms[:, separable], elapsed, terms @ known)
+    return _result(known, terms, elapsed, separable, enough=enough)
 
 
 def _known(prior: StepCoefficients | None, elapsed: _Floats, *, enough: bool) -> _Floats:
@@ -78,21 +78,21 @@ def _known(prior: StepCoefficients | None, elapsed: _Floats, *, enough: bool) ->
     return np.array((fixed_s, 0.0, 0.0, 0.0))
 
 
-def _told(terms: _Floats, elapsed: _Floats) -> list[int]:
-    """Terms that vary by themselves: each against those before it, weighed as they are fitted."""
-    told: list[int] = []
+def _separable(terms: _Floats, elapsed: _Floats) -> list[int]:
+    """Terms with variation of their own, each against those before it, weighted as in the fit."""
+    separable: list[int] = []
     weighed = terms / elapsed[:, None]
     for term in range(len(TERMS)):
         column = weighed[:, term]
         size = float(np.linalg.norm(column))
-        if told and size:
-            others = weighed[:, told] / np.linalg.norm(weighed[:, told], axis=0)
+        if separable and size:
+            others = weighed[:, separable] / np.linalg.norm(weighed[:, separable], axis=0)
             imitated = others @ np.linalg.lstsq(others, column, rcond=None)[0]
             if np.linalg.norm(column - imitated) < OWN_SHARE * size:
                 continue
         if size:
-            told.append(term)
-    return told
+            separable.append(term)
+    return separable
 
 
 def _robust(terms: _Floats, elapsed: _Floats, known_s: _Floats) -> _Floats:
@@ -127,12 +127,12 @@ def _trust(errors: _Floats, turn: int) -> _Floats:
 
 
 def _result(
-    found: _Floats, terms: _Floats, elapsed: _Floats, told: Sequence[int], *, enough: bool
+    found: _Floats, terms: _Floats, elapsed: _Floats, separable: Sequence[int], *, enough: bool
 ) -> StepFit:
     errors = np.abs(terms @ found / elapsed - 1) if elapsed.size else np.zeros(1)
     median, p90 = (float(value) for value in np.quantile(errors, (0.5, 0.9)))
     spread = max(1.4826 * median, 1e-9)
-    not_told = tuple(name for term, name in enumerate(TERMS) if term not in told)
+    not_told = tuple(name for term, name in enumerate(TERMS) if term not in separable)
     return StepFit(
         coefficients=StepCoefficients(*(float(value) for value in found)),
         records=len(elapsed),

@@ -1,7 +1,7 @@
-"""Steps that took far longer than steps of their kind do: counted and told, not learned from.
+"""Steps that took far longer than predicted: counted and reported, not learned from.
 
-One step of 5 s among steps of 0.1 s is a fault of something, not the engine's pace: learned, it
-would refuse requests that are in no danger. Several in a row say that the engine has become slower.
+One step of 5 s among steps of 0.1 s is a fault, not the engine's speed: learned, it would refuse
+requests that are in no danger. Several in a row say that the engine has become slower.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from statistics import median
 
 _TIMES = 10.0  # what is expected: a model that is only wrong errs by less
 _LEAST_S = 1.0  # of the step: below, no deadline is in danger, and clocks and busy hosts are uneven
-_IN_A_ROW = 4  # so many are faults, more of them are the truth
+_IN_A_ROW = 4  # up to this many count as faults; more mean a slower engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class StepOutlier:
 
 
 class StepOutliers:
-    """Told of every step and of what it was expected to take.
+    """Compares every step with its predicted time.
 
     `slower_ratio` is how much slower the engine has become, just after the step that proved it.
     """
@@ -34,7 +34,7 @@ class StepOutliers:
         self._in_a_row: list[float] = []  # measured / expected
 
     def note(self, measured_s: float, expected_s: float | None, now_s: float) -> bool:
-        """Whether the step is an outlier, of which nothing is to be learned.
+        """Whether the step is an outlier and must not be learned from.
 
         `measured_s` 0 = not timed, `expected_s` None = not known: neither says anything.
         """

@@ -36,7 +36,7 @@ class TenantTerms:
 
     @property
     def has_rates(self) -> bool:
-        """Whether there is anything to tell a client how much is left of."""
+        """Whether the tenant has a budget per minute."""
         return self.tokens_per_minute is not None or self.requests_per_minute is not None
 
 
@@ -45,7 +45,7 @@ _PLAIN = TenantTerms()
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One frozen value, passed whole. The reason for each default stands beside it."""
+    """One frozen value, passed whole, with the reason beside each default."""
 
     mode: Mode = Mode.ENFORCE
     policy: Policy = Policy.FOOTPRINT
@@ -73,5 +73,5 @@ class Settings:
     tenants: Mapping[str, TenantTerms] = field(default_factory=dict)  # by name
 
     def terms_of(self, tenant: str) -> TenantTerms:
-        """A tenant's own terms, else everybody else's, else the defaults."""
+        """A tenant's own terms, else those under `*`, else the defaults."""
         return self.tenants.get(tenant) or self.tenants.get(EVERYBODY_ELSE) or _PLAIN

@@ -1,7 +1,7 @@
-"""What mode shadow would have done, held against how the requests it let pass really ended.
+"""What mode shadow would have decided, compared with how the requests really ended.
 
-The engine carries all of them, also those that would have been refused: a promise broken beside
-them might have been kept without, so a missed refusal names a bad end, not a bad decision.
+The engine also serves requests that would have been refused, and these slow the others. So a missed
+refusal means a late completion, not necessarily a wrong decision.
 """
 
 from collections import Counter
@@ -10,7 +10,7 @@ from typing import Any
 
 from admission.terms.decision import Outcome
 
-_CLASSES_MAX = 64  # told one by one; bounds the answer and the memory
+_CLASSES_MAX = 64  # reported separately; bounds the reply and the memory
 OTHERS = "others"  # all further classes together
 
 
@@ -56,7 +56,7 @@ class Counts:
 
 
 class ShadowReport:
-    """Counts over all, by reason and by traffic class; the first classes are told one by one."""
+    """Counts over all, by reason and by traffic class; further classes are summed as `others`."""
 
     def __init__(self) -> None:
         self.total = Counts()

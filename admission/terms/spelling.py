@@ -1,4 +1,4 @@
-"""Names that users type: how they are compared, and what an unknown one is answered with."""
+"""Names that users type: how they are compared, and the error for an unknown one."""
 
 import difflib
 from collections.abc import Iterable
@@ -16,8 +16,8 @@ class UnknownNameError(ValueError):
         names = list(known)
         self.nearest = nearest(name, names)
         listed = ", ".join(names) if len(names) <= _LISTED else f"{len(names)} names"
-        told = f"unknown {what} {name!r}; nearest known: {self.nearest}; known: {listed}"
-        super().__init__(f"{told} ({remedy})" if remedy else told)
+        text = f"unknown {what} {name!r}; nearest known: {self.nearest}; known: {listed}"
+        super().__init__(f"{text} ({remedy})" if remedy else text)
 
 
 def plain(name: str) -> str:

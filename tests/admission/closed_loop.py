@@ -92,7 +92,7 @@ class _Loop:
         return chunks
 
     def _note(self, decoding: list[_Request], chunks: list[tuple[_Request, int]]) -> None:
-        """Who got a token, whose prompt is done, who ended and asks again."""
+        """Sequences that got a token, finished prompts, and ended users that ask again."""
         warm = self.now_s > _WARM_S
         for each in decoding:
             each.produced += 1

@@ -44,7 +44,7 @@ def offer(
     arrived_at_s: float = 0.0,
     patience_s: float = FOREVER_S,
 ) -> Offer:
-    """An offer that waits for ever, unless told otherwise."""
+    """An offer that waits for ever by default."""
     return Offer(tenant, priority, request or shape(), arrived_at_s, arrived_at_s + patience_s)
 
 

@@ -139,7 +139,7 @@ def test_every_charge_is_settled() -> None:
     assert gate.accounts.budgets.blocks("a") == 0
 
 
-def test_a_request_priced_anew_in_line_is_charged_by_its_last_price() -> None:
+def test_a_request_priced_anew_in_the_queue_is_charged_by_its_last_price() -> None:
     gate = Controller(ENGINE, Settings(kv_headroom_ratio=0.0))
     first = accepted(gate.offer(offer(shape(1000, 500), tenant="b"), 0.0))
     asked = offer(shape(400, 600, ignore_eos=False))

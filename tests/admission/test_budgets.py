@@ -134,7 +134,7 @@ def test_a_longer_answer_than_predicted_leaves_a_debt() -> None:
     assert refusal.retry_after_s == pytest.approx(0.6 * (340 + 2))
 
 
-def test_who_leaves_the_line_gets_the_tokens_back() -> None:
+def test_a_request_that_leaves_the_queue_gets_the_tokens_back() -> None:
     gate = Controller(
         ENGINE, Settings(kv_headroom_ratio=0.0, tenants={"a": TenantTerms(tokens_per_minute=9000)})
     )
@@ -173,7 +173,7 @@ def test_a_request_above_the_whole_share_never_fits() -> None:
 # -- terms ---------------------------------------------------------------------------------
 
 
-def test_terms_of_everybody_else_hold_for_each_by_itself() -> None:
+def test_terms_of_other_tenants_hold_for_each_by_itself() -> None:
     tenants = {"*": TenantTerms(requests_per_minute=1), "vip": TenantTerms()}
     gate = Controller(ROOMY, Settings(tenants=tenants))
     for tenant in ("a", "b", "vip", "vip"):

@@ -79,7 +79,7 @@ def test_a_long_request_is_passed_by_those_that_come_soon_after_it_and_by_no_oth
     assert end(controller, running, 2.2) == [soon, large, late]
 
 
-def test_under_a_fixed_limit_nobody_passes() -> None:
+def test_under_a_fixed_limit_no_request_passes() -> None:
     controller = Controller(ENGINE, Settings(policy=Policy.STATIC, static_limit=1))
     controller.know_step_times(StepCoefficients(0.0, 0.004, 0.0, 0.0))
     running = accepted(controller.offer(offer(LARGE), 0.0))
@@ -96,7 +96,7 @@ def test_a_long_request_behind_short_ones_gets_its_turn() -> None:
     assert large not in controller.queue
 
 
-def test_a_higher_class_overtakes_the_line() -> None:
+def test_a_higher_class_overtakes_the_queue() -> None:
     controller, running = busy(IN_TURN)
     normal = queued(controller.offer(offer(LARGE), 0.0))
     accepted(controller.offer(offer(SMALL, priority=Priority.HIGH), 0.0))
@@ -107,7 +107,7 @@ def test_a_higher_class_overtakes_the_line() -> None:
     assert low in controller.queue
 
 
-def test_who_leaves_the_line_gets_no_turn() -> None:
+def test_a_request_that_leaves_the_queue_gets_no_turn() -> None:
     controller, running = busy()
     first, second = (queued(controller.offer(offer(LARGE), 0.0)) for _ in range(2))
     controller.leave_queue(first)
@@ -163,7 +163,7 @@ def test_a_dead_engine_holds_nothing() -> None:
     assert is_empty(controller.ledger)
 
 
-def test_a_row_reported_as_ended_while_it_lingers_ends_once() -> None:
+def test_a_row_reported_as_ended_while_its_abort_is_pending_ends_once() -> None:
     controller, running = busy()
     (row,) = controller.rows_of(running)
     controller.release(running, 0.1, in_engine=True)
@@ -240,7 +240,7 @@ def test_a_lesson_about_a_released_lease_is_ignored() -> None:
     assert controller.lengths.version == 0
 
 
-def test_who_waits_is_priced_anew_when_more_is_known() -> None:
+def test_what_waits_is_priced_anew_when_more_is_known() -> None:
     controller, running = busy()
     asked = offer(shape(400, 600, ignore_eos=False))
     ticket = queued(controller.offer(asked, 0.0))
@@ -351,7 +351,7 @@ def test_a_smaller_limit_stops_admitting_and_ends_nothing() -> None:
     assert end(controller, leases[2], 0.4) == [waiting]
 
 
-def test_a_smaller_line_throws_nobody_out() -> None:
+def test_a_smaller_queue_drops_no_request() -> None:
     controller, running = busy()
     tickets = [queued(controller.offer(offer(LARGE), 0.0)) for _ in range(3)]
     controller.reconfigure(Settings(queue_max_requests=1))
@@ -360,7 +360,7 @@ def test_a_smaller_line_throws_nobody_out() -> None:
     assert end(controller, running, 0.2) == tickets[:1]
 
 
-def test_a_new_policy_prices_the_line_anew() -> None:
+def test_a_new_policy_prices_the_queue_anew() -> None:
     controller, _ = busy()
     ticket = queued(controller.offer(offer(LARGE), 0.0))
     controller.reconfigure(Settings(policy=Policy.STATIC, static_limit=4))
@@ -369,7 +369,7 @@ def test_a_new_policy_prices_the_line_anew() -> None:
 
 
 @pytest.mark.parametrize("mode", [Mode.SHADOW, Mode.OFF])
-def test_who_waits_passes_when_enforcing_ends(mode: Mode) -> None:
+def test_what_waits_passes_when_enforcing_ends(mode: Mode) -> None:
     controller, _ = busy()
     tickets = [queued(controller.offer(offer(LARGE), 0.0)) for _ in range(3)]
     controller.reconfigure(Settings(mode=mode))

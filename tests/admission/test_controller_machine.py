@@ -17,7 +17,7 @@ LONGEST = 200
 
 
 class Admission(RuleBasedStateMachine):
-    """A gate that forgets nobody: every visit has one outcome, every ticket one turn at most."""
+    """A gate that loses no request: every visit has one outcome, every ticket at most one turn."""
 
     @initialize(
         block_tokens=st.sampled_from([1, 16, 128]),

@@ -50,7 +50,7 @@ def test_an_error_is_forgotten_after_two_minutes() -> None:
     assert first_tokens.margin_s == 0.0
 
 
-def test_what_was_foreseen_by_other_step_times_says_nothing() -> None:
+def test_what_was_predicted_by_other_step_times_says_nothing() -> None:
     first_tokens = seen(*[9.0] * 50)
     first_tokens.expect(99, 10.0)
     first_tokens.start_over()
@@ -78,12 +78,12 @@ def test_a_gateway_whose_first_tokens_come_late_refuses_what_would_just_have_mad
         gate.release(lease, now_s + 2.0, in_engine=False)
     assert gate.timing.first_tokens.margin_s == pytest.approx(1.0)
     tight = offer(shape(1000, 50), arrived_at_s=300.0, patience_s=1.5)
-    accepted(gate.offer(tight, 300.0))  # nobody is inside: nothing to err about
+    accepted(gate.offer(tight, 300.0))  # an idle engine: no forecast to err
     late = refused(gate.offer(offer(shape(10, 50), arrived_at_s=300.0, patience_s=2.0), 300.0))
     assert late.limit is Limit.PREFILL
 
 
-def test_a_prior_that_nobody_measured_refuses_nobody_of_an_idle_engine() -> None:
+def test_an_unmeasured_prior_refuses_no_request_of_an_idle_engine() -> None:
     gate = Controller(WIDE, Settings())
     gate.know_step_times(StepCoefficients(0.05, 1.0, 0.0, 0.0))  # a thousand times too slow
     impatient = offer(shape(2000, 50), patience_s=5.0)

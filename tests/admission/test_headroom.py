@@ -129,7 +129,7 @@ def test_without_evidence_a_wait_is_unknown_and_the_limit_is_what_blocks() -> No
     assert headroom.wait(priced(shape()), QueueLoad(), Limit.KV) == (0.0, Limit.KV)
 
 
-def test_the_wait_grows_with_what_runs_and_with_who_waits() -> None:
+def test_the_wait_grows_with_what_runs_and_with_what_waits() -> None:
     headroom, ledger = room(of=engine(max_sequences=64))
     last_s = 0.0
     for number in range(1, 20):

@@ -57,7 +57,7 @@ def test_an_engine_that_holds_more_than_the_ledger_says_may_be_promised_less() -
     assert margin.promised_ratio == pytest.approx(1 / 1.05)
 
 
-def test_sharing_prompts_is_told_and_promises_no_more() -> None:
+def test_sharing_prompts_is_reported_and_promises_no_more() -> None:
     margin = started(0.0)
     for _ in range(1000):
         margin.compare(held=100, ordered=0, sequences=5, used=75)

@@ -17,7 +17,7 @@ NOW_S = 50.0
 
 
 def busy(*, waiting: int, config: Settings = EXACT) -> Controller:
-    """Four slots taken for 16 s each, and so many in line for them, due before any newcomer."""
+    """Four slots taken for 16 s each, and a queue for them that is due before any newcomer."""
     controller = Controller(engine(usable_blocks=1000), config)
     warm(controller)
     for _ in range(4):
@@ -45,7 +45,7 @@ def test_a_wait_beyond_the_deadline_is_known_without_a_prompt() -> None:
     assert late(controller, 100.0) is None
 
 
-def test_so_is_the_wait_for_a_slot_while_nobody_stands_in_line() -> None:
+def test_so_is_the_wait_for_a_slot_while_the_queue_is_empty() -> None:
     controller = busy(waiting=0)
     assert late(controller, 5.0) is not None
     assert late(controller, 30.0) is None
@@ -59,20 +59,20 @@ def test_what_may_be_accepted_at_once_is_not_refused() -> None:
     assert late(controller, 5.0) is None
 
 
-def test_a_class_that_passes_the_line_is_not_refused_by_it() -> None:
+def test_a_class_that_passes_the_queue_is_not_refused_by_it() -> None:
     controller = busy(waiting=8)
     assert late(controller, 20.0) is not None
     assert late(controller, 20.0, priority=Priority.HIGH) is None
 
 
-def test_a_full_line_is_told_as_such() -> None:
+def test_a_full_queue_is_told_as_such() -> None:
     controller = busy(waiting=3, config=replace(EXACT, queue_max_requests=3))
     refusal = late(controller, 1e6)
     assert refusal is not None
     assert refusal.reason is Reason.QUEUE_FULL
 
 
-def test_those_before_it_count_as_if_they_were_in_line() -> None:
+def test_those_before_it_count_as_if_they_were_in_the_queue() -> None:
     controller = busy(waiting=4)
     assert late(controller, 50.0) is None
     assert late(controller, 50.0, behind=40) is not None

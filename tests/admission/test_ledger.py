@@ -178,7 +178,7 @@ def test_the_clock_follows_those_that_generate() -> None:
     ledger = Ledger(ENGINE)
     first, second = grant(ledger, shape(160, 160)), grant(ledger, shape(160, 160))
     progress(ledger, {first.rows[0]: 0, second.rows[0]: 0})
-    assert ledger.clock == 0  # prompts alone bring nobody closer to its end
+    assert ledger.clock == 0  # prompts alone bring no sequence closer to its end
     progress(ledger, {first.rows[0]: 1, second.rows[0]: 0})
     progress(ledger, {first.rows[0]: 3, second.rows[0]: 0})
     assert ledger.clock == 3
@@ -240,7 +240,7 @@ def test_the_worst_case_stays_promised_when_it_is_traced_anew() -> None:
     assert ledger.curve.blocks_now() == 20
 
 
-def test_what_is_computed_while_an_abort_is_under_way_counts_for_those_who_stay() -> None:
+def test_what_is_computed_while_an_abort_is_under_way_counts_for_those_that_stay() -> None:
     ledger = Ledger(ENGINE)
     leaving, staying = grant(ledger, shape(160, 160)), grant(ledger, shape(160, 160))
     ledger.prefilled(32)

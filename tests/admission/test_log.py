@@ -60,7 +60,7 @@ def test_a_decision_is_recorded_with_its_price_and_what_it_met() -> None:
     assert (written["outcome"], written["reason"], written["limit"]) == ("accepted", None, None)
 
 
-def test_a_place_in_line_names_what_binds() -> None:
+def test_a_place_in_the_queue_names_what_binds() -> None:
     controller = Controller(ENGINE, EXACT)
     controller.offer(offer(shape(1000, 500)), 0.0)
     asked = offer(shape(1000, 500, ignore_eos=False))

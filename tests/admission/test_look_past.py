@@ -44,7 +44,7 @@ def test_a_request_that_would_still_hold_what_the_head_needs_does_not_pass() -> 
     assert accepted_at(controller, 0.1) == []
 
 
-def test_the_start_of_the_head_is_reserved_against_all_who_pass_together() -> None:
+def test_the_start_of_the_head_is_reserved_against_all_that_pass_together() -> None:
     controller = busy()
     queued(controller.offer(offer(shape(900, 500)), 0.0))
     head = controller.quote(offer(shape(900, 500))).price
@@ -58,7 +58,7 @@ def test_the_start_of_the_head_is_reserved_against_all_who_pass_together() -> No
     assert controller.headroom.start_steps(head, Priority.NORMAL) <= start
 
 
-def test_nobody_passes_once_half_of_the_heads_time_is_over() -> None:
+def test_no_request_passes_in_the_second_half_of_the_heads_time() -> None:
     controller = busy()
     queued(controller.offer(offer(LARGE, patience_s=20), 0.0))
     small = queued(controller.offer(offer(SMALL), 0.0))
@@ -75,7 +75,7 @@ def test_only_the_next_few_are_looked_at() -> None:
     assert accepted_at(controller, 0.1) == []
 
 
-def test_without_looking_past_everybody_waits_for_the_head() -> None:
+def test_without_backfill_every_request_waits_for_the_head() -> None:
     controller = busy(IN_TURN)
     queued(controller.offer(offer(LARGE), 0.0))
     queued(controller.offer(offer(SMALL), 0.0))

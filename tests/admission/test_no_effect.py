@@ -55,7 +55,7 @@ def test_a_trace_far_below_the_length_is_named() -> None:
     assert said.endswith("the trace's longest request has 2,000 tokens")
 
 
-def test_of_the_lines_two_bounds_the_one_met_second_is_named() -> None:
+def test_of_the_queues_two_bounds_the_one_met_second_is_named() -> None:
     tokens_first = told(plan(tp=2), Settings(queue_max_tokens=10_000, queue_max_requests=64))
     assert tokens_first["queue.max_requests"].endswith("are 6 requests of 1,527 tokens")
     requests_first = told(plan(tp=2), Settings(queue_max_requests=64))
@@ -63,11 +63,11 @@ def test_of_the_lines_two_bounds_the_one_met_second_is_named() -> None:
     assert "queue.max_requests" not in requests_first
 
 
-def test_a_line_longer_than_the_deadlines_allow_is_named() -> None:
+def test_a_queue_longer_than_the_deadlines_allow_is_named() -> None:
     assert "start within 120 s" in told(plan(), Settings())["queue.max_requests"]
 
 
-def test_nobody_waits_where_the_line_holds_no_tokens() -> None:
+def test_no_request_waits_where_the_queue_holds_no_tokens() -> None:
     assert "lets nobody wait" in told(plan(), Settings(queue_max_tokens=0))["queue.max_requests"]
 
 

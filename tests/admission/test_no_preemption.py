@@ -1,4 +1,4 @@
-"""Whole lives on a tiny engine: nothing is preempted, nobody is lost, the cache is used."""
+"""Whole lives on a tiny engine: no sequence is preempted, no request is lost, the cache is used."""
 
 import random
 from statistics import fmean

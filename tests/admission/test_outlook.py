@@ -20,7 +20,7 @@ def seen(*lengths: int, cut: bool = False) -> Survival:
 
 
 def shares_longer(outlook: Outlook, at: Counts, produced: int) -> Counts:
-    """The share, of those that have `produced`, that is longer than so many tokens."""
+    """The share, of those that have `produced`, that is longer than this."""
     (row,) = shares([Fate(outlook, 0, produced)], at - produced)
     return row
 

@@ -49,7 +49,7 @@ class Running:
         return [length - self.produced for length in self.lengths if length > self.produced]
 
     def held(self, remaining: int, step: int) -> int:
-        """Blocks at a step from now if so many tokens remain."""
+        """Blocks at a step from now, by the tokens that remain."""
         blocks = blocks_for(self.tokens + step, block_tokens=BLOCK_TOKENS)
         return blocks if step < remaining else 0
 
@@ -172,7 +172,7 @@ def test_of_many_more_than_promised_is_held_in_less_than_one_of_a_hundred() -> N
 
 
 def promise(sequences: int, *lengths: int, of: EngineShape | None = None) -> Ledger:
-    """A ledger with one body of so many answers; each length is as likely."""
+    """A ledger with one body of several answers; every length is equally likely."""
     request = shape(100, max(lengths), sequences=sequences, ignore_eos=False)
     ledger = Ledger(of or engine(max_model_len=1600))
     ledger.curve.keep(sigmas=2.0)
@@ -183,7 +183,7 @@ def promise(sequences: int, *lengths: int, of: EngineShape | None = None) -> Led
 
 @pytest.mark.parametrize("sequences", [1, 2, 4])
 def test_answers_to_one_prompt_may_all_be_long_together(sequences: int) -> None:
-    """The worst dependence: as one segment of so many times the blocks."""
+    """The worst dependence: all answers as one segment with their blocks together."""
     lengths = [16] * 9 + [320]
     ledger = promise(sequences, *lengths)
     whole = sequences * blocks_for(100 + 320, block_tokens=16)

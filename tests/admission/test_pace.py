@@ -57,7 +57,7 @@ def test_waiting_steps_include_the_prompts_of_others() -> None:
 
 
 @pytest.mark.parametrize("steps", [0.0, 1.0])
-def test_prompts_that_nobody_waits_beside_do_not_lengthen_the_steps(steps: float) -> None:
+def test_prompts_without_running_sequences_do_not_lengthen_the_steps(steps: float) -> None:
     pace = Pace()
     observe(pace, 500, elapsed_s=0.5, steps=steps, prefill_tokens=100, decode_tokens=0)
     assert pace.step_s is None

@@ -1,4 +1,4 @@
-"""Prompts beside running answers on a tiny engine: who keeps the bound on the time per token."""
+"""Prompts beside running answers on a tiny engine: which of them keep their TPOT bound."""
 
 import random
 from dataclasses import replace

@@ -21,7 +21,7 @@ def over(prefixes: Prefixes, hashes: PrefixHashes) -> None:
 
 
 @pytest.mark.parametrize(("block_tokens", "chunk"), [(16, 128), (128, 128), (256, 256), (48, 96)])
-def test_a_name_stands_for_whole_blocks_of_some_128_tokens(block_tokens: int, chunk: int) -> None:
+def test_a_name_covers_whole_blocks_of_some_128_tokens(block_tokens: int, chunk: int) -> None:
     assert chunk_tokens(block_tokens) == chunk
 
 
@@ -36,7 +36,7 @@ def test_what_leases_hold_is_found() -> None:
     assert prefixes.find((C, B)) == Found()
 
 
-def test_what_nobody_holds_any_more_is_still_cached() -> None:
+def test_freed_blocks_are_still_cached() -> None:
     prefixes = Prefixes(ENGINE)
     prefixes.hold((A, B))
     prefixes.hold((A, C))
@@ -75,7 +75,7 @@ def test_what_is_used_again_is_young_again() -> None:
     assert not prefixes.find((B,)).cached_tokens
 
 
-def test_blocks_that_nobody_will_look_for_take_their_turn() -> None:
+def test_unnamed_blocks_are_reused_in_turn() -> None:
     prefixes = Prefixes(ENGINE)
     prefixes.hold((A,))
     over(prefixes, (A,))
@@ -213,7 +213,7 @@ def test_what_the_cache_did_not_hold_is_backlog_from_the_first_record_on() -> No
     assert controller.prefixes.hits.ratio == 0.0
 
 
-def test_what_the_cache_held_as_foreseen_is_no_backlog() -> None:
+def test_what_the_cache_held_as_predicted_is_no_backlog() -> None:
     controller = Controller(ENGINE, EXACT)
     controller.prefixes.hold((A, B))
     lease = accepted(controller.offer(offer(chat((A, B))), 0.0))

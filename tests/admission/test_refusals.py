@@ -36,7 +36,7 @@ def full(**settings: object) -> Controller:
     return controller
 
 
-def test_draining_refuses_everybody_at_once() -> None:
+def test_draining_refuses_every_request_at_once() -> None:
     controller = Controller(ENGINE, EXACT)
     controller.draining = True
     for refusal in (
@@ -49,7 +49,7 @@ def test_draining_refuses_everybody_at_once() -> None:
         assert comes_back(refusal)
 
 
-def test_a_dead_engine_refuses_everybody_at_once() -> None:
+def test_a_dead_engine_refuses_every_request_at_once() -> None:
     controller = Controller(ENGINE, EXACT)
     controller.draining = controller.engine_down = True
     for refusal in (
@@ -133,7 +133,7 @@ def test_every_limit_has_its_reason(limit: Limit) -> None:
         {"queue_max_tokens": 3 * 1600 + 1599},
     ],
 )
-def test_the_line_is_bounded(bound: dict[str, int]) -> None:
+def test_the_queue_is_bounded(bound: dict[str, int]) -> None:
     controller = full(**bound)
     for _ in range(3):
         queued(controller.offer(offer(shape(600, 1000)), 0.0))
@@ -144,7 +144,7 @@ def test_the_line_is_bounded(bound: dict[str, int]) -> None:
     assert "3 requests" in refusal.message
 
 
-def test_a_full_line_is_known_before_rendering() -> None:
+def test_a_full_queue_is_known_before_rendering() -> None:
     controller = full(queue_max_requests=2)
     for _ in range(2):
         queued(controller.offer(offer(shape(600, 1000)), 0.0))
@@ -153,7 +153,7 @@ def test_a_full_line_is_known_before_rendering() -> None:
     assert refusal.reason is Reason.QUEUE_FULL
 
 
-def test_without_a_line_whoever_fits_is_still_accepted() -> None:
+def test_without_a_queue_a_request_that_fits_is_still_accepted() -> None:
     controller = Controller(ENGINE, Settings(queue_max_requests=0, queue_max_tokens=0))
     assert controller.precheck("a", 10, now_s=0.0) is None
     accepted(controller.offer(offer(shape(600, 1000)), 0.0))
@@ -161,7 +161,7 @@ def test_without_a_line_whoever_fits_is_still_accepted() -> None:
     assert refused(controller.offer(offer(shape(600, 1000)), 0.0)).reason is Reason.QUEUE_FULL
 
 
-def test_one_tenant_leaves_the_line_to_others() -> None:
+def test_one_tenant_leaves_the_queue_to_others() -> None:
     controller = full(queue_max_requests_per_tenant=2)
     for _ in range(2):
         queued(controller.offer(offer(shape(600, 1000), tenant="greedy"), 0.0))
@@ -170,7 +170,7 @@ def test_one_tenant_leaves_the_line_to_others() -> None:
     queued(controller.offer(offer(shape(600, 1000), tenant="modest"), 0.0))
 
 
-def test_a_line_full_of_a_lower_class_keeps_no_higher_one_out() -> None:
+def test_a_queue_full_of_a_lower_class_keeps_no_higher_one_out() -> None:
     controller = full(queue_max_requests=2)
     for _ in range(2):
         queued(controller.offer(offer(shape(600, 1000), priority=Priority.LOW), 0.0))
@@ -179,7 +179,7 @@ def test_a_line_full_of_a_lower_class_keeps_no_higher_one_out() -> None:
     queued(controller.offer(offer(shape(600, 1000), priority=Priority.HIGH), 0.0))
 
 
-def test_a_deadline_that_passes_in_line_is_answered_when_it_passes() -> None:
+def test_a_deadline_that_passes_in_the_queue_is_answered_when_it_passes() -> None:
     controller = Controller(ENGINE, EXACT)
     accepted(controller.offer(offer(shape(600, 1000)), 0.0))
     ticket = queued(controller.offer(offer(shape(600, 1000), patience_s=5), 0.0))
@@ -205,7 +205,7 @@ def test_a_thousand_deadlines_at_once_are_answered_in_several_passes() -> None:
 
 
 @pytest.mark.parametrize("event", ["draining", "engine_down"])
-def test_closing_turns_the_whole_line_away_at_once(event: str) -> None:
+def test_closing_turns_the_whole_queue_away_at_once(event: str) -> None:
     controller = full()
     tickets = {queued(controller.offer(offer(shape(600, 1000)), 0.0)) for _ in range(100)}
     setattr(controller, event, True)

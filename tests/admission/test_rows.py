@@ -34,7 +34,7 @@ def test_a_place_is_used_again_but_a_number_never() -> None:
     assert rows._used == 1
 
 
-def test_a_late_word_about_a_row_that_is_gone_finds_nobody() -> None:
+def test_a_late_record_of_a_freed_row_matches_no_row() -> None:
     rows = table()
     old = add(rows)
     rows.remove(old)

@@ -37,7 +37,7 @@ def test_a_client_that_left_judges_nothing() -> None:
     assert (total.would_refuse, total.unjudged, total.false_refusals) == (1, 1, 0)
 
 
-def test_refusals_are_told_by_reason_and_by_class() -> None:
+def test_refusals_are_reported_by_reason_and_by_class() -> None:
     told = report(REFUSE, REFUSE, Seen("d", Outcome.REJECTED, "slots", False)).as_json()
     assert told["would_refuse_by_reason"] == {"kv_capacity": 2, "slots": 1}
     assert told["classes"]["c"]["false_refusals"] == 2

@@ -53,7 +53,7 @@ def test_a_common_beginning_is_promised_once() -> None:
     assert controller.ledger.curve.peak() == 10 * each - 9 * chunk_blocks(16)
 
 
-def test_it_is_held_until_the_last_who_has_it_ends() -> None:
+def test_it_is_held_until_the_last_sequence_that_uses_it_ends() -> None:
     controller = Controller(ROOMY, EXACT)
     leases = [accepted(controller.offer(offer(chat((A, own))), 0.0)) for own in (B, C, D)]
     rows = [controller.rows_of(lease)[0] for lease in leases]
@@ -70,7 +70,7 @@ def test_it_is_held_until_the_last_who_has_it_ends() -> None:
     assert is_empty(controller.ledger)
 
 
-def test_a_step_reads_what_is_common_once_for_each_who_has_it() -> None:
+def test_a_step_reads_what_is_common_once_for_each_sequence_that_uses_it() -> None:
     controller = Controller(ROOMY, EXACT)
     again = []
     for own in (B, C, D):
@@ -117,7 +117,7 @@ def test_an_aborted_beginning_is_taken_over_by_a_newcomer() -> None:
     assert (controller.ledger.backlog_tokens, controller.ledger.held_blocks) == (0, 19)
 
 
-def test_when_the_engine_finds_less_than_foreseen_everybody_counts_in_full() -> None:
+def test_when_the_engine_finds_less_than_predicted_every_request_counts_in_full() -> None:
     controller = Controller(ROOMY, EXACT)
     for own in range(100, 140):
         (row,) = controller.rows_of(accepted(controller.offer(offer(chat((A, own))), 0.0)))

@@ -37,7 +37,7 @@ def lost(slack: Slack, tokens: int, steps: StepCosts = STEPS, planned_s: float =
     return slack.lost_by(tokens, steps, planned_s=planned_s, bound_s=BOUND_S)
 
 
-def test_an_empty_engine_loses_nobody() -> None:
+def test_an_empty_engine_loses_no_answer() -> None:
     assert lost(Slack(), 10**6) == 0
 
 
@@ -172,7 +172,7 @@ def test_a_short_prompt_starts_at_once() -> None:
 @pytest.mark.parametrize(
     "settings", [Settings(), Settings(policy=Policy.STATIC, tpot_target_s=0.2)]
 )
-def test_without_a_bound_or_under_static_nobody_waits_for_answers(settings: Settings) -> None:
+def test_without_a_bound_or_under_static_no_request_waits_for_answers(settings: Settings) -> None:
     accepted(busy(settings).offer(offer(shape(2000, 100)), 0.2))
 
 
@@ -205,7 +205,7 @@ def test_a_prompt_that_takes_longer_than_its_deadline_is_refused_at_once() -> No
     gate = Controller(WIDE, Settings())
     gate.know_step_times(LINE)
     step = {"prefill_tokens": 100, "decode_sequences": 0, "context_tokens": 0}
-    for _ in range(40):  # measured: what a prior alone says refuses nobody of an idle engine
+    for _ in range(40):  # measured: a prior alone refuses no request of an idle engine
         seconds = LINE.seconds(prefill_tokens=100, decode_sequences=0, context_tokens=0)
         gate.step_times.observe(elapsed_s=seconds, **step)
     refusal = refused(gate.offer(offer(shape(6000, 10), patience_s=5.0), 0.0))
@@ -221,7 +221,7 @@ def test_who_has_waited_for_long_may_cost_the_others_a_little(
     monkeypatch.setattr(Slack, "lost_by", lambda *_, **__: 0.06)
     price = gate.quote(offer(shape(500, 100))).price
     shares = (0.0, 0.3, 0.6, 0.7, 1.0)
-    assert [gate.timing.slows_nobody(price, each) for each in shares] == [False] * 3 + [True] * 2
+    assert [gate.timing.keeps_tpot(price, each) for each in shares] == [False] * 3 + [True] * 2
 
 
 def test_the_step_that_runs_is_not_waited_for_twice() -> None:

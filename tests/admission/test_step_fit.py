@@ -107,7 +107,7 @@ def test_one_batch_size_cannot_tell_sequences_from_the_fixed_part() -> None:
     assert found.error_p90_ratio < 0.001  # what the others explain, the fixed part takes up
 
 
-def test_contexts_of_one_length_cannot_be_told_from_sequences() -> None:
+def test_contexts_of_one_length_cannot_be_separated_from_sequences() -> None:
     steps = [timed(prefill, n, 1000 * n) for n in range(1, 60) for prefill in (0, 500)]
     found = fit(steps)
     assert found.not_told == ("context",)
@@ -135,7 +135,7 @@ def test_any_records_give_finite_coefficients_and_none_below_zero(
     assert found.error_p90_ratio >= found.error_median_ratio >= 0
 
 
-def test_the_linear_form_follows_the_roofline() -> None:
+def test_the_queuear_form_follows_the_roofline() -> None:
     gpu = speeds_of("A10")
     for ranks in (2, 4, 8):
         model = StepModel(Deployment(SHAPES["Qwen3-32B"], gpu, Weights.INT4, ranks))

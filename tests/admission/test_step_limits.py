@@ -18,7 +18,7 @@ from admission.speed.step import StepContents
 from tests.admission.step_time_cases import CHAT, engine
 
 
-def test_nobody_is_fast_enough_for_an_impossible_bound() -> None:
+def test_no_engine_is_fast_enough_for_an_impossible_bound() -> None:
     assert most_steady(engine(), CHAT, tpot_s=0.001, at_most=64) == 0
     assert PromptLine(engine(), CHAT, sequences=0).ttft_s(0) > 0.01
 

@@ -51,7 +51,7 @@ def test_a_step_as_expected_between_them_proves_that_they_are_faults() -> None:
 
 
 class Engine:
-    """One sequence that decodes; each step takes what it is told."""
+    """One sequence that decodes; each step takes the given time."""
 
     def __init__(self, *, prior: StepCoefficients | None) -> None:
         self.controller = Controller(ENGINE, Settings(kv_headroom_ratio=0.0))

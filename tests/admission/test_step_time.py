@@ -224,7 +224,7 @@ def test_measured_messages_take_what_was_measured() -> None:
     assert AllReduce(Link.PCIE4, 4).seconds(2 * 4_096) == pytest.approx(0.0143e-3)
 
 
-def test_one_rank_has_nobody_to_sum_with() -> None:
+def test_one_rank_needs_no_all_reduce() -> None:
     assert AllReduce(Link.PCIE4, 1).seconds(1e9) == 0
 
 

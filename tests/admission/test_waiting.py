@@ -1,4 +1,4 @@
-"""Who is next, who is fair, who rises, who is too late."""
+"""Queue order, fairness between tenants, rising classes, deadlines."""
 
 from collections import Counter
 from itertools import count
@@ -116,7 +116,7 @@ def test_a_tenant_served_without_waiting_is_charged_too() -> None:
     assert [each.tenant for each in served(line)] == ["other", "other", "rich"]
 
 
-def test_who_leaves_from_anywhere_is_not_served() -> None:
+def test_a_request_that_leaves_from_anywhere_is_not_served() -> None:
     tickets = [ticket() for _ in range(5)]
     line = line_of(*tickets)
     for gone in (tickets[2], tickets[0], tickets[4]):
@@ -158,7 +158,7 @@ def test_a_storm_of_cancellations_leaves_no_litter() -> None:
     assert len(line) == 10
 
 
-def test_a_newcomer_overtakes_all_when_nobody_of_its_class_or_above_waits() -> None:
+def test_a_newcomer_overtakes_all_when_its_class_and_those_above_are_empty() -> None:
     line = line_of(ticket(priority=Priority.NORMAL))
     assert line.overtakes_all(Priority.HIGH, 0.0)
     assert not line.overtakes_all(Priority.NORMAL, 0.0)
@@ -177,11 +177,11 @@ def test_ahead_are_all_higher_classes_and_the_own_up_to_ones_turn() -> None:
     assert line.load.requests == 113
 
 
-def test_nobody_is_ahead_in_an_empty_line() -> None:
+def test_nothing_is_ahead_in_an_empty_queue() -> None:
     assert WaitingQueue().ahead_of("a", Priority.LOW, 1e9) == QueueLoad()
 
 
-def test_who_is_behind_the_head_is_told_tenant_by_tenant() -> None:
+def test_tickets_behind_the_head_are_listed_tenant_by_tenant() -> None:
     head, second = ticket("a"), ticket("a")
     other, low = ticket("b"), ticket("a", Priority.LOW)
     line = line_of(head, second, low, other)
@@ -226,7 +226,7 @@ def test_fewer_go_before_a_tenant_of_more_weight() -> None:
     assert line.ahead_of("light", Priority.NORMAL, 1e9).requests == 4 + 4 * 3 // 6 + 3
 
 
-def test_who_was_served_less_goes_first_whoever_waits_longer() -> None:
+def test_the_tenant_served_less_goes_first_whichever_waits_longer() -> None:
     line = line_of(*(ticket("greedy") for _ in range(50)))
     line.charge("greedy", Priority.NORMAL, 100.0)
     line.add(ticket("modest"))
@@ -275,7 +275,7 @@ def test_a_newcomer_does_not_overtake_a_class_that_has_risen_to_its_own() -> Non
     prompts=st.lists(st.integers(1, 400), min_size=1, max_size=20),
     lowest=st.sampled_from([Priority.NORMAL, Priority.LOW]),
 )
-def test_nobody_starves_behind_a_class_that_never_empties(
+def test_no_request_starves_behind_a_class_that_never_empties(
     crowd: int, prompts: list[int], lowest: Priority
 ) -> None:
     """One turn a second; every tenant of the high class always has a next request."""

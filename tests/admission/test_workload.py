@@ -26,7 +26,7 @@ def test_long_answers_weigh_more_among_what_is_running() -> None:
     assert mixed.held.mean_tokens == (100 * 150 + 300 * 250) // 400
 
 
-def test_answers_that_nobody_knows_are_spread_log_normally() -> None:
+def test_unknown_answer_lengths_are_spread_log_normally() -> None:
     preset = PRESETS["chat"]
     assert sum(preset.answers) / len(preset.answers) == pytest.approx(665, rel=0.02)
     biased = math.exp(ANSWER_SIGMA**2)  # E[o^2] / E[o]^2: long ones run longer
@@ -52,7 +52,7 @@ def _drawn(answers: Sequence[int], rng: random.Random) -> float:
     return 862 + answer * rng.random()
 
 
-def test_what_max_model_len_refuses_is_left_out_and_told() -> None:
+def test_what_max_model_len_refuses_is_left_out_and_reported() -> None:
     rows = [(900, 100)] * 9 + [(40_000, 100)]
     trace = from_requests("t.csv", rows, max_model_len=32_768)
     assert trace.isl_tokens == 900
@@ -62,7 +62,7 @@ def test_what_max_model_len_refuses_is_left_out_and_told() -> None:
         from_requests("t.csv", rows, max_model_len=100)
 
 
-def test_more_arrivals_than_are_sustained_are_told() -> None:
+def test_more_arrivals_than_are_sustained_are_reported() -> None:
     trace = from_requests("t.csv", [(900, 100)], max_model_len=32_768, offered_per_s=1000.0)
     warned = make_plan(replace(eight_a10(), workload=trace)).warnings
     assert any("1000.00 requests/s, more than" in told for told in warned)

@@ -83,7 +83,7 @@ def test_an_answer_that_may_still_keep_its_bound_is_not_given_up() -> None:
     prompt = asked(1, 0.0, prompt=30, output=2)
     for heard_at_s, fits in ((0.1, True), (0.3, False), (0.4, True)):  # 0.32 of 0.4 s are planned
         clairvoyant._step_began_at_s = heard_at_s
-        assert clairvoyant._slows_nobody(prompt) is fits
+        assert clairvoyant._keeps_tpot(prompt) is fits
 
 
 def test_what_the_cache_has_forgotten_is_computed_again() -> None:

@@ -60,7 +60,7 @@ class KvLayout:
     block_bytes: int
 
     def on_stage(self, stage_size: int) -> "KvLayout":
-        """The layout of a stage of so many layers: its share of each group, rounded up."""
+        """The layout of a stage of `stage_size` layers: its share of each group, rounded up."""
         share = -(-self.layers_per_group * stage_size // self.model_layers)
         return replace(self, block_bytes=share * self.groups[0].bytes_)
 

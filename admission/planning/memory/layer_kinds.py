@@ -8,7 +8,7 @@ from admission.planning.memory.keys import Keys
 
 
 class LayerKind(StrEnum):
-    """One layer's mixer, and for Nemotron-H's feed-forward layers what stands in its place."""
+    """One layer's mixer, and for Nemotron-H's feed-forward layers what replaces it."""
 
     FULL = "full"
     SLIDING = "sliding"

@@ -167,7 +167,7 @@ NAMES = frozenset(SPELLINGS) | frozenset(LENGTHS) | PLAIN
 
 
 def spellings(name: str) -> tuple[str, ...]:
-    """`name` itself, then its other spellings; KeyError for a name that stands in no table here."""
+    """`name` itself, then its other spellings; KeyError for a name in no table here."""
     if name not in NAMES:
         raise KeyError(name)
     return (name, *SPELLINGS.get(name, ()))

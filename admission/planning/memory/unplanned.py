@@ -1,4 +1,4 @@
-"""Families whose cache or weights are of a kind that the memory model has no formula for."""
+"""Families with a kind of cache or weights for which the memory model has no formula."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -11,8 +11,8 @@ from functools import total_ordering
 from admission.terms.spelling import UnknownNameError
 
 FIRST_MINOR, LAST_MINOR = 2, 33
-ASSUMED = "0.32.0"  # the release this project pins: taken when nobody says which
-_ANY_PATCH = 999  # "0.8.x" stands for the last patch of 0.8
+ASSUMED = "0.32.0"  # the release this project pins: the default
+_ANY_PATCH = 999  # "0.8.x" means the last patch of 0.8
 _PATTERN = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+|x|\*))?(?:[.+\-]?[a-z0-9].*)?", re.IGNORECASE)
 
 

@@ -212,9 +212,7 @@ class Clairvoyant:
         if len(self._guests) >= self._shape.max_sequences:
             return False
         return (
-            self._in_time(request, now_s)
-            and self._slows_nobody(request)
-            and (self._kv_fits(request))
+            self._in_time(request, now_s) and self._keeps_tpot(request) and (self._kv_fits(request))
         )
 
     def _full_step_s(self, sequences: int) -> float:
@@ -235,7 +233,7 @@ class Clairvoyant:
         from_s = self._step_began_at_s if count else now_s
         return from_s + steps * self._full_step_s(count) <= self._due_s(request)
 
-    def _slows_nobody(self, request: TraceRequest) -> bool:
+    def _keeps_tpot(self, request: TraceRequest) -> bool:
         """Each inside has seconds to spare; what comes on top must not take more of them.
 
         Who has missed the bound itself, not only what is planned of it, does not count.

@@ -33,7 +33,7 @@ def report(measured: Measured, found: StepFit) -> str:
     one = line.seconds(prefill_tokens=0, decode_sequences=1, context_tokens=500)
     many = line.seconds(prefill_tokens=0, decode_sequences=32, context_tokens=32 * 500)
     prompt = line.seconds(prefill_tokens=512, decode_sequences=0, context_tokens=0)
-    told = f"  not determined by these steps, taken as 0: {', '.join(found.not_told)}\n"
+    left = f"  not determined by these steps, taken as 0: {', '.join(found.not_told)}\n"
     return (
         f"{measured.model}: {found.records} steps of {measured.batches} batches in"
         f" {measured.seconds:.0f} s\n"
@@ -42,7 +42,7 @@ def report(measured: Measured, found: StepFit) -> str:
         f"  512 prompt tokens       {prompt * 1000:8.1f} ms\n"
         f"  error of the fit        {found.error_median_ratio:8.1%} median,"
         f" {found.error_p90_ratio:.1%} p90, {found.outliers} outliers\n"
-        + (told if found.not_told else "")
+        + (left if found.not_told else "")
     )
 
 
