@@ -8,21 +8,38 @@ from vllm.sampling_params import SamplingParams
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from admission.price.footprint import PromptShape, RequestShape
+from admission.terms.decision import Rejected
 from serve.engine.grammars import Grammars
 from serve.engine.prefix_hasher import PrefixHasher
+from serve.engine_step import EngineStep
 from serve.visit import VISIT, Visit
 
 _log = logging.getLogger("sluice.engine")
 
 
-class LeaseKeeper(Protocol):
-    """The gate as the client sees it: it must know of every engine request before the start."""
+class Keeper(Protocol):
+    """The gate as the engine adapters see it: it decides on every request before it runs."""
+
+    def rendered(self, visit: Visit) -> None:
+        """The prompt is rendered; what is left before `admit` runs in other threads."""
+
+    async def admit(self, visit: Visit, shape: RequestShape) -> bool:
+        """Wait for a lease; False when refused (the verdict is on the visit)."""
+
+    def refuse(self, visit: Visit, refusal: Rejected) -> None:
+        """Put a verdict on the visit and count it."""
 
     def starting(self, visit: Visit, engine_id: str, shape: RequestShape) -> None:
         """An engine request of this visit's lease is about to start."""
 
     def unleased(self) -> None:
         """An engine call came without a lease and was refused."""
+
+    def stepped(self, step: EngineStep) -> None:
+        """One step of the engine is done."""
+
+    def step_lost(self) -> None:
+        """A step record could not be read; the ledger did not follow it."""
 
 
 class UnleasedCallError(RuntimeError):
@@ -39,7 +56,7 @@ class LeasedClient:
     def __init__(
         self,
         client: AsyncLLM,
-        keeper: LeaseKeeper,
+        keeper: Keeper,
         grammars: Grammars,
         *,
         hasher: PrefixHasher | None = None,

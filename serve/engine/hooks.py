@@ -8,7 +8,7 @@ vLLM gets an error that the edge replaces by ours.
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from starlette.datastructures import State
 from vllm.entrypoints.openai.responses.protocol import ResponsesRequest, ResponsesResponse
@@ -19,27 +19,15 @@ from vllm.platforms import current_platform
 from admission.price.footprint import PromptShape, RequestShape
 from admission.price.prefixes import PrefixHashes
 from admission.terms.decision import Reason, Rejected
+from serve.engine.client import Keeper
 from serve.engine.grammars import first_line
-from serve.visit import VISIT, Visit
+from serve.visit import VISIT
 
 _T = TypeVar("_T")
 _PANIC = (
     "PanicException"  # of Rust code, e.g. a tokenizer's: no Exception, and its class is nowhere
 )
 _log = logging.getLogger("sluice.engine")
-
-
-class Doorkeeper(Protocol):
-    """What the hooks ask of the gate."""
-
-    def rendered(self, visit: Visit) -> None:
-        """Frees the rendering slot: what is left before `admit` takes long, in other threads."""
-
-    async def admit(self, visit: Visit, shape: RequestShape) -> bool:
-        """Wait for a lease; False when refused (the verdict is on the visit)."""
-
-    def refuse(self, visit: Visit, refusal: Rejected) -> None:
-        """Put a verdict on the visit and count it."""
 
 
 _BEAMS = Rejected(
@@ -67,7 +55,7 @@ _SEED = Rejected(
 )
 
 
-def install(state: State, keeper: Doorkeeper) -> None:
+def install(state: State, keeper: Keeper) -> None:
     """Wrap the four serving objects of vLLM's app state."""
     for serving, method, prompts_of in (
         (state.openai_serving_chat, "render_chat_request", _chat_prompts),
@@ -90,7 +78,7 @@ def _gated(
     serving: Any,
     render: Callable[..., Awaitable[Any]],
     prompts_of: Callable[[Any], list[Any]],
-    keeper: Doorkeeper,
+    keeper: Keeper,
 ) -> Callable[..., Awaitable[Any]]:
     def refused() -> Any:
         return serving.create_error_response("refused by admission")

@@ -6,7 +6,7 @@ import uuid
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.types import ASGIApp
 from vllm import envs
@@ -21,7 +21,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 
 from admission.price.footprint import EngineShape, RequestShape
 from serve.engine import answer_fixes, explain, hooks, merging, reasoning
-from serve.engine.client import LeasedClient, LeaseKeeper
+from serve.engine.client import Keeper, LeasedClient
 from serve.engine.executor import PATIENT
 from serve.engine.facts import facts_of
 from serve.engine.forced_calls import hold_forced_calls
@@ -31,16 +31,6 @@ from serve.engine.shape import GROUPS, EngineStartError, shape_of
 from serve.engine.steps import Listener, StepFeed
 
 _log = logging.getLogger("sluice.engine")
-
-
-class Keeper(hooks.Doorkeeper, LeaseKeeper, Protocol):
-    """The gate as the engine sees it."""
-
-    def stepped(self, step: Any) -> None:
-        """One step of the engine was done."""
-
-    def step_lost(self) -> None:
-        """The record of a step was lost; the ledger did not follow it."""
 
 
 class Engine:

@@ -22,18 +22,29 @@ class _Sequence:
     tokens: int = 0  # produced so far
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Started:
     lease_id: int
     rows: tuple[int, ...]
     stops: bool
+    unseen: list[int]  # rows of sequences that were neither seen running nor finished
+
+    def take(self, index: int | None) -> int | None:
+        """The row of a sequence that is seen first: by its index, else any row not yet seen."""
+        row = self.rows[index] if index is not None and index < len(self.rows) else None
+        if row not in self.unseen:
+            row = self.unseen[0] if self.unseen else None
+        if row is not None:
+            self.unseen.remove(row)
+        return row
 
 
 class Sequences:
     """Follows every engine sequence from its start until it ends or its lease is given back.
 
     vLLM names sequences itself once they start (our id, a random tail, an index for n > 1), so a
-    sequence is adopted when it is first seen running.
+    sequence is adopted when it is first seen running. One that ends in the step that computed its
+    prompt is never seen running: it is known by its end alone, without its index.
     """
 
     def __init__(self) -> None:
@@ -45,7 +56,7 @@ class Sequences:
 
     def start(self, lease_id: int, engine_id: str, rows: Sequence[int], *, stops: bool) -> None:
         """An engine request of the lease begins; `rows` are its sequences, by index."""
-        self._started[engine_id] = _Started(lease_id, tuple(rows), stops)
+        self._started[engine_id] = _Started(lease_id, tuple(rows), stops, list(rows))
         self._ids.setdefault(lease_id, []).append(engine_id)
 
     def started_rows(self, lease_id: int) -> int:
@@ -82,13 +93,17 @@ class Sequences:
         generated: list[int] = []
         running, mark = self._running, self._step
         for key, state in step.running.items():
+            if state.stats is None:
+                continue
             sequence = running.get(key) or self._adopt(key, state)
-            if sequence is not None and state.stats is not None:
+            if sequence is not None:
                 sequence.step = mark
                 rows.append(sequence.row)
                 sequence.tokens = state.stats.num_generation_tokens
                 generated.append(sequence.tokens)
-        ended, ending = self._vanished(step) if len(rows) < len(running) else ((), ())
+        ended, ending = (
+            self._vanished(step) if step.finished or len(rows) < len(running) else ((), ())
+        )
         return StepRecord(
             rows=np.array(rows, dtype=np.int64),
             generated=np.array(generated, dtype=np.int64),
@@ -99,14 +114,10 @@ class Sequences:
 
     def _adopt(self, key: str, state: RunningState) -> _Sequence | None:
         started = self._started.get(state.external_req_id)
-        if started is None or state.request_index >= len(started.rows):
+        row = None if started is None else started.take(state.request_index)
+        if started is None or row is None:
             return None
-        sequence = _Sequence(
-            started.lease_id,
-            started.rows[state.request_index],
-            state.external_req_id,
-            started.stops,
-        )
+        sequence = _Sequence(started.lease_id, row, state.external_req_id, started.stops)
         self._running[key] = sequence
         return sequence
 
@@ -122,4 +133,9 @@ class Sequences:
             if not finished:
                 self._count_cut(sequence)
             (ended if finished and not sequence.stops else ending).append(sequence.row)
+        for engine_id, count in freed.items():
+            started = self._started.get(engine_id)
+            if started is not None:
+                unseen = [row for _ in range(count) if (row := started.take(None)) is not None]
+                (ending if started.stops else ended).extend(unseen)
         return tuple(ended), tuple(ending)

@@ -74,7 +74,7 @@ def test_sighup_reads_the_profile_again_and_ends_nothing(faulty: Gateway) -> Non
     document["admission"]["ttft_deadline_max_s"] = 119
     faulty.profile.write_text(yaml.safe_dump(document))
     faulty.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: faulty.told("read again: replica") == 1, within_s=10.0)
+    wait_until(lambda: faulty.told("read again: replica") == 1, within_s=10.0, what=faulty.written)
     assert faulty.json("/v1/admission/state")["config"]["hash"] != before
 
     faulty.profile.write_text("admission: {mode: nonsense}")
@@ -96,7 +96,7 @@ def test_a_killed_manager_of_haproxy_costs_no_request(faulty: Gateway) -> None:
         return bool(others and faulty.find("ray::HAProxyManager"))
 
     wait_until(taken_over, within_s=BACK_S)
-    assert faulty.told("HAProxy's manager has ended; Ray starts another") == 1
+    assert faulty.told("HAProxy's manager has ended; Ray restarts it") == 1
     wait_until(lambda: answers.append(faulty.get("/health")) or not _runs(haproxy), within_s=60.0)
     assert set(answers) == {200}
     assert long.finished()
@@ -116,7 +116,7 @@ def test_a_killed_haproxy_is_back_within_seconds_and_speaks_json(faulty: Gateway
         return answer.status == 200
 
     wait_until(back, within_s=5.0)  # some 0.4 s
-    wait_until(lambda: faulty.told("HAProxy has ended; it is started again") == 1, within_s=5.0)
+    wait_until(lambda: faulty.told("HAProxy has ended and is being restarted") == 1, within_s=5.0)
 
     def rays_own() -> bool:
         spoken.append(send(faulty, "POST", "/v1/chat/completions", GOOD_BODY).document)

@@ -66,6 +66,19 @@ def test_who_leaves_the_engine_makes_room_for_the_head_of_the_queue() -> None:
     assert [*at.desk.running] == [second]
 
 
+def test_a_completion_of_one_token_leaves_nothing_pending() -> None:
+    at = At()
+    visit, _ = at.arrives("r1", 0.0)
+    visit.engine_ids.append("e1")
+    at.desk.starting(visit, "e1", ASKED, 0.0)
+    done = Finished("e1", 1, "stop", 0, 0.5, 0, 0)  # never seen running
+    at.desk.stepped(EngineStep({}, (done,), prefill_tokens=40), 0.5)
+    at.desk.leave(visit, 0.5)
+    occupancy = at.desk.controller.snapshot().occupancy
+    assert (occupancy.leases, occupancy.sequences, occupancy.held_blocks) == (0, 0, 0)
+    assert not at.desk.controller.ends_to_confirm
+
+
 def test_the_time_in_the_queue_runs_from_joining_it_to_the_turn() -> None:
     at = At()
     first, _ = at.arrives("r1", 0.0)

@@ -85,6 +85,50 @@ def test_of_two_answers_one_may_finish_while_the_other_is_cut() -> None:
     assert sequences.forget(1) == 5
 
 
+def test_a_sequence_that_ends_with_its_first_token_has_ended_without_being_seen() -> None:
+    sequences = Sequences()
+    sequences.start(1, "a", (5,), stops=False)
+    record = sequences.read(EngineStep({}, finished=(finished("a", "length"),)))
+    assert (record.rows.tolist(), record.ended, record.ending) == ([], (5,), ())
+    assert sequences.forget(1) is None
+
+
+def test_one_token_that_is_a_stop_string_leaves_the_engine_a_step_later() -> None:
+    sequences = Sequences()
+    sequences.start(1, "a", (5,), stops=True)
+    record = sequences.read(EngineStep({}, finished=(finished("a"),)))
+    assert (record.ended, record.ending) == ((), (5,))
+
+
+def test_of_three_answers_one_ends_unseen_and_the_others_keep_rows_of_their_own() -> None:
+    sequences = Sequences()
+    sequences.start(1, "a", (5, 6, 7), stops=False)
+    first = sequences.read(EngineStep(running(("1_a", "a", 1, 1)), finished=(finished("a"),)))
+    assert (first.rows.tolist(), first.ended) == ([6], (5,))
+    states = running(("0_a", "a", 0, 1), ("1_a", "a", 1, 2))
+    second = sequences.read(EngineStep(states))
+    assert sorted(second.rows.tolist()) == [6, 7], "index 0 takes the row that is left"
+    assert (second.ended, second.ending) == ((), ())
+    last = sequences.read(EngineStep({}, finished=(finished("a"), finished("a"))))
+    assert sorted(last.ended) == [6, 7]
+
+
+def test_two_answers_may_end_unseen_in_one_step_and_one_may_end_seen() -> None:
+    sequences = Sequences()
+    sequences.start(1, "a", (5, 6, 7), stops=False)
+    sequences.read(EngineStep(running(("2_a", "a", 2, 1))))
+    record = sequences.read(EngineStep({}, finished=tuple(finished("a") for _ in range(3))))
+    assert sorted(record.ended) == [5, 6, 7]
+
+
+def test_more_ends_than_rows_end_nothing_else() -> None:
+    sequences = Sequences()
+    sequences.start(1, "a", (5,), stops=False)
+    sequences.start(2, "b", (6,), stops=False)
+    record = sequences.read(EngineStep({}, finished=(finished("a"), finished("a"), finished("x"))))
+    assert (record.ended, record.ending) == ((5,), ())
+
+
 def test_a_forgotten_lease_is_reported_no_more() -> None:
     sequences = Sequences()
     sequences.start(1, "a", (5,), stops=False)
