@@ -27,7 +27,8 @@ def test_the_table_of_families_is_what_the_installed_classes_say() -> None:
         cwd=_ROOT,
     )
     assert _TABLE.read_text(encoding="utf-8") == made.stdout, (
-        "python -m tests.admission.planning.family_table > admission/planning/memory/model/families.json"
+        "python -m tests.admission.planning.family_table"
+        " > admission/planning/memory/model/families.json"
     )
 
 

@@ -1,7 +1,7 @@
 """What a model family's public configuration class adds to a config.json that leaves keys out.
 
 `families.json` is made from transformers' and vLLM's classes by
-`tests.admission.planning.family_table`; a test makes it anew and compares. One entry per model_type:
+`tests.admission.planning.family_table`; a test makes it anew and compares. One entry each:
 
     defaults  our names (`names.py`) -> value
     names     another spelling -> our name, where this family alone uses it
