@@ -7,8 +7,10 @@ import numpy as np
 
 from admission.controller import Controller
 from admission.exchange import Answer, StepRecord
+from admission.ledger.ledger import Ledger
 from admission.price.footprint import EngineShape, PromptShape, RequestShape
 from admission.price.offer import Offer
+from admission.price.survival import RecentLengths, Survival
 from admission.terms.decision import Accepted, Priority, Queued, Rejected
 from admission.terms.settings import Settings
 
@@ -23,6 +25,11 @@ ENGINE = EngineShape(
 )
 EXACT = Settings(kv_headroom_ratio=0.0)
 FOREVER_S = 1e9
+UNBOUNDED = {
+    "queue_max_requests": 10**6,
+    "queue_max_requests_per_tenant": 10**6,
+    "queue_max_tokens": 10**9,
+}
 
 
 def engine(**changes: Any) -> EngineShape:
@@ -86,3 +93,26 @@ def warm(controller: Controller, *, step_s: float = 0.1) -> None:
         )
     for _ in range(1000):
         controller.pace.observe(elapsed_s=step_s, steps=1, prefill_tokens=0, decode_tokens=1)
+
+
+def is_empty(ledger: Ledger) -> bool:
+    """Nothing is held, promised or remembered."""
+    return (
+        not ledger.leases
+        and ledger.held_blocks == ledger.backlog_tokens == ledger.sequences == 0
+        and ledger.free_blocks == ledger.engine.usable_blocks
+        and ledger.curve.peak() == 0
+        and ledger.curve.steps_until_sequences(0, for_steps=1000) == 0
+        and not ledger._owner
+        and not ledger._promises
+        and not ledger._outlooks
+        and not ledger._to_prefill
+    )
+
+
+def seen(*lengths: int, cut: bool = False) -> Survival:
+    """The curve of a class with just these."""
+    recent = RecentLengths()
+    for tokens in lengths:
+        recent.add(tokens, cut=cut)
+    return recent.survival

@@ -11,6 +11,7 @@ from tests.admission.examples import (
     EXACT,
     accepted,
     engine,
+    is_empty,
     offer,
     queued,
     record,
@@ -18,7 +19,6 @@ from tests.admission.examples import (
     shape,
     warm,
 )
-from tests.admission.ledger.test_ledger import is_empty
 
 IN_TURN = Settings(kv_headroom_ratio=0.0, queue_look_past_requests=0, queue_cost_weight=0.0)
 LARGE, MEDIUM, SMALL = shape(1000, 500), shape(400, 200), shape(16, 16)

@@ -8,8 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from admission.terms.decision import Priority
 from admission.terms.settings import Mode, Policy, Settings
-from tests.admission.examples import engine
-from tests.admission.ledger.test_ledger import is_empty
+from tests.admission.examples import engine, is_empty
 from tests.admission.traffic import Job, Traffic
 
 SLOTS = 6

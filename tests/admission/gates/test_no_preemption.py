@@ -10,15 +10,9 @@ from hypothesis import strategies as st
 from admission.price.footprint import EngineShape
 from admission.terms.decision import Priority
 from admission.terms.settings import Policy, Settings
-from tests.admission.examples import FOREVER_S
-from tests.admission.ledger.test_ledger import is_empty
+from tests.admission.examples import FOREVER_S, UNBOUNDED, is_empty
 from tests.admission.traffic import Job, Traffic
 
-UNBOUNDED = {
-    "queue_max_requests": 10**6,
-    "queue_max_requests_per_tenant": 10**6,
-    "queue_max_tokens": 10**9,
-}
 LONGEST = 300
 
 

@@ -11,7 +11,7 @@ from admission.ledger.curve import DemandCurve
 from admission.ledger.demand import BUCKET_STEPS, Demand, Ramp
 from admission.price.footprint import blocks_for
 from admission.price.outlook import SHARES, Fate, Outlook
-from tests.admission.price.test_outlook import seen
+from tests.admission.examples import seen
 
 LONGEST = 160
 BLOCK_TOKENS = 16

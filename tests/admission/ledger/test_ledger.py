@@ -7,7 +7,7 @@ from admission.ledger.lease import Lease
 from admission.ledger.ledger import Ledger
 from admission.price.footprint import EngineShape, PromptShape, RequestShape, price
 from admission.price.outlook import Outlook
-from tests.admission.examples import ENGINE, engine, shape
+from tests.admission.examples import ENGINE, engine, is_empty, shape
 
 
 def grant(ledger: Ledger, request: RequestShape, *, reserve: bool = False) -> Lease:
@@ -28,21 +28,6 @@ def progress(ledger: Ledger, tokens: dict[int, int]) -> list[int]:
     """Set what rows have generated."""
     return ledger.progress(
         np.array(list(tokens), dtype=np.int64), np.array(list(tokens.values()), dtype=np.int64)
-    )
-
-
-def is_empty(ledger: Ledger) -> bool:
-    """Nothing is held, promised or remembered."""
-    return (
-        not ledger.leases
-        and ledger.held_blocks == ledger.backlog_tokens == ledger.sequences == 0
-        and ledger.free_blocks == ledger.engine.usable_blocks
-        and ledger.curve.peak() == 0
-        and ledger.curve.steps_until_sequences(0, for_steps=1000) == 0
-        and not ledger._owner
-        and not ledger._promises
-        and not ledger._outlooks
-        and not ledger._to_prefill
     )
 
 

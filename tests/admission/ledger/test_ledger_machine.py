@@ -17,7 +17,7 @@ from admission.ledger.lease import Lease
 from admission.ledger.ledger import Ledger
 from admission.price.footprint import EngineShape, PromptShape, RequestShape, price
 from admission.price.outlook import Outlook
-from tests.admission.ledger.test_ledger import is_empty
+from tests.admission.examples import is_empty
 
 prompts = st.lists(
     st.builds(PromptShape, st.integers(1, 200), st.integers(1, 200)), min_size=1, max_size=2

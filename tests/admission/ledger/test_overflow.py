@@ -14,8 +14,7 @@ from admission.ledger.ledger import Ledger
 from admission.price.footprint import EngineShape, blocks_for, price
 from admission.price.outlook import SHARES, Counts, Fate, Outlook
 from admission.terms.settings import Settings
-from tests.admission.examples import engine, shape
-from tests.admission.price.test_outlook import seen
+from tests.admission.examples import engine, seen, shape
 from tests.admission.traffic import Job, Traffic
 
 BLOCK_TOKENS = 16

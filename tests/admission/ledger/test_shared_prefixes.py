@@ -13,9 +13,7 @@ from admission.ledger.ledger import Ledger
 from admission.price.footprint import EngineShape, Found, PromptShape, RequestShape, price
 from admission.price.prefixes import PrefixHashes, chunk_blocks, chunk_tokens, named_chunks
 from admission.terms.settings import Policy, Settings
-from tests.admission.examples import EXACT, accepted, engine, offer, record
-from tests.admission.gates.test_no_preemption import UNBOUNDED
-from tests.admission.ledger.test_ledger import is_empty
+from tests.admission.examples import EXACT, UNBOUNDED, accepted, engine, is_empty, offer, record
 from tests.admission.traffic import Job, Traffic
 
 LONGEST = 700

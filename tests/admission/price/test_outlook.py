@@ -6,17 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from admission.price.outlook import SHARES, Counts, Fate, Outlook, shares
-from admission.price.survival import RecentLengths, Survival
+from tests.admission.examples import seen
 
 LENGTHS = st.lists(st.integers(1, 120), min_size=1, max_size=12)
-
-
-def seen(*lengths: int, cut: bool = False) -> Survival:
-    """The curve of a class with just these."""
-    recent = RecentLengths()
-    for tokens in lengths:
-        recent.add(tokens, cut=cut)
-    return recent.survival
 
 
 def shares_longer(outlook: Outlook, at: Counts, produced: int) -> Counts:
