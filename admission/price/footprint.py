@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from admission.price.outlook import Outlook
-from admission.terms.decision import Limit, Reason, Rejected
+from admission.terms import refusals
+from admission.terms.decision import Rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,13 +267,7 @@ def too_many_sequences(sequences: int, engine: EngineShape) -> Rejected | None:
     """The refusal of a body that asks for more answers at once than the engine runs, or None."""
     if sequences <= engine.max_sequences:
         return None
-    return Rejected(
-        Reason.NEVER_FITS,
-        f"The request needs {sequences} sequences at once; the engine runs at most "
-        f"{engine.max_sequences}. Send fewer prompts or a smaller n.",
-        limit=Limit.SLOTS,
-        param="n",
-    )
+    return refusals.too_many_sequences(sequences, engine.max_sequences)
 
 
 def never_fits(priced: Price, engine: EngineShape) -> Rejected | None:
@@ -282,11 +277,5 @@ def never_fits(priced: Price, engine: EngineShape) -> Rejected | None:
         return too_many
     if priced.blocks_peak > engine.usable_blocks:
         needed = priced.blocks_peak * engine.block_tokens
-        return Rejected(
-            Reason.NEVER_FITS,
-            f"The request would hold {needed} tokens of KV cache; the whole cache holds "
-            f"{engine.capacity_tokens}. Shorten the prompts, or lower n or max_tokens.",
-            limit=Limit.KV,
-            param="max_tokens",
-        )
+        return refusals.larger_than_cache(needed, engine.capacity_tokens)
     return None

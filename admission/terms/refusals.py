@@ -51,6 +51,50 @@ def hopelessly_long(body_chars: int, max_model_len: int) -> Rejected:
     )
 
 
+def too_many_sequences(asked: int, most: int) -> Rejected:
+    """More completions at once than the engine runs."""
+    return Rejected(
+        Reason.NEVER_FITS,
+        f"The request needs {asked} sequences at once; the engine runs at most {most}. "
+        "Send fewer prompts or a smaller n.",
+        limit=Limit.SLOTS,
+        param="n",
+    )
+
+
+def larger_than_cache(needed_tokens: int, capacity_tokens: int) -> Rejected:
+    """More KV cache than there is, however long the request waits."""
+    return Rejected(
+        Reason.NEVER_FITS,
+        f"The request would hold {needed_tokens} tokens of KV cache; the whole cache holds "
+        f"{capacity_tokens}. Shorten the prompts, or lower n or max_tokens.",
+        limit=Limit.KV,
+        param="max_tokens",
+    )
+
+
+def not_rendered(allowed_s: float, *, retry_after_s: float) -> Rejected:
+    """The prompt waited for its turn to be rendered until its deadline."""
+    return Rejected(
+        Reason.TTFT_SLO,
+        f"The prompt was not rendered within the {allowed_s:.1f} s allowed: too many "
+        "prompts arrive at once.",
+        limit=Limit.PREFILL,
+        retry_after_s=retry_after_s,
+    )
+
+
+def unsupported(message: str, *, param: str) -> Rejected:
+    """A field that this gateway or its engine does not support."""
+    return Rejected(Reason.UNSUPPORTED, message, param=param)
+
+
+def beam_search() -> Rejected:
+    """Beams share and copy cache blocks, so no price can be promised."""
+    message = "Beam search is not priced: its beams share and copy cache blocks. Use n instead."
+    return unsupported(message, param="use_beam_search")
+
+
 def queue_full(requests: int, own: int, limit: Limit | None, *, passes_in_s: float) -> Rejected:
     """The queue is full: `requests` wait, `own` of them the tenant's, served in `passes_in_s`."""
     return Rejected(

@@ -18,7 +18,8 @@ from vllm.platforms import current_platform
 
 from admission.price.footprint import PromptShape, RequestShape
 from admission.price.prefixes import PrefixHashes
-from admission.terms.decision import Reason, Rejected
+from admission.terms import refusals
+from admission.terms.decision import Rejected
 from serve.engine.client import Keeper
 from serve.engine.grammars import first_line
 from serve.visit import VISIT
@@ -30,25 +31,17 @@ _PANIC = (
 _log = logging.getLogger("sluice.engine")
 
 
-_BEAMS = Rejected(
-    Reason.UNSUPPORTED,
-    "Beam search is not priced: its beams share and copy cache blocks. Use n instead.",
-    param="use_beam_search",
-)
-_NO_LOGPROBS = Rejected(
-    Reason.UNSUPPORTED,
+_NO_LOGPROBS = refusals.unsupported(
     "The simulated engine has no logprobs: it computes no probabilities.",
     param="logprobs",
 )
 _PENALTIES = 0.01, 100.0
-_PENALTY = Rejected(
-    Reason.UNSUPPORTED,
+_PENALTY = refusals.unsupported(
     "repetition_penalty must lie between {:g} and {:g}: beyond, a token's score is lost in single "
     "precision.".format(*_PENALTIES),
     param="repetition_penalty",
 )
-_SEED = Rejected(
-    Reason.UNSUPPORTED,
+_SEED = refusals.unsupported(
     "vLLM's CPU build stops as a whole when a seeded prompt is computed in pieces. Leave seed out, "
     "or use temperature 0.",
     param="seed",
@@ -111,7 +104,7 @@ def _gated(
 def unsupported(serving: Any, request: Any) -> Rejected | None:
     """Refuses what has no price or would end the engine for all requests."""
     if getattr(request, "use_beam_search", False):
-        return _BEAMS
+        return refusals.beam_search()
     # the CPU sampler rewinds a generator that has no offset (vLLM 0.32, _bookkeeping_sync)
     seeded = getattr(request, "seed", None) is not None and request.temperature != 0
     if seeded and current_platform.is_cpu() and _computes_in_pieces(serving):

@@ -17,7 +17,8 @@ from admission.gates.heartbeat import Patience
 from admission.price.footprint import EngineShape, RequestShape
 from admission.price.offer import Offer
 from admission.queue.budgets import Standing
-from admission.terms.decision import Limit, Reason, Rejected
+from admission.terms import refusals
+from admission.terms.decision import Rejected
 from serve.engine_step import EngineStep
 from serve.gate.alarms import Alarms
 from serve.gate.decision_log import DecisionLog
@@ -403,10 +404,5 @@ class Gate:
 
 
 def _too_many_renderings(visit: Visit) -> Rejected:
-    return Rejected(
-        Reason.TTFT_SLO,
-        f"The prompt was not rendered within the {visit.deadline_s:.1f} s allowed: too many "
-        "prompts arrive at once.",
-        limit=Limit.PREFILL,
-        retry_after_s=1.0 + random.random(),  # noqa: S311 - spreads the herd, no secret
-    )
+    retry_after_s = 1.0 + random.random()  # noqa: S311 - spreads the herd, no secret
+    return refusals.not_rendered(visit.deadline_s, retry_after_s=retry_after_s)

@@ -6,7 +6,8 @@ the JSON that was asked for is worse than a refusal that names the right field.
 
 from typing import Any
 
-from admission.terms.decision import Reason, Rejected
+from admission.terms import refusals
+from admission.terms.decision import Rejected
 
 _CHAT, _COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 _RESPONSES, _MESSAGES = "/v1/responses", "/v1/messages"
@@ -80,4 +81,4 @@ def _asks(fields: dict[str, Any], name: str) -> bool:
 
 def _refusal(name: str, instead: str) -> Rejected:
     message = f"`{name}` has no effect here; use {instead} in its place."
-    return Rejected(Reason.UNSUPPORTED, message, param=name)
+    return refusals.unsupported(message, param=name)

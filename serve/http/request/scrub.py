@@ -8,7 +8,8 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from admission.terms.decision import Reason, Rejected
+from admission.terms import refusals
+from admission.terms.decision import Rejected
 from serve.http.request.ignored import ignored
 from serve.http.request.intake import RawHeaders
 
@@ -58,10 +59,9 @@ def unsupported(body: dict[str, Any], route: str) -> Rejected | None:
     """The refusal of a body that would outrun its lease, run in the background or be ignored."""
     if body.get("background"):
         message = "`background: true` is not supported: an answer ends with its connection."
-        return Rejected(Reason.UNSUPPORTED, message, param="background")
+        return refusals.unsupported(message, param="background")
     if body.get("use_beam_search"):
-        message = "`use_beam_search: true` is not supported: its memory cannot be foretold."
-        return Rejected(Reason.UNSUPPORTED, message, param="use_beam_search")
+        return refusals.beam_search()
     return ignored(body, route)
 
 
