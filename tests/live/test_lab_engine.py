@@ -241,7 +241,7 @@ def test_the_gateways_ledger_is_never_below_the_engine(engines: Any, engine: Any
     assert played.steps > 300
     assert played.preemptions == 0
     assert all(each.good(bounds) for each in played.outcomes)
-    agreement = door._in_flight.agreement
+    agreement = door._desk.agreement
     assert agreement.records >= played.steps
     assert agreement.below_records == 0
     assert door.controller.ledger.sequences == 0

@@ -134,7 +134,7 @@ def started() -> Iterator[Running]:
             engine.close()
             loop.run(asyncio.sleep(0))  # vLLM closes its sockets on the loop
             # its context it leaves to the garbage collector, which warns when pytest has ended
-            engine._client.engine_core.ctx._shadow_obj.destroy(pending_aborts=0)
+            engine._client.engine_core.ctx._shadow_obj.destroy(linger=0)
 
 
 @pytest.fixture
