@@ -165,7 +165,7 @@ class Desk:
 
     def _settle(self, turns: Sequence[Turn], now_s: float) -> list[Visit]:
         """Put each decision on its visit: a lease is there before the visit's task wakes."""
-        for_whom = []
+        settled = []
         for turn in turns:
             waiting = self._waiting.pop(turn.ticket_id)
             visit = waiting.visit
@@ -176,8 +176,8 @@ class Desk:
                 self._begin(visit, turn.decision, turn.quote, now_s)
             else:
                 visit.verdict = turn.decision
-            for_whom.append(visit)
-        return for_whom
+            settled.append(visit)
+        return settled
 
     def _begin(self, visit: Visit, accepted: Accepted, quote: Quote, now_s: float) -> None:
         visit.predicted_tokens = tuple(predicted.tokens for predicted in quote.predictions)
@@ -224,15 +224,15 @@ class Desk:
         self.leave_queue(visit, now_s)
         if visit.lease_id is None:
             return []
-        told = []
+        settled = []
         for lease_id in (visit.lease_id, *visit.more_lease_ids):
             self._in_flight.end(visit, lease_id)
             in_engine = bool(visit.engine_ids)
             turns = self.controller.release(lease_id, now_s, in_engine=in_engine)
-            told += self._settle(turns, now_s)
+            settled += self._settle(turns, now_s)
         self._decisions.ended(visit)
         self._shadow.ended(visit)
-        return told
+        return settled
 
     # -- changing course -------------------------------------------------------------------
 

@@ -2,9 +2,9 @@
 
 Whoever is let in must fit in three ways, each worked out from the true lengths of all inside:
 the peak of the KV cache stays within its size; the first token comes in time behind the prompts
-ahead; and nobody inside is slowed beyond the TPOT bound by the prompt that would come on top.
-Whom to let in first is a `Schedule`; the best of several counts. Not an optimum: a schedule that
-exists, hence a lower bound of one.
+ahead; and the prompt slows no running sequence beyond the TPOT bound. A `Schedule` says which
+request comes first; the best of several counts. It is a schedule that exists, hence a lower bound
+of the optimum.
 """
 
 from bisect import insort
