@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from admission.price.footprint import blocks_for
 from admission.price.outlook import SHARES, Counts, Fate, shares
 
 BUCKET_STEPS = 16  # resolution; a sequence counts for what it holds at the end of the bucket
@@ -84,7 +85,8 @@ class Rasteriser:
 
     def blocks_at_most(self, ramp: Ramp) -> int:
         """Blocks that it may hold in the end."""
-        return -(-min(ramp.last_tokens, self._max_tokens) // self._block_tokens)
+        last_tokens = min(ramp.last_tokens, self._max_tokens)
+        return blocks_for(last_tokens, block_tokens=self._block_tokens)
 
     def blocks_now(self, demand: Demand, step: int) -> int:
         """Blocks at the end of the bucket it was traced in, at this step."""
@@ -93,7 +95,7 @@ class Rasteriser:
         if over or demand.end == demand.first or start < ramp.from_step:
             return 0
         tokens = min(ramp.tokens + start + BUCKET_STEPS - step, ramp.last_tokens, self._max_tokens)
-        return -(-tokens // self._block_tokens)
+        return blocks_for(tokens, block_tokens=self._block_tokens)
 
     def _sums(self, ramps: Sequence[Ramp], starts: Counts, step: int) -> Counts:
         """By ramp, bucket and column."""

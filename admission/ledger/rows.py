@@ -6,6 +6,8 @@ A record that advances a thousand sequences is then a handful of array operation
 import numpy as np
 import numpy.typing as npt
 
+from admission.price.footprint import blocks_for
+
 Rows = npt.NDArray[np.int64]
 
 _PLACES = 1 << 24  # more than rows at once; the bits below are a row's place in the columns
@@ -88,7 +90,7 @@ class RowTable:
         tokens = computed + int(self._generated.item(place))
         if self._is_branch[place]:
             tokens += self._lookahead_tokens
-        return -(-tokens // self._block_tokens)
+        return blocks_for(tokens, block_tokens=self._block_tokens)
 
     def missing(self, row: int) -> int:
         """Prompt tokens not yet computed."""

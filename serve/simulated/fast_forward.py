@@ -16,6 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+from admission.price.footprint import blocks_for
 from admission.speed.step import StepContents
 from serve.simulated.sequence import Sequence
 from serve.simulated.state_sync import Ordered, StateSync
@@ -136,7 +137,7 @@ class FastForward:
         return self._has_waiting and len(scheduler.running) < scheduler.max_num_active_reqs
 
     def _blocks_of(self, tokens: int) -> int:
-        return -(-tokens // self._block_tokens)
+        return blocks_for(tokens, block_tokens=self._block_tokens)
 
     def _advance_record(self) -> None:
         """The next step record describes the order that was the last until now."""

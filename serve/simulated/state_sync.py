@@ -12,6 +12,7 @@ from vllm.v1.core.sched.output import CachedRequestData, SchedulerOutput
 from vllm.v1.outputs import ModelRunnerOutput
 from vllm.v1.request import Request, RequestStatus
 
+from admission.price.footprint import blocks_for
 from serve.simulated.sequence import WORD
 
 
@@ -68,7 +69,7 @@ class StateSync:
         One order is in flight: the last known token is not computed yet.
         """
         before = request.num_computed_tokens
-        held = -(-before // self._block_tokens)
+        held = blocks_for(before, block_tokens=self._block_tokens)
         if before + orders > held * self._block_tokens:
             self._allocate(request, orders)
         request.append_output_token_ids([WORD] * heard)
