@@ -95,7 +95,7 @@ def decisions() -> Iterator[Any]:
 def grid() -> Iterator[Any]:
     """The cells of the small grid."""
     with tempfile.TemporaryDirectory() as folder:
-        words = ("lab", "--grid", "configs/grids/small.yaml", "--out", folder, "--jobs", "2")
+        words = ("lab", "grid", "configs/grids/small.yaml", "--out", folder, "--jobs", "2")
         _sluice(*words)
         for file in sorted(Path(folder).glob("*.json")):
             told = file.read_text().replace(f"{ROOT}/", "")  # of profiles and traces

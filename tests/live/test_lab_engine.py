@@ -254,9 +254,9 @@ def test_no_policy_is_above_the_oracle_and_the_oracle_not_above_the_bound(
     rows = [f"{4 * n},{rng.randrange(200, 3000)},{rng.randrange(2, 150)}" for n in range(40)]
     trace = tmp_path / "trace.csv"
     trace.write_text("\n".join(["timestamp_s,prompt_tokens,output_tokens", *rows]))
-    words = ["--trace", trace, "--config", PROFILE, "--warm-up", "5", "--kv-tokens", KV_TOKENS]
+    words = [trace, "--config", PROFILE, "--warm-up", "5", "--kv-tokens", KV_TOKENS]
     words += ["--policies", "footprint,off,aimd", "--rate-scale", "3", "--json"]
-    assert cli.main(["lab", *map(str, words)]) == 0
+    assert cli.main(["lab", "play", *map(str, words)]) == 0
     (cell,) = json.loads(capsys.readouterr().out)["cells"]
     rows_by_policy = {row["policy"]: row for row in cell["rows"]}
     assert set(rows_by_policy) == {"footprint", "off", "aimd", "oracle_b"}

@@ -19,7 +19,7 @@ _OF_ORACLE_ELSE = 0.95
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("grid")
-    assert cli.main(["lab", "--grid", str(GRID), "--out", str(out), "--jobs", "2"]) == 0
+    assert cli.main(["lab", "grid", str(GRID), "--out", str(out), "--jobs", "2"]) == 0
     return out
 
 
@@ -57,6 +57,6 @@ def test_a_finished_cell_is_not_played_again(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     written = (folder / f"{CELLS[0]}.json").stat().st_mtime_ns
-    assert cli.main(["lab", "--grid", str(GRID), "--out", str(folder)]) == 0
+    assert cli.main(["lab", "grid", str(GRID), "--out", str(folder)]) == 0
     assert "3 of 3 cells are finished" in capsys.readouterr().err
     assert (folder / f"{CELLS[0]}.json").stat().st_mtime_ns == written

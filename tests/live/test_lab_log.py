@@ -52,7 +52,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def told(capsys: pytest.CaptureFixture[str], *words: object) -> dict[str, Any]:
-    assert cli.main(["lab", *map(str, words), "--json"]) == 0
+    assert cli.main(["lab", "replay", *map(str, words), "--json"]) == 0
     answer: dict[str, Any] = json.loads(capsys.readouterr().out)
     return answer
 
@@ -62,7 +62,7 @@ def test_a_replay_decides_as_logged_and_says_what_would_change(
 ) -> None:
     new = tmp_path / "new.yaml"
     new.write_text("policy: static\nstatic: {limit: 2}\nttft_deadline_s: 5\n")
-    found = told(capsys, "--log", log, "--config", PROFILE, "--admission", new)
+    found = told(capsys, log, "--config", PROFILE, "--admission", new)
     assert found["agreement"]["same_end"] == 1.0
     assert found["agreement"]["same_first"] == 1.0
     logged, replayed, changed = found["runs"]
@@ -78,6 +78,6 @@ def test_a_real_engine_s_profile_is_played_without_its_engine(
 ) -> None:
     profile = tmp_path / "real.yaml"
     profile.write_text(REAL)
-    found = told(capsys, "--log", log, "--config", profile, "--limit-requests", 10)
+    found = told(capsys, log, "--config", profile, "--limit-requests", 10)
     assert [run["offered"] for run in found["runs"]] == [10, 10]
     assert not any("engine" in each for each in found["warnings"])

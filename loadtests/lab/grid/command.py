@@ -1,12 +1,13 @@
-"""`sluice lab --grid FILE --out FOLDER`: the cells not finished yet, then table and page."""
+"""`sluice lab grid FILE --out FOLDER`: the cells not finished yet, then table and page."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from loadtests.lab.capacity import one_x
-from loadtests.lab.comparison import compare
+from loadtests.lab.comparing.capacity import one_x
+from loadtests.lab.comparing.comparison import compare
+from loadtests.lab.comparing.search import requests_of
 from loadtests.lab.grid.file import Planned, read_grid
 from loadtests.lab.grid.folder import Folder
 from loadtests.lab.grid.inputs import inputs_of, one_x_inputs_of
@@ -15,7 +16,6 @@ from loadtests.lab.jobs import RunAll, at_once, busy_scale, runs
 from loadtests.lab.page.page import page_of
 from loadtests.lab.playing.workload import read_workload
 from loadtests.lab.progress import progress
-from loadtests.lab.search import requests_of
 from serve.exits import Exit
 from serve.profile.settings import ProfileError
 

@@ -9,11 +9,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from loadtests.lab.catalogue import ABLATIONS, NOISY, named, variants_of
+from loadtests.lab.comparing.search import Trial, Tried
 from loadtests.lab.jobs import Cell
 from loadtests.lab.playing.door import Bounds
 from loadtests.lab.playing.playable import context_tokens
 from loadtests.lab.playing.workload import Cut
-from loadtests.lab.search import Trial, Tried
 
 _SWEPT = "static"
 _KNOWING = "oracle_a"  # what noise is put on

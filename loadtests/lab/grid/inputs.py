@@ -12,17 +12,16 @@ _ROOT = Path(__file__).parents[3]
 _CODE = (
     "admission",
     "loadtests/lab",
+    "serve/gate",
     "serve/simulated",
-    "serve/gate/in_flight.py",
-    "serve/gate/sequences.py",
 )
 _TELLS_ONLY = (
-    "loadtests/lab/command.py",
+    "loadtests/lab/comparing/command.py",
+    "loadtests/lab/comparing/table.py",
     "loadtests/lab/flags.py",
     "loadtests/lab/grid",
     "loadtests/lab/replay",
     "loadtests/lab/page",
-    "loadtests/lab/table.py",
 )
 
 

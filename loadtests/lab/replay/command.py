@@ -1,4 +1,4 @@
-"""`sluice lab --log`: yesterday's traffic, another configuration. Exit codes as in CONTRACTS."""
+"""`sluice lab replay`: yesterday's traffic, another configuration."""
 
 import argparse
 import json
@@ -20,18 +20,6 @@ from loadtests.lab.replay.true_lengths import lengths_of
 from serve.exits import Exit
 from serve.profile.settings import Profile, ProfileError, load_admission, load_profile
 
-_OF_LOGS = [
-    "log",
-    "config",
-    "admission",
-    "kv_tokens",
-    "skip",
-    "warm_up",
-    "limit_requests",
-    "seed",
-    "json",
-]
-
 
 def main(args: argparse.Namespace) -> int:
     """Read, play where there is an engine to play on, print; returns the exit code."""
@@ -48,11 +36,11 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> Report:
-    _refuse_flags(args)
+    if args.admission is not None and args.config is None:
+        raise ValueError("--admission needs --config: which engine the log is played on")
     log = _cut(read_log(args.log), args)
     lengths = lengths_of(log.entries, seed=args.seed)
-    warm_up = args.warm_up or 0
-    report = Report(log, lengths, seed=args.seed, warm_up=warm_up, warnings=log.warnings)
+    report = Report(log, lengths, seed=args.seed, warm_up=args.warm_up, warnings=log.warnings)
     return report if args.config is None else _played(report, args)
 
 
@@ -61,7 +49,7 @@ def _played(report: Report, args: argparse.Namespace) -> Report:
     log, profile = report.log, load_profile(args.config)
     new = None if args.admission is None else load_admission(args.admission)
     logged = _shape_of(log.entries)
-    on = playable(profile, logged, args.kv_tokens[0] if args.kv_tokens else None)
+    on = playable(profile, logged, args.kv_tokens)
     engines = _engines(on.profile, on.kv_tokens)
     unlike = [] if logged is None else differences(logged, engines.shape)
     warnings = (
@@ -77,22 +65,12 @@ def _played(report: Report, args: argparse.Namespace) -> Report:
     return replace(report, replays=tuple(runs), warnings=warnings, new_hash=new_hash)
 
 
-def _refuse_flags(args: argparse.Namespace) -> None:
-    for name, value in vars(args).items():
-        if name not in _OF_LOGS and value != args.default_of(name):
-            raise ValueError(f"--{name.replace('_', '-')} is not for --log: a log says it itself")
-    if args.kv_tokens and len(args.kv_tokens) > 1:
-        raise ValueError("--kv-tokens: one size for a log")
-    if args.admission is not None and args.config is None:
-        raise ValueError("--admission needs --config: which engine the log is played on")
-
-
 def _cut(log: Log, args: argparse.Namespace) -> Log:
     last = None
     if args.limit_requests is not None:
-        last = args.skip + (args.warm_up or 0) + args.limit_requests
+        last = args.skip + args.warm_up + args.limit_requests
     entries = log.entries[args.skip : last]
-    if len(entries) <= (args.warm_up or 0):
+    if len(entries) <= args.warm_up:
         raise ValueError(f"{args.log}: {len(log.entries)} requests: none is left to be counted")
     return replace(log, entries=entries)
 

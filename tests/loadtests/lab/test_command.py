@@ -1,4 +1,4 @@
-"""`sluice lab` refuses what it cannot play before it loads an engine; its table fits a terminal."""
+"""`sluice lab play` refuses what it cannot play before an engine is loaded; its table fits."""
 
 from pathlib import Path
 
@@ -7,13 +7,13 @@ import pytest
 from admission.speed.linear_steps import StepCoefficients
 from admission.terms.settings import Settings
 from loadtests.lab.catalogue import EngineFacts, Variant, door_of
-from loadtests.lab.comparison import PolicyComparison, comparison
+from loadtests.lab.comparing.comparison import PolicyComparison, comparison
+from loadtests.lab.comparing.table import table
 from loadtests.lab.jobs import Cell, Job, JobResult, workload_of
 from loadtests.lab.playing.door import Bounds, Door
 from loadtests.lab.playing.play import Play
 from loadtests.lab.playing.workload import Cut
 from loadtests.lab.summary import PolicyRow, row
-from loadtests.lab.table import table
 from serve.commands import cli
 from tests.loadtests.lab.fake_virtual_engine import SHAPE, FakeVirtualEngine
 
@@ -29,59 +29,79 @@ def trace(tmp_path: Path) -> Path:
 
 
 def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    assert cli.main(["lab", *map(str, words)]) == 2
+    assert cli.main(["lab", "play", *map(str, words)]) == 2
     return capsys.readouterr().err
 
 
 def test_a_missing_trace_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    told = refused(capsys, "--trace", "nowhere.csv", "--config", PROFILE)
+    told = refused(capsys, "nowhere.csv", "--config", PROFILE)
     assert told == "sluice lab: nowhere.csv: No such file or directory\n"
 
 
 def test_wrong_columns_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "t.csv"
     path.write_text("timestamp_s,prompt_tokens\n0,5\n")
-    told = refused(capsys, "--trace", path, "--config", PROFILE)
+    told = refused(capsys, path, "--config", PROFILE)
     assert "no column output_tokens" in told
 
 
 def test_an_unknown_policy_is_named_with_those_there_are(
     trace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = refused(capsys, "--trace", trace, "--config", PROFILE, "--policies", "off,best")
+    told = refused(capsys, trace, "--config", PROFILE, "--policies", "off,best")
     assert "no policy 'best'; there are footprint, off" in told
 
 
 def test_too_many_to_warm_up_is_said(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = refused(capsys, "--trace", trace, "--config", PROFILE, "--warm-up", 300)
+    told = refused(capsys, trace, "--config", PROFILE, "--warm-up", 300)
     assert "fewer than 2 are left to be counted" in told
 
 
 def test_a_cache_below_one_request_is_refused(
     trace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = refused(capsys, "--trace", trace, "--config", PROFILE, "--kv-tokens", 1000)
+    told = refused(capsys, trace, "--config", PROFILE, "--kv-tokens", 1000)
     assert "vLLM asks for max_model_len, 32768" in told
 
 
 def test_a_profile_with_a_real_engine_is_refused(
     trace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = refused(capsys, "--trace", trace, "--config", PROFILE.with_name("smollm2-cpu.yaml"))
+    told = refused(capsys, trace, "--config", PROFILE.with_name("smollm2-cpu.yaml"))
     assert "engine.kind" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--trace", "t.csv", "--config", "p.yaml"], "--trace is a command: sluice lab play FILE"),
+        (["--grid", "g.yaml", "--out", "f"], "--grid is a command: sluice lab grid FILE"),
+        (["--log", "d.jsonl"], "--log is a command: sluice lab replay FILE"),
+        (["play", "t.csv"], "the following arguments are required: --config"),
+        (["grid", "g.yaml"], "the following arguments are required: --out"),
+        (["replay", "d.jsonl", "--policies", "off"], "unknown argument --policies off"),
+    ],
+)
+def test_what_a_command_does_not_take_is_said_with_what_does(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["lab", *words])
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flag", ["--rate-scale", "--ttft", "--limit-requests", "--jobs"])
 def test_numbers_that_are_none_end_with_2(flag: str, trace: Path) -> None:
     with pytest.raises(SystemExit) as ended:
-        cli.main(["lab", "--trace", str(trace), "--config", str(PROFILE), flag, "-1"])
+        cli.main(["lab", "play", str(trace), "--config", str(PROFILE), flag, "-1"])
     assert ended.value.code == 2
 
 
 def test_records_that_cannot_be_written_are_refused_before_the_runs(
     trace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = refused(capsys, "--trace", trace, "--config", PROFILE, "--records", trace.parent)
+    told = refused(capsys, trace, "--config", PROFILE, "--records", trace.parent)
     assert told.endswith("Is a directory\n")
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from loadtests.document.words import Language
 from loadtests.lab.catalogue import ABLATIONS, NOISE, NOISY
-from loadtests.lab.comparison import PolicyComparison
-from loadtests.lab.difference import PairedDifference
-from loadtests.lab.grid import command
+from loadtests.lab.comparing.comparison import PolicyComparison
+from loadtests.lab.comparing.difference import PairedDifference
+from loadtests.lab.grid import command, inputs
 from loadtests.lab.grid.file import read_grid
 from loadtests.lab.grid.folder import Folder
 from loadtests.lab.grid.inputs import inputs_of, one_x_inputs_of
@@ -57,22 +57,17 @@ def test_what_is_wrong_with_a_grid_is_said(
     text = SMALL.read_text().replace("../", f"{GRIDS.parent}/", 1).replace(old, new)
     path = tmp_path / "grid.yaml"
     path.write_text(text)
-    assert cli.main(["lab", "--grid", str(path), "--out", str(tmp_path / "out")]) == 2
+    assert cli.main(["lab", "grid", str(path), "--out", str(tmp_path / "out")]) == 2
     assert told in capsys.readouterr().err
 
 
 def test_an_unknown_cell_is_named_with_those_there_are(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["lab", "--grid", str(SMALL), "--out", str(tmp_path), "--only", "azure_conv-9x"]
+    words = ["lab", "grid", str(SMALL), "--out", str(tmp_path), "--only", "azure_conv-9x"]
     assert cli.main(words) == 2
     told = capsys.readouterr().err
     assert "no cell azure_conv-9x; there are azure_conv-0.8x, azure_conv-2.5x" in told
-
-
-def test_a_grid_without_a_folder_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["lab", "--grid", str(SMALL)]) == 2
-    assert "--out" in capsys.readouterr().err
 
 
 def test_a_cell_is_finished_for_the_same_inputs_alone(tmp_path: Path) -> None:
@@ -87,6 +82,13 @@ def test_a_cell_is_finished_for_the_same_inputs_alone(tmp_path: Path) -> None:
     assert inputs_of(second, seed=1) != inputs
     (tmp_path / f"{first.name}.json").write_text('{"inputs": "')
     assert folder.cell(first.name, inputs) is None
+
+
+def test_paths_that_decide_a_result_or_only_tell_of_it_exist() -> None:
+    root = Path(inputs.__file__).parents[3]
+    assert [
+        name for name in (*inputs._CODE, *inputs._TELLS_ONLY) if not (root / name).exists()
+    ] == []
 
 
 def test_cells_with_the_same_cache_share_their_one_x(tmp_path: Path) -> None:
@@ -149,7 +151,7 @@ def test_a_cell_without_a_one_x_stops_no_other(
     monkeypatch.setattr(command, "one_x", one_x)
     played = SimpleNamespace(as_json=lambda: told_of(0))
     monkeypatch.setattr(command, "compare", lambda *_, **__: played)
-    assert cli.main(["lab", "--grid", str(SMALL), "--out", str(tmp_path)]) == 2
+    assert cli.main(["lab", "grid", str(SMALL), "--out", str(tmp_path)]) == 2
     restricted = "azure_conv-1.5x-restricted"
     assert f"{restricted}, and what shares its 1.0 x: 1.0 x was not" in capsys.readouterr().err
     assert {each.stem for each in tmp_path.glob("azure_conv-*.json")} == {

@@ -1,4 +1,4 @@
-"""`sluice lab --log`: what it refuses before an engine is loaded, and what it tells without one."""
+"""`sluice lab replay`: what it refuses before an engine is loaded, what it tells without one."""
 
 import json
 from dataclasses import replace
@@ -21,7 +21,7 @@ CALIBRATED = REAL + "step_time: {fixed_s: 0.02, prefill_token_s: 0.0004}\n"
 
 
 def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    assert cli.main(["lab", *map(str, words)]) == 2
+    assert cli.main(["lab", "replay", *map(str, words)]) == 2
     return capsys.readouterr().err
 
 
@@ -31,7 +31,7 @@ def log(tmp_path: Path) -> Path:
 
 
 def test_a_log_alone_is_told_at_once(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["lab", "--log", str(log)]) == 0
+    assert cli.main(["lab", "replay", str(log)]) == 0
     told = capsys.readouterr().out
     assert told.startswith("decisions.jsonl: 1 request, 2023-11-14 22:13:20 to ")
     assert "100.0 %" in told
@@ -41,39 +41,26 @@ def test_a_shadow_log_alone_tells_what_shadow_mode_saw(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write(tmp_path / "d.jsonl", logged(crowd(), SHADOW))
-    assert cli.main(["lab", "--log", str(path), "--json"]) == 0
+    assert cli.main(["lab", "replay", str(path), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["shadow"]["requests"] == 120
     assert [run["name"] for run in told["runs"]] == ["logged"]
 
 
 def test_a_missing_log_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    told = refused(capsys, "--log", "nowhere.jsonl")
+    told = refused(capsys, "nowhere.jsonl")
     assert told == "sluice lab: nowhere.jsonl: No such file or directory\n"
 
 
 def test_new_settings_need_an_engine(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--admission needs --config" in refused(capsys, "--log", log, "--admission", "a.yaml")
-
-
-@pytest.mark.parametrize(
-    ("flag", "value"), [("--rate-scale", "2"), ("--policies", "off"), ("--ttft", "3")]
-)
-def test_flags_of_traces_are_refused(
-    log: Path, flag: str, value: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert f"{flag} is not for --log" in refused(capsys, "--log", log, flag, value)
-
-
-def test_a_trace_needs_a_profile(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--trace needs --config" in refused(capsys, "--trace", "t.csv")
+    assert "--admission needs --config" in refused(capsys, log, "--admission", "a.yaml")
 
 
 def test_a_real_engine_that_was_not_calibrated_is_refused(
     log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "real.yaml").write_text(REAL)
-    told = refused(capsys, "--log", log, "--config", tmp_path / "real.yaml")
+    told = refused(capsys, log, "--config", tmp_path / "real.yaml")
     assert "step_time: without it" in told
     assert "sluice calibrate" in told
 

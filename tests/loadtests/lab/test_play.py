@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from admission.terms.settings import Mode, Policy, Settings
-from loadtests.lab.capacity import highest
 from loadtests.lab.catalogue import STATIC_LIMITS, Variant, variants_of
-from loadtests.lab.difference import difference
+from loadtests.lab.comparing.capacity import highest
+from loadtests.lab.comparing.difference import difference
 from loadtests.lab.playing.door import Bounds, Ruling
 from loadtests.lab.playing.fifo import FULL, TIMED_OUT, Fifo
 from loadtests.lab.playing.gateway import OurGateway

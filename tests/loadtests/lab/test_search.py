@@ -9,13 +9,13 @@ import pytest
 from admission.speed.linear_steps import StepCoefficients
 from admission.terms.settings import Mode, Settings
 from loadtests.lab.catalogue import ABLATIONS, NOISY, EngineFacts, Variant, door_of, variants_of
+from loadtests.lab.comparing.search import Trial, best_of, finalists, plans, requests_of
 from loadtests.lab.jobs import ORACLE, Cell, Job, JobResult
 from loadtests.lab.playing.door import Bounds
 from loadtests.lab.playing.fifo import TIMED_OUT
 from loadtests.lab.playing.gateway import OurGateway
 from loadtests.lab.playing.play import Play, Played
 from loadtests.lab.playing.workload import Cut, TraceWorkload
-from loadtests.lab.search import Trial, best_of, finalists, plans, requests_of
 from loadtests.lab.summary import row
 from tests.loadtests.lab.fake_virtual_engine import SHAPE, FakeVirtualEngine
 from tests.loadtests.lab.lab_cases import asked, workload_of

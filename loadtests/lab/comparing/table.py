@@ -1,6 +1,6 @@
 """A comparison for a terminal of 80 columns."""
 
-from loadtests.lab.comparison import PolicyComparison
+from loadtests.lab.comparing.comparison import PolicyComparison
 from loadtests.lab.summary import PolicyRow
 
 _HEAD = (

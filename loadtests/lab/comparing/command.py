@@ -1,4 +1,4 @@
-"""`sluice lab`: policies side by side on a trace. Exit codes as in CONTRACTS."""
+"""`sluice lab play`: policies side by side on a trace."""
 
 import argparse
 import json
@@ -8,34 +8,22 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
-from loadtests.lab.capacity import one_x
 from loadtests.lab.catalogue import Variant, named, variants_of
-from loadtests.lab.comparison import PolicyComparison, compare
-from loadtests.lab.flags import WARM_UP
-from loadtests.lab.grid.command import main as grid
+from loadtests.lab.comparing.capacity import one_x
+from loadtests.lab.comparing.comparison import PolicyComparison, compare
+from loadtests.lab.comparing.table import table
 from loadtests.lab.jobs import Cell, RunAll, at_once, busy_scale, runs
 from loadtests.lab.page.page import page_of
 from loadtests.lab.playing.door import Bounds
 from loadtests.lab.playing.playable import context_tokens
 from loadtests.lab.playing.workload import Cut, read_workload
 from loadtests.lab.progress import progress
-from loadtests.lab.replay import command as log_command
-from loadtests.lab.table import table
 from serve.exits import Exit
 from serve.profile.settings import ProfileError, load_admission
 
 
 def main(args: argparse.Namespace) -> int:
-    """A log, a grid or traces; returns the exit code."""
-    if args.log is not None:
-        return log_command.main(args)
-    return _traces(args) if args.grid is None else _grid(args)
-
-
-def _traces(args: argparse.Namespace) -> int:
-    """Play, print."""
-    if args.warm_up is None:
-        args.warm_up = WARM_UP
+    """Play, print; returns the exit code."""
     try:
         cells, variants = _cells(args), _variants(args)
         for cell in cells:
@@ -50,22 +38,10 @@ def _traces(args: argparse.Namespace) -> int:
                 args.jobs, lambda cell: compare(cell, variants, run_all, seed=args.seed), cells
             )
     except (ProfileError, ValueError) as problem:
-        return _failed(problem)
+        sys.stderr.write(f"sluice lab: {problem}\n")
+        return Exit.BAD_INPUT
     _show(args, comparisons)
     return Exit.GOOD
-
-
-def _grid(args: argparse.Namespace) -> int:
-    if args.out is None:
-        return _failed("--grid: give it a folder, with --out")
-    if args.config is not None:
-        return _failed("--grid: its file names the profile")
-    return grid(args)
-
-
-def _failed(problem: object) -> int:
-    sys.stderr.write(f"sluice lab: {problem}\n")
-    return Exit.BAD_INPUT
 
 
 def _begin(file: Path) -> None:
@@ -82,8 +58,6 @@ def _variants(args: argparse.Namespace) -> dict[str, tuple[Variant, ...]]:
 
 
 def _cells(args: argparse.Namespace) -> list[Cell]:
-    if args.config is None:
-        raise ValueError("--trace needs --config: which engine it is played on")
     settings = None if args.admission is None else load_admission(args.admission).settings()
     bounds = Bounds(args.ttft, args.tpot)
     cells = []

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from loadtests.lab.difference import PairedDifference, difference
+from loadtests.lab.comparing.difference import PairedDifference, difference
+from loadtests.lab.comparing.search import Trial, Tried, finalists, plans
 from loadtests.lab.jobs import ORACLE, Cell, Job, JobResult, RunAll, best, engines_of, workload_of
 from loadtests.lab.playing.outcome import PlayedOutcome
-from loadtests.lab.search import Trial, Tried, finalists, plans
 from loadtests.lab.summary import PolicyRow, counted
 
 

@@ -1,0 +1,1 @@
+"""Policies side by side on one trace: settings tried, 1.0 x found, differences."""
