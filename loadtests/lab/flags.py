@@ -3,11 +3,11 @@
 import argparse
 import math
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 WARM_UP = 200  # requests: until the classes of a trace are known
 DEFAULT_POLICIES = "footprint,off,static,worst_case,queued_tokens,kv_threshold,aimd,gradient2,ema"
-_Group = "argparse._SubParsersAction[argparse.ArgumentParser]"
+_Group: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 _COMMAND_OF_FLAG = {"--trace": "play", "--grid": "grid", "--log": "replay"}
 
 
