@@ -7,7 +7,7 @@ from typing import NoReturn, TypeAlias
 
 WARM_UP = 200  # requests: until the classes of a trace are known
 DEFAULT_POLICIES = "footprint,off,static,worst_case,queued_tokens,kv_threshold,aimd,gradient2,ema"
-_Group: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+_Group: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - argparse names it nowhere else
 _COMMAND_OF_FLAG = {"--trace": "play", "--grid": "grid", "--log": "replay"}
 
 
