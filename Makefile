@@ -32,7 +32,7 @@ test: setup ## every test: those with a gateway on a real engine, the others bes
 	@$(if $(PYTEST_ARGS),$(BIN)/pytest $(PYTEST_ARGS),tests/run.sh)
 
 clients: setup ## ten client libraries, installed apart, against a gateway
-	@$(BIN)/pytest -m clients tests/live/test_clients.py
+	@$(BIN)/pytest -m clients tests/live/http/test_clients.py
 
 check: lint ## format, lint, types, import contracts, fast tests on all cores: no engine
 	@$(BIN)/pytest -q -n auto --maxprocesses 8 --dist loadfile -m "not alone" $(FAST)

@@ -9,7 +9,7 @@ from geventhttpclient.response import HTTPConnectionClosed, HTTPSocketPoolRespon
 
 def next_block(response: HTTPSocketPoolResponse) -> bytes:
     """What has come since; waits for some. Empty = the body has ended as it should."""
-    buffer = response._body_buffer  # noqa: SLF001 - see above; tests/loadtests/test_client.py
+    buffer = response._body_buffer  # noqa: SLF001 - see above; tests/loadtests/client/test_client.py
     while not buffer and not response.message_complete:
         connection = response._sock  # noqa: SLF001 - the same
         if connection is None:

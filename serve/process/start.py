@@ -152,14 +152,21 @@ def _deploy(config: Path, place: Place) -> None:
 
 def _wait(profile: Profile, looks: Looks[State], daemons: Daemons) -> None:
     """Waits until the gateway answers. Raises ClusterError if it never will."""
-    while (seen := looks.state) is None or not seen.running:
-        if seen is not None and seen.failed:
-            raise ClusterError(f"the engine did not start: {cause(seen.message)}")
-        if (lost := _lost(daemons)) is not None:
-            raise lost
+    while not _running(looks, daemons):
         time.sleep(_POLL_S)
     while not cluster.answers(profile.http.host, profile.http.port):
+        _running(looks, daemons)
         time.sleep(_HEALTH_S)
+
+
+def _running(looks: Looks[State], daemons: Daemons) -> bool:
+    """Whether the replicas run. Raises ClusterError if the start cannot succeed any more."""
+    seen = looks.state
+    if seen is not None and seen.failed:
+        raise ClusterError(f"the engine did not start: {cause(seen.message)}")
+    if (lost := _lost(daemons)) is not None:
+        raise lost
+    return seen is not None and seen.running
 
 
 def _lost(daemons: Daemons) -> ClusterError | None:

@@ -24,8 +24,10 @@ class OneAtATime:
     """Calling it gives a running gateway with a changed profile, as `write_profile` takes them.
 
     The same changes again give the same gateway; others end it first. So tests that share a
-    profile stand in one module, and a module that ends it in its own way does so at last. All
-    listen on the same `port`: each start has to find what the one before it left.
+    profile stand in one module, and a module that ends it in its own way does so at last. Rooms and
+    modules run in the order of their names: those with the default profile from `gate` to
+    `process/test_ends.py`, with no other gateway between them. All listen on the same `port`: each
+    start has to find what the one before it left.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -60,7 +62,7 @@ def _usable(gateway: Gateway) -> bool:
 def _vouch_for(profile: Path) -> None:
     """Spares a start its question to vLLM, a process and some 18 s: the replica parses it anyway.
 
-    Starts that a test makes by itself ask (`test_process.py`).
+    Starts that a test makes by itself ask (`process/test_ends.py`).
     """
     passed = checked_mark(profile)
     passed.parent.mkdir(parents=True, exist_ok=True)

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 from admission.price.footprint import EngineShape, PromptShape, RequestShape
-from serve.engine_step import EngineStep, Finished
+from serve.engine_step import EngineStep
 from serve.gate.gate import Gate
+from serve.simulated.requests import EngineRequest
 from serve.visit import Visit
+from tests.serve.fake_sequences import FakeSequence, one_token_each
 
 SHAPE = EngineShape(
     usable_blocks=40,
@@ -22,14 +23,9 @@ SHAPE = EngineShape(
 
 
 @dataclass(eq=False)
-class Running:
-    """One sequence, as vLLM's front end keeps it, and where its tokens come out."""
+class Running(FakeSequence):
+    """One sequence, and where its tokens come out; None is the end."""
 
-    external_req_id: str
-    prompt_tokens: int
-    wanted: int
-    request_index: int = 0
-    stats: Any = field(default_factory=lambda: SimpleNamespace(num_generation_tokens=0))
     tokens: asyncio.Queue[int | None] = field(default_factory=asyncio.Queue)
 
 
@@ -83,26 +79,19 @@ class FakeEngine:
         engine_id = f"{visit.request_id}-engine"
         visit.engine_ids.append(engine_id)
         self.gate.starting(visit, engine_id, RequestShape((PromptShape(1, 1),)))
-        sequence = self.running[engine_id] = Running(engine_id, prompt_tokens, wanted)
+        request = EngineRequest(engine_id, prompt_tokens, wanted, max_tokens=wanted)
+        sequence = self.running[engine_id] = Running(request)
         while (token := await sequence.tokens.get()) is not None:
             yield token
 
     def step(self) -> None:
         """One token for everybody; those that have enough are finished."""
         assert self.gate is not None
-        done, prefill_tokens = [], 0
-        for engine_id, sequence in self.running.items():
-            if sequence.stats.num_generation_tokens == 0:
-                prefill_tokens += sequence.prompt_tokens
-            sequence.stats.num_generation_tokens += 1
-            sequence.tokens.put_nowait(sequence.stats.num_generation_tokens)
-            if sequence.stats.num_generation_tokens >= sequence.wanted:
-                done.append(engine_id)
-        for engine_id in done:
-            self.running.pop(engine_id).tokens.put_nowait(None)
-        finished = tuple(_finished(engine_id) for engine_id in done)
+        stepped = one_token_each(self.running.values())
+        for each in self.running.values():
+            each.tokens.put_nowait(each.generated)
+        for each in stepped.ended:
+            self.running.pop(each.external_req_id).tokens.put_nowait(None)
+        finished = tuple(each.finished() for each in stepped.ended)
+        prefill_tokens = stepped.prefill_tokens
         self.gate.stepped(EngineStep(dict(self.running), finished, prefill_tokens=prefill_tokens))
-
-
-def _finished(engine_id: str) -> Finished:
-    return Finished(engine_id, 1, "stop", queued_s=0, prefill_s=0, tpot_s=0, preemptions=0)

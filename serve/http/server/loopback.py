@@ -3,8 +3,8 @@
 Behind HAProxy a replica's HTTP port listens on the gateway's host, and its port for other replicas
 on all interfaces, without Ray's token. Serve has no setting for either, so the two functions that
 open them are replaced before Serve calls them.
-`tests/live/test_process.py` checks what listens. (Serve's fallback proxy stays on the gateway's
-host, since its class is pickled by value; it answers nothing but our 503.)
+`tests/live/process/test_ends.py` checks what listens. (Serve's fallback proxy stays on the
+gateway's host, since its class is pickled by value; it answers nothing but our 503.)
 """
 
 from typing import Any

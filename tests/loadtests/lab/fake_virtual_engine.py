@@ -1,12 +1,11 @@
 """An engine on a virtual clock for tests of the lab: one token per sequence and step, no limits."""
 
-from dataclasses import dataclass, field
-from types import SimpleNamespace
-from typing import Any
+from dataclasses import dataclass
 
 from admission.price.footprint import EngineShape
 from serve.engine_step import EngineStep, Finished
 from serve.simulated.requests import EngineRequest
+from tests.serve.fake_sequences import FakeSequence, one_token_each
 
 SHAPE = EngineShape(
     usable_blocks=100,
@@ -18,76 +17,57 @@ SHAPE = EngineShape(
 )
 
 
-@dataclass(eq=False)
-class Running:
-    """One sequence, as vLLM's front end keeps it."""
+@dataclass(eq=False, kw_only=True)
+class Running(FakeSequence):
+    """One sequence, when it was added, and when its first token came."""
 
-    request: EngineRequest
     added_at_s: float
     first_at_s: float | None = None
-    request_index: int = 0
-    stats: Any = field(default_factory=lambda: SimpleNamespace(num_generation_tokens=0))
 
-    @property
-    def external_req_id(self) -> str:
-        return self.request.engine_id
+    def finished_at(self, now_s: float) -> Finished:
+        assert self.first_at_s is not None
+        return self.finished(
+            prefill_s=self.first_at_s - self.added_at_s,
+            tpot_s=(now_s - self.first_at_s) / max(1, self.generated - 1),
+        )
 
 
 class FakeVirtualEngine:
-    """A prompt is computed whole in the step in which its first token comes."""
+    """A step takes `step_s`; what is added meanwhile is in the next one."""
 
     def __init__(self, *, step_s: float = 0.1) -> None:
         self._step_s = step_s
         self._running: dict[str, Running] = {}
-        self._in_step: list[str] = []
+        self._in_step: list[Running] = []
         self.ends_at_s: float | None = None
         self.begun: list[str] = []
         self.most_at_once = 0
 
     def add(self, request: EngineRequest, now_s: float) -> None:
-        self._running[request.engine_id] = Running(request, now_s)
+        self._running[request.engine_id] = Running(request, added_at_s=now_s)
         if self.ends_at_s is None:
             self._begin(now_s)
 
     def _begin(self, now_s: float) -> None:
-        self._in_step = list(self._running)
+        self._in_step = list(self._running.values())
         self.most_at_once = max(self.most_at_once, len(self._in_step))
         self.ends_at_s = now_s + self._step_s if self._in_step else None
 
     def finish_step(self) -> EngineStep:
         assert self.ends_at_s is not None
-        now_s, finished, self.begun, prefill = self.ends_at_s, [], [], 0
-        for key in self._in_step:
-            each = self._running[key]
-            each.stats.num_generation_tokens += 1
-            if each.first_at_s is None:
-                each.first_at_s = now_s
-                self.begun.append(key)
-                prefill += each.request.prompt_tokens
-            tokens = each.stats.num_generation_tokens
-            if tokens >= min(each.request.output_tokens, each.request.max_tokens):
-                finished.append(self._finished(key, now_s))
+        now_s, stepped = self.ends_at_s, one_token_each(self._in_step)
+        for each in stepped.begun:
+            each.first_at_s = now_s
+        for each in stepped.ended:
+            del self._running[each.external_req_id]
+        self.begun = [each.external_req_id for each in stepped.begun]
         step = EngineStep(
             running=dict(self._running),
-            finished=tuple(finished),
-            prefill_tokens=prefill,
-            decode_tokens=len(self._in_step) - len(self.begun),
+            finished=tuple(each.finished_at(now_s) for each in stepped.ended),
+            prefill_tokens=stepped.prefill_tokens,
+            decode_tokens=len(self._in_step) - len(stepped.begun),
             elapsed_s=self._step_s,
             kv_used_ratio=0.5,
         )
         self._begin(now_s)
         return step
-
-    def _finished(self, key: str, now_s: float) -> Finished:
-        each = self._running.pop(key)
-        assert each.first_at_s is not None
-        tokens = each.stats.num_generation_tokens
-        return Finished(
-            engine_id=key,
-            output_tokens=tokens,
-            reason="stop" if tokens == each.request.output_tokens else "length",
-            queued_s=0.0,
-            prefill_s=each.first_at_s - each.added_at_s,
-            tpot_s=(now_s - each.first_at_s) / max(1, tokens - 1),
-            preemptions=0,
-        )

@@ -2,8 +2,8 @@
 
 vLLM's own workers on a small Qwen3 with random weights; no gateway, nothing simulated.
 
-    .venv/bin/python -m tests.live.kv_blocks                 # 3 sizes x 2 block sizes x TP 1 and 2
-    .venv/bin/python -m tests.live.kv_blocks 1 32 2          # one of them
+    .venv/bin/python -m tests.live.planning.kv_blocks          # 3 sizes, 2 block sizes, TP 1 and 2
+    .venv/bin/python -m tests.live.planning.kv_blocks 1 32 2   # one of them
 """
 
 import itertools

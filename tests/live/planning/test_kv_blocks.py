@@ -11,14 +11,14 @@ from tests.live.gateway import ROOT
 pytestmark = pytest.mark.both_cores  # two ranks spin until both have come: minutes on half a core
 
 
-# every size, both block sizes, one rank and two; all twelve combinations: tests/live/kv_blocks.py
+# every size, both block sizes, one rank and two; all twelve combinations: `kv_blocks.py`
 ENGINES = ((1, 32, 1), (2, 128, 2), (3, 32, 2))
 
 
 def test_planned_blocks_are_vllms_own() -> None:
     asked = [str(number) for engine in ENGINES for number in engine]
     ran = subprocess.run(  # noqa: S603 - our own module
-        [sys.executable, "-m", "tests.live.kv_blocks", *asked],
+        [sys.executable, "-m", "tests.live.planning.kv_blocks", *asked],
         cwd=ROOT,
         capture_output=True,
         text=True,

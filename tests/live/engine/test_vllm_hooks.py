@@ -24,7 +24,7 @@ import pytest
 from admission.planning.memory.engine.dropped import LAST_RELEASE
 from admission.planning.memory.model.formats import PACKED_LATENT_BYTES
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 # torch and vLLM warn while they are imported, which happens inside the tests: it takes seconds
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -166,7 +166,7 @@ def test_seeds_are_refused_only_as_long_as_the_cpu_build_ends_on_them() -> None:
     source = inspect.getsource(GPUModelRunner._bookkeeping_sync)
     assert "gen.set_offset(gen.get_offset() - 4)" in source, (
         "vLLM rewinds seeded generators in another way: try a seeded prompt in pieces on the CPU "
-        "build (tests/live/test_bad_input.py); when it lives, take _SEED out of hooks.py"
+        "build (tests/live/http/test_bad_input.py); when it lives, take _SEED out of hooks.py"
     )
 
 

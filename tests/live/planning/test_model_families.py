@@ -11,7 +11,7 @@ import pytest
 from admission.planning.memory.model.config_json import read_shape
 from admission.planning.memory.model.model_shape import Experts, Latent
 
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[3]
 _TABLE = _ROOT / "admission" / "planning" / "memory" / "model" / "families.json"
 # Latents of families that vLLM runs through transformers (no latent there), and others that it
 # does not load, are ours to say; DBRX's experts stand in a part that vLLM does not count by.

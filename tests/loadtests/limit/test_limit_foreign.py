@@ -7,12 +7,10 @@ import pytest
 from aiohttp import web
 
 from serve.commands.cli import main
+from tests.loadtests.client.test_foreign import LAST, STREAM, WORD, plain, several
 from tests.loadtests.foreign import Heard, foreign
-from tests.loadtests.test_foreign import LAST, STREAM, WORD, plain, several
-from tests.loadtests.test_limit import busy_machine
 
 pytestmark = pytest.mark.alone  # client and endpoint share real time: it must not be scarce
-__all__ = ["busy_machine"]  # a fixture that is in force here, too
 
 SHORT = ("--soak-s", "0.3", "--soak-requests", "6", "--concurrency", "2")
 SLO = ("--slo", "ttft_p95<=9s,success>=99%")

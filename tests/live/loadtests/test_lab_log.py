@@ -19,7 +19,7 @@ from tests.loadtests.lab.log_cases import Kept, write
 
 # torch and vLLM warn while they are imported, which happens inside the tests: it takes seconds
 pytestmark = [pytest.mark.live, pytest.mark.filterwarnings("ignore")]
-PROFILE = Path(__file__).parents[2] / "configs" / "sim-qwen3-32b-8xa10.yaml"
+PROFILE = Path(__file__).parents[3] / "configs" / "sim-qwen3-32b-8xa10.yaml"
 KV_TOKENS = 40_000
 REAL = """
 engine_args: {model: /nowhere/on/this/machine, quantization: awq_marlin, tensor_parallel_size: 8}

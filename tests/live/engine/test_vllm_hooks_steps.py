@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from serve.observability.metric_table import STEP_RECORD_FAILURES
 from serve.observability.metrics import Metrics
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 # torch and vLLM warn while they are imported, which happens inside the tests: it takes seconds
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -13,7 +13,7 @@ pytestmark = [
     pytest.mark.filterwarnings("default"),  # torch and vLLM warn while they are imported
 ]
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[3] / "configs"
 
 
 @pytest.mark.parametrize("name", ["smollm2-cpu", "qwen3-32b-awq-8xa10", "sim-qwen3-32b-8xa10"])

@@ -22,7 +22,7 @@ from loadtests.client.stream import AnswerReader
 from loadtests.judging.summary import remarks, summarize
 from loadtests.prompts import Prompts, load_prompts
 from loadtests.record import Outcome, Record
-from tests.loadtests.test_journey import VirtualClock
+from tests.loadtests.client.test_journey import VirtualClock
 
 USER = {"role": "user", "content": "hi"}
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}

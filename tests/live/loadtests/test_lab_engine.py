@@ -25,7 +25,7 @@ from tests.loadtests.lab.lab_cases import asked, workload_of
 
 # torch and vLLM warn while they are imported, which happens inside the tests: it takes seconds
 pytestmark = [pytest.mark.live, pytest.mark.filterwarnings("ignore")]
-PROFILE = Path(__file__).parents[2] / "configs" / "sim-qwen3-32b-8xa10.yaml"
+PROFILE = Path(__file__).parents[3] / "configs" / "sim-qwen3-32b-8xa10.yaml"
 KV_TOKENS = 40_000
 
 

@@ -10,7 +10,7 @@ from serve.commands import cli
 
 # torch and vLLM warn while they are imported, which happens inside the tests: it takes seconds
 pytestmark = [pytest.mark.live, pytest.mark.filterwarnings("ignore")]
-GRID = Path(__file__).parents[2] / "configs" / "grids" / "small.yaml"
+GRID = Path(__file__).parents[3] / "configs" / "grids" / "small.yaml"
 CELLS = ("azure_conv-0.8x", "azure_conv-2.5x", "azure_conv-1.5x-restricted")
 OF_ORACLE = {"azure_conv-2.5x": 0.85}  # at least; elsewhere:
 _OF_ORACLE_ELSE = 0.95
