@@ -17,8 +17,9 @@ import numpy as np
 
 from admission.terms.settings import Settings
 from loadtests.lab.catalogue import EngineFacts, Variant, door_of
-from loadtests.lab.oracle.clairvoyant import PORTFOLIO, Clairvoyant, cost_s
-from loadtests.lab.playing.door import Bounds, Door
+from loadtests.lab.oracle.clairvoyant import PORTFOLIO, Clairvoyant
+from loadtests.lab.oracle.known_engine import KnownEngine, cost_s
+from loadtests.lab.playing.door import Bounds, FleetDoor, OneDoor
 from loadtests.lab.playing.play import Play, Played
 from loadtests.lab.playing.workload import Cut, TraceWorkload, read_workload
 from loadtests.lab.progress import LabProgress
@@ -108,7 +109,7 @@ def run(job: Job) -> JobResult:
     engine = engines.fresh()
     try:
         door = _door(job, engines.facts(cell.bounds, cell.settings), workload)
-        played = Play(workload, engine, door, cell.bounds).run()
+        played = Play(workload, [engine], door, cell.bounds).run()
     finally:
         engine.close()
     variant = job.variant
@@ -126,13 +127,14 @@ def busy_scale(cell: Cell) -> float:
     return 2 * cell.cut.rate_scale * workload.span_s / busy_s  # twice: a prefix may be cached
 
 
-def _door(job: Job, facts: EngineFacts, workload: TraceWorkload) -> Door:
+def _door(job: Job, facts: EngineFacts, workload: TraceWorkload) -> FleetDoor:
     if job.variant.policy != ORACLE:
-        return door_of(job.variant, facts)
+        return OneDoor(door_of(job.variant, facts))
     plan, line, capacity = PORTFOLIO[job.variant.n or 0], facts.line, facts.shape.capacity_tokens
     costs = [cost_s(request, line, capacity) for request in workload.offered]
     dear_s = float(np.quantile(costs, plan.cheapest)) if plan.cheapest < 1 else math.inf
-    return Clairvoyant(plan, facts.shape, line, facts.bounds, dear_s=dear_s)
+    known = KnownEngine(facts.shape, line, facts.bounds, margin=plan.margin)
+    return Clairvoyant(plan, [known], facts.bounds, dear_s=dear_s)
 
 
 @contextmanager

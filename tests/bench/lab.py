@@ -13,7 +13,7 @@ from admission.terms.settings import Policy, Settings
 from loadtests.lab.jobs import engines_of
 from loadtests.lab.playing.door import Bounds
 from loadtests.lab.playing.gateway import OurGateway
-from loadtests.lab.playing.play import Play
+from loadtests.lab.playing.play import play_one
 from loadtests.lab.playing.workload import TraceRequest, TraceWorkload
 from tests.bench.report import machine, table
 
@@ -37,9 +37,9 @@ def _measured(at_once: int) -> list[str]:
     settings = replace(Settings(), policy=Policy.STATIC, static_limit=at_once)
     engine = engines.fresh()
     begun_s = time.process_time()
-    played = Play(
+    played = play_one(
         _workload(at_once), engine, OurGateway(engines.shape, settings, _BOUNDS), _BOUNDS
-    ).run()
+    )
     cpu_s = time.process_time() - begun_s
     engine.close()
     tokens = sum(each.output_tokens for each in played.outcomes)

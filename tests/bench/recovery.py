@@ -20,7 +20,7 @@ from pathlib import Path
 
 from loadtests.lab.jobs import engines_of
 from loadtests.lab.playing.door import Bounds
-from loadtests.lab.playing.play import Play
+from loadtests.lab.playing.play import play_one
 from loadtests.lab.playing.workload import Cut, TraceWorkload, read_workload
 from tests.bench.recovery_chart import drawn
 from tests.bench.recovery_curves import Arm, Curves, Watched, curves, recovered_s
@@ -83,7 +83,7 @@ def play(case: Case, arm: Arm) -> Curves:
     door = Watched(engines.facts(case.bounds, None), arm)
     engine = engines.fresh()
     try:
-        played = Play(workload, engine, door, case.bounds).run()
+        played = play_one(workload, engine, door, case.bounds)
     finally:
         engine.close()
     return curves(arm, door.beliefs, played.outcomes[: case.cut.limit], case.bounds)

@@ -24,7 +24,7 @@ from scipy.sparse import csr_matrix, vstack
 from admission.price.footprint import EngineShape
 from admission.speed.linear_steps import StepCoefficients
 from admission.speed.step import StepContents
-from loadtests.lab.oracle.clairvoyant import length_of
+from loadtests.lab.oracle.known_engine import length_of
 from loadtests.lab.playing.door import Bounds
 from loadtests.lab.playing.workload import TraceRequest, TraceWorkload
 from serve.simulated.requests import SHARED_TOKENS

@@ -1,4 +1,4 @@
-"""What stands between a trace and the engine: a policy, told of arrivals, steps and the time."""
+"""What stands between a trace and its engines: a policy, told of arrivals, steps and the time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +17,11 @@ class Bounds:
 
 
 class Ruling(NamedTuple):
-    """News for one request: let in (`reason` None), or refused and why."""
+    """News for one request: let in (`reason` None) to an engine, or refused and why."""
 
     number: int
     reason: str | None = None
+    engine: int = 0
 
 
 class Door(Protocol):
@@ -42,3 +43,48 @@ class Door(Protocol):
     def tick(self, now_s: float) -> Sequence[Ruling]:
         """Time has passed."""
         ...
+
+
+class FleetDoor(Protocol):
+    """The same for several engines; each is named by its place among them."""
+
+    @property
+    def waiting(self) -> int:
+        """How many wait; while anybody does, it is asked every tick."""
+        ...
+
+    def offer(self, request: TraceRequest, now_s: float) -> Sequence[Ruling]:
+        """A request arrives."""
+        ...
+
+    def stepped(self, engine: int, step: EngineStep, now_s: float) -> Sequence[Ruling]:
+        """One of the engines finished a step."""
+        ...
+
+    def tick(self, now_s: float) -> Sequence[Ruling]:
+        """Time has passed."""
+        ...
+
+
+class OneDoor:
+    """The door of one engine as that of a fleet of one."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return self._door.waiting
+
+    def offer(self, request: TraceRequest, now_s: float) -> Sequence[Ruling]:
+        """A request arrives."""
+        return self._door.offer(request, now_s)
+
+    def stepped(self, _: int, step: EngineStep, now_s: float) -> Sequence[Ruling]:
+        """The engine finished a step."""
+        return self._door.stepped(step, now_s)
+
+    def tick(self, now_s: float) -> Sequence[Ruling]:
+        """Time has passed."""
+        return self._door.tick(now_s)

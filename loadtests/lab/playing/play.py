@@ -1,6 +1,6 @@
 """The clock of the lab: arrivals, ends of steps and ticks in the order of their instants.
 
-Nothing sleeps and nothing is drawn: the same workload, engine and door give the same outcomes.
+Nothing sleeps and nothing is drawn: the same workload, engines and door give the same outcomes.
 """
 
 import math
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from loadtests.lab.playing.door import Bounds, Door
+from loadtests.lab.playing.door import Bounds, Door, FleetDoor, OneDoor, Ruling
 from loadtests.lab.playing.outcome import PlayedOutcome
 from loadtests.lab.playing.workload import TraceRequest, TraceWorkload, number_of
 from serve.engine_step import EngineStep
@@ -51,10 +51,10 @@ class Played:
 
 
 class _Readings:
-    """Sums over the steps that end between two instants."""
+    """Sums over the steps of all engines that end between two instants."""
 
-    def __init__(self, from_s: float, until_s: float) -> None:
-        self._from_s, self._until_s = from_s, until_s
+    def __init__(self, from_s: float, until_s: float, engines: int) -> None:
+        self._from_s, self._until_s, self._engines = from_s, until_s, engines
         self.steps = self.preemptions = 0
         self._used_s = self._seconds = 0.0
 
@@ -68,7 +68,7 @@ class _Readings:
 
     @property
     def kv_used_mean(self) -> float:
-        span_s = self._until_s - self._from_s  # an idle engine holds nothing
+        span_s = self._engines * (self._until_s - self._from_s)  # an idle engine holds nothing
         return self._used_s / max(span_s, self._seconds, 1e-9)
 
 
@@ -78,32 +78,41 @@ def next_tick_s(now_s: float) -> float:
     return tick * TICK_S if tick * TICK_S > now_s else (tick + 1) * TICK_S
 
 
+def play_one(workload: TraceWorkload, engine: EngineLike, door: Door, bounds: Bounds) -> Played:
+    """One run on one engine."""
+    return Play(workload, [engine], OneDoor(door), bounds).run()
+
+
 class Play:
     """One run of a workload; it stops when no counted request can still change its result."""
 
     def __init__(
-        self, workload: TraceWorkload, engine: EngineLike, door: Door, bounds: Bounds
+        self,
+        workload: TraceWorkload,
+        engines: Sequence[EngineLike],
+        door: FleetDoor,
+        bounds: Bounds,
     ) -> None:
         self._workload = workload
-        self._engine = engine
+        self._engines = engines
         self._door = door
         self._bounds = bounds
         self._outcomes: list[PlayedOutcome] = []  # by number: all that have arrived
-        self._readings = _Readings(workload.from_s, workload.until_s)
+        self._readings = _Readings(workload.from_s, workload.until_s, len(engines))
         self._undecided = workload.counted.start  # the first counted one that may still change
 
     def run(self) -> Played:
         """Play to the end."""
         now_s = 0.0
         while True:
-            arrival_s, step_s = self._next_arrival_s(), self._engine.ends_at_s or math.inf
+            arrival_s, (step_s, place) = self._next_arrival_s(), self._next_step()
             tick_s = next_tick_s(now_s) if self._door.waiting else math.inf
             at_s = min(arrival_s, step_s, tick_s)
             if at_s == math.inf or self._over(at_s):
                 break
             now_s = at_s
             if step_s == at_s:
-                self._step(now_s)
+                self._step(place, now_s)
             elif arrival_s == at_s:
                 self._arrive(self._workload.requests[len(self._outcomes)])
             else:
@@ -121,6 +130,15 @@ class Play:
         arrived, requests = len(self._outcomes), self._workload.requests
         return requests[arrived].arrived_at_s if arrived < len(requests) else math.inf
 
+    def _next_step(self) -> tuple[float, int]:
+        """When the next step is over, and whose it is."""
+        found_s, found = math.inf, 0
+        for place, engine in enumerate(self._engines):
+            ends_at_s = engine.ends_at_s
+            if ends_at_s is not None and ends_at_s < found_s:
+                found_s, found = ends_at_s, place
+        return found_s, found
+
     def _over(self, now_s: float) -> bool:
         """Whether all counted requests have come and are decided; each is looked at once."""
         outcomes, counted = self._outcomes, self._workload.counted
@@ -136,10 +154,11 @@ class Play:
         self._outcomes.append(PlayedOutcome(request))
         self._hear(self._door.offer(request, request.arrived_at_s), request.arrived_at_s)
 
-    def _step(self, now_s: float) -> None:
-        step = self._engine.finish_step()
+    def _step(self, place: int, now_s: float) -> None:
+        engine = self._engines[place]
+        step = engine.finish_step()
         self._readings.note(step, now_s)
-        for key in self._engine.begun:
+        for key in engine.begun:
             outcome = self._outcomes[number_of(key)]
             if outcome.first_at_s is None:
                 outcome.first_at_s = now_s
@@ -150,10 +169,10 @@ class Play:
                 outcome.ended_at_s = now_s
             outcome.output_tokens += finished.output_tokens
             outcome.preemptions += finished.preemptions
-        self._hear(self._door.stepped(step, now_s), now_s)
+        self._hear(self._door.stepped(place, step, now_s), now_s)
 
-    def _hear(self, verdicts: Iterable[tuple[int, str | None]], now_s: float) -> None:
-        for number, reason in verdicts:
+    def _hear(self, rulings: Iterable[Ruling], now_s: float) -> None:
+        for number, reason, place in rulings:
             outcome = self._outcomes[number]
             if reason is not None:
                 outcome.refusal = reason
@@ -161,7 +180,7 @@ class Play:
             outcome.accepted_at_s = now_s
             outcome.unfinished = len(outcome.request.engine_ids)
             for engine_id in outcome.request.engine_ids:
-                self._engine.add(_engine_request(engine_id, outcome.request), now_s)
+                self._engines[place].add(_engine_request(engine_id, outcome.request), now_s)
 
 
 def _engine_request(engine_id: str, request: TraceRequest) -> EngineRequest:

@@ -11,7 +11,7 @@ from loadtests.lab.catalogue import EngineFacts
 from loadtests.lab.playing.door import Bounds
 from loadtests.lab.playing.gateway import OurGateway
 from loadtests.lab.playing.outcome import PlayedOutcome
-from loadtests.lab.playing.play import EngineLike, Play
+from loadtests.lab.playing.play import EngineLike, play_one
 from loadtests.lab.replay.entry import LoggedEnd
 from loadtests.lab.replay.read import entries_of
 from loadtests.lab.replay.traffic import TrafficPart
@@ -69,7 +69,7 @@ def _played(part: TrafficPart, engines: EnginesLike, settings: Settings) -> dict
     door = OurGateway(engines.shape, settings, None, line=line, decisions=decisions)
     engine = engines.fresh()
     try:
-        played = Play(part.workload, engine, door, TO_THE_END).run()
+        played = play_one(part.workload, engine, door, TO_THE_END)
     finally:
         engine.close()
     told = {int(entry.asked.request_id): entry.fate for entry in entries_of(records)}

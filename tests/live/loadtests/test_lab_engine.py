@@ -17,7 +17,7 @@ import pytest
 from admission.terms.settings import Settings
 from loadtests.lab.playing.door import Bounds
 from loadtests.lab.playing.gateway import OurGateway
-from loadtests.lab.playing.play import Play
+from loadtests.lab.playing.play import play_one
 from serve.commands import cli
 from serve.profile.settings import load_profile
 from serve.simulated.requests import EngineRequest
@@ -237,7 +237,7 @@ def test_the_gateways_ledger_is_never_below_the_engine(engines: Any, engine: Any
     ]
     bounds = Bounds(30.0, 1.0)
     door = OurGateway(engines.shape, Settings(), bounds)
-    played = Play(workload_of(*requests), engine, door, bounds).run()
+    played = play_one(workload_of(*requests), engine, door, bounds)
     assert played.steps > 300
     assert played.preemptions == 0
     assert all(each.good(bounds) for each in played.outcomes)

@@ -9,7 +9,7 @@ import pytest
 
 from admission.terms.settings import Settings
 from loadtests.lab.playing.gateway import OurGateway
-from loadtests.lab.playing.play import Play
+from loadtests.lab.playing.play import play_one
 from loadtests.lab.replay.play import TO_THE_END
 from serve.commands import cli
 from serve.gate.decision_log import DecisionLog
@@ -46,7 +46,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     engine = engines.fresh()
     line = engines.facts(TO_THE_END, settings).line
     door = OurGateway(engines.shape, settings, None, line=line, decisions=decisions)
-    Play(workload_of(*requests), engine, door, TO_THE_END).run()
+    play_one(workload_of(*requests), engine, door, TO_THE_END)
     engine.close()
     return write(tmp_path_factory.mktemp("log") / "decisions.jsonl", kept)
 

@@ -11,7 +11,7 @@ from admission.terms.settings import Mode, Settings
 from loadtests.lab.catalogue import EngineFacts
 from loadtests.lab.playing.door import Bounds
 from loadtests.lab.playing.gateway import OurGateway
-from loadtests.lab.playing.play import Play
+from loadtests.lab.playing.play import play_one
 from loadtests.lab.playing.workload import TraceWorkload
 from loadtests.lab.replay.play import TO_THE_END
 from serve.gate.decision_log import DecisionLog
@@ -69,7 +69,7 @@ def logged(workload: TraceWorkload, settings: Settings = TIGHT) -> list[Mapping[
     kept = Kept()
     decisions = DecisionLog(kept, wall_s=lambda: 1.7e9)
     door = OurGateway(SHAPE, settings, None, line=LINE, decisions=decisions)
-    Play(workload, FakeVirtualEngine(), door, TO_THE_END).run()
+    play_one(workload, FakeVirtualEngine(), door, TO_THE_END)
     return kept
 
 

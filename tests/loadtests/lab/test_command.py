@@ -11,7 +11,7 @@ from loadtests.lab.comparing.comparison import PolicyComparison, comparison
 from loadtests.lab.comparing.table import table
 from loadtests.lab.jobs import Cell, Job, JobResult, workload_of
 from loadtests.lab.playing.door import Bounds, Door
-from loadtests.lab.playing.play import Play
+from loadtests.lab.playing.play import play_one
 from loadtests.lab.playing.workload import Cut
 from loadtests.lab.summary import PolicyRow, row
 from serve.commands import cli
@@ -129,7 +129,7 @@ def test_the_best_setting_stands_for_its_policy_beside_the_oracle(trace: Path) -
 
 def result_of(job: Job, door: Door) -> JobResult:
     workload = workload_of(job.cell.trace, job.cell.cut)
-    played = Play(workload, FakeVirtualEngine(), door, job.cell.bounds).run()
+    played = play_one(workload, FakeVirtualEngine(), door, job.cell.bounds)
     found = row(job.variant.policy, job.variant.n, workload, played, job.cell.bounds)
     return JobResult(job, found, played)
 

@@ -12,8 +12,9 @@ from loadtests.lab.oracle.clairvoyant import (
     Clairvoyant,
     Order,
     Schedule,
-    cost_s,
+    Spread,
 )
+from loadtests.lab.oracle.known_engine import KnownEngine, cost_s
 from loadtests.lab.playing.door import Bounds, Ruling
 from loadtests.lab.playing.play import Play
 from serve.engine_step import EngineStep, Finished
@@ -27,7 +28,17 @@ LINE = StepCoefficients(
 
 
 def door(plan: Schedule, *, dear_s: float = float("inf"), **shape: int) -> Clairvoyant:
-    return Clairvoyant(plan, replace(SHAPE, **shape), LINE, BOUNDS, dear_s=dear_s)
+    return fleet(plan, 1, dear_s=dear_s, **shape)
+
+
+def fleet(
+    plan: Schedule, engines: int, *, dear_s: float = float("inf"), **shape: int
+) -> Clairvoyant:
+    known = [
+        KnownEngine(replace(SHAPE, **shape), LINE, BOUNDS, margin=plan.margin)
+        for _ in range(engines)
+    ]
+    return Clairvoyant(plan, known, BOUNDS, dear_s=dear_s)
 
 
 def test_who_does_not_fit_waits_and_those_behind_are_tried_only_by_plans_that_skip() -> None:
@@ -79,11 +90,11 @@ def test_dear_requests_are_left_to_others() -> None:
 def test_an_answer_that_may_still_keep_its_bound_is_not_given_up() -> None:
     clairvoyant = door(Schedule(Order.ARRIVAL, skips=False, margin=0.8))
     clairvoyant.offer(asked(0, 0.0, output=3), 0.0)
-    clairvoyant._guests["0"].first_at_s = 0.0
+    clairvoyant._engines[0]._guests["0"].first_at_s = 0.0
     prompt = asked(1, 0.0, prompt=30, output=2)
     for heard_at_s, fits in ((0.1, True), (0.3, False), (0.4, True)):  # 0.32 of 0.4 s are planned
-        clairvoyant._step_began_at_s = heard_at_s
-        assert clairvoyant._keeps_tpot(prompt) is fits
+        clairvoyant._engines[0]._step_began_at_s = heard_at_s
+        assert clairvoyant._engines[0]._keeps_tpot(prompt) is fits
 
 
 def test_what_the_cache_has_forgotten_is_computed_again() -> None:
@@ -92,20 +103,40 @@ def test_what_the_cache_has_forgotten_is_computed_again() -> None:
     )
     one, other = (replace(asked(n, 0.0, prompt=520), prefix=("a",)) for n in range(2))
     clairvoyant.offer(one, 0.0)
-    assert clairvoyant._new_tokens(other) == 8
+    assert clairvoyant._engines[0].new_tokens(other) == 8
     ended = Finished("0", 4, "stop", 0.0, 0.0, 0.0, 0)
-    clairvoyant.stepped(EngineStep({}, finished=(ended,), kv_used_ratio=0.0), 1.0)
-    assert clairvoyant._new_tokens(other) == 8
-    clairvoyant.stepped(EngineStep({}, kv_used_ratio=0.9), 2.0)
-    assert clairvoyant._new_tokens(other) > 8
+    clairvoyant.stepped(0, EngineStep({}, finished=(ended,), kv_used_ratio=0.0), 1.0)
+    assert clairvoyant._engines[0].new_tokens(other) == 8
+    clairvoyant.stepped(0, EngineStep({}, kv_used_ratio=0.9), 2.0)
+    assert clairvoyant._engines[0].new_tokens(other) > 8
 
 
 def test_all_are_served_where_there_is_room_for_all() -> None:
     requests = [asked(n, 0.3 * n) for n in range(20)]
     for plan in (Schedule(Order.ARRIVAL, skips=False), Schedule(Order.COST, skips=True)):
         workload = workload_of(*requests)
-        played = Play(workload, FakeVirtualEngine(), door(plan), BOUNDS).run()
+        played = Play(workload, [FakeVirtualEngine()], door(plan), BOUNDS).run()
         assert all(each.good(BOUNDS) for each in played.outcomes)
+
+
+def test_a_request_takes_the_engine_with_its_prefix_or_the_emptiest() -> None:
+    shape = {"prefix_caching": True, "max_model_len": 4096, "usable_blocks": 1000}
+    one, other = (replace(asked(n, 0.0, prompt=520), prefix=("a",)) for n in range(2))
+    for spread, expected in ((Spread.CACHED, 0), (Spread.EMPTIEST, 1)):
+        plan = Schedule(Order.ARRIVAL, skips=False, spread=spread)
+        clairvoyant = fleet(plan, 2, **shape)
+        assert clairvoyant.offer(one, 0.0) == [Ruling(0, engine=0)]
+        assert clairvoyant.offer(other, 0.0) == [Ruling(1, engine=expected)]
+
+
+def test_a_request_is_bound_to_the_engine_that_first_has_room() -> None:
+    clairvoyant = fleet(Schedule(Order.ARRIVAL, skips=False), 2, max_sequences=1)
+    for number in range(3):
+        told = clairvoyant.offer(asked(number, 0.0, output=60), 0.0)
+        assert told == ([Ruling(number, engine=number)] if number < 2 else [])
+    ended = Finished("1", 4, "stop", 0.0, 0.0, 0.0, 0)
+    told = clairvoyant.stepped(1, EngineStep({}, finished=(ended,), kv_used_ratio=0.0), 0.1)
+    assert told == [Ruling(2, engine=1)]
 
 
 def test_the_bound_counts_everybody_where_there_is_room() -> None:

@@ -12,7 +12,7 @@ from loadtests.lab.comparing.difference import difference
 from loadtests.lab.playing.door import Bounds, Ruling
 from loadtests.lab.playing.fifo import FULL, TIMED_OUT, Fifo
 from loadtests.lab.playing.gateway import OurGateway
-from loadtests.lab.playing.play import TICK_S, Play, Played, next_tick_s
+from loadtests.lab.playing.play import TICK_S, Played, next_tick_s, play_one
 from loadtests.lab.playing.workload import TraceRequest, TraceWorkload
 from loadtests.lab.policies.queued_tokens import QueuedTokens
 from loadtests.lab.summary import row
@@ -40,7 +40,7 @@ class Open:
 
 def play(workload: TraceWorkload, door: object = None, step_s: float = 0.1) -> Played:
     engine = FakeVirtualEngine(step_s=step_s)
-    return Play(workload, engine, door or Open(), BOUNDS).run()  # type: ignore[arg-type]
+    return play_one(workload, engine, door or Open(), BOUNDS)  # type: ignore[arg-type]
 
 
 def test_a_request_has_its_times_from_its_arrival_on() -> None:
@@ -85,7 +85,7 @@ def test_static_holds_its_number_and_the_line_moves_as_others_end() -> None:
     engine = FakeVirtualEngine()
     settings = replace(Settings(), policy=Policy.STATIC, static_limit=2)
     burst = workload_of(*(asked(n, 0.0) for n in range(5)))
-    outcomes = Play(burst, engine, OurGateway(SHAPE, settings, BOUNDS), BOUNDS).run().outcomes
+    outcomes = play_one(burst, engine, OurGateway(SHAPE, settings, BOUNDS), BOUNDS).outcomes
     assert engine.most_at_once == 2
     assert all(each.refusal is None for each in outcomes[:4])
 
@@ -94,7 +94,7 @@ def test_off_lets_all_in_at_once() -> None:
     engine = FakeVirtualEngine()
     burst = workload_of(*(asked(n, 0.0) for n in range(40)))
     door = OurGateway(SHAPE, replace(Settings(), mode=Mode.OFF), BOUNDS)
-    Play(burst, engine, door, BOUNDS).run()
+    play_one(burst, engine, door, BOUNDS)
     assert engine.most_at_once == 40
 
 

@@ -14,7 +14,7 @@ from loadtests.lab.jobs import ORACLE, Cell, Job, JobResult
 from loadtests.lab.playing.door import Bounds
 from loadtests.lab.playing.fifo import TIMED_OUT
 from loadtests.lab.playing.gateway import OurGateway
-from loadtests.lab.playing.play import Play, Played
+from loadtests.lab.playing.play import Played, play_one
 from loadtests.lab.playing.workload import Cut, TraceWorkload
 from loadtests.lab.summary import row
 from tests.loadtests.lab.fake_virtual_engine import SHAPE, FakeVirtualEngine
@@ -27,7 +27,7 @@ BUSY = workload_of(*(asked(n, 0.05 * n, output=1 + 7 * n % 23) for n in range(60
 
 
 def played(variant: Variant, workload: TraceWorkload = BUSY) -> Played:
-    return Play(workload, FakeVirtualEngine(), door_of(variant, FACTS), BOUNDS).run()
+    return play_one(workload, FakeVirtualEngine(), door_of(variant, FACTS), BOUNDS)
 
 
 def run_all(jobs: Sequence[Job]) -> list[JobResult]:
@@ -78,7 +78,7 @@ def test_what_is_to_be_played_is_counted_beforehand() -> None:
 
 def test_off_lets_in_as_the_gateway_does_that_is_off() -> None:
     gateway = OurGateway(SHAPE, Settings(mode=Mode.OFF), BOUNDS)
-    theirs = Play(BUSY, FakeVirtualEngine(), gateway, BOUNDS).run()
+    theirs = play_one(BUSY, FakeVirtualEngine(), gateway, BOUNDS)
     assert played(Variant("off")).outcomes == theirs.outcomes
 
 
