@@ -1,15 +1,14 @@
 """Whether a price fits now, which limit binds, and for how long: ledger against settings."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from admission.gates.kv_margin import KvMargin
 from admission.gates.tpot import Timing
-from admission.ledger.demand import Demand
+from admission.ledger.claim import Claim
 from admission.ledger.ledger import Ledger
 from admission.price.footprint import LEAST, Price
 from admission.queue.waiting import QueueLoad
-from admission.speed.pace import Pace
+from admission.speed.engine_speed import EngineSpeed
 from admission.terms.decision import Limit, Priority
 from admission.terms.settings import Policy, Settings
 
@@ -41,12 +40,17 @@ class Headroom:
     slot_limit: int
 
     def __init__(
-        self, ledger: Ledger, pace: Pace, timing: Timing, margin: KvMargin, settings: Settings
+        self,
+        ledger: Ledger,
+        speed: EngineSpeed,
+        timing: Timing,
+        margin: KvMargin,
+        settings: Settings,
     ) -> None:
         self._ledger = ledger
         self._margin = margin
         self._timing = timing
-        self._pace = pace
+        self._speed = speed
         self.reconfigure(settings)
 
     def reconfigure(self, settings: Settings) -> None:
@@ -83,8 +87,8 @@ class Headroom:
 
     def fit(
         self, priced: Price, priority: Priority = Priority.HIGH, *, waited_ratio: float = 0.0
-    ) -> Limit | Sequence[Demand]:
-        """The first limit that keeps this price out now, or the demands to grant it with.
+    ) -> Limit | Claim:
+        """The first limit that keeps this price out now, or the claim to grant.
 
         `waited_ratio` is the share of its time to the deadline that is over. An idle engine takes
         whatever can fit.
@@ -97,9 +101,9 @@ class Headroom:
             return Limit.PREFILL
         if not (idle or static or self._timing.keeps_tpot(priced, waited_ratio)):
             return Limit.DECODE
-        demands = ledger.demands_of(priced)
-        if idle or static or ledger.curve.fits(demands, self._block_limits[priority]):
-            return demands
+        claim = ledger.claim(priced)
+        if idle or static or ledger.curve.fits(claim.demands, self._block_limits[priority]):
+            return claim
         return Limit.KV
 
     def shut(self) -> Limit | None:
@@ -125,8 +129,8 @@ class Headroom:
         head: Price,
         of: Priority,
         start_steps: int,
-    ) -> Sequence[Demand] | None:
-        """The demands to grant a price with that passes the head of the queue, or None.
+    ) -> Claim | None:
+        """The claim of a price that passes the head of the queue, or None.
 
         It must fit now, have its prompt computed before the head may start in `start_steps`, and
         leave that start where it is.
@@ -134,15 +138,15 @@ class Headroom:
         ledger = self._ledger
         if ledger.computing_steps(priced.prefill_tokens) > start_steps:
             return None
-        demands = self.fit(priced, priority)
-        if isinstance(demands, Limit):
+        claim = self.fit(priced, priority)
+        if isinstance(claim, Limit):
             return None
-        for demand in demands:
+        for demand in claim.demands:
             ledger.curve.add(demand)
         start_with_it = self.start_steps(head, of)
-        for demand in demands:
+        for demand in claim.demands:
             ledger.curve.remove(demand)
-        return demands if start_with_it <= start_steps else None
+        return claim if start_with_it <= start_steps else None
 
     def _slots_fit(self, priced: Price) -> bool:
         return self._ledger.sequences + priced.sequences <= self.slot_limit
@@ -155,7 +159,7 @@ class Headroom:
 
     def _kv_fits(self, priced: Price, priority: Priority) -> bool:
         ledger, limit = self._ledger, self._block_limits[priority]
-        return ledger.curve.fits(ledger.demands_of(priced), limit)
+        return ledger.curve.fits(ledger.claim(priced).demands, limit)
 
     def first_token_s(self, priced: Price, now_s: float) -> float:
         """Seconds until the first token of a request that is let in now; `static` does not ask."""
@@ -177,14 +181,14 @@ class Headroom:
         waits = {Limit.SLOTS: self._slots_s(priced) + self._through_slots_s(ahead)}
         if not self._static:
             waits[Limit.KV] = self._kv_s(priced, priority) + self._through_kv_s(ahead)
-            waits[Limit.PREFILL] = self._pace.prefill_s(
+            waits[Limit.PREFILL] = self._speed.prefill_s(
                 self._ledger.backlog_tokens + ahead.prefill_tokens
             )
         longest = max(waits, key=waits.__getitem__)
         return waits[longest], longest if waits[longest] > 0 else blocked
 
     def _kv_s(self, priced: Price, priority: Priority) -> float:
-        return self._pace.steps_s(self._kv_steps(priced, priority))
+        return self._speed.waiting_s(self._kv_steps(priced, priority))
 
     def _kv_steps(self, priced: Price, priority: Priority) -> int:
         """By what is expected to be held, with as much beside it for surprises as now."""
@@ -197,7 +201,7 @@ class Headroom:
 
     def _slots_s(self, priced: Price) -> float:
         room = max(0, self.slot_limit - priced.sequences)
-        return self._pace.steps_s(self._ledger.curve.steps_until_sequences(room, for_steps=1))
+        return self._speed.waiting_s(self._ledger.curve.steps_until_sequences(room, for_steps=1))
 
     def through_s(self, load: QueueLoad) -> float:
         """Seconds in which the engine serves this load: its blocks x steps, or its sequences."""
@@ -205,10 +209,10 @@ class Headroom:
         return slots_s if self._static else max(slots_s, self._through_kv_s(load))
 
     def _through_kv_s(self, load: QueueLoad) -> float:
-        return self._pace.steps_s(load.area_block_steps / max(1, self.block_limit))
+        return self._speed.waiting_s(load.area_block_steps / max(1, self.block_limit))
 
     def _through_slots_s(self, load: QueueLoad) -> float:
-        return self._pace.steps_s(load.sequence_steps / max(1, self.slot_limit))
+        return self._speed.waiting_s(load.sequence_steps / max(1, self.slot_limit))
 
     # -- explaining ------------------------------------------------------------------------
 
@@ -244,7 +248,7 @@ class Headroom:
                 promised=backlog,
                 needed=priced.prefill_tokens,
                 fits=self._prefill_fits(priced),
-                free_in_s=self._pace.prefill_s(backlog),
+                free_in_s=self._speed.prefill_s(backlog),
             ),
             *self._decode_budget(priced),
         )
