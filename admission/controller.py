@@ -31,7 +31,7 @@ from admission.price.quote import quote
 from admission.price.unfinished import Unfinished
 from admission.queue.accounts import Accounts, TenantView
 from admission.queue.budgets import Standing
-from admission.queue.waiting import WaitingQueue
+from admission.queue.waiting import QueueLoad, WaitingQueue
 from admission.snapshot import (
     CacheReading,
     CoverageReading,
@@ -159,6 +159,11 @@ class Controller:
         late = self._too_late(offer, LEAST, wait_s, limit, now_s)
         return late or self._queue_full(tenant, priority, 0)
 
+    @property
+    def closed(self) -> bool:
+        """Whether every request is refused now: draining, engine down or silent."""
+        return self._closed() is not None
+
     def _closed(self) -> Rejected | None:
         closed = self._closed_for_good()
         return closed or (self._engine_silent() if self.heartbeat.hung else None)
@@ -221,9 +226,24 @@ class Controller:
             return self._dispatcher.limit_of(head)
         return self.headroom.fit(priced, offer.priority)
 
-    def _wait(self, offer: Offer, priced: Price, blocked: Limit, now_s: float) -> Queued | Rejected:
+    def predicted_ttft_s(self, offer: Offer, now_s: float) -> float:
+        """Seconds to the first token of an offer made now, as `offer` decides by; changes nothing.
+
+        Whatever its deadline; budgets and full queues are not looked at.
+        """
+        priced = self.quote(offer).price
+        fit = self._fit(offer, priced, now_s)
+        wait_s = 0.0
+        if isinstance(fit, Limit):
+            wait_s, _ = self.headroom.wait(priced, self._ahead(offer, priced), fit, offer.priority)
+        return self._needed_s(priced, wait_s, now_s)
+
+    def _ahead(self, offer: Offer, priced: Price) -> QueueLoad:
         turn_at_s = self._dispatcher.turn_at_s(offer, priced)
-        ahead = self.queue.ahead_of(offer.tenant, offer.priority, turn_at_s)
+        return self.queue.ahead_of(offer.tenant, offer.priority, turn_at_s)
+
+    def _wait(self, offer: Offer, priced: Price, blocked: Limit, now_s: float) -> Queued | Rejected:
+        ahead = self._ahead(offer, priced)
         wait_s, limit = self.headroom.wait(priced, ahead, blocked, offer.priority)
         refusal = self._too_late(offer, priced, wait_s, limit, now_s)
         refusal = refusal or self._queue_full(offer.tenant, offer.priority, priced.queue_tokens)
@@ -234,12 +254,15 @@ class Controller:
     ) -> Rejected | None:
         if not (self.ledger.sequences or self.speed.steps.proven):
             return None  # an unmeasured engine refuses nothing, or it would never be measured
-        needed_s = wait_s + self.speed.prefill_s(priced.prefill_tokens)
-        needed_s = max(needed_s, self.headroom.first_token_s(priced, now_s))
+        needed_s = self._needed_s(priced, wait_s, now_s)
         allowed_s = max(0.0, offer.deadline_at_s - now_s)
         if needed_s <= allowed_s:
             return None
         return refusals.too_long(limit, needed_s=needed_s, allowed_s=allowed_s)
+
+    def _needed_s(self, priced: Price, wait_s: float, now_s: float) -> float:
+        needed_s = wait_s + self.speed.prefill_s(priced.prefill_tokens)
+        return max(needed_s, self.headroom.first_token_s(priced, now_s))
 
     def _queue_full(self, tenant: str, priority: Priority, tokens: int) -> Rejected | None:
         settings = self.settings

@@ -64,6 +64,10 @@ class Prefixes:
             cached += 1
         return Found(held * self._tokens, cached * self._tokens)
 
+    def names(self) -> frozenset[int]:
+        """Of all chunks that are cached."""
+        return frozenset(self._held).union(name for name in self._free if name >= 0)
+
     def look_up(self, shape: RequestShape, known: Callable[[PrefixHashes], int]) -> RequestShape:
         """The shape with the cached part of its prompts, as far as recent forecasts came true.
 

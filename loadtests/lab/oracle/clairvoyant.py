@@ -1,13 +1,12 @@
 """Oracle (b)'s schedules: one queue before all engines, ordered with true lengths.
 
-A request begins on an engine at the moment at which it fits there (`KnownEngine`), and not before
-an engine is chosen: requests are bound late. A `Schedule` says which request comes first and which
-of the engines that it fits into it takes; the best of several schedules counts. Each is a schedule
-that exists, hence a lower bound of the optimum.
+A request begins on an engine at the moment at which it fits there (`KnownEngine`). A `Schedule`
+says which request comes first and which engines it may take; the best of several schedules counts.
+Each is a schedule that exists, hence a lower bound of the optimum.
 """
 
 from bisect import insort
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -19,6 +18,9 @@ from serve.engine_step import EngineStep
 LATE, TOO_DEAR = "late", "too_dear"
 TOO_LONG = "too_long"  # its prompt alone takes longer than the bound on the first token
 _TRIED_BEHIND_HEAD = 16
+_NEAR_TOKENS = 256  # of a prompt, that may be cached elsewhere and not here
+_PATIENCE = 0.5  # of the bound on the first token, until any engine will do
+_OTHERS = 0.2  # of the seconds of a prompt, to each beside it
 
 
 class Order(StrEnum):
@@ -28,11 +30,16 @@ class Order(StrEnum):
     COST = "cost"
 
 
-class Spread(StrEnum):
-    """Which of the engines that a request fits into: fewest new tokens x guests, or emptiest."""
+class Binding(StrEnum):
+    """Which engines a request may take.
 
-    CACHED = "cached"
-    EMPTIEST = "emptiest"
+    ANY: the first that has room. NEAR: those with nearly as much of its prompt cached as the best,
+    and any once half of its time is over. HOME: one that is chosen when it arrives.
+    """
+
+    ANY = "any"
+    NEAR = "near"
+    HOME = "home"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,7 @@ class Schedule:
     skips: bool
     margin: float = 0.95
     cheapest: float = 1.0
-    spread: Spread = Spread.CACHED
+    binding: Binding = Binding.ANY
 
 
 PORTFOLIO = (
@@ -76,6 +83,7 @@ class Clairvoyant:
         self._dear_s = dear_s
         self._all = range(len(engines))
         self._waiting: list[tuple[float, int, TraceRequest]] = []
+        self._bound: dict[int, Collection[int]] = {}  # engines, by number of who waits
 
     @property
     def waiting(self) -> int:
@@ -90,6 +98,7 @@ class Clairvoyant:
         if cost > self._dear_s:
             return [Ruling(request.number, TOO_DEAR)]
         key = cost if self._plan.order is Order.COST else request.arrived_at_s
+        self._bound[request.number] = self._bind(request)
         insort(self._waiting, (key, request.number, request))
         return self._move(self._all, now_s)
 
@@ -107,10 +116,9 @@ class Clairvoyant:
         place = tried = 0
         while place < len(self._waiting) and tried <= _TRIED_BEHIND_HEAD:
             request = self._waiting[place][2]
-            fitting = [each for each in engines if self._engines[each].fits(request, now_s)]
-            if fitting:
-                del self._waiting[place]
-                chosen = min(fitting, key=lambda each: self._rank(each, request))
+            chosen = self._chosen(request, engines, now_s)
+            if chosen is not None:
+                del self._waiting[place], self._bound[request.number]
                 self._engines[chosen].let_in(request, now_s)
                 told.append(Ruling(request.number, engine=chosen))
             elif self._plan.skips:
@@ -119,12 +127,37 @@ class Clairvoyant:
                 break
         return told
 
+    def _chosen(self, request: TraceRequest, engines: Sequence[int], now_s: float) -> int | None:
+        """Of those that it may take and fits into: fewest new tokens x guests."""
+        bound = self._bound[request.number]
+        if self._plan.binding is Binding.NEAR and self._pressed(request, now_s):
+            bound = self._all
+        fitting = [e for e in engines if e in bound and self._engines[e].fits(request, now_s)]
+        return min(fitting, key=lambda e: self._rank(e, request), default=None)
+
     def _rank(self, place: int, request: TraceRequest) -> tuple[float, float]:
         engine = self._engines[place]
-        held_ratio = engine.held_ratio()
-        if self._plan.spread is Spread.EMPTIEST:
-            return held_ratio, 0.0
-        return engine.new_tokens(request) * (1 + engine.sequences), held_ratio
+        return engine.new_tokens(request) * (1 + engine.sequences), engine.held_ratio()
+
+    def _pressed(self, request: TraceRequest, now_s: float) -> bool:
+        return now_s - request.arrived_at_s > self._bounds.ttft_s * _PATIENCE
+
+    def _bind(self, request: TraceRequest) -> Collection[int]:
+        """The engines that a newcomer may take."""
+        if self._plan.binding is Binding.ANY:
+            return self._all
+        if self._plan.binding is Binding.HOME:
+            return (min(self._all, key=lambda place: self._home_s(place, request)),)
+        new = [engine.new_tokens(request) for engine in self._engines]
+        return [place for place in self._all if new[place] <= min(new) + _NEAR_TOKENS]
+
+    def _home_s(self, place: int, request: TraceRequest) -> float:
+        """Seconds until its first token there, and those that its prompt costs the others."""
+        engine = self._engines[place]
+        here = [r for _, number, r in self._waiting if place in self._bound[number]]
+        own_s = engine.alone_s(request)
+        ahead_s = engine.backlog_s() + sum(map(engine.alone_s, here))
+        return ahead_s + own_s + _OTHERS * own_s * (engine.sequences + len(here))
 
     def _lost(self, now_s: float) -> list[Ruling]:
         """Those whose first token would be late even if nobody else came."""
@@ -135,6 +168,7 @@ class Clairvoyant:
         ]
         for entry in lost:
             self._waiting.remove(entry)
+            del self._bound[entry[1]]
         return [Ruling(number, LATE) for _, number, _ in lost]
 
     def _alone_s(self, request: TraceRequest) -> float:

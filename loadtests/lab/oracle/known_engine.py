@@ -67,6 +67,10 @@ class KnownEngine:
         """Seconds to compute its prompt on an idle engine with this cache, at least."""
         return self._alone_s * self.new_tokens(request)
 
+    def backlog_s(self) -> float:
+        """Seconds to compute the prompts of all inside, at least."""
+        return self._alone_s * sum(guest.to_compute for guest in self._guests.values())
+
     def cost_s(self, request: TraceRequest) -> float:
         """`cost_s` without what the cache holds."""
         cost = cost_s(request, self._line, self._shape.capacity_tokens)

@@ -1,4 +1,4 @@
-"""A profile's engine for the lab: its core is made once per process, a fresh one for every run."""
+"""A profile's engines for the lab: cores are made once per process, fresh engines for every run."""
 
 import logging
 from collections.abc import Callable
@@ -25,7 +25,7 @@ class Engines:
         self._kv_tokens = kv_tokens
         args = parse_arguments(engine_args(profile), profile.server_args)
         self._config = config_of(args, simulated=True)
-        self._last: VirtualEngine | None = None  # its core serves the next one
+        self._made: list[VirtualEngine] = []  # the cores of closed ones serve the next
         self._options = from_json(self._config.additional_config[KEY])
         _quiet()  # the configuration resets the levels of vLLM's loggers
 
@@ -34,17 +34,19 @@ class Engines:
         blocks = None
         if self._kv_tokens is not None:
             blocks = self._kv_tokens // self._config.cache_config.block_size
-        self._last = VirtualEngine(self._config, usable_blocks=blocks, after=self._last)
-        return self._last
+        closed = next((engine for engine in self._made if engine.closed), None)
+        if closed is not None:
+            self._made.remove(closed)
+        engine = VirtualEngine(self._config, usable_blocks=blocks, after=closed)
+        self._made.append(engine)
+        return engine
 
     @property
     def shape(self) -> EngineShape:
         """What an engine can hold; makes one where none was made yet."""
-        engine = self._last
-        if engine is None:
-            engine = self.fresh()
-            engine.close()
-        return shape_of(self._config, engine.kv_groups)
+        if not self._made:
+            self.fresh().close()
+        return shape_of(self._config, self._made[0].kv_groups)
 
     def facts(self, bounds: Bounds, settings: Settings | None) -> EngineFacts:
         """What policies are made from, by default with the profile's own settings."""

@@ -41,9 +41,10 @@ class OurGateway:
     """One policy of the controller; `knows_lengths` makes it the oracle (a).
 
     Without `bounds` the settings hold as they are. What is decided goes to `decisions`, as live.
+    Desks of one fleet have one `hasher`: it numbers texts in the order in which they come.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what one run is made of, each named once
         self,
         shape: EngineShape,
         settings: Settings,
@@ -52,6 +53,7 @@ class OurGateway:
         line: StepCoefficients | None = None,
         knows_lengths: bool = False,
         decisions: DecisionLog | None = None,
+        hasher: TracePrefixHasher | None = None,
     ) -> None:
         if bounds is not None:
             settings = replace(settings, ttft_deadline_s=bounds.ttft_s, tpot_target_s=bounds.tpot_s)
@@ -64,7 +66,7 @@ class OurGateway:
         self.controller = self._desk.controller
         if line is not None:
             self.controller.know_step_times(line)
-        self._hasher = TracePrefixHasher(shape.block_tokens)
+        self._hasher = hasher or TracePrefixHasher(shape.block_tokens)
         self._read = clairvoyant if knows_lengths else blind
         self._requests: dict[Visit, TraceRequest] = {}  # not yet decided
         self._running: dict[str, Visit] = {}  # by engine id

@@ -41,13 +41,15 @@ class EngineLike(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """One run. Steps, preemptions and KV use are those while counted requests arrived."""
+    """One run. All but outcomes and its end are of the time in which counted requests arrived."""
 
     outcomes: tuple[PlayedOutcome, ...]  # of all that arrived before the run stopped
     steps: int
     preemptions: int
     kv_used_mean: float  # over time, 0-1
     ended_at_s: float
+    computed_tokens: int = 0  # of prompts
+    cached_tokens: int = 0
 
 
 class _Readings:
@@ -55,7 +57,7 @@ class _Readings:
 
     def __init__(self, from_s: float, until_s: float, engines: int) -> None:
         self._from_s, self._until_s, self._engines = from_s, until_s, engines
-        self.steps = self.preemptions = 0
+        self.steps = self.preemptions = self.computed_tokens = self.cached_tokens = 0
         self._used_s = self._seconds = 0.0
 
     def note(self, step: EngineStep, now_s: float) -> None:
@@ -63,6 +65,8 @@ class _Readings:
             return
         self.steps += 1
         self.preemptions += step.preempted
+        self.computed_tokens += step.prefill_tokens
+        self.cached_tokens += step.cached_tokens
         self._used_s += (step.kv_used_ratio or 0.0) * step.elapsed_s
         self._seconds += step.elapsed_s
 
@@ -124,6 +128,8 @@ class Play:
             readings.preemptions,
             readings.kv_used_mean,
             now_s,
+            readings.computed_tokens,
+            readings.cached_tokens,
         )
 
     def _next_arrival_s(self) -> float:

@@ -9,10 +9,10 @@ from loadtests.lab.oracle.clairvoyant import (
     LATE,
     TOO_DEAR,
     TOO_LONG,
+    Binding,
     Clairvoyant,
     Order,
     Schedule,
-    Spread,
 )
 from loadtests.lab.oracle.known_engine import KnownEngine, cost_s
 from loadtests.lab.playing.door import Bounds, Ruling
@@ -119,14 +119,16 @@ def test_all_are_served_where_there_is_room_for_all() -> None:
         assert all(each.good(BOUNDS) for each in played.outcomes)
 
 
-def test_a_request_takes_the_engine_with_its_prefix_or_the_emptiest() -> None:
-    shape = {"prefix_caching": True, "max_model_len": 4096, "usable_blocks": 1000}
+def test_a_request_waits_for_the_engine_with_its_prefix_until_time_presses() -> None:
+    shape = {"prefix_caching": True, "max_model_len": 4096, "max_sequences": 1}
     one, other = (replace(asked(n, 0.0, prompt=520), prefix=("a",)) for n in range(2))
-    for spread, expected in ((Spread.CACHED, 0), (Spread.EMPTIEST, 1)):
-        plan = Schedule(Order.ARRIVAL, skips=False, spread=spread)
-        clairvoyant = fleet(plan, 2, **shape)
+    for binding, expected in (
+        (Binding.ANY, [Ruling(1, engine=1)]),
+        (Binding.NEAR, []),
+    ):
+        clairvoyant = fleet(Schedule(Order.ARRIVAL, skips=False, binding=binding), 2, **shape)
         assert clairvoyant.offer(one, 0.0) == [Ruling(0, engine=0)]
-        assert clairvoyant.offer(other, 0.0) == [Ruling(1, engine=expected)]
+        assert clairvoyant.offer(other, 0.0) == expected
 
 
 def test_a_request_is_bound_to_the_engine_that_first_has_room() -> None:
