@@ -13,6 +13,7 @@ from admission.gates.kv_margin import KvMargin
 from admission.gates.slack import Slack
 from admission.gates.tpot import Timing
 from admission.leases import Leases
+from admission.ledger.comparison import Comparison
 from admission.ledger.demand import Demand
 from admission.ledger.ledger import Ledger
 from admission.price.coverage import Coverage
@@ -86,6 +87,7 @@ class Controller:
         self.accounts = Accounts(engine, self.queue, self.pace, settings)
         self.draining = False
         self.engine_down = False
+        self.comparison: Comparison | None = None  # at the last record; None: it told no cache use
         self._leases = Leases(
             self.ledger, self.lengths, self.prefixes, slack, self.timing.first_tokens, unfinished
         )
@@ -325,7 +327,9 @@ class Controller:
         steps = self._leases.advance(record, self.settings, now_s)
         self.heartbeat.step(now_s)
         self.timing.step_begins(now_s)
-        self._compare(self._learn_speed(record, steps, now_s), now_s)
+        record = self._learn_speed(record, steps, now_s)
+        self._leases.free_due(now_s)
+        self._compare(record, now_s)
         return self.tick(now_s)
 
     def _learn_speed(self, record: StepRecord, steps: float, now_s: float) -> StepRecord:
@@ -360,17 +364,13 @@ class Controller:
         return record
 
     def _compare(self, record: StepRecord, now_s: float) -> None:
-        """Compare the ledger with the engine's reported cache use."""
-        ledger, held_blocks = self.ledger, self.ledger.held_blocks
+        """Compare the ledger with the cache use that the engine reports."""
+        used_ratio = record.kv_used_ratio
+        self.comparison = None if used_ratio is None else self._leases.compare(used_ratio)
         self.margin.preempted(record.preempted)
-        usage_known = record.kv_used_ratio is not None
-        if record.kv_used_ratio is not None:
-            self.margin.compare(
-                held=held_blocks,
-                ordered=self.unseen_blocks,
-                sequences=ledger.sequences,
-                used=round(record.kv_used_ratio * self.engine.usable_blocks),
-            )
+        if self.comparison is not None:
+            self.margin.heed(self.comparison)
+        usage_known = self.comparison is not None
         self.freshness.hear(elapsed_s=record.elapsed_s, usage_known=usage_known, now_s=now_s)
 
     def _heed_engine(self, now_s: float) -> None:
@@ -402,15 +402,6 @@ class Controller:
     def ends_to_confirm(self) -> bool:
         """Whether the engine is still to be asked if it has heard of all ends known here."""
         return self._leases.pending_aborts.unheard
-
-    @property
-    def unseen_blocks(self) -> int:
-        """Blocks beyond the ledger's count that the engine may hold before a record says so.
-
-        Blocks of steps ordered ahead, and growth of sequences whose abort is still pending.
-        """
-        pending_aborts = self._leases.pending_aborts
-        return self.ledger.ordered_blocks + pending_aborts.unseen_blocks(self.engine.block_tokens)
 
     def confirm_ends(self, asked_at_s: float, now_s: float) -> None:
         """The engine answered what it was asked at `asked_at_s`: it heard of all earlier ends."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from admission.exchange import StepRecord
 from admission.gates.first_token import FirstTokens
 from admission.gates.slack import PARTS, Slack
+from admission.ledger.comparison import Comparison
 from admission.ledger.demand import Demand
 from admission.ledger.lease import Lease
 from admission.ledger.ledger import Ledger
@@ -116,6 +117,22 @@ class Leases:
         for row in outlived[:_REPRICED_PER_RECORD]:
             self._reprice(row, settings)
         return ledger.clock - before
+
+    def compare(self, used_ratio: float) -> Comparison:
+        """The ledger after this step beside the share of the cache that the engine says it holds.
+
+        No record tells yet of steps ordered ahead, nor of the growth of sequences whose abort is
+        pending.
+        """
+        ledger, engine = self._ledger, self._ledger.engine
+        growing_blocks = self.pending_aborts.unseen_blocks(engine.block_tokens)
+        return Comparison(
+            held_blocks=ledger.held_blocks,
+            unseen_blocks=ledger.ordered_blocks + growing_blocks,
+            sequences=ledger.sequences,
+            used_blocks=round(used_ratio * engine.usable_blocks),
+            used_ratio=used_ratio,
+        )
 
     def _note_ends(self, record: StepRecord, now_s: float) -> None:
         ahead = self._ledger.engine.lookahead_tokens

@@ -6,6 +6,8 @@ ledger says, what may be promised shrinks by as much; where it holds less (promp
 blocks), it stays: the sharing may end at any time.
 """
 
+from admission.ledger.comparison import Comparison
+
 _LEAST = 0.6  # of the blocks: below, fewer promises cannot be what is missing
 _PER_PREEMPTION = 0.02  # of what may be promised
 _PREEMPTIONS_MAX = 5  # per second that count: one bad step is one mistake
@@ -69,12 +71,9 @@ class KvMargin:
         """The engine preempted `sequences` sequences."""
         self._preempted += sequences
 
-    def compare(self, *, held: int, ordered: int, sequences: int, used: int) -> None:
-        """Blocks by the ledger and by the engine, at one step record.
-
-        `ordered` are those the engine may have taken for a step that the ledger has not heard of;
-        of each sequence the ledger may be a block ahead. Inside that, both agree.
-        """
-        agreed = min(max(used, held - sequences), held + ordered)
-        self._held = self._held * _BIAS_KEPT + held
-        self._used = self._used * _BIAS_KEPT + held + used - agreed
+    def heed(self, seen: Comparison) -> None:
+        """Ledger and engine were compared at one step record."""
+        self._held = self._held * _BIAS_KEPT + seen.held_blocks
+        self._used = (
+            self._used * _BIAS_KEPT + seen.held_blocks + seen.used_blocks - seen.agreed_blocks
+        )

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from admission.ledger.comparison import Comparison
+
 _SLACK_RATIO = 1.15  # the ledger may be this much above the engine, and one block per sequence
 
 
@@ -18,34 +20,20 @@ class Agreement:
     waiting_records: int = 0
     _used_while_waiting: float = 0.0
 
-    def note(
-        self,
-        *,
-        held_blocks: int,
-        used_blocks: int,
-        sequences: int,
-        used_ratio: float,
-        waiting: bool,
-        unseen_blocks: int = 0,
-    ) -> None:
-        """Compare one step record.
-
-        `unseen_blocks` are those that the engine may hold before a record says so: it is within
-        when its count is between the ledger's without and with them.
-        """
+    def note(self, seen: Comparison, *, waiting: bool) -> None:
+        """Ledger and engine were compared at one step record; `waiting`: requests are queued."""
         first = not self.records
         self.records += 1
-        below = used_blocks - held_blocks - unseen_blocks
-        if below > 0:
+        if seen.missing_blocks > 0:
             self.below_records += 1
-            self.worst_below_blocks = max(self.worst_below_blocks, below)
-        above = held_blocks - _SLACK_RATIO * used_blocks - sequences
+            self.worst_below_blocks = max(self.worst_below_blocks, seen.missing_blocks)
+        above = seen.held_blocks - _SLACK_RATIO * seen.used_blocks - seen.sequences
         if first or above > self.worst_above_blocks:
             self.worst_above_blocks = above
-            self.worst_above_at = (held_blocks, used_blocks, sequences)
+            self.worst_above_at = (seen.held_blocks, seen.used_blocks, seen.sequences)
         if waiting:
             self.waiting_records += 1
-            self._used_while_waiting += used_ratio
+            self._used_while_waiting += seen.used_ratio
 
     def as_json(self) -> dict[str, Any]:
         """For the admission state."""

@@ -58,6 +58,7 @@ class Desk:
         self._metrics = metrics
         self._decisions = decisions
         self._in_flight = InFlight(self.controller, metrics)
+        self.agreement = Agreement()  # of the ledger with the engine
         self._shadow = ShadowWatch(metrics)
         self._waiting: dict[int, _Waiting] = {}  # by ticket
         self._tickets: dict[Visit, int] = {}
@@ -73,11 +74,6 @@ class Desk:
     def running(self) -> Collection[Visit]:
         """Visits that hold a lease; one with several leases is here for each."""
         return self._in_flight.visits
-
-    @property
-    def agreement(self) -> Agreement:
-        """How well the ledger agrees with the engine."""
-        return self._in_flight.agreement
 
     @property
     def shadow_report(self) -> ShadowReport:
@@ -194,8 +190,12 @@ class Desk:
     def stepped(self, step: EngineStep, now_s: float) -> list[Visit]:
         """One engine step: correct the ledger, teach the lengths, let the queue move."""
         turns = self.controller.progress(self._in_flight.read(step), now_s)
-        self._in_flight.compare(step)
-        return self._settle(turns, now_s)
+        if step.preempted:
+            self._in_flight.preempted(step.preempted)
+        settled = self._settle(turns, now_s)
+        if self.controller.comparison is not None:
+            self.agreement.note(self.controller.comparison, waiting=self.waiting > 0)
+        return settled
 
     def tick(self, now_s: float) -> list[Visit]:
         """Time has passed."""

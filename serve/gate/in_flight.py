@@ -8,7 +8,6 @@ from admission.exchange import StepRecord
 from admission.price.footprint import RequestShape
 from admission.price.offer import Offer
 from serve.engine_step import EngineStep, Finished
-from serve.gate.agreement import Agreement
 from serve.gate.sequences import Sequences
 from serve.observability.metric_table import (
     OUTPUT_PREDICTED,
@@ -23,10 +22,9 @@ _log = logging.getLogger("sluice.gate")
 
 
 class InFlight:
-    """From a lease's grant to its end; `agreement` compares the ledger with the engine."""
+    """From a lease's grant to its end."""
 
     def __init__(self, controller: Controller, metrics: Metrics) -> None:
-        self.agreement = Agreement()
         self._controller = controller
         self._metrics = metrics
         self._sequences = Sequences()
@@ -98,23 +96,8 @@ class InFlight:
         visit.tpot_s = finished.tpot_s
         visit.preemptions += finished.preemptions
 
-    def compare(self, step: EngineStep) -> None:
-        """Hold the ledger, corrected by this step, against the engine's own count."""
-        if step.preempted:
-            self._preempted(step.preempted)
-        if step.kv_used_ratio is None:
-            return
-        ledger = self._controller.ledger
-        self.agreement.note(
-            held_blocks=ledger.held_blocks,
-            unseen_blocks=self._controller.unseen_blocks,
-            used_blocks=round(step.kv_used_ratio * ledger.engine.usable_blocks),
-            sequences=ledger.sequences,
-            used_ratio=step.kv_used_ratio,
-            waiting=len(self._controller.queue) > 0,
-        )
-
-    def _preempted(self, sequences: int) -> None:
+    def preempted(self, sequences: int) -> None:
+        """The engine preempted so many: counted, and logged with the requests to blame."""
         self._metrics.count(PREEMPTIONS, by=sequences)
         outgrown = [self._visits[i].request_id for i in self._controller.outgrown()]
         _log.warning(

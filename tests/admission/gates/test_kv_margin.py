@@ -4,6 +4,7 @@ import pytest
 
 from admission.controller import Controller
 from admission.gates.kv_margin import KvMargin
+from admission.ledger.comparison import Comparison
 from admission.terms.settings import Settings
 from tests.admission.examples import ENGINE, record
 
@@ -12,6 +13,10 @@ def started(headroom_ratio: float = 0.02) -> KvMargin:
     margin = KvMargin(headroom_ratio)
     margin.pass_time(0.0)
     return margin
+
+
+def compared(held: int, *, unseen: int, sequences: int, used: int) -> Comparison:
+    return Comparison(held, unseen, sequences, used, 0.0)
 
 
 def test_all_but_the_headroom_may_be_promised_at_first() -> None:
@@ -52,7 +57,7 @@ def test_never_less_than_six_tenths_for_preemptions() -> None:
 def test_an_engine_that_holds_more_than_the_ledger_says_may_be_promised_less() -> None:
     margin = started(0.0)
     for _ in range(1000):
-        margin.compare(held=100, ordered=2, sequences=5, used=107)
+        margin.heed(compared(100, unseen=2, sequences=5, used=107))
     assert margin.bias_ratio == pytest.approx(1.05)
     assert margin.promised_ratio == pytest.approx(1 / 1.05)
 
@@ -60,15 +65,15 @@ def test_an_engine_that_holds_more_than_the_ledger_says_may_be_promised_less() -
 def test_sharing_prompts_is_reported_and_promises_no_more() -> None:
     margin = started(0.0)
     for _ in range(1000):
-        margin.compare(held=100, ordered=0, sequences=5, used=75)
+        margin.heed(compared(100, unseen=0, sequences=5, used=75))
     assert margin.bias_ratio == pytest.approx(0.8)
     assert margin.promised_ratio == pytest.approx(1.0)
 
 
 def test_what_was_ordered_ahead_and_a_block_per_sequence_are_no_error() -> None:
     margin = started(0.0)
-    margin.compare(held=100, ordered=4, sequences=3, used=104)
-    margin.compare(held=100, ordered=4, sequences=3, used=97)
+    margin.heed(compared(100, unseen=4, sequences=3, used=104))
+    margin.heed(compared(100, unseen=4, sequences=3, used=97))
     assert margin.bias_ratio == pytest.approx(1.0)
 
 

@@ -1,18 +1,19 @@
 """Ledger and engine held against each other."""
 
+from admission.ledger.comparison import Comparison
 from serve.gate.agreement import Agreement
 
 
 def note(
-    check: Agreement, held: int, used: int, *, sequences: int = 0, waiting: bool = False
+    check: Agreement,
+    held: int,
+    used: int,
+    *,
+    sequences: int = 0,
+    unseen: int = 0,
+    waiting: bool = False,
 ) -> None:
-    check.note(
-        held_blocks=held,
-        used_blocks=used,
-        sequences=sequences,
-        used_ratio=used / 100,
-        waiting=waiting,
-    )
+    check.note(Comparison(held, unseen, sequences, used, used / 100), waiting=waiting)
 
 
 def test_a_ledger_below_the_engine_is_counted_with_the_worst_gap() -> None:
@@ -45,14 +46,7 @@ def test_use_of_the_cache_counts_only_while_somebody_waits() -> None:
 def test_what_an_engine_ordered_ahead_it_may_hold_or_not() -> None:
     check = Agreement()
     for used in (100, 132):
-        check.note(
-            held_blocks=100,
-            unseen_blocks=32,
-            used_blocks=used,
-            sequences=0,
-            used_ratio=0.5,
-            waiting=False,
-        )
+        note(check, 100, used, unseen=32)
     assert check.as_json()["below_records"] == 0
     assert check.as_json()["worst_above_blocks"] <= 0
     note(check, 99, 132)
