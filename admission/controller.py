@@ -44,10 +44,9 @@ from admission.snapshot import (
     Snapshot,
     SpeedReading,
 )
+from admission.speed.engine_speed import EngineSpeed
 from admission.speed.linear_steps import StepCoefficients
-from admission.speed.live_steps import LiveSteps
-from admission.speed.pace import Pace
-from admission.speed.step_outliers import StepOutliers
+from admission.speed.step_fit import TimedStep
 from admission.terms import refusals
 from admission.terms.decision import Accepted, Decision, Limit, Priority, Queued, Rejected
 from admission.terms.settings import Mode, Settings
@@ -74,17 +73,15 @@ class Controller:
         unfinished = Unfinished(self.ledger.generated_tokens)
         self.lengths = OutputLengths(unfinished.produced)
         self.prefixes = Prefixes(engine)
-        self.pace = Pace()
-        self.step_times = LiveSteps()
-        self.step_outliers = StepOutliers()
+        self.speed = EngineSpeed()
         self.margin = KvMargin(settings.kv_headroom_ratio)
         self.freshness = Freshness()
         self.heartbeat = Heartbeat(patience or Patience())
         slack = Slack()
-        self.timing = Timing(self.ledger, self.pace, slack, settings)
-        self.headroom = Headroom(self.ledger, self.pace, self.timing, self.margin, settings)
+        self.timing = Timing(self.ledger, self.speed, slack, settings)
+        self.headroom = Headroom(self.ledger, self.speed, self.timing, self.margin, settings)
         self.queue = WaitingQueue(settings)
-        self.accounts = Accounts(engine, self.queue, self.pace, settings)
+        self.accounts = Accounts(engine, self.queue, self.speed, settings)
         self.draining = False
         self.engine_down = False
         self.comparison: Comparison | None = None  # at the last record; None: it told no cache use
@@ -238,9 +235,9 @@ class Controller:
     def _too_late(
         self, offer: Offer, priced: Price, wait_s: float, limit: Limit, now_s: float
     ) -> Rejected | None:
-        if not (self.ledger.sequences or self.step_times.proven):
+        if not (self.ledger.sequences or self.speed.steps.proven):
             return None  # an unmeasured engine refuses nothing, or it would never be measured
-        needed_s = wait_s + self.pace.prefill_s(priced.prefill_tokens)
+        needed_s = wait_s + self.speed.prefill_s(priced.prefill_tokens)
         needed_s = max(needed_s, self.headroom.first_token_s(priced, now_s))
         allowed_s = max(0.0, offer.deadline_at_s - now_s)
         if needed_s <= allowed_s:
@@ -334,34 +331,20 @@ class Controller:
 
     def _learn_speed(self, record: StepRecord, steps: float, now_s: float) -> StepRecord:
         """Learn what steps take; returns the record, without its time where that is an outlier."""
-        context_tokens = self.ledger.held_blocks * self.engine.block_tokens
-        expected_s = self.pace.step_with_s(
-            prefill_tokens=record.prefill_tokens,
-            sequences=record.decode_tokens,
-            context_tokens=context_tokens,
+        known = self.speed.coefficients
+        step = TimedStep(
+            record.prefill_tokens,
+            record.decode_tokens,
+            self.ledger.held_blocks * self.engine.block_tokens,
+            record.elapsed_s,
         )
-        if self.step_outliers.note(record.elapsed_s, expected_s, now_s):
-            return replace(record, elapsed_s=0.0)
-        slower_ratio, known = self.step_outliers.slower_ratio, self.step_times.coefficients
-        if slower_ratio is not None and known is not None:
-            self.know_step_times(known.times(slower_ratio))
-        self.pace.observe(
-            elapsed_s=record.elapsed_s,
-            steps=steps,
-            prefill_tokens=record.prefill_tokens,
-            decode_tokens=record.decode_tokens,
-        )
-        learned = self.step_times.observe(
-            elapsed_s=record.elapsed_s,
-            prefill_tokens=record.prefill_tokens,
-            decode_sequences=record.decode_tokens,
-            context_tokens=context_tokens,
-        )
-        if learned and self.step_times.coefficients:
-            self._use_step_times(self.step_times.coefficients)
-            if self.step_times.surprised:
-                self.timing.first_tokens.start_over()
-        return record
+        believed = self.speed.observe(step, clock_steps=steps, now_s=now_s)
+        learned = self.speed.coefficients
+        if learned is not None and learned is not known:
+            self._use_step_times(learned)
+        if self.speed.surprised:
+            self.timing.first_tokens.start_over()
+        return record if believed else replace(record, elapsed_s=0.0)
 
     def _compare(self, record: StepRecord, now_s: float) -> None:
         """Compare the ledger with the cache use that the engine reports."""
@@ -425,10 +408,8 @@ class Controller:
             limits=Limits.of(self.ledger, self.headroom, self.margin),
             cache=CacheReading.of(self.prefixes),
             speed=SpeedReading.of(
-                self.pace,
+                self.speed,
                 self.timing.first_tokens,
-                self.step_times,
-                self.step_outliers,
                 cost_measured=self.accounts.cost.measured,
             ),
             coverage=CoverageReading.of(self.coverage, self.settings.output_quantile),
@@ -489,18 +470,17 @@ class Controller:
 
     def know_step_times(self, coefficients: StepCoefficients) -> None:
         """Start from these step times; measured steps correct them."""
-        self.step_times.begin_with(coefficients)
+        self.speed.begin_with(coefficients)
         self._use_step_times(coefficients)
 
     def _use_step_times(self, coefficients: StepCoefficients) -> None:
-        """Charge tenants and pace prompts by these from now on."""
+        """Charge tenants by these from now on, and have patience with the engine."""
         self.accounts.cost.learn(coefficients)
         self.heartbeat.longest_step_s = coefficients.seconds(
             prefill_tokens=self.engine.max_batched_tokens,
             decode_sequences=self.engine.max_sequences,
             context_tokens=self.engine.capacity_tokens,
         )
-        self.pace.learn(coefficients)
 
     def outgrown(self) -> list[int]:
         """Unreleased leases with a completion that runs beyond its price."""

@@ -19,10 +19,9 @@ from admission.price.offer import Quote
 from admission.price.prefixes import Prefixes
 from admission.queue.accounts import TenantView
 from admission.queue.waiting import WaitingQueue
+from admission.speed.engine_speed import EngineSpeed
 from admission.speed.linear_steps import StepCoefficients
-from admission.speed.live_steps import LiveSteps
-from admission.speed.pace import Pace
-from admission.speed.step_outliers import StepOutlier, StepOutliers
+from admission.speed.step_outliers import StepOutlier
 from admission.terms.decision import Decision, Limit
 from admission.terms.settings import Settings
 
@@ -113,15 +112,10 @@ class SpeedReading:
 
     @classmethod
     def of(
-        cls,
-        pace: Pace,
-        first_tokens: FirstTokens,
-        steps: LiveSteps,
-        outliers: StepOutliers,
-        *,
-        cost_measured: bool,
+        cls, speed: EngineSpeed, first_tokens: FirstTokens, *, cost_measured: bool
     ) -> "SpeedReading":
         """Read what is learned from step records."""
+        pace, steps, outliers = speed.pace, speed.steps, speed.outliers
         return cls(
             step_s=pace.step_s,
             prefill_s_per_token=pace.prefill_s_per_token,

@@ -9,7 +9,7 @@ from admission.ledger.demand import Demand
 from admission.ledger.ledger import Ledger
 from admission.price.footprint import LEAST, Price
 from admission.queue.waiting import QueueLoad
-from admission.speed.pace import Pace
+from admission.speed.engine_speed import EngineSpeed
 from admission.terms.decision import Limit, Priority
 from admission.terms.settings import Policy, Settings
 
@@ -41,12 +41,17 @@ class Headroom:
     slot_limit: int
 
     def __init__(
-        self, ledger: Ledger, pace: Pace, timing: Timing, margin: KvMargin, settings: Settings
+        self,
+        ledger: Ledger,
+        speed: EngineSpeed,
+        timing: Timing,
+        margin: KvMargin,
+        settings: Settings,
     ) -> None:
         self._ledger = ledger
         self._margin = margin
         self._timing = timing
-        self._pace = pace
+        self._speed = speed
         self.reconfigure(settings)
 
     def reconfigure(self, settings: Settings) -> None:
@@ -177,14 +182,14 @@ class Headroom:
         waits = {Limit.SLOTS: self._slots_s(priced) + self._through_slots_s(ahead)}
         if not self._static:
             waits[Limit.KV] = self._kv_s(priced, priority) + self._through_kv_s(ahead)
-            waits[Limit.PREFILL] = self._pace.prefill_s(
+            waits[Limit.PREFILL] = self._speed.prefill_s(
                 self._ledger.backlog_tokens + ahead.prefill_tokens
             )
         longest = max(waits, key=waits.__getitem__)
         return waits[longest], longest if waits[longest] > 0 else blocked
 
     def _kv_s(self, priced: Price, priority: Priority) -> float:
-        return self._pace.steps_s(self._kv_steps(priced, priority))
+        return self._speed.waiting_s(self._kv_steps(priced, priority))
 
     def _kv_steps(self, priced: Price, priority: Priority) -> int:
         """By what is expected to be held, with as much beside it for surprises as now."""
@@ -197,7 +202,7 @@ class Headroom:
 
     def _slots_s(self, priced: Price) -> float:
         room = max(0, self.slot_limit - priced.sequences)
-        return self._pace.steps_s(self._ledger.curve.steps_until_sequences(room, for_steps=1))
+        return self._speed.waiting_s(self._ledger.curve.steps_until_sequences(room, for_steps=1))
 
     def through_s(self, load: QueueLoad) -> float:
         """Seconds in which the engine serves this load: its blocks x steps, or its sequences."""
@@ -205,10 +210,10 @@ class Headroom:
         return slots_s if self._static else max(slots_s, self._through_kv_s(load))
 
     def _through_kv_s(self, load: QueueLoad) -> float:
-        return self._pace.steps_s(load.area_block_steps / max(1, self.block_limit))
+        return self._speed.waiting_s(load.area_block_steps / max(1, self.block_limit))
 
     def _through_slots_s(self, load: QueueLoad) -> float:
-        return self._pace.steps_s(load.sequence_steps / max(1, self.slot_limit))
+        return self._speed.waiting_s(load.sequence_steps / max(1, self.slot_limit))
 
     # -- explaining ------------------------------------------------------------------------
 
@@ -244,7 +249,7 @@ class Headroom:
                 promised=backlog,
                 needed=priced.prefill_tokens,
                 fits=self._prefill_fits(priced),
-                free_in_s=self._pace.prefill_s(backlog),
+                free_in_s=self._speed.prefill_s(backlog),
             ),
             *self._decode_budget(priced),
         )

@@ -8,7 +8,7 @@ from admission.gates.first_token import FirstTokens
 from admission.gates.slack import PARTS, Slack, StepCosts
 from admission.ledger.ledger import Ledger
 from admission.price.footprint import Price
-from admission.speed.pace import Pace
+from admission.speed.engine_speed import EngineSpeed
 from admission.terms.settings import Settings
 
 _KEPT_RATIO = 0.1  # of the time that decoding leaves under the TPOT bound: steps may take longer
@@ -21,12 +21,14 @@ _STEPS_ON_THE_WAY = 1  # the step that runs when a request arrives is without it
 
 
 class Timing:
-    """Reads one ledger; judges by the pace of its engine. Knows nothing while the pace does not."""
+    """Reads one ledger and the speed of its engine; knows nothing while that is unknown."""
 
-    def __init__(self, ledger: Ledger, pace: Pace, slack: Slack, settings: Settings) -> None:
+    def __init__(
+        self, ledger: Ledger, speed: EngineSpeed, slack: Slack, settings: Settings
+    ) -> None:
         self.first_tokens = FirstTokens()
         self._ledger = ledger
-        self._pace = pace
+        self._speed = speed
         self._slack = slack
         self._step_began_at_s = 0.0
         self.reconfigure(settings)
@@ -44,14 +46,17 @@ class Timing:
         ledger = self._ledger
         read_tokens = ledger.curve.blocks_now() * ledger.engine.block_tokens
         read_tokens += ledger.read_again_tokens + prompt_tokens
-        step_s = self._pace.decode_step_s(ledger.sequences + sequences, read_tokens)
+        step_s = self._speed.decode_step_s(ledger.sequences + sequences, read_tokens)
         return step_s or 0.0
 
     def first_token_s(self, prefill_tokens: int, now_s: float) -> float:
-        """Seconds until the first token of a prompt that is let in now, behind those ahead."""
+        """Seconds until the first token of a prompt that is let in now, behind those ahead.
+
+        The one forecast of a TTFT: `Headroom.wait` ends where this begins, at the acceptance.
+        """
         steps = self._ledger.computing_steps(prefill_tokens) + _STEPS_ON_THE_WAY
         step_s = self.decode_step_s()
-        computing_s = self._pace.prefill_s(self._ledger.backlog_tokens + prefill_tokens)
+        computing_s = self._speed.prefill_s(self._ledger.backlog_tokens + prefill_tokens)
         return steps * step_s + computing_s - self._over_s(step_s, now_s)
 
     def _over_s(self, decode_step_s: float, now_s: float) -> float:
@@ -60,7 +65,7 @@ class Timing:
         if not ledger.sequences:
             return 0.0
         computed_tokens = min(ledger.backlog_tokens, ledger.room_tokens())
-        step_s = decode_step_s + self._pace.prefill_s(computed_tokens)
+        step_s = decode_step_s + self._speed.prefill_s(computed_tokens)
         return min(step_s, now_s - self._step_began_at_s)
 
     def first_token_at_most_s(self, prefill_tokens: int, now_s: float) -> float:
@@ -71,11 +76,11 @@ class Timing:
     def paced_s(self, prefill_tokens: int) -> float:
         """Seconds to compute `prefill_tokens` with every running sequence at its bound."""
         if self._bound_s is None:
-            return self._pace.prefill_s(prefill_tokens)
+            return self._speed.prefill_s(prefill_tokens)
         decode_step_s = self.decode_step_s()
         planned_s = _planned_s(self._bound_s, decode_step_s)
         left_ratio = max(_PREFILL_LEAST, 1.0 - decode_step_s / planned_s)
-        return self._pace.prefill_s(prefill_tokens) / left_ratio
+        return self._speed.prefill_s(prefill_tokens) / left_ratio
 
     def keeps_tpot(self, priced: Price, waited_ratio: float = 0.0) -> bool:
         """Whether running sequences keep their TPOT bound with this request beside them.
@@ -83,7 +88,7 @@ class Timing:
         A request that has used much of its time to the deadline may cost them a little more.
         """
         ledger, bound_s = self._ledger, self._bound_s
-        prefill_token_s = self._pace.prefill_token_s
+        prefill_token_s = self._speed.prefill_token_s
         if bound_s is None or not prefill_token_s:
             return True
         decode_step_s = self.decode_step_s(priced.sequences, priced.prompt_tokens)

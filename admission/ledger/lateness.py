@@ -10,7 +10,8 @@ class Lateness:
     """The worst recent delay, in steps; learned from sequences that are overdue.
 
     A demand that ends too early promises its blocks twice, so the worst delay counts and not the
-    mean: it is adopted at once and forgotten slowly.
+    mean: it is adopted at once and forgotten slowly. `FirstTokens` corrects another forecast, that
+    of the seconds to a first token, by which a request is refused: there one in ten may be later.
     """
 
     def __init__(self) -> None:

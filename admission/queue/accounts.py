@@ -13,7 +13,7 @@ from admission.price.footprint import EngineShape, Price
 from admission.queue.budgets import Allowance, Budgets, tokens_of
 from admission.queue.cost import EngineCost
 from admission.queue.waiting import WaitingQueue
-from admission.speed.pace import Pace
+from admission.speed.engine_speed import EngineSpeed
 from admission.terms.decision import Priority, Rejected
 from admission.terms.settings import Settings
 
@@ -41,10 +41,10 @@ class Accounts:
     """Enters, charges and settles; the queue keeps the counters, the budgets what is left."""
 
     def __init__(
-        self, engine: EngineShape, queue: WaitingQueue, pace: Pace, settings: Settings
+        self, engine: EngineShape, queue: WaitingQueue, speed: EngineSpeed, settings: Settings
     ) -> None:
-        self.cost = EngineCost(engine, pace)
-        self.budgets = Budgets(engine, pace, settings)
+        self.cost = EngineCost(engine, speed.pace)
+        self.budgets = Budgets(engine, speed, settings)
         self._queue = queue
         self._settings = settings
         self._charges: dict[int, _Charge] = {}  # by lease

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from admission.price.footprint import EngineShape, Price
-from admission.speed.pace import Pace
+from admission.speed.engine_speed import EngineSpeed
 from admission.terms import refusals
 from admission.terms.decision import Rejected
 from admission.terms.settings import Settings
@@ -74,9 +74,9 @@ class _Taken:
 class Budgets:
     """Counts for every tenant, refuses for those that have budgets."""
 
-    def __init__(self, engine: EngineShape, pace: Pace, settings: Settings) -> None:
+    def __init__(self, engine: EngineShape, speed: EngineSpeed, settings: Settings) -> None:
         self._engine = engine
-        self._pace = pace
+        self._speed = speed
         self._tenants: dict[str, _Taken] = {}
         self._settings = settings
 
@@ -131,7 +131,7 @@ class Budgets:
         if needed > share_blocks:
             return refusals.above_share(needed * size, share_blocks * size)
         # those inside pass through the share at its size; room comes after a part of them
-        through_s = self._pace.steps_s(taken.area_block_steps / share_blocks)
+        through_s = self._speed.waiting_s(taken.area_block_steps / share_blocks)
         over_ratio = (taken.blocks + needed - share_blocks) / taken.blocks
         held, share = taken.blocks * size, share_blocks * size
         return refusals.over_share(held, needed * size, share, wait_s=through_s * over_ratio)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from admission.speed.linear_steps import StepCoefficients
 from admission.speed.non_negative import solve
+from admission.speed.step_fit import TimedStep
 
 BATCH = 16  # records between two corrections at most: a second or two of decoding
 _BATCH_LEAST = 4  # fewer cannot tell a stalled process from a slow engine
@@ -71,19 +72,12 @@ class LiveSteps:
         self._evidence = worth
         self.coefficients = prior
 
-    def observe(
-        self,
-        *,
-        elapsed_s: float,
-        prefill_tokens: int,
-        decode_sequences: int,
-        context_tokens: int,
-    ) -> bool:
+    def observe(self, step: TimedStep) -> bool:
         """One step; returns whether the coefficients are new now. Steps not timed teach nothing."""
-        if elapsed_s <= 0 or not (prefill_tokens or decode_sequences):
+        if step.elapsed_s <= 0 or not (step.prefill_tokens or step.decode_sequences):
             return False
-        self._batch.append((1.0, prefill_tokens, decode_sequences, context_tokens))
-        self._seconds.append(elapsed_s)
+        self._batch.append((1.0, step.prefill_tokens, step.decode_sequences, step.context_tokens))
+        self._seconds.append(step.elapsed_s)
         least = _BATCH_LEAST if sum(self._seconds) >= _BATCH_S else BATCH
         if len(self._batch) < least:
             return False

@@ -1,6 +1,8 @@
 """Step records -> seconds as a linear form: what `calibrate` writes and a running gateway corrects.
 
 seconds = fixed + per decode x sequences + per prefill x tokens + per context x tokens
+
+This fits a log of steps once and gives up its outliers; `LiveSteps` follows an engine that changes.
 """
 
 from collections.abc import Sequence

@@ -86,13 +86,13 @@ def record(tokens: dict[int, int], **fields: Any) -> StepRecord:
 def warm(controller: Controller, *, step_s: float = 0.1) -> None:
     """Teach the pace: `step_s` per step, a millisecond per prompt token beyond it."""
     for _ in range(40):
-        controller.pace.observe(elapsed_s=step_s, steps=1, prefill_tokens=0, decode_tokens=1)
+        controller.speed.pace.observe(elapsed_s=step_s, steps=1, prefill_tokens=0, decode_tokens=1)
     for _ in range(40):
-        controller.pace.observe(
+        controller.speed.pace.observe(
             elapsed_s=step_s + 0.1, steps=1, prefill_tokens=100, decode_tokens=1
         )
     for _ in range(1000):
-        controller.pace.observe(elapsed_s=step_s, steps=1, prefill_tokens=0, decode_tokens=1)
+        controller.speed.pace.observe(elapsed_s=step_s, steps=1, prefill_tokens=0, decode_tokens=1)
 
 
 def is_empty(ledger: Ledger) -> bool:

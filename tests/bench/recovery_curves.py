@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from admission.speed.linear_steps import StepCoefficients
 from admission.speed.live_steps import LiveSteps
+from admission.speed.step_fit import TimedStep
 from admission.terms.settings import Mode, Policy
 from loadtests.lab.catalogue import EngineFacts
 from loadtests.lab.playing.door import Bounds, Ruling
@@ -41,7 +42,7 @@ class Belief(NamedTuple):
 
 
 class _Deaf(LiveSteps):
-    def observe(self, **_: float) -> bool:
+    def observe(self, _: TimedStep) -> bool:
         return False
 
 
@@ -52,7 +53,7 @@ class Watched(OurGateway):
         settings = replace(facts.settings, mode=Mode.ENFORCE, policy=Policy.FOOTPRINT)
         super().__init__(facts.shape, settings, facts.bounds, knows_lengths=arm.knows)
         if not arm.learns:
-            self.controller.step_times = _Deaf()
+            self.controller.speed.steps = _Deaf()
         line = {name: arm.told * value for name, value in asdict(facts.line).items()}
         self.controller.know_step_times(StepCoefficients(**line))
         self.beliefs: list[Belief] = []
@@ -60,7 +61,7 @@ class Watched(OurGateway):
     def stepped(self, step: EngineStep, now_s: float) -> Sequence[Ruling]:
         """As the gateway's."""
         controller = self.controller
-        line, held_blocks = controller.step_times.coefficients, controller.ledger.held_blocks
+        line, held_blocks = controller.speed.coefficients, controller.ledger.held_blocks
         told = super().stepped(step, now_s)
         if line is not None and step.elapsed_s > 0:
             believed_s = line.seconds(

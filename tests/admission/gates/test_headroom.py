@@ -9,7 +9,7 @@ from admission.gates.tpot import Timing
 from admission.ledger.ledger import Ledger
 from admission.price.footprint import EngineShape, Price, RequestShape, price
 from admission.queue.waiting import QueueLoad
-from admission.speed.pace import Pace
+from admission.speed.engine_speed import EngineSpeed
 from admission.terms.decision import Limit
 from admission.terms.settings import Policy, Settings
 from tests.admission.examples import ENGINE, engine, shape
@@ -17,15 +17,15 @@ from tests.admission.examples import ENGINE, engine, shape
 
 def room(settings: Settings | None = None, of: EngineShape = ENGINE) -> tuple[Headroom, Ledger]:
     """An empty engine that takes 0.1 s a step and 1 ms a prompt token."""
-    ledger, pace = Ledger(of), Pace()
+    ledger, speed = Ledger(of), EngineSpeed()
     for _ in range(100):
-        pace.observe(elapsed_s=0.2, steps=1, prefill_tokens=100, decode_tokens=1)
-        pace.observe(elapsed_s=0.1, steps=1, prefill_tokens=0, decode_tokens=1)
+        speed.pace.observe(elapsed_s=0.2, steps=1, prefill_tokens=100, decode_tokens=1)
+        speed.pace.observe(elapsed_s=0.1, steps=1, prefill_tokens=0, decode_tokens=1)
     for _ in range(1000):
-        pace.observe(elapsed_s=0.1, steps=1, prefill_tokens=0, decode_tokens=1)
+        speed.pace.observe(elapsed_s=0.1, steps=1, prefill_tokens=0, decode_tokens=1)
     settings = settings or Settings(kv_headroom_ratio=0.0)
-    margin, timing = KvMargin(settings.kv_headroom_ratio), Timing(ledger, pace, Slack(), settings)
-    return Headroom(ledger, pace, timing, margin, settings), ledger
+    margin, timing = KvMargin(settings.kv_headroom_ratio), Timing(ledger, speed, Slack(), settings)
+    return Headroom(ledger, speed, timing, margin, settings), ledger
 
 
 def priced(request: RequestShape) -> Price:
@@ -122,9 +122,9 @@ def test_those_ahead_pass_at_the_rate_of_what_binds() -> None:
 
 def test_without_evidence_a_wait_is_unknown_and_the_limit_is_what_blocks() -> None:
     ledger = Ledger(ENGINE)
-    pace, settings = Pace(), Settings()
-    margin, timing = KvMargin(settings.kv_headroom_ratio), Timing(ledger, pace, Slack(), settings)
-    headroom = Headroom(ledger, pace, timing, margin, settings)
+    speed, settings = EngineSpeed(), Settings()
+    margin, timing = KvMargin(settings.kv_headroom_ratio), Timing(ledger, speed, Slack(), settings)
+    headroom = Headroom(ledger, speed, timing, margin, settings)
     hold(ledger, shape(1440, 96))
     assert headroom.wait(priced(shape()), QueueLoad(), Limit.KV) == (0.0, Limit.KV)
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from admission.controller import Controller
 from admission.gates.slack import PARTS, Slack, StepCosts
 from admission.speed.linear_steps import StepCoefficients
+from admission.speed.step_fit import TimedStep
 from admission.terms.decision import Limit, Reason
 from admission.terms.settings import Policy, Settings
 from tests.admission.examples import accepted, engine, offer, queued, record, refused, shape
@@ -204,10 +205,9 @@ def test_one_that_waits_for_others_answers_beyond_its_deadline_is_told_so() -> N
 def test_a_prompt_that_takes_longer_than_its_deadline_is_refused_at_once() -> None:
     gate = Controller(WIDE, Settings())
     gate.know_step_times(LINE)
-    step = {"prefill_tokens": 100, "decode_sequences": 0, "context_tokens": 0}
+    seconds = LINE.seconds(prefill_tokens=100, decode_sequences=0, context_tokens=0)
     for _ in range(40):  # measured: a prior alone refuses no request of an idle engine
-        seconds = LINE.seconds(prefill_tokens=100, decode_sequences=0, context_tokens=0)
-        gate.step_times.observe(elapsed_s=seconds, **step)
+        gate.speed.steps.observe(TimedStep(100, 0, 0, seconds))
     refusal = refused(gate.offer(offer(shape(6000, 10), patience_s=5.0), 0.0))
     assert refusal.reason is Reason.TTFT_SLO
     assert refusal.retry_after_s is not None

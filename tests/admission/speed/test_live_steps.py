@@ -7,6 +7,7 @@ import pytest
 
 from admission.speed.linear_steps import StepCoefficients
 from admission.speed.live_steps import BATCH, LiveSteps
+from admission.speed.step_fit import TimedStep
 
 TRUE = StepCoefficients(0.022, 4e-4, 3e-4, 5.5e-8)
 Step = tuple[int, int, int]  # prompt tokens, decodes, context tokens
@@ -42,12 +43,7 @@ def teach(
 
 
 def observe(live: LiveSteps, step: Step, elapsed_s: float) -> bool:
-    return live.observe(
-        elapsed_s=elapsed_s,
-        prefill_tokens=step[0],
-        decode_sequences=step[1],
-        context_tokens=step[2],
-    )
+    return live.observe(TimedStep(*step, elapsed_s))
 
 
 def worst_error(live: LiveSteps, *, seed: int = 99, prompts: bool = True) -> float:

@@ -12,12 +12,10 @@ def observe(pace: Pace, times: int, *, elapsed_s: float, **fields: float) -> Non
         pace.observe(elapsed_s=elapsed_s, **step)  # type: ignore[arg-type]
 
 
-def test_nothing_takes_time_until_it_was_measured() -> None:
+def test_nothing_is_known_until_it_was_measured() -> None:
     pace = Pace()
     assert pace.step_s is None
     assert pace.prefill_s_per_token is None
-    assert pace.steps_s(100) == 0
-    assert pace.prefill_s(100) == 0
 
 
 def test_a_few_steps_are_no_evidence() -> None:
@@ -32,14 +30,14 @@ def test_the_first_slow_steps_are_forgotten() -> None:
     pace = Pace()
     observe(pace, 10, elapsed_s=5.0)
     observe(pace, 400, elapsed_s=0.1)
-    assert pace.steps_s(10) == pytest.approx(1.0, rel=0.1)
+    assert pace.step_s == pytest.approx(0.1, rel=0.1)
 
 
 def test_a_prompt_costs_what_its_step_takes_beyond_decoding() -> None:
     pace = Pace()
     observe(pace, 30, elapsed_s=0.1)
     observe(pace, 30, elapsed_s=0.3, prefill_tokens=1000)
-    assert pace.prefill_s(1000) == pytest.approx(0.2, rel=0.01)
+    assert pace.prefill_s_per_token == pytest.approx(2e-4, rel=0.01)
 
 
 def test_a_small_prompt_is_no_evidence() -> None:
@@ -53,7 +51,7 @@ def test_waiting_steps_include_the_prompts_of_others() -> None:
     for _ in range(200):
         observe(pace, 1, elapsed_s=0.1)
         observe(pace, 1, elapsed_s=0.3, prefill_tokens=1000)
-    assert pace.steps_s(1) == pytest.approx(0.2, rel=0.02)
+    assert pace.step_s == pytest.approx(0.2, rel=0.02)
 
 
 @pytest.mark.parametrize("steps", [0.0, 1.0])
@@ -75,7 +73,7 @@ def test_the_last_token_of_the_only_sequence_is_a_step() -> None:
 def test_a_step_of_several_tokens_counts_as_several() -> None:
     pace = Pace()
     observe(pace, 30, elapsed_s=0.2, steps=2.0)
-    assert pace.steps_s(1) == pytest.approx(0.1)
+    assert pace.step_s == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("elapsed_s", [0.0, -1.0, 30.0, 3600.0])

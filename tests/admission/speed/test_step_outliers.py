@@ -82,9 +82,9 @@ def test_stalls_now_and_then_do_not_move_what_is_believed(prior: StepCoefficient
         engine.step(STALL_S)
         engine.step(STEP_S, 12)
     assert engine.pace_s == pytest.approx(STEP_S, rel=0.05)
-    assert engine.controller.pace.step_s == pytest.approx(STEP_S, rel=0.05)
-    assert engine.controller.step_outliers.count == 33
-    last = engine.controller.step_outliers.last
+    assert engine.controller.speed.pace.step_s == pytest.approx(STEP_S, rel=0.05)
+    assert engine.controller.speed.outliers.count == 33
+    last = engine.controller.speed.outliers.last
     assert last is not None
     assert (last.measured_s, last.expected_s) == (STALL_S, pytest.approx(STEP_S, rel=0.05))
 
@@ -98,7 +98,7 @@ def test_an_engine_that_becomes_twenty_times_slower_is_believed_and_so_is_its_re
     for seconds in (20 * STEP_S, STEP_S):
         engine.step(seconds, 300)
         assert engine.pace_s == pytest.approx(seconds, rel=0.1)
-    assert engine.controller.step_outliers.count == 4
+    assert engine.controller.speed.outliers.count == 4
 
 
 def test_once_proven_a_slower_engine_is_believed_at_once() -> None:
@@ -123,4 +123,4 @@ def test_a_long_prompt_is_no_outlier() -> None:
     engine.step(STEP_S, 10)
     told = record({}, prefill_tokens=2000, elapsed_s=2.1)
     engine.controller.progress(told, 20.0)
-    assert engine.controller.step_outliers.count == 0
+    assert engine.controller.speed.outliers.count == 0

@@ -294,7 +294,7 @@ async def test_a_burst_beyond_the_deadline_is_refused_without_the_engine_s_app()
         await settle()
         await at.steps(1)
         for _ in range(60):
-            at.gate.controller.pace.observe(
+            at.gate.controller.speed.pace.observe(
                 elapsed_s=0.5, steps=1, prefill_tokens=0, decode_tokens=8
             )
         calls = []
