@@ -1,7 +1,6 @@
 """Decides on every request by facts and times passed in: offer, progress, release, tick."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 
 from admission.dispatch import Dispatcher
@@ -13,8 +12,8 @@ from admission.gates.kv_margin import KvMargin
 from admission.gates.slack import Slack
 from admission.gates.tpot import Timing
 from admission.leases import Leases
+from admission.ledger.claim import Claim
 from admission.ledger.comparison import Comparison
-from admission.ledger.demand import Demand
 from admission.ledger.ledger import Ledger
 from admission.price.coverage import Coverage
 from admission.price.footprint import (
@@ -184,7 +183,7 @@ class Controller:
         closed = self._closed()
         if closed:
             return Answer(closed, quote, closed)
-        would, demands = self._judge(offer, quote.price, now_s)
+        would, claim = self._judge(offer, quote.price, now_s)
         if isinstance(would, Rejected) and self._enforcing:
             return Answer(would, quote, would)
         self.accounts.enter(offer.tenant, quote.price)
@@ -192,7 +191,7 @@ class Controller:
             return Answer(would, quote, would, self._dispatcher.join(offer, quote, would.limit))
         if isinstance(would, Queued):
             self._dispatcher.binding = would.limit  # in mode shadow it would have waited
-        accepted = Accepted(self._grant(offer, quote, demands, quote.price, now_s))
+        accepted = Accepted(self._grant(offer, quote, claim, quote.price, now_s))
         return Answer(accepted, quote, accepted if isinstance(would, Accepted) else would)
 
     def judge(self, offer: Offer, quote: Quote, now_s: float) -> Decision:
@@ -200,10 +199,8 @@ class Controller:
         closed = self._closed()
         return closed or self._judge(offer, quote.price, now_s)[0]
 
-    def _judge(
-        self, offer: Offer, priced: Price, now_s: float
-    ) -> tuple[Decision, Sequence[Demand] | None]:
-        """The decision, and the demands to grant it with where they were needed to decide."""
+    def _judge(self, offer: Offer, priced: Price, now_s: float) -> tuple[Decision, Claim | None]:
+        """The decision, and the claim to grant where one was needed to decide."""
         if self.settings.mode is Mode.OFF:
             return Accepted(0), None
         refusal = never_fits(priced, self.engine)
@@ -216,7 +213,7 @@ class Controller:
         late = self._too_late(offer, priced, 0.0, Limit.PREFILL, now_s)
         return (late, None) if late else (Accepted(0), fit)
 
-    def _fit(self, offer: Offer, priced: Price, now_s: float) -> Limit | Sequence[Demand]:
+    def _fit(self, offer: Offer, priced: Price, now_s: float) -> Limit | Claim:
         """`Headroom.fit`, or the limit of the queue's head where that goes first."""
         first = self.queue.overtakes_all(offer.priority, now_s)
         head = None if first else self.queue.head(now_s)
@@ -291,7 +288,7 @@ class Controller:
         self,
         offer: Offer,
         quote: Quote,
-        demands: Sequence[Demand] | None,
+        claim: Claim | None,
         entered: Price,
         now_s: float,
     ) -> int:
@@ -299,7 +296,7 @@ class Controller:
         if not self.ledger.sequences:
             self.timing.step_begins(now_s)
         first_token_s = self.timing.first_token_s(quote.price.prefill_tokens, now_s)
-        lease = self._leases.grant(offer, quote, demands, self.settings)
+        lease = self._leases.grant(offer, quote, claim, self.settings)
         lease_id = lease.lease_id
         if first_token_s and len(lease.rows) == 1:  # of several the first comes sooner
             self.timing.first_tokens.expect(lease.rows[0], now_s + first_token_s)

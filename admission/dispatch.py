@@ -1,11 +1,11 @@
 """Moves requests from the queue into the engine, backfills past the head, and expires deadlines."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from admission.exchange import Turn
 from admission.gates.headroom import Headroom
-from admission.ledger.demand import Demand
+from admission.ledger.claim import Claim
 from admission.price.footprint import Price
 from admission.price.offer import Offer, Quote
 from admission.queue.accounts import Accounts
@@ -16,7 +16,7 @@ from admission.terms.settings import Mode, Policy, Settings
 
 _TURNS_PER_PASS = 64  # bounds one pass over the queue; the next event continues
 
-Grant = Callable[[Offer, Quote, Sequence[Demand] | None, Price, float], int]
+Grant = Callable[[Offer, Quote, Claim | None, Price, float], int]
 Lessons = tuple[int, int]  # versions of the learned lengths and of the cached prefixes
 
 
@@ -144,15 +144,15 @@ class Dispatcher:
         start_steps = self._headroom.start_steps(price, priority)
         turns = []
         for ticket in self._queue.behind(head, count):
-            demands = self._headroom.fit_before(
+            claim = self._headroom.fit_before(
                 self._priced_now(ticket).quote.price,
                 ticket.priority,
                 head=price,
                 of=priority,
                 start_steps=start_steps,
             )
-            if demands is not None:
-                turns.append(self._let_in(ticket, demands, now_s))
+            if claim is not None:
+                turns.append(self._let_in(ticket, claim, now_s))
         return turns
 
     def _priced_now(self, ticket: Ticket) -> _Waiting:
@@ -162,10 +162,10 @@ class Dispatcher:
             waiting.quote, waiting.lessons = self._quote(waiting.offer), lessons
         return waiting
 
-    def _let_in(self, ticket: Ticket, demands: Sequence[Demand] | None, now_s: float) -> Turn:
+    def _let_in(self, ticket: Ticket, claim: Claim | None, now_s: float) -> Turn:
         self._queue.remove(ticket.ticket_id)
         waiting = self._waiting.pop(ticket.ticket_id)
-        lease_id = self._grant(waiting.offer, waiting.quote, demands, ticket.price, now_s)
+        lease_id = self._grant(waiting.offer, waiting.quote, claim, ticket.price, now_s)
         return Turn(ticket.ticket_id, Accepted(lease_id), waiting.quote)
 
     def _refuse(self, ticket: Ticket, refusal: Rejected) -> Turn:

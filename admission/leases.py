@@ -1,13 +1,12 @@
 """Leases from their grant to their end: what step records, endings and releases do to them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from admission.exchange import StepRecord
 from admission.gates.first_token import FirstTokens
 from admission.gates.slack import PARTS, Slack
+from admission.ledger.claim import Claim
 from admission.ledger.comparison import Comparison
-from admission.ledger.demand import Demand
 from admission.ledger.lease import Lease
 from admission.ledger.ledger import Ledger
 from admission.ledger.pending_aborts import PendingAborts
@@ -61,11 +60,9 @@ class Leases:
         self._slack = slack
         self._first_tokens = first_tokens
 
-    def grant(
-        self, offer: Offer, quote: Quote, demands: Sequence[Demand] | None, settings: Settings
-    ) -> Lease:
-        """Open a lease; `demands` as in `Ledger.grant`."""
-        lease = self._ledger.grant(quote.price, demands)
+    def grant(self, offer: Offer, quote: Quote, claim: Claim | None, settings: Settings) -> Lease:
+        """Open a lease; without a claim, whether it fits was not asked."""
+        lease = self._ledger.grant(claim or self._ledger.claim(quote.price))
         self._share(lease, offer)
         self._slack.let_in(quote.price.prefill_tokens)
         for row, prompt in lease.live.items():

@@ -1,11 +1,10 @@
 """Whether a price fits now, which limit binds, and for how long: ledger against settings."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from admission.gates.kv_margin import KvMargin
 from admission.gates.tpot import Timing
-from admission.ledger.demand import Demand
+from admission.ledger.claim import Claim
 from admission.ledger.ledger import Ledger
 from admission.price.footprint import LEAST, Price
 from admission.queue.waiting import QueueLoad
@@ -88,8 +87,8 @@ class Headroom:
 
     def fit(
         self, priced: Price, priority: Priority = Priority.HIGH, *, waited_ratio: float = 0.0
-    ) -> Limit | Sequence[Demand]:
-        """The first limit that keeps this price out now, or the demands to grant it with.
+    ) -> Limit | Claim:
+        """The first limit that keeps this price out now, or the claim to grant.
 
         `waited_ratio` is the share of its time to the deadline that is over. An idle engine takes
         whatever can fit.
@@ -102,9 +101,9 @@ class Headroom:
             return Limit.PREFILL
         if not (idle or static or self._timing.keeps_tpot(priced, waited_ratio)):
             return Limit.DECODE
-        demands = ledger.demands_of(priced)
-        if idle or static or ledger.curve.fits(demands, self._block_limits[priority]):
-            return demands
+        claim = ledger.claim(priced)
+        if idle or static or ledger.curve.fits(claim.demands, self._block_limits[priority]):
+            return claim
         return Limit.KV
 
     def shut(self) -> Limit | None:
@@ -130,8 +129,8 @@ class Headroom:
         head: Price,
         of: Priority,
         start_steps: int,
-    ) -> Sequence[Demand] | None:
-        """The demands to grant a price with that passes the head of the queue, or None.
+    ) -> Claim | None:
+        """The claim of a price that passes the head of the queue, or None.
 
         It must fit now, have its prompt computed before the head may start in `start_steps`, and
         leave that start where it is.
@@ -139,15 +138,15 @@ class Headroom:
         ledger = self._ledger
         if ledger.computing_steps(priced.prefill_tokens) > start_steps:
             return None
-        demands = self.fit(priced, priority)
-        if isinstance(demands, Limit):
+        claim = self.fit(priced, priority)
+        if isinstance(claim, Limit):
             return None
-        for demand in demands:
+        for demand in claim.demands:
             ledger.curve.add(demand)
         start_with_it = self.start_steps(head, of)
-        for demand in demands:
+        for demand in claim.demands:
             ledger.curve.remove(demand)
-        return demands if start_with_it <= start_steps else None
+        return claim if start_with_it <= start_steps else None
 
     def _slots_fit(self, priced: Price) -> bool:
         return self._ledger.sequences + priced.sequences <= self.slot_limit
@@ -160,7 +159,7 @@ class Headroom:
 
     def _kv_fits(self, priced: Price, priority: Priority) -> bool:
         ledger, limit = self._ledger, self._block_limits[priority]
-        return ledger.curve.fits(ledger.demands_of(priced), limit)
+        return ledger.curve.fits(ledger.claim(priced).demands, limit)
 
     def first_token_s(self, priced: Price, now_s: float) -> float:
         """Seconds until the first token of a request that is let in now; `static` does not ask."""

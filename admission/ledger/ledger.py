@@ -1,8 +1,9 @@
 """KV blocks held now, and the projected peak of what all leases will hold; decides nothing."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from math import floor
 
+from admission.ledger.claim import Claim
 from admission.ledger.demand import Demand, Ramp
 from admission.ledger.lateness import Lateness
 from admission.ledger.lease import Lease
@@ -83,8 +84,8 @@ class Ledger:
 
     # -- granting --------------------------------------------------------------------------
 
-    def demands_of(self, price: Price) -> list[Demand]:
-        """What granting `price` now would add to the curve; equal segments share one demand."""
+    def claim(self, price: Price) -> Claim:
+        """What granting `price` now would add to the curve."""
         begin, count = self._delayed(price.prefill_tokens), len(price.segments)
         made: dict[Ramp, Demand] = {}
         demands = []
@@ -96,7 +97,7 @@ class Ledger:
         for segment, demand in zip(price.segments, tuple(demands), strict=True):
             if segment.held_tokens:
                 demands += self._longer(segment, demand.end_step)
-        return demands
+        return Claim(price, tuple(demands))
 
     def _longer(self, segment: Segment, until: int) -> list[Demand]:
         """Demand for what other sequences hold of this prompt, until at least this step.
@@ -130,14 +131,15 @@ class Ledger:
         """Prompt tokens that fit into a step beside decoding, with `more_sequences` added."""
         return max(1, self.engine.max_batched_tokens - self.sequences - more_sequences)
 
-    def grant(self, price: Price, demands: Sequence[Demand] | None = None) -> Lease:
-        """Open a lease; `demands` are those of `demands_of(price)` at this very moment."""
+    def grant(self, claim: Claim) -> Lease:
+        """Open a lease on a claim of this very moment."""
+        price = claim.price
         lease = Lease(self._next_id, price, reserved=price.segments[0].reserved)
         self._next_id += 1
         self.leases[lease.lease_id] = lease
         step, begin = self.step, self._delayed(price.prefill_tokens)
         shared: dict[int, list[int]] = {}  # prompt index -> shared prefixes
-        for segment, demand in zip(price.segments, demands or self.demands_of(price), strict=False):
+        for segment, demand in zip(price.segments, claim.demands, strict=False):
             under = shared.get(segment.prompt_index)
             if under is None:
                 under = shared[segment.prompt_index] = self._shared_prefixes_for(segment)

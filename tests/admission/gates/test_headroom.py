@@ -35,7 +35,7 @@ def priced(request: RequestShape) -> Price:
 
 def hold(ledger: Ledger, request: RequestShape) -> None:
     """Grant it and compute its prompt."""
-    ledger.grant(priced(request))
+    ledger.grant(ledger.claim(priced(request)))
     ledger.prefilled(10**6)
 
 
@@ -59,7 +59,7 @@ def test_slots_bind_first() -> None:
 
 def test_prefill_binds_while_prompts_wait_to_be_computed() -> None:
     headroom, ledger = room(Settings(prefill_backlog_max_tokens=200))
-    ledger.grant(priced(shape(160, 16)))
+    ledger.grant(ledger.claim(priced(shape(160, 16))))
     assert binds(headroom, priced(shape(41, 16))) is Limit.PREFILL
     assert binds(headroom, priced(shape(40, 16))) is None
 
@@ -88,10 +88,10 @@ def test_static_counts_places_and_nothing_else() -> None:
     headroom, ledger = room(
         Settings(policy=Policy.STATIC, static_limit=2, prefill_backlog_max_tokens=1)
     )
-    ledger.grant(priced(shape(1500, 100)))
+    ledger.grant(ledger.claim(priced(shape(1500, 100))))
     assert headroom.slot_limit == 2
     assert binds(headroom, priced(shape(1500, 100))) is None
-    ledger.grant(priced(shape(1500, 100)))
+    ledger.grant(ledger.claim(priced(shape(1500, 100))))
     assert binds(headroom, priced(shape(16, 16))) is Limit.SLOTS
 
 
@@ -160,7 +160,7 @@ def test_a_load_takes_the_time_of_the_scarcer_of_blocks_and_slots() -> None:
 def test_budgets_say_what_fit_decides_by() -> None:
     headroom, ledger = room(Settings(kv_headroom_ratio=0.0, prefill_backlog_max_tokens=200))
     hold(ledger, shape(1440, 96))
-    ledger.grant(priced(shape(160, 16)))
+    ledger.grant(ledger.claim(priced(shape(160, 16))))
     kv, slots, prefill = headroom.budgets(priced(shape(160, 16)))
     assert (kv.limit, kv.capacity, kv.needed, kv.fits) == (Limit.KV, 100, 11, False)
     assert kv.promised >= 96

@@ -13,7 +13,7 @@ from tests.admission.examples import ENGINE, engine, is_empty, shape
 def grant(ledger: Ledger, request: RequestShape, *, reserve: bool = False) -> Lease:
     """A lease for a request of known length."""
     outputs = [prompt.max_tokens for prompt in request.prompts]
-    return ledger.grant(price(request, ledger.engine, outputs, reserve=reserve))
+    return ledger.grant(ledger.claim(price(request, ledger.engine, outputs, reserve=reserve)))
 
 
 def running(request: RequestShape, shape_of_engine: EngineShape = ENGINE) -> tuple[Ledger, Lease]:
@@ -177,7 +177,7 @@ def test_a_late_start_is_promised_from_the_beginning() -> None:
     until = ledger.curve.steps_until_sequences(0, for_steps=1000)
     assert until >= (800 + 160) // 16 + 32
     now = ledger.curve.blocks_now()
-    ledger.curve.add(ledger.demands_of(lease.price)[0])
+    ledger.curve.add(ledger.claim(lease.price).demands[0])
     assert ledger.curve.blocks_now() == now + 11  # and may begin to grow at once
 
 

@@ -51,7 +51,9 @@ class LedgerBooks(RuleBasedStateMachine):
     def grant(self, prompts: list[PromptShape], sequences: int, reserve: bool) -> Lease:
         request = RequestShape(tuple(prompts), sequences=sequences)
         outputs = [prompt.max_tokens for prompt in prompts]
-        return self.ledger.grant(price(request, self.ledger.engine, outputs, reserve=reserve))
+        return self.ledger.grant(
+            self.ledger.claim(price(request, self.ledger.engine, outputs, reserve=reserve))
+        )
 
     @rule(tokens=st.integers(0, 500))
     def compute(self, tokens: int) -> None:

@@ -176,7 +176,7 @@ def promise(sequences: int, *lengths: int, of: EngineShape | None = None) -> Led
     ledger = Ledger(of or engine(max_model_len=1600))
     ledger.curve.keep(sigmas=2.0)
     outlook = Outlook(max(lengths), seen(*lengths))
-    ledger.grant(price(request, ledger.engine, [max(lengths)], outlooks=[outlook]))
+    ledger.grant(ledger.claim(price(request, ledger.engine, [max(lengths)], outlooks=[outlook])))
     return ledger
 
 

@@ -151,7 +151,7 @@ class Sharing(RuleBasedStateMachine):
         held = self.ledger.shared_prefixes.known(hashes) * SIZE
         prompt = PromptShape(prompt_tokens, output, hashes, Found(held, held))
         body = RequestShape((prompt,), sequences=sequences, ignore_eos=True)
-        lease = self.ledger.grant(price(body, self.shape, [output]))
+        lease = self.ledger.grant(self.ledger.claim(price(body, self.shape, [output])))
         self.alive[lease.lease_id] = lease, hashes, prompt_tokens, output, sequences
         return lease.lease_id
 
