@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable, Iterable
 
 from admission.planning.gpus import known_gpus
+from loadtests.document.terminal import as_text
 from loadtests.document.words import Language
 from loadtests.plan.findings import Findings, find
 from loadtests.plan.from_profile import FromProfile, read_profile
 from loadtests.plan.question import ASSUMED_GPU, left_open, question
 from loadtests.plan.shown.answer import answer
+from loadtests.plan.shown.document import brief, document
 from loadtests.plan.shown.lead import misfit
-from loadtests.plan.shown.text import brief, text
 from loadtests.plan.shown.words import PlanWords
 from loadtests.scenarios import SCENARIOS
 from serve.exits import Exit
@@ -55,7 +56,7 @@ def _show(args: argparse.Namespace, found: Findings, words: PlanWords) -> None:
     if args.json:
         shown = json.dumps(answer(found), indent=2)
     else:
-        shown = text(found, words) if args.verbose else brief(found, words)
+        shown = as_text((document if args.verbose else brief)(found, words))
     if shown:
         sys.stdout.write(f"{shown}\n")
 

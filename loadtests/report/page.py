@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from loadtests.document.page import Block, Chart, Edition, Paragraphs, Section, Table, Tiles, page
+from loadtests.document.document import Chart, Document, Paragraphs, Section, Table
+from loadtests.document.page import Edition, page
 from loadtests.document.words import Language
 from loadtests.judging.summary import summarize
 from loadtests.report.charts import CHARTS
@@ -34,10 +35,10 @@ def _edition(found: RunFindings, words: ReportWords) -> Edition:
         language=words.language,
         language_name=words("language"),
         title=title(found, words),
-        verdict=verdict(found, words),
+        told=Document([verdict(found, words)], list(_sections(found, words))),
         good=found.good,
-        sections=list(_sections(found, words)),
         footer=words("footer"),
+        tiles=_tiles(found, words),
     )
 
 
@@ -53,7 +54,7 @@ def title(found: RunFindings, words: ReportWords) -> str:
 
 
 def _sections(found: RunFindings, words: ReportWords) -> Iterator[Section]:
-    yield Section("", list(_five(found, words)))
+    yield Section("", [Paragraphs(_below_tiles(found, words), quiet=True)])
     for chart in CHARTS:
         if chart.drawn(found):
             svg = chart.draw(found, words).on_page(f"{chart.name}-{words.language}")
@@ -84,16 +85,20 @@ def _named(reason: str, found: RunFindings) -> str:
     return reason if said == reason else f"{reason}: {said}"
 
 
-def _five(found: RunFindings, words: ReportWords) -> Iterator[Block]:
+def _tiles(found: RunFindings, words: ReportWords) -> list[tuple[str, str]]:
+    """The five counts."""
     counts = dict(found.outcomes) | {"held": found.held}
-    yield Tiles([(f"{counts.get(name, 0):,}", words(name)) for name in FIVE])
+    return [(f"{counts.get(name, 0):,}", words(name)) for name in FIVE]
+
+
+def _below_tiles(found: RunFindings, words: ReportWords) -> list[str]:
     kind = "five_search" if found.search else "five_run"
     told = [words(kind, rounds=len(found.stretches))]
     if failed := found.outcomes.get("failed"):
         told.append(words("failed", failed=failed))
     if unfinished := found.run.client.get("unfinished"):
         told.append(words("unfinished", unfinished=unfinished))
-    yield Paragraphs(told, quiet=True)
+    return told
 
 
 def _told(name: str, found: RunFindings, words: ReportWords) -> Iterator[list[str]]:
@@ -150,8 +155,8 @@ def _table(found: RunFindings, words: ReportWords) -> Table:
     rows = [_row(each, words) for each in found.stretches]
     if found.search:
         names, align = [*names, "binds"], align + "l"
-    marked = {n for n, each in enumerate(found.stretches) if each is found.judged}
-    return Table([words(name) for name in names], align, rows, frozenset(marked))
+    marked = {n: "" for n, each in enumerate(found.stretches) if each is found.judged}
+    return Table([words(name) for name in names], align, rows, marked)
 
 
 def _row(each: Stretch, words: ReportWords) -> list[str]:

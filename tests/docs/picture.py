@@ -20,8 +20,8 @@ _PICTURE = ROOT / "docs" / "images" / "plan.png"
 _WIDTH, _HEIGHT = 1000, 700
 _COLOURS = 64  # charts and text need no more
 _HIDDEN = (
-    "<style>nav, article[lang=zh], section:nth-of-type(n+5), section:nth-of-type(2),"
-    "section:nth-of-type(3), section:nth-of-type(4) > :not(h2):not(figure) { display: none }"
+    "<style>nav, article[lang=zh], section:nth-of-type(-n+4), section:nth-of-type(n+6),"
+    "section:nth-of-type(5) > :not(h2):not(figure) { display: none }"
     "main { max-width: 900px; margin: 0 auto }</style></head>"
 )
 

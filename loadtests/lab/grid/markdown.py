@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from loadtests.document.page import Table
+from loadtests.document.document import Document, Section, Table
+from loadtests.document.markdown import as_markdown
 from loadtests.document.words import Language
 from loadtests.lab.page.cells import FoundCell, policies_of
 from loadtests.lab.page.tables import ablations, against, asked, gaps, ours, shares
@@ -26,7 +27,9 @@ def markdown(told: Sequence[Mapping[str, Any]]) -> str:
         (words("title_ablations"), ablations(cells, words)),
         (words("title_asked"), asked(cells, words)),
     ]
-    return "\n".join(f"{title}\n\n{_table(table)}" for title, table in parts if table.rows)
+    return as_markdown(
+        Document([], [Section(title, [table]) for title, table in parts if table.rows])
+    )
 
 
 def _points(cells: Sequence[FoundCell], name: str) -> Table:
@@ -37,9 +40,3 @@ def _points(cells: Sequence[FoundCell], name: str) -> Table:
         [each, *(f"{points[x]:.1f}" if x in points else "-" for x in xs)] for each, points in found
     ]
     return Table(["", *(f"{x:g}" for x in xs)], "l" + "r" * len(xs), rows)
-
-
-def _table(table: Table) -> str:
-    rule = ["---:" if side == "r" else "---" for side in table.align]
-    lines = [table.head, rule, *table.rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

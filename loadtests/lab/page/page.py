@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from loadtests.document.page import Chart, Edition, Paragraphs, Section, Table, page
+from loadtests.document.document import Chart, Document, Paragraphs, Section, Table
+from loadtests.document.page import Edition, page
 from loadtests.document.words import Language
 from loadtests.lab.page.cells import FoundCell, policies_of
 from loadtests.lab.page.charts import CHARTS
@@ -25,9 +26,8 @@ def _edition(cells: Sequence[FoundCell], words: LabWords) -> Edition:
         language=words.language,
         language_name=words("language"),
         title=words("title"),
-        verdict=said,
+        told=Document([said], _sections(cells, words) if cells else []),
         good=good,
-        sections=_sections(cells, words) if cells else [],
         footer=words("footer"),
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
-from loadtests.document.page import Table
+from loadtests.document.document import Table
 from loadtests.lab.page.cells import ORACLE_B, FoundCell, policies_of
 from loadtests.lab.page.charts import gap
 from loadtests.lab.page.words import LabWords
@@ -58,14 +58,14 @@ def _ours(cell: FoundCell) -> list[str]:
 
 def against(cells: Sequence[FoundCell], names: Sequence[str], words: LabWords) -> Table:
     """Points by which the first policy is ahead of each baseline, with the interval."""
-    rows, marked = [], set()
+    rows, marked = [], {}
     for place, cell in enumerate(cells):
         found = [cell.ahead(name) for name in names]
         rows.append([cell.name, *map(_difference, found)])
         if any(each is not None and each["high"] < 0 for each in found):
-            marked.add(place)
+            marked[place] = ""
     head = [words("cell"), *names]
-    return Table(head, "l" + "r" * len(names), rows, frozenset(marked))
+    return Table(head, "l" + "r" * len(names), rows, marked)
 
 
 def _difference(found: Mapping[str, float] | None) -> str:

@@ -9,7 +9,7 @@ from loadtests.document.bars import Bar, Part, bars, stack
 from loadtests.document.curves import Curve, Deciding, curves
 from loadtests.document.ink import Drawing
 from loadtests.plan.findings import Findings
-from loadtests.plan.shown.numbers import gib, gib_ends, rate, whole
+from loadtests.plan.shown.numbers import gib, gib_ends, rate, sign, whole
 from loadtests.plan.shown.words import PlanWords
 
 _SHORTEST_TOKENS = 512
@@ -29,9 +29,10 @@ def memory(found: Findings, words: PlanWords) -> Drawing:
     parts = []
     for name, part in found.shown.plan.memory.budget.parts():
         low, high = gib_ends(part)
-        told = words("ranged", expected=gib(part), low=low, high=high)
+        expected = f"{sign(part)} {gib(part)}"
+        told = words("ranged", expected=expected, low=low, high=high)
         if part.exact:
-            told = words("exactly", value=gib(part))
+            told = words("exactly", value=expected)
         value, low_gib, high_gib = part.expected / GIB, part.low / GIB, part.high / GIB
         parts.append(Part(words(f"part_{name}"), value, low_gib, high_gib, told))
     return stack(parts, axis="GiB")

@@ -42,10 +42,8 @@ LABELS = {
     "slo": "SLO {slo}",
     "slo_none": "none",
     "warning": "warning: {text}",
-    "title_warnings": "Warnings",
     # memory
     "title_memory": "Memory of one GPU",
-    "unit_asked": "",
     "unit_memory": " (GiB; = exact, ~ estimated)",
     "part_weights": "weights",
     "part_activation": "activation",
@@ -112,9 +110,7 @@ LABELS = {
     "kv_tokens": "KV tokens",
     "step": "step",
     "users": "users",
-    "misfit": "does not fit",
-    "best": "best",
-    "as_asked": " (as asked)",
+    "misfit": "does not fit: {why}",
     "nothing_fits": "Nothing fits.",
     "sentence": "{text}.",
     # rule of thumb
@@ -131,10 +127,7 @@ LABELS = {
     " {tokens} tokens; of this workload {sustained:.0f} are carried, and KV does bind.",
     # advice
     "title_advice": "Recommended",
-    "titled": "{title}: {text}",
     "advice": "{layout}, {weights}; {load}",
-    "setting": "setting",
-    "value": "value",
     "title_idle": "Settings without effect",
     "unit_idle": " for this workload",
     "idle_none": "none found",

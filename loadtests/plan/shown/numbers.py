@@ -15,9 +15,14 @@ def rate(number: float | None) -> str:
     return "?" if number is None else f"{number:.2f}"
 
 
+def sign(part: Estimate) -> str:
+    """Whether it is computed or estimated."""
+    return "=" if part.exact else "~"
+
+
 def gib(part: Estimate) -> str:
-    """`= 2.21` exact, `~ 15.82` estimated."""
-    return f"{'=' if part.exact else '~'}{part.expected / GIB:6.2f}"
+    """What is expected, in GiB."""
+    return f"{part.expected / GIB:.2f}"
 
 
 def gib_ends(part: Estimate) -> tuple[str, str]:

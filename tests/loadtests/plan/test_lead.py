@@ -10,8 +10,8 @@ from admission.planning.memory.estimate import Estimate
 from admission.planning.people import people
 from admission.planning.plan import PlannedLoad
 from admission.planning.workload import PRESETS
+from loadtests.document.columns import COLUMNS, width
 from loadtests.document.words import Language
-from loadtests.plan.shown.columns import COLUMNS, width
 from loadtests.plan.workloads import named_workload
 from loadtests.scenarios import SCENARIOS
 from serve.commands.cli import command_parser, main

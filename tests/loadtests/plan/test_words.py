@@ -6,12 +6,13 @@ from string import Formatter
 import pytest
 
 from admission.planning.sentences import ENGLISH, Sentence
+from loadtests.document.columns import COLUMNS, width
+from loadtests.document.terminal import as_text
 from loadtests.document.words import Language
 from loadtests.plan.findings import find
 from loadtests.plan.from_profile import FromProfile
-from loadtests.plan.shown.columns import COLUMNS, cut, left, right, width, wrapped
+from loadtests.plan.shown.document import document
 from loadtests.plan.shown.lead import misfit
-from loadtests.plan.shown.text import text
 from loadtests.plan.shown.words import PlanWords
 from tests.admission.planning.plan_cases import eight_a10
 
@@ -52,35 +53,17 @@ def test_every_sentence_has_a_template() -> None:
     assert ENGLISH.keys() <= PlanWords.tables[Language.ZH].keys()
 
 
-def test_a_chinese_character_takes_two_columns() -> None:
-    assert width("KV 缓存") == 7
-    assert left("缓存", 6) + "|" == "缓存  |"
-    assert right("缓存", 6) == "  缓存"
-    assert cut("缓存缓存", 5) == "缓存"
-
-
-def test_chinese_is_wrapped_between_characters_and_no_line_begins_with_a_comma() -> None:
-    lines = wrapped("显存" * 30 + "，" + "并发" * 30)
-    assert all(width(line) <= COLUMNS for line in lines)
-    assert not any(line.strip().startswith("，") for line in lines)
-    assert "".join(line.strip() for line in lines) == "显存" * 30 + "，" + "并发" * 30
-
-
-def test_words_are_wrapped_whole() -> None:
-    assert wrapped("word " * 20, first="- ")[1] == "  word word word word word"
-
-
 @pytest.mark.parametrize("language", Language)
 @pytest.mark.parametrize("workload", ["chat", "rag", "long-context", "code"])
 def test_the_terminal_keeps_80_columns_in_both_languages(language: Language, workload: str) -> None:
     found = find(eight_a10(workload=workload), FromProfile())
-    shown = text(found, PlanWords(language))
+    shown = as_text(document(found, PlanWords(language)))
     assert [line for line in shown.splitlines() if width(line) > COLUMNS] == []
 
 
 def test_a_chinese_plan_keeps_no_english_sentence() -> None:
     found = find(eight_a10(), FromProfile())
-    shown = text(found, PlanWords(Language.ZH))
+    shown = as_text(document(found, PlanWords(Language.ZH)))
     assert "瓶颈：解码" in shown
     for english in ("requests", "binds", "prompt", "does not fit"):
         assert english not in shown

@@ -4,9 +4,9 @@ import re
 import unicodedata
 
 COLUMNS = 80
-_INDENT = "  "
 # What may not be torn apart: a word or one wide character, with the closing marks behind it.
 _PIECES = re.compile(r"\s+|（?(?:[^\s\u2e80-\uffff]+|[\u2e80-\uffff])[，。；：、！？）」]*")
+_MORE = "..."
 
 
 def width(text: str) -> int:
@@ -24,20 +24,22 @@ def right(text: str, columns: int) -> str:
     return " " * (columns - width(text)) + text
 
 
-def cut(text: str, columns: int = COLUMNS) -> str:
-    """As much of the text as fits."""
-    while width(text) > columns:
+def cut(text: str, columns: int) -> str:
+    """The text where it fits, else its begin and three dots."""
+    if width(text) <= columns:
+        return text
+    while width(text + _MORE) > columns:
         text = text[:-1]
-    return text
+    return text + _MORE
 
 
-def wrapped(*paragraphs: str, first: str = _INDENT, rest: str = _INDENT) -> list[str]:
-    """Lines of at most 80 columns, indented."""
+def wrapped(*paragraphs: str, first: str = "", rest: str = "", columns: int = COLUMNS) -> list[str]:
+    """Lines of at most so many columns; a word without a blank, as a path, is not torn."""
     lines = []
     for paragraph in paragraphs:
         line = first
         for piece in _PIECES.findall(paragraph):
-            if width(line + piece.rstrip()) > COLUMNS and line.strip():
+            if width(line + piece.rstrip()) > columns and line.strip():
                 lines.append(line.rstrip())
                 line = rest
             line += piece if line.strip() or piece.strip() else ""
