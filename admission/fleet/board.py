@@ -26,6 +26,7 @@ class Board:
     requests: int  # waiting and running
     backlog_tokens: int  # uncached ones of prompts that wait or are being computed
     held_ratio: float  # of the KV cache, by all that hold a lease
+    peak_ratio: float  # of what may be promised: the most that leases will hold at any later step
     chunk_tokens: int
     prefixes: Collection[int]
 

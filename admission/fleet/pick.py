@@ -36,7 +36,7 @@ class Candidate:
     uncached_tokens: int  # of this request's prompt
     booked_tokens: int  # uncached ones
     requests: int
-    held_ratio: float
+    booked_ratio: float  # of the KV cache, by the prompts that are booked
 
     @property
     def backlog_tokens(self) -> int:
@@ -62,7 +62,7 @@ class Weights:
             board.predicted_ttft_s(candidate.uncached_tokens)
             + board.prefill_token_s * candidate.booked_tokens
             + self.externality * own_s * candidate.requests
-            + self.occupancy_s * candidate.held_ratio
+            + self.occupancy_s * (board.peak_ratio + candidate.booked_ratio)
         )
 
 
@@ -146,7 +146,7 @@ class Picker:
             _uncached_tokens(ask, board, booked),
             booked_tokens=sum(each.uncached_tokens for each in booked),
             requests=board.requests + len(booked),
-            held_ratio=board.held_ratio + held_tokens / board.capacity_tokens,
+            booked_ratio=held_tokens / board.capacity_tokens,
         )
 
 

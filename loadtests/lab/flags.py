@@ -12,7 +12,7 @@ _COMMAND_OF_FLAG = {"--trace": "play", "--grid": "grid", "--log": "replay"}
 
 
 def add_lab(commands: _Group) -> None:
-    """Adds the subcommand with its own: `play`, `grid` and `replay`."""
+    """Adds the subcommand with its own: `play`, `grid`, `replay` and `fleet`."""
     about = "admission policies and vLLM's scheduler in virtual time"
     lab = commands.add_parser("lab", help=about, description=about)
     for flag in _COMMAND_OF_FLAG:
@@ -21,6 +21,7 @@ def add_lab(commands: _Group) -> None:
     _add_play(verbs)
     _add_grid(verbs)
     _add_replay(verbs)
+    _add_fleet(verbs)
 
 
 class _BecameCommand(argparse.Action):
@@ -123,6 +124,17 @@ def _add_replay(verbs: _Group) -> None:
     _add_json(replay)
 
 
+def _add_fleet(verbs: _Group) -> None:
+    about = "plays a grid of fleets: several engines behind routers"
+    fleet = verbs.add_parser("fleet", help=about, description=about)
+    fleet.set_defaults(module="loadtests.lab.fleet.command")
+    fleet.add_argument("grid", type=Path, metavar="FILE", help="the cells, in YAML")
+    fleet.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER", help="of finished runs and tables"
+    )
+    _add_jobs(fleet)
+
+
 def _add_part(parser: argparse.ArgumentParser, *, warm_up: int) -> None:
     parser.add_argument("--skip", type=_natural, default=0, metavar="N", help="rows left out first")
     parser.add_argument(
@@ -138,10 +150,14 @@ def _add_part(parser: argparse.ArgumentParser, *, warm_up: int) -> None:
 
 
 def _add_runs(parser: argparse.ArgumentParser) -> None:
+    _add_jobs(parser)
+    _add_seed(parser)
+
+
+def _add_jobs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jobs", type=_count, default=1, metavar="N", help="processes at once; default: 1"
     )
-    _add_seed(parser)
 
 
 def _add_seed(parser: argparse.ArgumentParser) -> None:

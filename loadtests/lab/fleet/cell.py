@@ -11,7 +11,7 @@ import numpy as np
 
 from loadtests.lab.comparing.capacity import highest
 from loadtests.lab.fleet.routed import RoutedFleet
-from loadtests.lab.fleet.routers import ROUTERS, Router, promise
+from loadtests.lab.fleet.routers import OURS, ROUTERS, Router, promise
 from loadtests.lab.fleet.workloads import Part, Source
 from loadtests.lab.jobs import engines_of
 from loadtests.lab.oracle.clairvoyant import TOO_LONG, Binding, Clairvoyant, Order, Schedule
@@ -38,6 +38,7 @@ _PLANS = tuple(
     )
     for binding in Binding
 )
+KNOWING = f"{ORACLE}_desks"  # the gateway itself with true lengths and exact boards
 PLANS = tuple(f"{ORACLE}_{number}" for number in range(len(_PLANS)))
 _ONE_X_PART = Part(60, 400)
 _ONE_X_PLANS = (0, 3)  # by arrival and by cost, where one engine has no choice
@@ -77,7 +78,7 @@ def run(cell: FleetCell, arm: str) -> FleetRow:
     kinds = [_kind(cell, place) for place in range(cell.engines)]
     fleet = [kind.fresh() for kind in kinds]
     try:
-        door = _oracle(cell, arm, kinds, workload) if arm in PLANS else _routed(cell, arm, kinds)
+        door = _door(cell, arm, kinds, workload)
         played = Play(workload, fleet, door, cell.bounds).run()
     finally:
         for engine in fleet:
@@ -87,6 +88,15 @@ def run(cell: FleetCell, arm: str) -> FleetRow:
     return FleetRow(arm, found, played.cached_tokens / max(1, tokens))
 
 
+def _door(
+    cell: FleetCell, arm: str, kinds: Sequence["Engines"], workload: TraceWorkload
+) -> FleetDoor:
+    if arm == KNOWING:
+        exact = replace(cell, age_s=0.0, routers=1)
+        return _routed(exact, OURS, kinds, knows_lengths=True)
+    return _oracle(cell, arm, kinds, workload) if arm in PLANS else _routed(cell, arm, kinds)
+
+
 def _kind(cell: FleetCell, place: int) -> "Engines":
     whole = engines_of(cell.profile, None)
     if not (cell.uneven and place % _HALF):
@@ -94,13 +104,22 @@ def _kind(cell: FleetCell, place: int) -> "Engines":
     return engines_of(cell.profile, whole.shape.capacity_tokens // _HALF)
 
 
-def _routed(cell: FleetCell, arm: str, kinds: Sequence["Engines"]) -> FleetDoor:
+def _routed(
+    cell: FleetCell, arm: str, kinds: Sequence["Engines"], *, knows_lengths: bool = False
+) -> FleetDoor:
     hasher = TracePrefixHasher(kinds[0].shape.block_tokens)
     desks = []
     for kind in kinds:
         facts = kind.facts(cell.bounds, None)
         desks.append(
-            OurGateway(facts.shape, facts.settings, cell.bounds, line=facts.line, hasher=hasher)
+            OurGateway(
+                facts.shape,
+                facts.settings,
+                cell.bounds,
+                line=facts.line,
+                knows_lengths=knows_lengths,
+                hasher=hasher,
+            )
         )
     rng = random.Random(f"{cell.name} {arm}")  # noqa: S311 - not secret: the same every time
     make = _maker(arm)

@@ -154,7 +154,11 @@ def lmetric(candidate: Candidate) -> float:
 def dynamo(candidate: Candidate) -> float:
     """Blocks to prefill + blocks held (Dynamo's KV router, overlap weight 1, temperature 0)."""
     prefill = (candidate.backlog_tokens + candidate.uncached_tokens) / _BLOCK_TOKENS
-    held = candidate.held_ratio * candidate.board.capacity_tokens / _BLOCK_TOKENS
+    held = (
+        (candidate.board.held_ratio + candidate.booked_ratio)
+        * candidate.board.capacity_tokens
+        / _BLOCK_TOKENS
+    )
     return prefill + held
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,6 +20,7 @@ _KNOWING = "oracle_a"  # what noise is put on
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
+_File = TypeVar("_File", bound=BaseModel)
 
 
 class _Part(BaseModel):
@@ -80,10 +81,10 @@ class Planned:
         return self.cell.name
 
 
-def read_grid(path: Path) -> list[Planned]:
-    """The cells in the file's order; ValueError says what is wrong with it."""
+def parsed(path: Path, kind: type[_File]) -> _File:
+    """A grid's file; ValueError says what is wrong with it."""
     try:
-        given = GridFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as problem:
         raise ValueError(f"{path}: {problem.strerror}") from problem
     except UnicodeDecodeError as problem:
@@ -94,6 +95,11 @@ def read_grid(path: Path) -> list[Planned]:
         first = problem.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "no grid"
         raise ValueError(f"{path}: {where}: {first['msg']}") from problem
+
+
+def read_grid(path: Path) -> list[Planned]:
+    """The cells in the file's order; ValueError says what is wrong with it."""
+    given = parsed(path, GridFile)
     cells = _cells(path, given)
     unknown = set(given.closely) - {planned.name for planned in cells}
     if unknown:
