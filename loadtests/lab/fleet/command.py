@@ -51,6 +51,8 @@ def _play(
     planned: Sequence[PlannedFleet], folder: Folder, over: _Map, shown: LabProgress
 ) -> list[dict[str, Any]]:
     """The cells with all their rows."""
+    for cell in {each.workload: each.cell for each in planned}.values():
+        cell.source.workload(1.0, cell.part)  # before anything that takes long
     rates = _one_x(planned, folder, over)
     cells = [
         replace(each.cell, rate_per_s=rates[each.workload] * each.load * each.cell.engines)
