@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from serve import shipped
 from serve.access.tenants import Keys, load_keys, require_safe_binding
+from serve.http.allow import ROUTES
 from serve.http.server import loopback, one_zero
 from serve.observability import replica_log
 from serve.process import orphans, ray_environment
@@ -25,6 +26,8 @@ from serve.profile.in_force import InForce
 from serve.profile.settings import Profile, load_profile, parse_admission
 
 if TYPE_CHECKING:
+    from serve.http.problems import Problem
+    from serve.http.routes.exchange import OwnRequest, OwnResponse
     from serve.service import Service
 
 _log = logging.getLogger("sluice.app")
@@ -118,6 +121,7 @@ class Gateway:
         orphans.guard(orphans.mark(orphans.REPLICA))
         with _uncollected():
             from serve.gate.reporting_gate import ServePlace  # noqa: PLC0415
+            from serve.peers import ServePeers  # noqa: PLC0415
             from serve.service import open_service  # noqa: PLC0415 - vLLM: only replicas need it
 
         history = history_of(self._name)
@@ -125,7 +129,7 @@ class Gateway:
         here = serve.get_replica_context()
         place = ServePlace(here.replica_tag, lambda: serve.get_replica_context().world_size or 1)
         with replica_log.kept():
-            service = await open_service(self._profile, keys, in_force, place)
+            service = await open_service(self._profile, keys, in_force, place, ServePeers())
         self._service = service
         return service.app
 
@@ -156,6 +160,16 @@ class Gateway:
             _log.exception("The settings could not be read again")
             fault = str(error) or type(error).__name__
         return {"replica": "", "hash": "", "refused": fault, "keys": None}
+
+    async def own(
+        self, method: str, path: str, question: "OwnRequest"
+    ) -> "tuple[str, OwnResponse | Problem]":
+        """The name of this replica, and its answer to a question that came to any."""
+        if self._service is None:
+            raise RuntimeError("the replica is closed")
+        route = next(each for each in ROUTES if (each.method, each.path) == (method, path))
+        page = await self._service.routes.answer(route, question)
+        return self._service.gate.replica, page
 
     async def drain(self, *, final: bool = True) -> None:
         """Stops admission. `sluice serve` calls it at its end, which cannot be undone."""

@@ -37,20 +37,13 @@ class Operations:
         ring: KeyRing,
         metrics: Metrics,
         *,
-        replicas: Callable[[], int] = lambda: 1,
         reopen_logs: Callable[[], None] = lambda: None,
     ) -> None:
         self._gate = gate
         self._in_force = in_force
         self._ring = ring
         self._metrics = metrics
-        self._replicas = replicas
         self._reopen_logs = reopen_logs
-
-    @property
-    def several_replicas(self) -> bool:
-        """Whether a request reaches only one of several replicas."""
-        return self._replicas() > 1
 
     @property
     def section(self) -> AdmissionSection:

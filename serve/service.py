@@ -22,6 +22,9 @@ from serve.engine.start import start as start_engine
 from serve.gate.decision_log import DecisionLog
 from serve.gate.reporting_gate import ReportingGate, ServePlace
 from serve.http.edge import Edge, Terms
+from serve.http.routes.fleet import FleetRoutes
+from serve.http.routes.own import Routes
+from serve.http.routes.peers_like import PeersLike
 from serve.http.server.cors import with_cors
 from serve.observability.telemetry import Telemetry, start_telemetry
 from serve.operations import Operations
@@ -46,11 +49,14 @@ class Service:
         telemetry: Telemetry,
         terms: Terms,
         operations: Operations,
+        peers: PeersLike,
     ) -> None:
         self.engine = engine
         self.gate = gate
         self.operations = operations
-        edge = Edge(_app_of(engine), gate, terms, telemetry, operations)
+        self.routes = Routes(gate, operations, registry=telemetry.metrics.registry)
+        fleet = FleetRoutes(self.routes, peers, lambda: gate.replica)
+        edge = Edge(_app_of(engine), gate, terms, telemetry, fleet)
         self.app: ASGIApp = with_cors(edge, engine.args)
         self._telemetry = telemetry
 
@@ -67,7 +73,7 @@ class Service:
 
 
 async def open_service(
-    profile: Profile, keys: Keys, in_force: InForce, place: ServePlace
+    profile: Profile, keys: Keys, in_force: InForce, place: ServePlace, peers: PeersLike
 ) -> Service:
     """Starts the engine of `profile` and everything around it: seconds to minutes.
 
@@ -100,11 +106,10 @@ async def open_service(
             in_force,
             ring,
             telemetry.metrics,
-            replicas=place.replicas,
             reopen_logs=telemetry.reopen,
         )
         terms = Terms(profile.http, profile.access, keys)
-        return Service(engine, gate, telemetry, terms, operations)
+        return Service(engine, gate, telemetry, terms, operations, peers)
     except BaseException:
         engine.close()
         raise

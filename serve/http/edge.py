@@ -14,7 +14,6 @@ from serve.http.connection import ClientConnection
 from serve.http.gate_like import GateLike
 from serve.http.http_request import HttpRequest
 from serve.http.lifecycle import GRACE_S, Lifecycle
-from serve.http.operations_like import OperationsLike
 from serve.http.problems import Problem, error
 from serve.http.request.intake import (
     Body,
@@ -39,7 +38,7 @@ from serve.http.request.scrub import (
 from serve.http.response.access_log import access_line, worth_a_line
 from serve.http.response.reply import Reply
 from serve.http.routes.exchange import OwnRequest
-from serve.http.routes.own import Routes
+from serve.http.routes.fleet import RoutesLike
 from serve.observability.metric_table import DECISIONS
 from serve.observability.telemetry import Telemetry
 from serve.profile.access_section import AccessSection
@@ -71,7 +70,7 @@ class Edge:
         gate: GateLike,
         terms: Terms,
         telemetry: Telemetry,
-        operations: OperationsLike,
+        routes: RoutesLike,
         *,
         echo_request_id: bool = False,
         grace_s: float = GRACE_S,
@@ -82,7 +81,7 @@ class Edge:
         self._telemetry = telemetry
         self._rules = Rules(terms.access.rules)
         self._echo_request_id = echo_request_id
-        self._routes = Routes(gate, operations, registry=telemetry.metrics.registry)
+        self._routes = routes
         self._lifecycle = Lifecycle(inner, gate, telemetry.tracing, grace_s=grace_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -10,11 +10,6 @@ class OperationsLike(Protocol):
     """Settings and keys of one replica. A call changes everything it says, or nothing."""
 
     @property
-    def several_replicas(self) -> bool:
-        """True if a request reaches only one of several replicas."""
-        ...
-
-    @property
     def section(self) -> AdmissionSection:
         """The admission section in force."""
         ...

@@ -17,7 +17,7 @@ _SOURCE = "settings"  # the prefix of complaints about a body
 
 
 class SettingsRoutes:
-    """Answers for one replica; refuses a change that would reach one of several."""
+    """Answers for one replica; `FleetRoutes` asks all of them."""
 
     def __init__(self, operations: OperationsLike) -> None:
         self._operations = operations
@@ -58,30 +58,17 @@ class SettingsRoutes:
         self, question: OwnRequest, section: AdmissionSection, via: Via
     ) -> OwnResponse | Problem:
         """Checks and changes without an await in between."""
-        problem = self._reaches_one() or _precondition(question.if_match, self._operations.section)
+        problem = _precondition(question.if_match, self._operations.section)
         if problem is not None:
             return problem
         told = self._operations.change(section, via=via, by=question.tenant.name)
         return json_response(told, etag=told["hash"])
 
     async def _reload_keys(self, question: OwnRequest) -> OwnResponse | Problem:
-        problem = self._reaches_one()
-        if problem is not None:
-            return problem
         told = await self._operations.reload_keys(by=question.tenant.name)
         if told["refused"] is None:
             return json_response(told)
         return error(409, told["refused"], ApiFamily.OPENAI, code="keys_refused")
-
-    def _reaches_one(self) -> Problem | None:
-        """Refuses a change of one replica among several: they would decide differently."""
-        if not self._operations.several_replicas:
-            return None
-        message = (
-            "This gateway has several replicas and a request reaches one of them. Change the "
-            "profile and send SIGHUP to `sluice serve`: that reaches all."
-        )
-        return error(409, message, ApiFamily.OPENAI, code="several_replicas")
 
 
 def _precondition(if_match: str | None, section: AdmissionSection) -> Problem | None:

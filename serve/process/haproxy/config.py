@@ -1,4 +1,4 @@
-"""Corrects four things in the HAProxy configuration that Ray Serve writes; pure text.
+"""Corrects five things in the HAProxy configuration that Ray Serve writes; pure text.
 
 - `option splice-request` beside `option abortonclose`: when the body of a request comes in a packet
   of its own, as from every SDK, HAProxy does not notice a disconnect, and spins on a core until the
@@ -7,6 +7,9 @@
 - HAProxy's own 502, 503 and 504 (a replica that has just ended) become a 500 in plain text, which
   clients take for a mistake in their request. Its other errors are HTML. Each becomes JSON.
 - A HAProxy that knows no application yet answers 404 in plain text, which clients do not retry.
+- Of several replicas, one that drains, has lost its engine or ends before the first byte of its
+  answer costs a second choice and no error: the request goes to another. HAProxy sends again what
+  is whole in its buffer, which is made larger for that: requests of up to `RESENT_BYTES`.
 """
 
 import re
@@ -18,6 +21,9 @@ from serve.http.server.no_replica import no_replica
 from serve.visit import ApiFamily
 
 _BACKEND = re.compile(r"^\s*use_backend ", re.MULTILINE)  # names an application
+_SERVER = re.compile(r"^[ \t]*server (?!.* backup\b)", re.MULTILINE)
+_BUFFER_BYTES = 65_536
+RESENT_BYTES = _BUFFER_BYTES - 4_096  # HAProxy keeps some of it for headers that it adds
 _UNANSWERED = (502, 503, 504)  # no answer from a replica: it ended, or there is none
 # Errors that HAProxy answers itself, by status, as listed in the manual of 2.8. The latter need a
 # rule that denies, and Ray's configuration has none.
@@ -40,6 +46,8 @@ REWRITTEN = {
         re.MULTILINE,
     ),
     "error pages": re.compile(r"(?:^[ \t]*errorfile \d+ \S+\n)+", re.MULTILINE),
+    "retries": re.compile(r"^(?P<front>[ \t]*retry-on )conn-failure$", re.MULTILINE),
+    "buffer": re.compile(r"^(?P<front>[ \t]*tune\.bufsize )\d+$", re.MULTILINE),
     "admin socket": re.compile(r"^(?P<front>[ \t]*stats socket )(?P<path>\S+)", re.MULTILINE),
     "unknown path": re.compile(
         r"^(?P<front>backend default_backend\n[ \t]*)http-request return status 404 .*$",
@@ -58,7 +66,18 @@ def mended(configuration: str, pages: Path) -> str:
         ("unknown path", rf"\g<front>http-request deny deny_status {unknown}"),
     ):
         configuration = REWRITTEN[name].sub(instead, configuration)
-    return configuration
+    return _sent_again(configuration) if len(_SERVER.findall(configuration)) > 1 else configuration
+
+
+def _sent_again(configuration: str) -> str:
+    """To another replica: what got no byte, or 503, which ours answer before they begin anything.
+
+    HAProxy waits for the body first: of a request that comes in two packets it would otherwise
+    keep nothing to send again. With one replica the same one would be asked four times.
+    """
+    again = r"    option http-buffer-request\n\g<front>conn-failure empty-response 503"
+    configuration = REWRITTEN["retries"].sub(again, configuration)
+    return REWRITTEN["buffer"].sub(rf"\g<front>{_BUFFER_BYTES}", configuration)
 
 
 def has_backend(configuration: str) -> bool:

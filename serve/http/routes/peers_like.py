@@ -1,0 +1,34 @@
+"""What the edge needs of the other replicas of a gateway; `serve.peers` is it behind Ray Serve."""
+
+from typing import Protocol
+
+from serve.http.problems import Problem
+from serve.http.routes.exchange import OwnRequest, OwnResponse
+
+Told = dict[str, OwnResponse | Problem]  # by replica
+
+
+class PeersLike(Protocol):
+    """All replicas, this one included."""
+
+    @property
+    def count(self) -> int:
+        """How many there should be."""
+        ...
+
+    async def ask(self, method: str, path: str, question: OwnRequest) -> Told:
+        """The answers of those that answer in time, each by the name of its replica. Never raises.
+
+        Where another replica hangs, only this one's own answer may be there.
+        """
+        ...
+
+
+class Alone:
+    """A gateway of one replica."""
+
+    count = 1
+
+    async def ask(self, method: str, path: str, question: OwnRequest) -> Told:  # noqa: ARG002
+        """Nobody."""
+        return {}
