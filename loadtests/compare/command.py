@@ -7,7 +7,8 @@ from pathlib import Path
 
 from loadtests.compare.arm import Arm, arm
 from loadtests.compare.comparison import Comparison, as_json, compare
-from loadtests.compare.text import text
+from loadtests.compare.text import document
+from loadtests.document.terminal import as_text
 from loadtests.record import RunRecord
 from loadtests.report.read import read_any
 from serve.exits import Exit
@@ -25,7 +26,10 @@ def main(args: argparse.Namespace) -> int:
         return _bad(f"{problem.filename}: {problem.strerror or problem}")
     except ValueError as problem:
         return _bad(str(problem))
-    shown = json.dumps(as_json(arms, found), indent=_INDENT) if args.json else text(arms, found)
+    if args.json:
+        shown = json.dumps(as_json(arms, found), indent=_INDENT)
+    else:
+        shown = as_text(document(arms, found))
     sys.stdout.write(shown + "\n")
     return Exit.GOOD if all(map(_comparable, found)) else Exit.NO
 

@@ -1,14 +1,14 @@
-"""A comparison for a terminal of 80 columns."""
+"""A comparison in words: the sentences first, then load, differences, configuration."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from loadtests.compare.arm import Arm
 from loadtests.compare.comparison import Comparison
 from loadtests.compare.load import Alike
 from loadtests.compare.separate import DRAWS, Difference
+from loadtests.document.document import Document, Section, Table
 from loadtests.report.numbers import rate, seconds_text, share
 
-_COLUMNS = 80
 _NOT_KNOWN = "-"
 _LOAD = {
     Alike.SAME: "the same, one by one",
@@ -18,41 +18,42 @@ _LOAD = {
 }
 
 
-def text(arms: Sequence[Arm], found: Sequence[Comparison]) -> str:
-    """Each arm against the first, the sentences first."""
-    lines = [f"{each.sentence}" for each in found]
-    lines += ["", *(_arm(each) for each in arms)]
+def document(arms: Sequence[Arm], found: Sequence[Comparison]) -> Document:
+    """Each arm against the first."""
+    sections = [Section("", [Table((), "ll", [[each.letter, _arm(each)] for each in arms])])]
     for each in found:
-        lines += ["", *_lines(each)]
-    return "\n".join(_cut(line) for line in lines)
+        sections += [_same_load(each), _separation(each), _changes(each)]
+    return Document([each.sentence for each in found], sections)
 
 
-def _lines(found: Comparison) -> Iterator[str]:
-    first, second = found.first.letter, found.second.letter
-    yield f"{first} and {second}: same load? {'yes' if found.load.same else 'NO'}"
-    yield f"  requests  {_LOAD[found.load.requests]}"
+def _same_load(found: Comparison) -> Section:
+    load = found.load
+    rows = [["requests", _LOAD[load.requests]]]
     if found.first.is_open:
-        yield f"  arrivals  {_LOAD[found.load.arrivals]}"
-    for what, one, other in found.load.facts:
-        yield f"  {what}: {one} -> {other}"
-    yield ""
-    yield from _separation(found)
-    yield ""
-    if not found.changes:
-        yield "No change in the configuration, as far as the endpoints tell."
-        return
-    yield "What changed in the configuration?"
-    for what, old, new in found.changes:
-        yield from _change(what, old or "not there", new or "not there")
+        rows.append(["arrivals", _LOAD[load.arrivals]])
+    rows += [[what, f"{one} -> {other}"] for what, one, other in load.facts]
+    pair = f" {found.first.letter} and {found.second.letter}: {'yes' if load.same else 'NO'}"
+    return Section("Same load?", [Table((), "ll", rows)], pair)
 
 
-def _separation(found: Comparison) -> Iterator[str]:
+def _separation(found: Comparison) -> Section:
     first, second = found.first.letter, found.second.letter
-    yield f"Do they separate? {_how(found)}"
-    yield _row("", first, second, f"{second} - {first}", "95 % interval", "better")
-    for each in found.separation.differences:
-        better = {1: second, -1: first, 0: "no telling"}[each.better]
-        yield _row(each.metric, *_values(each), better)
+    better = {1: second, -1: first, 0: "no telling"}
+    rows = [
+        [each.metric, *_values(each), better[each.better]] for each in found.separation.differences
+    ]
+    head = ["metric", first, second, f"{second} - {first}", "95 % interval", "better"]
+    return Section("Do they separate?", [Table(head, "lrrrrl", rows)], f" {_how(found)}")
+
+
+def _changes(found: Comparison) -> Section:
+    title = "What changed in the configuration?"
+    if not found.changes:
+        return Section(title, [], " Nothing, as far as the endpoints tell.")
+    rows = [
+        [what, f"{old or 'not there'} -> {new or 'not there'}"] for what, old, new in found.changes
+    ]
+    return Section(title, [Table((), "ll", rows)])
 
 
 def _how(found: Comparison) -> str:
@@ -61,11 +62,6 @@ def _how(found: Comparison) -> str:
         return "limits do where their intervals have no number in common"
     pairs = "pairs" if found.separation.paired else "requests"
     return f"{DRAWS:,} draws of blocks of {block} {pairs}"
-
-
-def _row(*cells: str) -> str:
-    name, one, other, difference, interval, better = cells
-    return f"  {name:<9} {one:>9} {other:>9} {difference:>10} {interval:>22}  {better}"
 
 
 def _values(each: Difference) -> list[str]:
@@ -96,17 +92,4 @@ def _arm(each: Arm) -> str:
     about = each.about
     told = f"{about['scenario']}, {about.get('load', '')}, mode {about['endpoint']['mode']}"
     flaws = f"; INVALID: {'; '.join(each.flaws)}" if each.flaws else ""
-    return f"{each.letter}  {each.file}: {told}{flaws}"
-
-
-def _change(what: str, old: str, new: str) -> Iterator[str]:
-    """In one line where it fits."""
-    line = f"  {what}: {old} -> {new}"
-    if len(line) <= _COLUMNS:
-        yield line
-    else:
-        yield from (f"  {what}:", f"    {old}", f"    -> {new}")
-
-
-def _cut(line: str) -> str:
-    return line if len(line) <= _COLUMNS else line[: _COLUMNS - 3] + "..."
+    return f"{each.file}: {told}{flaws}"

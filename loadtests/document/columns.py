@@ -6,6 +6,7 @@ import unicodedata
 COLUMNS = 80
 # What may not be torn apart: a word or one wide character, with the closing marks behind it.
 _PIECES = re.compile(r"\s+|（?(?:[^\s\u2e80-\uffff]+|[\u2e80-\uffff])[，。；：、！？）」]*")
+_LEAST = 20  # of a line is left to text, whatever stands before it
 _MORE = "..."
 
 
@@ -33,15 +34,20 @@ def cut(text: str, columns: int) -> str:
     return text + _MORE
 
 
-def wrapped(*paragraphs: str, first: str = "", rest: str = "", columns: int = COLUMNS) -> list[str]:
-    """Lines of at most so many columns; a word without a blank, as a path, is not torn."""
-    lines = []
+def wrapped(*paragraphs: str, first: str = "", rest: str = "") -> list[str]:
+    """Lines of at most 80 columns, broken between words; a word longer than a line is torn.
+
+    Where `rest` leaves too little of a line, lines are longer.
+    """
+    end = max(COLUMNS, width(rest) + _LEAST)
+    lines, most = [], end - width(rest)
     for paragraph in paragraphs:
         line = first
-        for piece in _PIECES.findall(paragraph):
-            if width(line + piece.rstrip()) > columns and line.strip():
-                lines.append(line.rstrip())
-                line = rest
-            line += piece if line.strip() or piece.strip() else ""
+        for word in _PIECES.findall(paragraph):
+            for piece in (word[at : at + most] for at in range(0, len(word), most)):
+                if width(line + piece.rstrip()) > end and line.strip():
+                    lines.append(line.rstrip())
+                    line = rest
+                line += piece if line.strip() or piece.strip() else ""
         lines.append(line.rstrip())
     return lines

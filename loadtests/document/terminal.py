@@ -41,7 +41,7 @@ def _lines(block: Block, indent: str) -> list[str]:
 def table_lines(table: Table, indent: str = "") -> list[str]:
     """Columns as wide as what is widest in them; long text in the last one is wrapped.
 
-    Where that is too wide, the head is broken between words, then names in the first column are
+    Where that is too wide, the head is broken in two lines, then names in the first column are
     cut; text in the place of several cells is cut, too. A sign stands in the margin of its row.
     """
     heads, widths = _fitted(table, COLUMNS - len(indent))
@@ -55,33 +55,36 @@ def table_lines(table: Table, indent: str = "") -> list[str]:
 def _fitted(table: Table, room: int) -> tuple[list[Sequence[str]], list[int]]:
     """The lines of the head, and what each column takes."""
     heads: list[Sequence[str]] = [table.head] if table.head else []
-    widths = _widths(table, table.head)
+    widths = _widths(table, heads)
     if _total(table, widths) > room:
-        widths = _widths(table, [max(name.split(), key=width, default="") for name in table.head])
-        heads = _broken(table.head, widths)
+        heads = [line for line in zip(*map(_halves, table.head), strict=True) if any(line)]
+        widths = _widths(table, heads)
     over = max(0, _total(table, widths) - room)
     if table.align[0] == "l":
         widths[0] = max(widths[0] - over, min(widths[0], _NAME_COLUMNS))
     return heads, widths
 
 
-def _widths(table: Table, head: Sequence[str]) -> list[int]:
-    rows = [head, table.widest, *table.rows]
+def _halves(name: str) -> tuple[str, str]:
+    """The name in two lines that are as narrow as can be; a single word stands in the lower one."""
+    words = name.split()
+    splits = [(" ".join(words[:n]), " ".join(words[n:])) for n in range(len(words) or 1)]
+    return min(splits, key=lambda lines: max(map(width, lines)))
+
+
+def _widths(table: Table, heads: Sequence[Sequence[str]]) -> list[int]:
+    rows = [*heads, table.widest, *table.rows]
     own = [row if len(row) == len(table.align) else row[:-1] for row in rows]
-    return [max(width(row[n]) for row in own if n < len(row)) for n in range(len(table.align))]
+    return [
+        max((width(row[n]) for row in own if n < len(row)), default=0)
+        for n in range(len(table.align))
+    ]
 
 
 def _total(table: Table, widths: Sequence[int]) -> int:
     """Without the text of a last column, which is wrapped."""
     fixed = widths[:-1] if table.align[-1] == "l" else widths
     return sum(fixed) + len(_GAP) * (len(widths) - 1)
-
-
-def _broken(head: Sequence[str], widths: Sequence[int]) -> list[Sequence[str]]:
-    """The head in as many lines as it takes, all names ending in the last one."""
-    names = [wrapped(name, columns=columns) for name, columns in zip(head, widths, strict=True)]
-    height = max(map(len, names), default=0)
-    return list(zip(*([""] * (height - len(name)) + name for name in names), strict=True))
 
 
 def _row(cells: Sequence[str], align: str, widths: Sequence[int], margin: str) -> Iterator[str]:
@@ -92,6 +95,6 @@ def _row(cells: Sequence[str], align: str, widths: Sequence[int], margin: str) -
     if len(cells) < len(align):
         yield line + cut(last, COLUMNS - width(line))
     elif align[-1] == "r":
-        yield line + right(last, widths[-1])
+        yield (line + right(last, widths[-1])).rstrip()
     else:
         yield from wrapped(last, first=line, rest=" " * width(line))

@@ -22,6 +22,7 @@ from loadtests.client.facts import EndpointFacts, connect
 from loadtests.client.journey import Session
 from loadtests.client.sampler import Sampler
 from loadtests.client.self_test import require_reader
+from loadtests.document.terminal import table_lines
 from loadtests.judging.search import Probe
 from loadtests.limit.crowd import Crowd
 from loadtests.limit.rounds import SOAK, WARM_UP_MOST_S, Measured, Rounds
@@ -47,7 +48,7 @@ class Bench:
     def run(self, probe: Probe) -> Measured:
         """EndpointDownError where it does not answer any more."""
         measured = self.rounds.run(self.crowd, probe)
-        _, row = table([measured]).splitlines()
+        *_, row = table_lines(table([measured]))
         sys.stderr.write(f"{_clear()}{row}\n")
         return measured
 

@@ -12,13 +12,15 @@ from loadtests.asking.ask import Scenario
 from loadtests.asking.prompts import Ending, Route
 from loadtests.client.api import EndpointDownError
 from loadtests.client.self_test import ReaderError
+from loadtests.document.markdown import as_markdown
+from loadtests.document.terminal import as_text
 from loadtests.judging.search import Found, Phase, Probe, Range, Round, Seen, next_step
 from loadtests.limit.bench import Bench, bench
 from loadtests.limit.junit import junit
 from loadtests.limit.prediction import Prediction, predict
 from loadtests.limit.result import Result, as_json
 from loadtests.limit.rounds import Measured
-from loadtests.limit.text import beside, markdown, notes, prediction, sentence, table
+from loadtests.limit.text import document, sentence
 from loadtests.prompts import load_prompts
 from loadtests.record import RunRecord
 from loadtests.scenarios import find_scenario
@@ -143,29 +145,14 @@ def _judge(machine: Bench, users: int) -> tuple[list[Measured], None]:
 
 
 def _print(args: argparse.Namespace, result: Result, found: Mapping[str, Any]) -> None:
-    if args.json:
-        print(json.dumps(found, indent=_INDENT))
-        return
-    mode = result.facts.mode or "unknown"
-    print(found["sentence"])
-    if (plan := prediction(result)) is not None:
-        print(plan)
-    if result.beside is not None:
-        print(beside(result.beside))
-    for said in notes(result):
-        print(said)
-    print(f"\n{table(result.rounds)}\n")
-    print(
-        f"{result.slo} on {result.facts.model}, mode {mode}; modelled seconds,"
-        f" {result.facts.time_scale:g} in a real one; took {result.wall_s / 60:.1f} min"
-    )
+    print(json.dumps(found, indent=_INDENT) if args.json else as_text(document(result)))
 
 
 def _write(args: argparse.Namespace, result: Result, run: RunRecord) -> None:
     if args.junit:
         args.junit.write_text(junit(result), encoding="utf-8")
     if args.markdown:
-        args.markdown.write_text(markdown(result), encoding="utf-8")
+        args.markdown.write_text(as_markdown(document(result)), encoding="utf-8")
     if args.report:
         from loadtests.report.files import write_report  # noqa: PLC0415 -- matplotlib: a second
 

@@ -2,6 +2,7 @@
 
 from xml.etree.ElementTree import Element, SubElement, tostring
 
+from loadtests.document.terminal import table_lines
 from loadtests.judging.search import Seen
 from loadtests.limit.result import Result
 from loadtests.limit.rounds import Measured
@@ -18,7 +19,8 @@ def junit(result: Result) -> str:
         SubElement(whole, "error", message=sentence(result))
     elif result.exit is not Exit.GOOD:
         SubElement(whole, "failure", message=sentence(result))
-    SubElement(whole, "system-out").text = f"{sentence(result)}\n{table(result.rounds)}"
+    rounds = table_lines(table(result.rounds))
+    SubElement(whole, "system-out").text = "\n".join([sentence(result), *rounds])
     for term in judged.verdict.checks if judged else ():
         case = _case(suite, result, f"{term.metric} at {judged.probe.users if judged else 0}")
         if not term.met:

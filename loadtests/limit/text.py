@@ -1,8 +1,9 @@
-"""A limit in words: one sentence, a table with a row per round; for terminals and as Markdown."""
+"""A limit in words: one sentence, a table with a row per round."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from loadtests.document.document import Document, Paragraphs, Section, Table
 from loadtests.judging.search import Phase, Seen
 from loadtests.judging.summary import remarks, why
 from loadtests.judging.verdict import Check, Metric
@@ -11,10 +12,10 @@ from loadtests.limit.rounds import Measured
 from loadtests.record import Outcome
 from loadtests.report.numbers import seconds_text
 
-_COLUMNS = ("users", "phase", "", "TTFT", "TPOT", "success", "goodput", "answers/s", "tokens/s")
+_COLUMNS = ("users", "phase", "SLO", "TTFT", "TPOT", "success", "goodput", "answers/s", "tokens/s")
 _MORE = ("held", "refused", "binds", "finished", "seconds")
-# Characters of the columns: rows that are shown one by one stand below each other.
-_WIDTHS = (5, 10, 7, 8, 8, 7, 7, 9, 8, 4, 7, 7, 8, 7)
+_ALIGN = "rllrrrrrrrrlrr"
+_WIDEST = ("", "descending", "invalid", "1e+03 ms", "1e+03 ms", *[""] * 6, "prefill", "", "")
 _NAMES = {"kv": "KV", "slots": "slots", "prefill": "prefill", "decode": "decode"}
 
 
@@ -39,6 +40,18 @@ def sentence(result: Result) -> str:
     return said
 
 
+def document(result: Result) -> Document:
+    """The sentence, what it rests on, the rounds, and what was asked."""
+    told = [prediction(result), beside(result.beside) if result.beside else None, *_notes(result)]
+    asked = (
+        f"{result.slo} on {result.facts.model}, mode {result.facts.mode or 'unknown'}; modelled"
+        f" seconds, {result.facts.time_scale:g} in a real one; took {result.wall_s / 60:.1f} min"
+    )
+    lead = [sentence(result), *(each for each in told if each is not None)]
+    sections = [Section("", [table(result.rounds)]), Section("", [Paragraphs([asked])])]
+    return Document(lead, sections)
+
+
 def prediction(result: Result) -> str | None:
     """The plan's number beside the measured one."""
     plan = result.prediction
@@ -49,7 +62,7 @@ def prediction(result: Result) -> str | None:
     return said if error is None else f"{said}; off by {error:+.0%}"
 
 
-def notes(result: Result) -> Iterator[str]:
+def _notes(result: Result) -> Iterator[str]:
     """What the result rests on, where it is not what one expects; of its last round."""
     yield from result.facts.notes
     if result.rounds:
@@ -112,35 +125,10 @@ def term_text(term: Check) -> str:
     return f"{term.metric}_p{term.needed_ratio * 100:g} {value} {sign} {bound}"
 
 
-def table(rounds: Sequence[Measured]) -> str:
-    """One row per round in the order they were run, aligned."""
-    rows = [[*_COLUMNS, *_MORE], *(_row(each) for each in rounds)]
-    return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(row, _WIDTHS, strict=True))
-        for row in rows
-    )
-
-
-def markdown(result: Result) -> str:
-    """For a job's summary."""
-    return "\n".join(_markdown_lines(result)) + "\n"
-
-
-def _markdown_lines(result: Result) -> Iterator[str]:
-    yield f"**{sentence(result)}**"
-    yield ""
-    yield f"`{result.slo}` on {result.facts.model}, mode {result.facts.mode or 'unknown'}"
-    for said in (prediction(result), beside(result.beside) if result.beside else None):
-        if said is not None:
-            yield f"\n{said}"
-    for said in notes(result):
-        yield f"\n{said}"
-    yield ""
-    columns = [name or "SLO" for name in (*_COLUMNS, *_MORE)]
-    yield f"| {' | '.join(columns)} |"
-    yield f"|{'---|' * len(columns)}"
-    for each in result.rounds:
-        yield f"| {' | '.join(_row(each))} |"
+def table(rounds: Sequence[Measured]) -> Table:
+    """One row per round in the order they were run."""
+    rows = [_row(each) for each in rounds]
+    return Table([*_COLUMNS, *_MORE], _ALIGN, rows, widest=_WIDEST)
 
 
 def _row(each: Measured) -> list[str]:

@@ -45,6 +45,18 @@ def test_words_are_wrapped_whole() -> None:
     assert wrapped("word " * 20, first="- ", rest="  ")[1] == "  word word word word word"
 
 
+def test_a_word_longer_than_a_line_is_torn() -> None:
+    path = "/a/long/folder" * 12
+    lines = wrapped(f"file {path}", first="  ", rest="    ")
+    assert max(map(width, lines)) <= COLUMNS
+    assert "".join(line.strip() for line in lines) == f"file{path}"
+
+
+def test_text_keeps_some_columns_beside_a_wide_table() -> None:
+    *_, row = table_lines(Table(["n", "why"], "rl", [["1" * 90, "word " * 5]]))
+    assert row == " " * 92 + "word"
+
+
 def test_a_terminal_shows_headings_in_capitals_and_what_is_below_them_indented() -> None:
     assert as_text(TOLD).split("\n") == [
         "It fits.",

@@ -203,8 +203,8 @@ def test_two_runs_are_told_in_80_columns(
     assert main(["compare", *files[:2]]) == 0
     told = capsys.readouterr().out
     assert told.startswith("A is better in goodput")
-    assert "same load? yes" in told
-    assert "No change in the configuration" in told
+    assert "SAME LOAD? A and B: yes" in told
+    assert "CONFIGURATION? Nothing, as far as the endpoints tell." in told
     assert max(map(len, told.splitlines())) <= 80
 
 
