@@ -162,11 +162,14 @@ class Gateway:
         return {"replica": "", "hash": "", "refused": fault, "keys": None}
 
     async def own(
-        self, method: str, path: str, question: "OwnRequest"
-    ) -> "tuple[str, OwnResponse | Problem]":
-        """The name of this replica, and its answer to a question that came to any."""
-        if self._service is None:
-            raise RuntimeError("the replica is closed")
+        self, method: str, path: str, question: "OwnRequest", only: str | None
+    ) -> "tuple[str, OwnResponse | Problem] | None":
+        """The name of this replica, and its answer to a question that came to any.
+
+        None where another one is asked, or this one is closed.
+        """
+        if self._service is None or only not in (None, self._service.gate.replica):
+            return None
         route = next(each for each in ROUTES if (each.method, each.path) == (method, path))
         page = await self._service.routes.answer(route, question)
         return self._service.gate.replica, page

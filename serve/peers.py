@@ -28,15 +28,17 @@ class ServePeers:
 
         return serve.get_replica_context().world_size or 1
 
-    async def ask(self, method: str, path: str, question: OwnRequest) -> Told:
+    async def ask(
+        self, method: str, path: str, question: OwnRequest, only: str | None = None
+    ) -> Told:
         """By name; a replica that fails or takes too long is left out."""
         try:
-            sent = self._of_all().broadcast(METHOD, method, path, question)
+            sent = self._of_all().broadcast(METHOD, method, path, question, only)
             answers = await sent.results_async(timeout_s=_WITHIN_S, return_exceptions=True)
         except Exception as error:  # noqa: BLE001 - whatever Ray raises, this replica answers
             _log.warning("the replicas could not be asked: %s", str(error) or type(error).__name__)
             return {}
-        return dict(each for each in answers if not isinstance(each, BaseException))
+        return dict(each for each in answers if isinstance(each, tuple))
 
     def _of_all(self) -> "DeploymentHandle[Any]":
         if self._handle is None:

@@ -14,7 +14,12 @@ from admission.queue.budgets import Standing
 from admission.terms.decision import Rejected
 from serve.access.key_ring import KeyRing
 from serve.access.tenants import Keys
+from serve.http.allow import ROUTES
 from serve.http.edge import Edge, Terms
+from serve.http.routes.exchange import OwnRequest
+from serve.http.routes.fleet import FleetRoutes
+from serve.http.routes.own import Routes
+from serve.http.routes.peers_like import Alone, PeersLike, Told
 from serve.observability.metrics import Metrics
 from serve.observability.telemetry import Telemetry
 from serve.observability.tracing import Tracing
@@ -347,6 +352,7 @@ class House:
     log: Lines
     registry: CollectorRegistry
     operations: Operations
+    routes: Routes  # of this replica alone
 
     async def ask(
         self,
@@ -382,14 +388,44 @@ class House:
         return exchange.begin(self.edge)
 
 
-def operations_of(
-    gate: Changing, metrics: Metrics, ring: KeyRing | None = None, *, replicas: int = 1
-) -> Operations:
+def operations_of(gate: Changing, metrics: Metrics, ring: KeyRing | None = None) -> Operations:
     """Settings of a first start with every default, kept in memory alone."""
     in_force = InForce(AdmissionSection(), History())
     in_force.offer(AdmissionSection().mapping())
     ring = ring or KeyRing(AccessSection(), Keys())
-    return Operations(gate, in_force, ring, metrics, replicas=lambda: replicas)
+    return Operations(gate, in_force, ring, metrics)
+
+
+class FakePeers:
+    """The replicas of one gateway; those in `silent` do not answer."""
+
+    def __init__(self) -> None:
+        self.houses: list[House] = []
+        self.silent: set[str] = set()
+
+    @property
+    def count(self) -> int:
+        return len(self.houses)
+
+    async def ask(
+        self, method: str, path: str, question: OwnRequest, only: str | None = None
+    ) -> Told:
+        route = next(r for r in ROUTES if (r.method, r.path) == (method, path))
+        return {
+            each.gate.replica: await each.routes.answer(route, question)
+            for each in self.houses
+            if each.gate.replica not in self.silent and only in (None, each.gate.replica)
+        }
+
+
+def fleet(names: str, **parts: Any) -> FakePeers:
+    """Replicas of one gateway, named by a letter each; call it inside a running loop."""
+    peers = FakePeers()
+    for name in names:
+        made = house(peers=peers, **parts)
+        made.gate.replica = name
+        peers.houses.append(made)
+    return peers
 
 
 def house(  # noqa: PLR0913 - what a test may set, each named once
@@ -400,20 +436,21 @@ def house(  # noqa: PLR0913 - what a test may set, each named once
     tracing: Tracing | None = None,
     echo_request_id: bool = True,
     grace_s: float = 5.0,
-    replicas: int = 1,
+    peers: PeersLike | None = None,
 ) -> House:
     """Builds it; call it inside a running loop. Nothing here waits for `grace_s` unless deaf."""
     gate, log, registry = FakeGate(), Lines(), CollectorRegistry()
     app, metrics = FakeEngineApp(gate), Metrics(registry)
     access, keys = access or AccessSection(), keys or Keys()
-    operations = operations_of(gate, metrics, KeyRing(access, keys), replicas=replicas)
+    operations = operations_of(gate, metrics, KeyRing(access, keys))
+    routes = Routes(gate, operations, registry=registry)
     edge = Edge(
         app,
         gate,
         Terms(limits or HttpSection(), access, keys),
         Telemetry(metrics, tracing or Tracing(), log),
-        operations,
+        FleetRoutes(routes, peers or Alone(), lambda: gate.replica),
         echo_request_id=echo_request_id,
         grace_s=grace_s,
     )
-    return House(gate, app, edge, log, registry, operations)
+    return House(gate, app, edge, log, registry, operations, routes)

@@ -112,7 +112,12 @@ def admission_summary(section: AdmissionSection) -> Iterator[str]:
         value, default = _at(values, key.path), _plain(key.default)
         note = "" if value == default else f"  (default {_shown(default)})"
         unit = "" if key.unit == "name" else f" {key.unit}"
-        yield f"  {key.path:<30}{_shown(value)}{unit}{note}"
+        yield textwrap.fill(
+            f"{_shown(value)}{unit}{note}",
+            _WIDTH,
+            initial_indent=f"  {key.path:<30}",
+            subsequent_indent=" " * 32,
+        )
 
 
 def _vllm_parser() -> Parse | None:

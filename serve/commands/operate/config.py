@@ -8,7 +8,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from serve.commands.check import admission_summary
-from serve.commands.operate.endpoint import AnswerError, Endpoint, GatewayAnswer, run
+from serve.commands.operate.endpoint import (
+    AnswerError,
+    Endpoint,
+    GatewayAnswer,
+    by_replica,
+    missing,
+    run,
+)
 from serve.exits import Exit
 from serve.profile.difference import Change, changes
 from serve.profile.settings import (
@@ -33,8 +40,13 @@ def _show(endpoint: Endpoint, args: argparse.Namespace) -> int:
         _say(json.dumps(settings, indent=2))
         return Exit.GOOD
     state = endpoint.ask("GET", "/v1/admission/state").document
-    _say(_wrapped(f"{endpoint.url}: replica {state['replica']}, one of {state['replicas']}"))
-    config = state["config"]
+    replicas = by_replica(state)
+    named = "replica" if len(replicas) == 1 else f"{len(replicas)} replicas,"
+    _say(_wrapped(f"{endpoint.url}: {named} {', '.join(replicas)}"))
+    absent = missing(state)
+    if absent:
+        _say(_wrapped(absent))
+    config = next(iter(replicas.values()))["config"]
     _say(_row("in force", f"since {config['applied_at']}, {_origin(config)}"))
     if config["refused"] is not None:
         _say(_row("refused", config["refused"]["why"]))
@@ -62,7 +74,8 @@ def _apply(endpoint: Endpoint, args: argparse.Namespace) -> int:
 
 
 def _history(endpoint: Endpoint, _: argparse.Namespace) -> int:
-    told = endpoint.ask("GET", f"{_SETTINGS}/history").document
+    histories = by_replica(endpoint.ask("GET", f"{_SETTINGS}/history").document)
+    told = next(iter(histories.values()))
     _say(_wrapped(f"{endpoint.url}: replica {told['replica']}, in force {told['hash']}"))
     for entry in told["history"]:
         _say(_wrapped(f"{entry['hash']}  {entry['applied_at']}  {_origin(entry)}"))
@@ -98,8 +111,8 @@ def _confirmed() -> bool:
 
 
 def _applied(told: dict[str, Any]) -> Iterator[str]:
-    yield f"applied: {told['hash']} on replica {told['replica']}"
-    if not told["kept"]:
+    yield _wrapped(f"applied: {told['hash']} on replica {', '.join(by_replica(told))}")
+    if not told.get("kept"):
         yield _wrapped(
             "The replica could not keep them in its cache folder: one that replaces it will not "
             "have them."

@@ -110,6 +110,21 @@ class Endpoint:
         raise AnswerError(said or f"{self.url}{path} answered {status}", _exit_code(status))
 
 
+def by_replica(document: Document) -> dict[str, Document]:
+    """Its part for each replica: a gateway of one answers without their names around it."""
+    replicas = document.get("replicas")
+    return replicas if isinstance(replicas, dict) else {document["replica"]: document}
+
+
+def missing(document: Document) -> str | None:
+    """A sentence about replicas that did not answer; None where all did."""
+    told = document.get("missing")
+    if not (isinstance(told, dict) and told["count"]):
+        return None
+    names = f" ({', '.join(told['replicas'])})" if told["replicas"] else ""
+    return f"{told['count']} of the gateway's replicas did not answer{names}"
+
+
 def run(
     command: str, args: argparse.Namespace, verb: Callable[[Endpoint, argparse.Namespace], int]
 ) -> int:

@@ -31,6 +31,7 @@ def add_drain(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     for name, what in (("drain", "admit nothing more"), ("resume", "undo a drain")):
         command = commands.add_parser(name, help=f"{what}; the gateway goes on running")
         command.set_defaults(module="serve.commands.operate.drain", verb=name)
+        command.add_argument("--replica", metavar="NAME", help="this one alone; default: all")
         _add_endpoint(command)
 
 

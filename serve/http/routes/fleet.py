@@ -77,13 +77,15 @@ class FleetRoutes:
             problem = await self._divided(question)
             if problem is not None:
                 return problem
-        told = await self._ask(key, question)
+        told = await self._ask(key, question, asked)
         if asked is not None:
-            return told.get(asked) or _unknown(asked, [*told] or [self._name()])
+            return told.get(asked) or _unknown(asked, sorted({self._name(), *self._known}))
         return self._of_all(key, told)
 
-    async def _ask(self, key: tuple[str, str], question: OwnRequest) -> Told:
-        told = await self._peers.ask(*key, question)
+    async def _ask(
+        self, key: tuple[str, str], question: OwnRequest, only: str | None = None
+    ) -> Told:
+        told = await self._peers.ask(*key, question, only)
         for name in told:
             self._known.pop(name, None)
             self._known[name] = None
@@ -158,5 +160,5 @@ def _shared(replicas: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _unknown(asked: str | None, names: list[str]) -> Problem:
-    message = f"No replica {asked!r} answers; those that do are {', '.join(sorted(names))}."
-    return error(404, message, ApiFamily.OPENAI, param="replica", code="replica_not_found")
+    message = f"No replica {asked!r} answers; known are {', '.join(names)}."
+    return error(400, message, ApiFamily.OPENAI, param="replica")

@@ -16,10 +16,13 @@ class PeersLike(Protocol):
         """How many there should be."""
         ...
 
-    async def ask(self, method: str, path: str, question: OwnRequest) -> Told:
+    async def ask(
+        self, method: str, path: str, question: OwnRequest, only: str | None = None
+    ) -> Told:
         """The answers of those that answer in time, each by the name of its replica. Never raises.
 
-        Where another replica hangs, only this one's own answer may be there.
+        With `only` no replica but the one of this name does what is asked, or answers. Where
+        another replica hangs, only this one's own answer may be there.
         """
         ...
 
@@ -29,6 +32,6 @@ class Alone:
 
     count = 1
 
-    async def ask(self, method: str, path: str, question: OwnRequest) -> Told:  # noqa: ARG002
+    async def ask(self, *_: object) -> Told:
         """Nobody."""
         return {}

@@ -14,7 +14,7 @@ import pytest
 from serve.access.tenants import KeyEntry, Keys, new_key
 from serve.commands.cli import main
 from serve.profile.settings import AdmissionSection, parse_admission
-from tests.fakes import House, house
+from tests.fakes import FakePeers, fleet
 
 KEY, DIGEST = new_key()
 OTHER = parse_admission({"kv_headroom_ratio": 0.1, "tenants": {"team": {"weight": 3}}})
@@ -23,9 +23,11 @@ OTHER = parse_admission({"kv_headroom_ratio": 0.1, "tenants": {"team": {"weight"
 class Served:
     """A house behind a real socket: what its edge answers to what `http.client` sends."""
 
-    def __init__(self, **parts: Any) -> None:
+    def __init__(self, replicas: str = "r", **parts: Any) -> None:
         self._loop = asyncio.new_event_loop()
-        self.house: House = self._loop.run_until_complete(_made(parts))
+        self.peers = self._loop.run_until_complete(_made(replicas, parts))
+        self.houses = self.peers.houses
+        self.house = self.houses[0]
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._accepting = threading.Thread(target=self._server.serve_forever, args=(0.01,))
@@ -55,7 +57,8 @@ class Served:
             sent = {**headers, "if-match": "*"}
             faster = self.house.ask(path, document, method="PUT", headers=sent)
             asyncio.run_coroutine_threadsafe(faster, self._loop).result(10)
-        asking = self.house.ask(path, method=method, headers=headers, raw=raw)
+        path, _, query = path.partition("?")
+        asking = self.house.ask(path, method=method, headers=headers, raw=raw, query=query)
         return asyncio.run_coroutine_threadsafe(asking, self._loop).result(10)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
@@ -80,14 +83,20 @@ class Served:
         return Handler
 
 
-async def _made(parts: dict[str, Any]) -> House:
-    at = house(**parts)
-    at.gate.told = {
-        "replica": at.gate.replica,
-        "replicas": 1,
-        "config": at.operations._in_force.as_json(),
-    }
-    return at
+async def _made(replicas: str, parts: dict[str, Any]) -> FakePeers:
+    peers = fleet(replicas, **parts)
+    for at in peers.houses:
+        at.gate.told = {
+            "replica": at.gate.replica,
+            "replicas": len(replicas),
+            "config": at.operations._in_force.as_json(),
+            "leases": 0,
+            "sequences": {"held": 0, "limit": 8},
+            "kv": {"capacity_blocks": 100, "held_blocks": 0},
+            "prefill_backlog_tokens": 0,
+            "queue": {"requests": 0, "tokens": 0},
+        }
+    return peers
 
 
 @pytest.fixture
@@ -242,12 +251,35 @@ def test_the_key_comes_from_the_argument_or_the_environment(
         assert main([*show, "--api-key", "sk-wrong"]) == 2
 
 
-def test_several_replicas_are_not_changed_one_by_one(
+def test_all_replicas_are_changed_drained_and_resumed_at_once(
     file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Served(replicas=2) as several:
-        assert apply(several.url, file) == 1
-        assert "SIGHUP" in capsys.readouterr().err
+    with Served(replicas="ab") as several:
+        assert apply(several.url, file) == 0
+        assert "on replica a, b" in narrow(capsys)
+        assert {each.operations.section.hash() for each in several.houses} == {OTHER.hash()}
+        assert main(["config", "show", "--url", several.url]) == 0
+        assert "2 replicas, a, b" in narrow(capsys)
+        assert main(["drain", "--url", several.url, "--replica", "b"]) == 0
+        assert [each.gate.draining for each in several.houses] == [False, True]
+        assert main(["drain", "--url", several.url]) == 0
+        assert "replica a admits nothing more" in narrow(capsys)
+        assert main(["resume", "--url", several.url]) == 0
+        assert not any(each.gate.draining for each in several.houses)
+        assert main(["drain", "--url", several.url, "--replica", "c"]) == 2
+
+
+def test_a_replica_that_does_not_answer_is_named(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Served(replicas="ab") as several:
+        assert main(["drain", "--url", several.url]) == 0
+        capsys.readouterr()
+        several.peers.silent.add("b")
+        assert main(["drain", "--url", several.url]) == 4
+        assert "1 of the gateway's replicas did not answer (b)" in capsys.readouterr().err
+        assert apply(several.url, file) == 4
+        assert "Nothing was changed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", [["config", "show"], ["config", "history"], ["drain"]])

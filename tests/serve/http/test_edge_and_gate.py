@@ -15,6 +15,7 @@ from admission.price.footprint import PromptShape, RequestShape
 from serve.access.tenants import Keys
 from serve.gate.gate import Gate
 from serve.http.edge import Edge, Terms
+from serve.http.routes.own import Routes
 from serve.observability.metrics import Metrics
 from serve.observability.telemetry import Telemetry
 from serve.observability.tracing import Tracing
@@ -140,7 +141,8 @@ async def real(**settings: object) -> AsyncIterator[Real]:
     engine.gate = gate
     app = App(gate, engine)
     terms = Terms(HttpSection(), AccessSection(), Keys())
-    edge = Edge(app, gate, terms, Telemetry(metrics, Tracing()), operations_of(gate, metrics))
+    routes = Routes(gate, operations_of(gate, metrics), registry=registry)
+    edge = Edge(app, gate, terms, Telemetry(metrics, Tracing()), routes)
     try:
         yield Real(edge, gate, engine, app)
     finally:

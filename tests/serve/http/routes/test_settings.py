@@ -197,20 +197,7 @@ async def test_with_no_settings_before_a_rollback_says_so() -> None:
     assert (await roll_back(house(), None)).status == 400
 
 
-# -- several replicas, browsers ------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("method", "path"), [("PUT", SETTINGS), ("POST", ROLLBACK), ("POST", KEYS_RELOAD)]
-)
-async def test_one_replica_of_several_is_not_changed_alone(method: str, path: str) -> None:
-    at = house(replicas=2)
-    document = {"to": DEFAULT.hash()} if path == ROLLBACK else {}
-    raw = json.dumps(document).encode()
-    done = await at.ask(path, raw=raw, method=method, headers={"if-match": "*"})
-    assert code_of(done) == (409, "several_replicas")
-    assert at.gate.sections == []
-    assert (await at.ask(SETTINGS, method="GET")).status == 200
+# -- browsers ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
