@@ -388,6 +388,23 @@ class Controller:
         self._leases.pending_aborts.confirm(asked_at_s, now_s)
 
     @property
+    def engine_idle(self) -> bool:
+        """Whether no sequence runs, so that no step record is due."""
+        return not self.ledger.sequences
+
+    def pinged(self, now_s: float) -> None:
+        """An idle engine was asked for a sign of life."""
+        self.heartbeat.ping(now_s)
+
+    def ping_answered(self, now_s: float) -> None:
+        """It gave one."""
+        self.heartbeat.answered(now_s)
+
+    def engine_died(self) -> None:
+        """It is gone for good, by itself or because it was given up."""
+        self.engine_down = True
+
+    @property
     def coverage(self) -> Coverage:
         """How often answers were no longer than predicted."""
         return self._leases.coverage
@@ -410,8 +427,13 @@ class Controller:
                 cost_measured=self.accounts.cost.measured,
             ),
             coverage=CoverageReading.of(self.coverage, self.settings.output_quantile),
-            signs=EngineSigns.of(self.heartbeat, self.freshness, down=self.engine_down),
+            signs=self.signs,
         )
+
+    @property
+    def signs(self) -> EngineSigns:
+        """Signs of life, and whether statistics arrive, as of the last tick or record."""
+        return EngineSigns.of(self.heartbeat, self.freshness, down=self.engine_down)
 
     def context(self, offer: Offer, now_s: float) -> DecisionContext:
         """What a decision on this offer meets now."""
