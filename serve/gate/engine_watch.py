@@ -3,32 +3,15 @@
 import asyncio
 import logging
 from collections.abc import Callable, Collection
-from typing import Protocol
 
 from admission.controller import Controller
+from serve.gate.engine_like import Pinged
 from serve.observability.metric_table import ENGINE_HANGS
 from serve.observability.metrics import Metrics
 
 _log = logging.getLogger("sluice.gate")
 
 _PING_S = 1.0  # real seconds between two pings of an idle engine
-
-
-class Pinged(Protocol):
-    """What the watch needs of the engine."""
-
-    @property
-    def errored(self) -> bool:
-        """Whether it has died."""
-        ...
-
-    async def ping(self) -> None:
-        """Returns once the engine has answered, and so has heard of every abort sent before."""
-        ...
-
-    def kill(self) -> None:
-        """Ends the engine's processes at once, also stopped ones."""
-        ...
 
 
 class EngineWatch:
