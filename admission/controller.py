@@ -11,19 +11,13 @@ from admission.gates.heartbeat import Heartbeat, Patience
 from admission.gates.kv_margin import KvMargin
 from admission.gates.slack import Slack
 from admission.gates.tpot import Timing
+from admission.judge import Judge
 from admission.leases import Leases
 from admission.ledger.claim import Claim
 from admission.ledger.comparison import Comparison
 from admission.ledger.ledger import Ledger
 from admission.price.coverage import Coverage
-from admission.price.footprint import (
-    LEAST,
-    EngineShape,
-    Price,
-    RequestShape,
-    never_fits,
-    too_many_sequences,
-)
+from admission.price.footprint import EngineShape, Price, RequestShape
 from admission.price.lengths import OutputLengths
 from admission.price.offer import Offer, Quote
 from admission.price.prefixes import Prefixes
@@ -31,7 +25,7 @@ from admission.price.quote import quote
 from admission.price.unfinished import Unfinished
 from admission.queue.accounts import Accounts, TenantView
 from admission.queue.budgets import Standing
-from admission.queue.waiting import QueueLoad, WaitingQueue
+from admission.queue.waiting import WaitingQueue
 from admission.snapshot import (
     CacheReading,
     CoverageReading,
@@ -51,8 +45,6 @@ from admission.terms.decision import Accepted, Decision, Limit, Priority, Queued
 from admission.terms.settings import Mode, Settings
 
 __all__ = ["Answer", "Controller", "Offer", "Quote", "StepRecord", "Turn"]
-
-_CHARS_PER_TOKEN_MAX = 32  # no vocabulary packs more; a longer body cannot fit whatever it says
 
 
 class Controller:
@@ -96,10 +88,15 @@ class Controller:
             quote=self.quote,
             grant=self._grant,
         )
-
-    @property
-    def _enforcing(self) -> bool:
-        return self.settings.mode is Mode.ENFORCE
+        self._judge = Judge(
+            settings,
+            ledger=self.ledger,
+            headroom=self.headroom,
+            speed=self.speed,
+            queue=self.queue,
+            accounts=self.accounts,
+            dispatcher=self._dispatcher,
+        )
 
     # -- deciding --------------------------------------------------------------------------
 
@@ -110,25 +107,14 @@ class Controller:
 
         Draining, engine down, hopelessly long, budget used up, queue full.
         """
-        closed = self._closed()
-        if closed:
-            return closed
-        limit = self.engine.max_model_len
-        if body_chars > _CHARS_PER_TOKEN_MAX * limit:
-            return refusals.hopelessly_long(body_chars, limit)
-        if not self._enforcing:
-            return None
-        spent = self.accounts.budgets.spent(tenant, now_s)
-        if spent or self.queue.overtakes_all(priority, now_s):
-            return spent  # nothing waits ahead: it may be accepted at once, however short the queue
-        return self._queue_full(tenant, priority, 0)
+        return self._closed() or self._judge.precheck(tenant, body_chars, priority, now_s)
 
     def hopeless(self, shape: RequestShape) -> Rejected | None:
         """More sequences than the engine runs; asked before a price is worked out.
 
         A small body may ask for millions of them, and adding them up would block every request.
         """
-        return too_many_sequences(shape.total_sequences, self.engine) if self._enforcing else None
+        return self._judge.hopeless(shape)
 
     def late_at_least(
         self,
@@ -144,20 +130,10 @@ class Controller:
         By the wait of the least price there is: what this refuses, `offer` refuses now as well.
         `behind` more requests, each like the mean of the queue, are assumed to be ahead of it.
         """
-        if self._closed() or not self._enforcing:
+        if self._closed():
             return None
         offer = Offer(tenant, priority, RequestShape(()), now_s, deadline_at_s)
-        first = self.queue.overtakes_all(priority, now_s)
-        head = None if first else self.queue.head(now_s)
-        blocked = self._dispatcher.limit_of(head) if head else self.headroom.shut()
-        if blocked is None:
-            return self._too_late(offer, LEAST, 0.0, Limit.PREFILL, now_s)
-        ahead = self.queue.ahead_of(tenant, priority, self._dispatcher.turn_at_s(offer, LEAST))
-        if behind and ahead.requests:
-            ahead.add(ahead, behind / ahead.requests)
-        wait_s, limit = self.headroom.wait(LEAST, ahead, blocked, priority)
-        late = self._too_late(offer, LEAST, wait_s, limit, now_s)
-        return late or self._queue_full(tenant, priority, 0)
+        return self._judge.late_at_least(offer, now_s, behind=behind)
 
     @property
     def closed(self) -> bool:
@@ -188,11 +164,12 @@ class Controller:
         closed = self._closed()
         if closed:
             return Answer(closed, quote, closed)
-        would, claim = self._judge(offer, quote.price, now_s)
-        if isinstance(would, Rejected) and self._enforcing:
+        would, claim = self._judge.decide(offer, quote.price, now_s)
+        enforcing = self.settings.mode is Mode.ENFORCE
+        if isinstance(would, Rejected) and enforcing:
             return Answer(would, quote, would)
         self.accounts.enter(offer.tenant, quote.price)
-        if isinstance(would, Queued) and self._enforcing:
+        if isinstance(would, Queued) and enforcing:
             return Answer(would, quote, would, self._dispatcher.join(offer, quote, would.limit))
         if isinstance(would, Queued):
             self._dispatcher.binding = would.limit  # in mode shadow it would have waited
@@ -202,80 +179,14 @@ class Controller:
     def judge(self, offer: Offer, quote: Quote, now_s: float) -> Decision:
         """The `would` of `offer`, changing nothing. An Accepted here names no lease (id 0)."""
         closed = self._closed()
-        return closed or self._judge(offer, quote.price, now_s)[0]
-
-    def _judge(self, offer: Offer, priced: Price, now_s: float) -> tuple[Decision, Claim | None]:
-        """The decision, and the claim to grant where one was needed to decide."""
-        if self.settings.mode is Mode.OFF:
-            return Accepted(0), None
-        refusal = never_fits(priced, self.engine)
-        refusal = refusal or self.accounts.refusal(offer.tenant, priced, now_s)
-        if refusal:
-            return refusal, None
-        fit = self._fit(offer, priced, now_s)
-        if isinstance(fit, Limit):
-            return self._wait(offer, priced, fit, now_s), None
-        late = self._too_late(offer, priced, 0.0, Limit.PREFILL, now_s)
-        return (late, None) if late else (Accepted(0), fit)
-
-    def _fit(self, offer: Offer, priced: Price, now_s: float) -> Limit | Claim:
-        """`Headroom.fit`, or the limit of the queue's head where that goes first."""
-        first = self.queue.overtakes_all(offer.priority, now_s)
-        head = None if first else self.queue.head(now_s)
-        if head:
-            return self._dispatcher.limit_of(head)
-        return self.headroom.fit(priced, offer.priority)
+        return closed or self._judge.decide(offer, quote.price, now_s)[0]
 
     def predicted_ttft_s(self, offer: Offer, now_s: float) -> float:
         """Seconds to the first token of an offer made now, as `offer` decides by; changes nothing.
 
         Whatever its deadline; budgets and full queues are not looked at.
         """
-        priced = self.quote(offer).price
-        fit = self._fit(offer, priced, now_s)
-        wait_s = 0.0
-        if isinstance(fit, Limit):
-            wait_s, _ = self.headroom.wait(priced, self._ahead(offer, priced), fit, offer.priority)
-        return self._needed_s(priced, wait_s, now_s)
-
-    def _ahead(self, offer: Offer, priced: Price) -> QueueLoad:
-        turn_at_s = self._dispatcher.turn_at_s(offer, priced)
-        return self.queue.ahead_of(offer.tenant, offer.priority, turn_at_s)
-
-    def _wait(self, offer: Offer, priced: Price, blocked: Limit, now_s: float) -> Queued | Rejected:
-        ahead = self._ahead(offer, priced)
-        wait_s, limit = self.headroom.wait(priced, ahead, blocked, offer.priority)
-        refusal = self._too_late(offer, priced, wait_s, limit, now_s)
-        refusal = refusal or self._queue_full(offer.tenant, offer.priority, priced.queue_tokens)
-        return refusal or Queued(ahead.requests + 1, wait_s, limit)
-
-    def _too_late(
-        self, offer: Offer, priced: Price, wait_s: float, limit: Limit, now_s: float
-    ) -> Rejected | None:
-        if not (self.ledger.sequences or self.speed.steps.proven):
-            return None  # an unmeasured engine refuses nothing, or it would never be measured
-        needed_s = self._needed_s(priced, wait_s, now_s)
-        allowed_s = max(0.0, offer.deadline_at_s - now_s)
-        if needed_s <= allowed_s:
-            return None
-        return refusals.too_long(limit, needed_s=needed_s, allowed_s=allowed_s)
-
-    def _needed_s(self, priced: Price, wait_s: float, now_s: float) -> float:
-        needed_s = wait_s + self.speed.prefill_s(priced.prefill_tokens)
-        return max(needed_s, self.headroom.first_token_s(priced, now_s))
-
-    def _queue_full(self, tenant: str, priority: Priority, tokens: int) -> Rejected | None:
-        settings = self.settings
-        load = self.queue.load_up_to(priority)  # a full lower class keeps no higher one out
-        own = self.queue.tenant_requests(tenant)
-        if (
-            load.requests < settings.queue_max_requests
-            and own < settings.queue_max_requests_per_tenant
-            and load.tokens + tokens <= settings.queue_max_tokens
-        ):
-            return None
-        passes_in_s = self.headroom.through_s(load)
-        return refusals.queue_full(load.requests, own, self.binding, passes_in_s=passes_in_s)
+        return self._judge.predicted_ttft_s(offer, self.quote(offer).price, now_s)
 
     def overdue(self, waited_s: float, *, allowed_s: float) -> Rejected:
         """The refusal of an accepted request without a first token; the caller aborts it."""
@@ -411,6 +322,23 @@ class Controller:
         self._leases.pending_aborts.confirm(asked_at_s, now_s)
 
     @property
+    def engine_idle(self) -> bool:
+        """Whether no sequence runs, so that no step record is due."""
+        return not self.ledger.sequences
+
+    def pinged(self, now_s: float) -> None:
+        """An idle engine was asked for a sign of life."""
+        self.heartbeat.ping(now_s)
+
+    def ping_answered(self, now_s: float) -> None:
+        """It gave one."""
+        self.heartbeat.answered(now_s)
+
+    def engine_died(self) -> None:
+        """It is gone for good, by itself or because it was given up."""
+        self.engine_down = True
+
+    @property
     def coverage(self) -> Coverage:
         """How often answers were no longer than predicted."""
         return self._leases.coverage
@@ -433,8 +361,13 @@ class Controller:
                 cost_measured=self.accounts.cost.measured,
             ),
             coverage=CoverageReading.of(self.coverage, self.settings.output_quantile),
-            signs=EngineSigns.of(self.heartbeat, self.freshness, down=self.engine_down),
+            signs=self.signs,
         )
+
+    @property
+    def signs(self) -> EngineSigns:
+        """Signs of life, and whether statistics arrive, as of the last tick or record."""
+        return EngineSigns.of(self.heartbeat, self.freshness, down=self.engine_down)
 
     def context(self, offer: Offer, now_s: float) -> DecisionContext:
         """What a decision on this offer meets now."""
@@ -482,6 +415,7 @@ class Controller:
     def reconfigure(self, settings: Settings) -> None:
         """New settings from now on: nothing running is touched, the queue is priced anew."""
         self.settings = settings
+        self._judge.reconfigure(settings)
         self.timing.reconfigure(settings)
         self.margin.reconfigure(settings.kv_headroom_ratio)
         self.headroom.reconfigure(settings)

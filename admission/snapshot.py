@@ -152,6 +152,7 @@ class EngineSigns:
 
     down: bool
     hung: bool
+    lost: bool
     silent_s: float
     steps_missing: bool  # sequences run, and no step record comes
     usage_missing: bool  # step records come without the use of the KV cache
@@ -167,6 +168,7 @@ class EngineSigns:
         return cls(
             down=down,
             hung=heartbeat.hung,
+            lost=heartbeat.lost,
             silent_s=heartbeat.silent_s,
             steps_missing=freshness.silent,
             usage_missing=freshness.usage_missing,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from admission.gates.kv_margin import KvMargin
 from admission.gates.tpot import Timing
 from admission.ledger.claim import Claim
+from admission.ledger.coming import Coming
 from admission.ledger.ledger import Ledger
 from admission.price.footprint import LEAST, Price
 from admission.queue.waiting import QueueLoad
@@ -116,10 +117,10 @@ class Headroom:
 
     def start_steps(self, priced: Price, priority: Priority) -> int:
         """Steps until KV and slots have room for as long as this price needs it."""
-        slots = self._ledger.curve.steps_until_sequences(
-            max(0, self.slot_limit - priced.sequences), for_steps=1
-        )
-        return max(slots, self._kv_steps(priced, priority))
+        return self._start_steps(priced, priority, self._ledger.curve.coming())
+
+    def _start_steps(self, priced: Price, priority: Priority, coming: Coming) -> int:
+        return max(self._slot_steps(priced, coming), self._kv_steps(priced, priority, coming))
 
     def fit_before(
         self,
@@ -141,12 +142,8 @@ class Headroom:
         claim = self.fit(priced, priority)
         if isinstance(claim, Limit):
             return None
-        for demand in claim.demands:
-            ledger.curve.add(demand)
-        start_with_it = self.start_steps(head, of)
-        for demand in claim.demands:
-            ledger.curve.remove(demand)
-        return claim if start_with_it <= start_steps else None
+        beside_it = ledger.curve.coming_with(claim.demands)
+        return claim if self._start_steps(head, of, beside_it) <= start_steps else None
 
     def _slots_fit(self, priced: Price) -> bool:
         return self._ledger.sequences + priced.sequences <= self.slot_limit
@@ -188,20 +185,23 @@ class Headroom:
         return waits[longest], longest if waits[longest] > 0 else blocked
 
     def _kv_s(self, priced: Price, priority: Priority) -> float:
-        return self._speed.waiting_s(self._kv_steps(priced, priority))
+        coming = self._ledger.curve.coming()
+        return self._speed.waiting_s(self._kv_steps(priced, priority, coming))
 
-    def _kv_steps(self, priced: Price, priority: Priority) -> int:
+    def _kv_steps(self, priced: Price, priority: Priority, coming: Coming) -> int:
         """By what is expected to be held, with as much beside it for surprises as now."""
         if not priced.expected_steps:
             return 0  # LEAST: what holds nothing for no time fits at once
-        curve = self._ledger.curve
         needed = priced.expected_blocks - priced.held_blocks
-        room = self._block_limits[priority] - curve.surprise() - needed
-        return curve.steps_until_blocks(max(0, room), for_steps=priced.expected_steps)
+        room = self._block_limits[priority] - coming.surprise - needed
+        return coming.steps_until_blocks(max(0, room), for_steps=priced.expected_steps)
 
     def _slots_s(self, priced: Price) -> float:
+        return self._speed.waiting_s(self._slot_steps(priced, self._ledger.curve.coming()))
+
+    def _slot_steps(self, priced: Price, coming: Coming) -> int:
         room = max(0, self.slot_limit - priced.sequences)
-        return self._speed.waiting_s(self._ledger.curve.steps_until_sequences(room, for_steps=1))
+        return coming.steps_until_sequences(room, for_steps=1)
 
     def through_s(self, load: QueueLoad) -> float:
         """Seconds in which the engine serves this load: its blocks x steps, or its sequences."""

@@ -52,7 +52,7 @@ class Timing:
     def first_token_s(self, prefill_tokens: int, now_s: float) -> float:
         """Seconds until the first token of a prompt that is let in now, behind those ahead.
 
-        The one forecast of a TTFT: `Headroom.wait` ends where this begins, at the acceptance.
+        `Headroom.wait` is another forecast: of the time until it is let in.
         """
         steps = self._ledger.computing_steps(prefill_tokens) + _STEPS_ON_THE_WAY
         step_s = self.decode_step_s()

@@ -20,20 +20,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from admission.ledger.demand import (
-    BUCKET_STEPS,
-    EXPECTED,
-    MOST,
-    SEQUENCES,
-    SUMS,
-    VARIANCE,
-    Demand,
-    Ramp,
-    Rasteriser,
-)
+from admission.ledger.coming import Coming
+from admission.ledger.demand import BUCKET_STEPS, MOST, SUMS, Demand, Ramp, Rasteriser
 from admission.price.outlook import SHARES, Counts
-
-_BEFORE: Counts = np.array([-1], dtype=np.int64)
 
 
 class DemandCurve:
@@ -62,19 +51,19 @@ class DemandCurve:
         self._undrawn_at_most = 0.0  # blocks by which these raise the peak
         # None: to be worked out anew
         self._drawn_at_most: float | None = 0.0  # blocks of the peak without the undrawn
-        self._surprise: int | None = 0
+        self._coming: Coming | None = None  # of what is drawn, when nothing else is
 
     def keep(self, *, sigmas: float) -> None:
         """From now on, promise `sigmas` standard deviations beyond the expected blocks."""
         self._draw()
         self._sigmas = sigmas
-        self._surprise = self._drawn_at_most = None
+        self._coming = self._drawn_at_most = None
 
     def advance_to(self, step: int) -> None:
         """Move the window; earlier buckets are forgotten."""
         self._draw()
         self._step = step
-        self._surprise = self._drawn_at_most = None
+        self._coming = self._drawn_at_most = None
         self._now = step // BUCKET_STEPS
         shift = self._now - self._origin
         if shift < self._length:
@@ -92,7 +81,7 @@ class DemandCurve:
 
     def add(self, demand: Demand) -> None:
         """Promise the demand, made in this very step; again for each segment that shares it."""
-        self._surprise = None
+        self._coming = None
         self._end = max(self._end, demand.end)
         self._undrawn.append(demand)
         self._undrawn_now += self._drawing.blocks_now(demand, self._step)
@@ -100,7 +89,7 @@ class DemandCurve:
 
     def remove(self, demand: Demand) -> None:
         """Take back what is left of an added demand."""
-        self._surprise = None
+        self._coming = None
         if demand in self._undrawn:
             self._undrawn.remove(demand)
             self._undrawn_now -= self._drawing.blocks_now(demand, self._step)
@@ -147,69 +136,51 @@ class DemandCurve:
         So an engine that is short of something else pays little for what is promised.
         """
         if self._drawn_at_most is None:
-            self._drawn_at_most = self._most(self._drawn())
+            self._drawn_at_most = self._told(self._drawn()).peak
         at_most = self._drawn_at_most + self._undrawn_at_most
         at_most += sum(self._raises_by(demand.ramp) for demand in newcomers)
         return at_most < limit or self.peak_with(newcomers) <= limit
 
     def peak_with(self, newcomers: Sequence[Demand]) -> int:
         """Most blocks promised at any step of the newcomers' lives with them, just traced."""
+        return self._told(self._with(newcomers, self._buckets_of(newcomers))).peak
+
+    def peak(self) -> int:
+        """Most blocks promised at any step from now on."""
+        return self.coming().peak
+
+    def coming(self) -> Coming:
+        """What is promised from now on."""
+        if self._coming is None:
+            self._draw()
+            self._coming = self._told(self._drawn())
+        return self._coming
+
+    def coming_with(self, newcomers: Sequence[Demand]) -> Coming:
+        """What would be promised from now on with these, just traced; the curve stays as it is."""
+        buckets = max(len(self._drawn()), self._buckets_of(newcomers))
+        return self._told(self._with(newcomers, buckets))
+
+    def _buckets_of(self, newcomers: Sequence[Demand]) -> int:
+        return max(demand.end for demand in newcomers) - self._now
+
+    def _with(self, newcomers: Sequence[Demand], buckets: int) -> Counts:
         self._draw(newcomers)
         start = self._now - self._origin
-        longest = max(demand.end for demand in newcomers) - self._now
-        total = self._sums[start : start + longest].copy()
+        total = self._sums[start : start + buckets].copy()
         for demand in newcomers:
             if demand.sums is not None:
                 part = total[: len(demand.sums)]
                 part += demand.sums
-        return self._most(total)
-
-    def peak(self) -> int:
-        """Most blocks promised at any step from now on."""
-        return self._most(self._coming())
-
-    def surprise(self) -> int:
-        """Blocks by which the promised peak is above the expected one."""
-        if self._surprise is None:
-            self._surprise = self.peak() - _whole(self._coming()[:, EXPECTED])
-        return self._surprise
+        return total
 
     def blocks_now(self) -> int:
         """Blocks of all that run now, at the end of the current bucket."""
         drawn = self._sums.item(self._now - self._origin, MOST) // SHARES
         return drawn + self._undrawn_now
 
-    def steps_until_blocks(self, limit: int, *, for_steps: int) -> int:
-        """Steps until at most `limit` blocks are expected for so long (0 = already)."""
-        return self._steps_until(EXPECTED, limit, for_steps)
-
-    def steps_until_sequences(self, limit: int, *, for_steps: int) -> int:
-        """Steps until at most `limit` sequences are expected for so long (0 = already)."""
-        return self._steps_until(SEQUENCES, limit, for_steps)
-
-    def _steps_until(self, column: int, limit: int, for_steps: int) -> int:
-        (above,) = (self._coming()[:, column] > limit * SHARES).nonzero()
-        if not above.size:
-            return 0
-        starts = np.concatenate((_BEFORE, above)) + 1  # of the chunks with room, some empty
-        (enough,) = (above - starts[:-1] >= -(-for_steps // BUCKET_STEPS)).nonzero()
-        bucket = int(starts[enough[0]] if enough.size else starts[-1])
-        return max(0, bucket * BUCKET_STEPS - self._step % BUCKET_STEPS)
-
-    def _coming(self) -> Counts:
-        self._draw()
-        return self._drawn()
-
     def _drawn(self) -> Counts:
         return self._sums[self._now - self._origin : max(self._now, self._end) - self._origin]
 
-    def _most(self, sums: Counts) -> int:
-        likely = np.sqrt(sums[:, VARIANCE])
-        likely *= self._sigmas
-        likely += sums[:, EXPECTED]
-        return _whole(np.minimum(likely, sums[:, MOST], out=likely))
-
-
-def _whole(blocks: np.ndarray[tuple[int], np.dtype[np.float64 | np.int64]]) -> int:
-    """The largest, from parts of `SHARES` to blocks, rounded up."""
-    return math.ceil(np.maximum.reduce(blocks) / SHARES) if blocks.size else 0
+    def _told(self, sums: Counts) -> Coming:
+        return Coming(sums, self._step, self._sigmas)

@@ -3,32 +3,15 @@
 import asyncio
 import logging
 from collections.abc import Callable, Collection
-from typing import Protocol
 
 from admission.controller import Controller
+from serve.gate.engine_like import Pinged
 from serve.observability.metric_table import ENGINE_HANGS
 from serve.observability.metrics import Metrics
 
 _log = logging.getLogger("sluice.gate")
 
 _PING_S = 1.0  # real seconds between two pings of an idle engine
-
-
-class Pinged(Protocol):
-    """What the watch needs of the engine."""
-
-    @property
-    def errored(self) -> bool:
-        """Whether it has died."""
-        ...
-
-    async def ping(self) -> None:
-        """Returns once the engine has answered, and so has heard of every abort sent before."""
-        ...
-
-    def kill(self) -> None:
-        """Ends the engine's processes at once, also stopped ones."""
-        ...
 
 
 class EngineWatch:
@@ -54,36 +37,36 @@ class EngineWatch:
     @property
     def healthy(self) -> bool:
         """Whether the engine lives and answers."""
-        controller = self._controller
-        return not (controller.engine_down or controller.heartbeat.hung or self._engine.errored)
+        signs = self._controller.signs
+        return not (signs.down or signs.hung or self._engine.errored)
 
     def look(self) -> None:
         """Heed what has changed; cheap, called before decisions and with every tick."""
-        heartbeat = self._controller.heartbeat
-        if self._controller.engine_down:
+        signs = self._controller.signs
+        if signs.down:
             return
         if self._engine.errored:
             _log.error("the engine died with %d leases out", len(self._running))
-            self._controller.engine_down = True
-        elif heartbeat.lost:
+            self._controller.engine_died()
+        elif signs.lost:
             _log.error(
                 "the engine has given no sign of life for %.0f s: ending it with %d leases out",
-                heartbeat.silent_s,
+                signs.silent_s,
                 len(self._running),
             )
-            self._controller.engine_down = True
+            self._controller.engine_died()
             self._engine.kill()
-        elif heartbeat.hung != self._hung:
-            self._hung = heartbeat.hung
-            self._say_hung()
+        elif signs.hung != self._hung:
+            self._hung = signs.hung
+            self._say_hung(signs.silent_s)
 
-    def _say_hung(self) -> None:
+    def _say_hung(self, silent_s: float) -> None:
         if self._hung:
             self._metrics.count(ENGINE_HANGS)
             _log.error(
                 "the engine has given no sign of life for %.0f s: new requests are answered 503; "
                 "%d leases out",
-                self._controller.heartbeat.silent_s,
+                silent_s,
                 len(self._running),
             )
         else:
@@ -118,11 +101,11 @@ class EngineWatch:
         """Pings while the engine is idle, one ping at a time; runs as a task."""
         while True:
             await asyncio.sleep(_PING_S)
-            if self._controller.ledger.sequences or self._controller.engine_down:
+            if self._controller.engine_down or not self._controller.engine_idle:
                 continue  # its step records are the sign
             try:
-                self._controller.heartbeat.ping(self._now_s())
+                self._controller.pinged(self._now_s())
                 await self._engine.ping()
-                self._controller.heartbeat.answered(self._now_s())
+                self._controller.ping_answered(self._now_s())
             except Exception as error:  # noqa: BLE001 - whatever it was, `look` judges the engine
                 _log.debug("a ping failed: %s", error)

@@ -8,13 +8,13 @@ and its place in the ledger are one step that nothing interrupts.
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Hashable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from admission.gates.heartbeat import Patience
-from admission.price.footprint import EngineShape, RequestShape
+from admission.price.footprint import RequestShape
 from admission.price.offer import Offer
 from admission.queue.budgets import Standing
 from admission.terms import refusals
@@ -23,7 +23,8 @@ from serve.engine_step import EngineStep
 from serve.gate.alarms import Alarms
 from serve.gate.decision_log import DecisionLog
 from serve.gate.desk import Desk
-from serve.gate.engine_watch import EngineWatch, Pinged
+from serve.gate.engine_like import EngineLike
+from serve.gate.engine_watch import EngineWatch
 from serve.gate.renderings import Renderings
 from serve.gate.steady_clock import SteadyClock
 from serve.gate.views import explanation, state
@@ -42,38 +43,6 @@ _log = logging.getLogger("sluice.gate")
 
 _TICK_S = 0.05  # deadlines and an idle engine's leftovers are looked at this often
 _TICKS_PER_LOOK = 5  # alarms are looked at four times a second
-
-
-class EngineLike(Pinged, Protocol):
-    """What the gate needs of the engine."""
-
-    shape: EngineShape
-
-    @property
-    def unfinished(self) -> int:
-        """Sequences it has not finished."""
-        ...
-
-    async def abort(self, engine_ids: Sequence[str]) -> int:
-        """End those requests that are unfinished; returns how many there were."""
-        ...
-
-    async def shape_of_body(
-        self, route: str, body: dict[str, Any], *, waits: Callable[[], None]
-    ) -> RequestShape:
-        """Shape of a body that is not run; ValueError when it is invalid.
-
-        Calls `waits` when it is rendered and what is left takes longer.
-        """
-        ...
-
-    async def models(self) -> list[dict[str, Any]]:
-        """The models that it serves, in OpenAI's shape."""
-        ...
-
-    def fault_in(self, route: str, body: dict[str, Any]) -> str | None:
-        """What its parser finds wrong with a body of one of its routes; None: nothing."""
-        ...
 
 
 class Gate:

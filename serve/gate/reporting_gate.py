@@ -11,7 +11,8 @@ from admission.speed.linear_steps import StepCoefficients
 from admission.speed.step_outliers import StepOutlier
 from serve.access.key_ring import KeyRing
 from serve.engine_step import EngineStep
-from serve.gate.gate import EngineLike, Gate
+from serve.gate.engine_like import EngineLike
+from serve.gate.gate import Gate
 from serve.gate.step_times import StepTimes
 from serve.observability.metric_table import Sources
 from serve.profile.in_force import InForce

@@ -102,7 +102,7 @@ def is_empty(ledger: Ledger) -> bool:
         and ledger.held_blocks == ledger.backlog_tokens == ledger.sequences == 0
         and ledger.free_blocks == ledger.engine.usable_blocks
         and ledger.curve.peak() == 0
-        and ledger.curve.steps_until_sequences(0, for_steps=1000) == 0
+        and ledger.curve.coming().steps_until_sequences(0, for_steps=1000) == 0
         and not ledger._owner
         and not ledger._promises
         and not ledger._outlooks

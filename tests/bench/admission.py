@@ -2,7 +2,8 @@
 
 `first look` is the first offer after a step record.
 Promises are drawn when they are needed: an accepted offer leaves that to the next queued one,
-`queued, first`, or to the next step record, `record after offers`.
+`queued, first`, or to the next step record, `record after offers`. `look past the head` is one
+request tried behind a head that waits for blocks.
 
 All with 10,000 queued requests, answers of unknown length and the garbage collector on, without
 and with a bound on the time per token, in turns of some rounds each, so that all see the machine
@@ -14,6 +15,7 @@ what other processes took. The last line is what the machine made of a fixed pie
 """
 
 import argparse
+import math
 import os
 import random
 import time
@@ -127,6 +129,23 @@ class Load:
         shape = RequestShape((prompt,), sequences=sequences)
         return Offer(tenant, priority, shape, self.now_s, self.now_s + FOREVER_S)
 
+    def too_large(self) -> Offer:
+        """Of long prompts, as many as take all blocks that are free in the end and a tenth more."""
+        free = self.controller.headroom.block_limit - self.controller.ledger.curve.peak()
+        prompt = PromptShape(ENGINE.max_model_len // 2, 1_000)
+        blocks = ENGINE.max_model_len // 2 // ENGINE.block_tokens
+        shape = RequestShape((prompt,) * math.ceil(1.1 * free / blocks))
+        return Offer("tenant-0", Priority.NORMAL, shape, self.now_s, self.now_s + FOREVER_S)
+
+    def take_places(self) -> None:
+        """A higher class takes what is free."""
+        while len(self.rows) < self.size.leases:
+            answer = self.controller.offer(self.request(Priority.HIGH), self.now_s)
+            if answer.ticket_id is not None:
+                self.controller.leave_queue(answer.ticket_id)
+                break
+            self.start([answer.decision])
+
     def length(self) -> int:
         """Of an answer: 100-500 tokens."""
         return self.random.randint(100, 500)
@@ -223,6 +242,31 @@ def offers_accepted(tpot_target_s: float | None, size: Size) -> Rounds:
             name = "offer, next ones"
 
 
+def looks_past(tpot_target_s: float | None, size: Size) -> Rounds:
+    """A small request that fits is tried behind a head that waits for blocks, as it would be."""
+    load = Load(tpot_target_s, size, sequences_in_queue=MANY)
+    headroom = load.controller.headroom
+    while True:
+        ended = load.grow()
+        load.controller.progress(load.record(ended), load.now_s)
+        for row in ended:
+            load.finish(row)
+        head = load.controller.quote(load.too_large()).price
+        start_steps = headroom.start_steps(head, Priority.NORMAL)
+        small = load.controller.quote(load.request(Priority.HIGH)).price
+        _, taken = measured(
+            lambda: headroom.fit_before(
+                small,  # noqa: B023
+                Priority.HIGH,
+                head=head,  # noqa: B023
+                of=Priority.NORMAL,
+                start_steps=start_steps,  # noqa: B023
+            )
+        )
+        yield "look past the head", taken
+        load.take_places()
+
+
 def _offered(load: Load, priority: Priority) -> tuple[Answer, Times]:
     offer = load.request(priority)
     return measured(lambda: load.controller.offer(offer, load.now_s))
@@ -268,7 +312,7 @@ def main() -> None:
     rounds, size = given.rounds, Size(given.leases, given.queued)
     cells = [
         (column, run(target_s, size))
-        for run in (offers_accepted, offers_queued, step_records)
+        for run in (offers_accepted, offers_queued, step_records, looks_past)
         for column, target_s in TARGETS.items()
     ]
     cells += [(column, the_machine()) for column in TARGETS]

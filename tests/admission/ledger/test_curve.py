@@ -110,7 +110,9 @@ def test_taking_everything_back_leaves_nothing_however_far_the_window_moved(
         on.remove(demand)
     assert on.peak() == 0
     assert (
-        on.steps_until_blocks(0, for_steps=1000) == on.steps_until_sequences(0, for_steps=1000) == 0
+        on.coming().steps_until_blocks(0, for_steps=1000)
+        == on.coming().steps_until_sequences(0, for_steps=1000)
+        == 0
     )
     assert not on._sums[on._now - on._origin :].any()
 
@@ -166,7 +168,29 @@ def test_what_is_drawn_late_is_as_if_it_had_been_drawn_at_once(
             added.append((demand, twin))
         eager.peak()
         assert late.blocks_now() == eager.blocks_now()
-    assert (late._coming() == eager._coming()).all()
+    assert (late.coming()._sums == eager.coming()._sums).all()
+
+
+@given(st.data(), st.floats(0.0, 4.0), st.integers(0, 60))
+def test_what_newcomers_would_change_is_told_without_a_change(
+    data: st.DataObject, sigmas: float, limit: int
+) -> None:
+    on = curve()
+    on.keep(sigmas=sigmas)
+    ramps = uncertain(0) | segments(0).map(Segment.ramp)
+    for _ in range(data.draw(st.integers(0, 5))):
+        on.add(on.demand(data.draw(ramps)))
+    newcomers = [on.demand(data.draw(ramps)) for _ in range(data.draw(st.integers(1, 3)))]
+    before = on.coming()._sums.copy()
+    foreseen = on.coming_with(newcomers)
+    assert (on.coming()._sums == before).all()
+    for demand in newcomers:
+        on.add(demand)
+    then = on.coming()
+    assert (foreseen.peak, foreseen.surprise) == (then.peak, then.surprise)
+    for told in ("steps_until_blocks", "steps_until_sequences"):
+        room = getattr(foreseen, told)(limit, for_steps=32)
+        assert room == getattr(then, told)(limit, for_steps=32)
 
 
 def test_what_ends_soon_makes_room_for_what_grows_later() -> None:
@@ -188,21 +212,21 @@ def test_steps_until_room_counts_from_this_step() -> None:
     on = curve()
     on.add(traced(on, 160, 160, end_step=32, sequences=2))
     on.advance_to(5)
-    assert on.steps_until_blocks(9, for_steps=1000) == 27
-    assert on.steps_until_blocks(10, for_steps=1000) == 0
-    assert on.steps_until_sequences(1, for_steps=1000) == 27
+    assert on.coming().steps_until_blocks(9, for_steps=1000) == 27
+    assert on.coming().steps_until_blocks(10, for_steps=1000) == 0
+    assert on.coming().steps_until_sequences(1, for_steps=1000) == 27
     on.advance_to(32)
-    assert on.steps_until_blocks(0, for_steps=1000) == 0
+    assert on.coming().steps_until_blocks(0, for_steps=1000) == 0
 
 
 def test_a_short_request_finds_room_before_the_others_are_gone() -> None:
     on = curve()
     on.add(traced(on, 160, 160, end_step=16))
     on.add(traced(on, 16, 160, end_step=144))
-    assert on.steps_until_blocks(6, for_steps=32) == 16
-    assert on.steps_until_blocks(6, for_steps=64) == 16
-    assert on.steps_until_blocks(6, for_steps=65) == 144
-    assert on.steps_until_blocks(1, for_steps=1) == 144
+    assert on.coming().steps_until_blocks(6, for_steps=32) == 16
+    assert on.coming().steps_until_blocks(6, for_steps=64) == 16
+    assert on.coming().steps_until_blocks(6, for_steps=65) == 144
+    assert on.coming().steps_until_blocks(1, for_steps=1) == 144
 
 
 def test_the_past_is_forgotten_when_the_window_moves() -> None:
@@ -222,9 +246,9 @@ def test_a_trace_beyond_the_horizon_is_promised_up_to_it() -> None:
     on = curve(horizon_steps=64)
     endless = traced(on, 16, 16, end_step=10**6)
     on.add(endless)
-    assert on.steps_until_blocks(0, for_steps=1000) >= 64
+    assert on.coming().steps_until_blocks(0, for_steps=1000) >= 64
     on.remove(endless)
-    assert on.steps_until_blocks(0, for_steps=1000) == 0
+    assert on.coming().steps_until_blocks(0, for_steps=1000) == 0
 
 
 def test_nothing_holds_more_than_the_longest_sequence() -> None:

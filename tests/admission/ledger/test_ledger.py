@@ -174,7 +174,7 @@ def test_a_late_start_is_promised_from_the_beginning() -> None:
     ledger = Ledger(slow)
     grant(ledger, shape(800, 16))
     lease = grant(ledger, shape(160, 32))
-    until = ledger.curve.steps_until_sequences(0, for_steps=1000)
+    until = ledger.curve.coming().steps_until_sequences(0, for_steps=1000)
     assert until >= (800 + 160) // 16 + 32
     now = ledger.curve.blocks_now()
     ledger.curve.add(ledger.claim(lease.price).demands[0])
@@ -188,7 +188,7 @@ def test_a_sequence_later_than_promised_is_promised_anew() -> None:
     for tokens in range(1, 60):
         progress(ledger, {row: 1, other.rows[0]: tokens})
     assert ledger.curve.blocks_now() >= 11 + 5
-    assert ledger.curve.steps_until_sequences(1, for_steps=1000) >= 31
+    assert ledger.curve.coming().steps_until_sequences(1, for_steps=1000) >= 31
 
 
 def test_a_shared_prompt_is_promised_as_long_as_its_latest_sequence() -> None:
@@ -212,7 +212,7 @@ def test_a_new_prediction_is_promised_to_its_end() -> None:
     ledger.repredict(row, Outlook(320))
     assert ledger.predicted_tokens(row) == 320
     assert ledger.curve.peak() == 30
-    assert ledger.curve.steps_until_blocks(0, for_steps=1000) >= 320 - 32
+    assert ledger.curve.coming().steps_until_blocks(0, for_steps=1000) >= 320 - 32
 
 
 def test_the_worst_case_stays_promised_when_it_is_traced_anew() -> None:

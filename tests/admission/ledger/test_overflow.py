@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from admission.ledger.coming import Coming
 from admission.ledger.curve import DemandCurve
 from admission.ledger.demand import BUCKET_STEPS, Demand, Ramp
 from admission.ledger.ledger import Ledger
@@ -70,7 +71,7 @@ def running(draw: st.DrawFn) -> Running:
 
 def promised(on: DemandCurve, step: int) -> float:
     """Blocks promised at a step."""
-    return on._most(sums(on, step))
+    return Coming(sums(on, step), step, on._sigmas).peak
 
 
 def sums(on: DemandCurve, step: int) -> Counts:

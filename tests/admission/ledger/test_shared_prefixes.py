@@ -84,7 +84,10 @@ def test_who_lives_longer_prolongs_what_is_common() -> None:
     accepted(controller.offer(offer(chat((A, C), output=600, prompt_tokens=300)), 0.0))
     alone = Controller(ROOMY, EXACT)
     accepted(alone.offer(offer(chat((A, C), output=600, prompt_tokens=300)), 0.0))
-    late = [gate.ledger.curve.steps_until_blocks(0, for_steps=1) for gate in (controller, alone)]
+    late = [
+        gate.ledger.curve.coming().steps_until_blocks(0, for_steps=1)
+        for gate in (controller, alone)
+    ]
     assert late[0] >= late[1]
     assert controller.ledger.curve.peak() >= alone.ledger.curve.peak()
 

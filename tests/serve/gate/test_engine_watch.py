@@ -29,7 +29,7 @@ class Watched:
         self.watch = EngineWatch(
             self.engine, self.controller, Metrics(self.registry), now_s=float, running=["a", "b"]
         )
-        self.controller.heartbeat.ping(0.0)
+        self.controller.pinged(0.0)
 
     def look(self, now_s: float) -> None:
         self.controller.tick(now_s)
@@ -43,7 +43,7 @@ def test_a_hang_and_its_end_are_one_line_each(caplog: pytest.LogCaptureFixture) 
         at.look(now_s)
     assert not at.watch.healthy
     assert not at.engine.killed
-    at.controller.heartbeat.answered(13.0)
+    at.controller.ping_answered(13.0)
     at.look(13.0)
     assert at.watch.healthy
     silent, again = [each.getMessage() for each in caplog.records]
