@@ -10,6 +10,7 @@ from typing import Any
 from serve.commands.check import admission_summary
 from serve.commands.operate.endpoint import (
     AnswerError,
+    Document,
     Endpoint,
     GatewayAnswer,
     by_replica,
@@ -110,7 +111,7 @@ def _confirmed() -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _applied(told: dict[str, Any]) -> Iterator[str]:
+def _applied(told: Document) -> Iterator[str]:
     yield _wrapped(f"applied: {told['hash']} on replica {', '.join(by_replica(told))}")
     if not told.get("kept"):
         yield _wrapped(
