@@ -12,6 +12,7 @@ from serve.process.ports import Ports
 from serve.profile.settings import Profile
 
 UNLIMITED = 1_000_000  # tries
+_SPARE_REQUESTS = 1000
 _SLOTS_AT_MOST = 1024  # vLLM's largest default of max_num_seqs
 
 # The same for every start. deploy/env.sh repeats these, and a test compares.
@@ -65,16 +66,20 @@ FIXED: Mapping[str, str] = {
 def ongoing_requests(profile: Profile) -> int:
     """Concurrent requests of one replica; above our own limits, so that Serve never refuses first.
 
-    Twice the queue and the slots, since both may grow while it runs, and room for requests that are
-    being refused, ask for metrics or render.
+    Beside the admitted ones some are being refused, ask for metrics or render.
     """
-    slots = int(profile.engine_args.get("max_num_seqs") or _SLOTS_AT_MOST)
-    return 2 * (profile.admission.queue.max_requests + slots) + 1000
+    return _admitted_requests(profile) + _SPARE_REQUESTS
 
 
 def connections(profile: Profile) -> int:
-    """HAProxy's limit of connections; above that of all replicas together."""
-    return profile.engine.replicas * ongoing_requests(profile) + 1000
+    """HAProxy's limit of connections; above what all replicas together have."""
+    return profile.engine.replicas * _admitted_requests(profile) + 2 * _SPARE_REQUESTS
+
+
+def _admitted_requests(profile: Profile) -> int:
+    """Of one replica: twice its queue and its slots, since both may grow while it runs."""
+    slots = int(profile.engine_args.get("max_num_seqs") or _SLOTS_AT_MOST)
+    return 2 * (profile.admission.queue.max_requests + slots)
 
 
 def open_files(profile: Profile) -> int:

@@ -198,10 +198,12 @@ def welcome(profile: Profile, state: dict[str, Any], place: Place, *, with_key: 
     engine = state["engine"]
     body = {"model": state["model"], "messages": [{"role": "user", "content": "Hello!"}]}
     key = " -H 'Authorization: Bearer YOUR-KEY'" if with_key else ""
+    several = profile.engine.replicas
+    engines, each = (f"{several} engines, ", " in each") if several > 1 else ("", "")
     return f"""
 Sluice is ready: {url}
-  engine     {profile.engine.kind}, {state["model"]}
-  KV cache   {engine["capacity_tokens"]} tokens, {engine["max_sequences"]} sequences at once
+  engine     {engines}{profile.engine.kind}, {state["model"]}
+  KV cache   {engine["capacity_tokens"]} tokens, {engine["max_sequences"]} sequences at once{each}
   admission  {state["mode"]}, {state["policy"]}
   logs       {place.logs}
 Try it:

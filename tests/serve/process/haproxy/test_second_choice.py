@@ -148,11 +148,6 @@ def test_a_replica_that_answers_nothing_costs_a_second_choice(fleet_of, manner: 
     assert fleet.replicas[1].asked  # it was asked, and somebody else answered
 
 
-def test_two_that_drain_are_passed_over_one_after_the_other(fleet_of) -> None:  # type: ignore[no-untyped-def]
-    fleet = fleet_of("draining", "draining", "ok", "ok")
-    assert {fleet.post()[0] for _ in range(8)} == {200}
-
-
 def test_a_replica_that_is_gone_costs_a_second_choice(fleet_of) -> None:  # type: ignore[no-untyped-def]
     fleet = fleet_of("ok", "ok")
     fleet.replicas[0].server.shutdown()
