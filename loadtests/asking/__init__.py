@@ -1,1 +1,1 @@
-"""What is asked, when, by whom and how patiently: pure, seeded, no network."""
+"""The offered load: requests, arrivals, tenants and patience. Pure and seeded, without network."""

@@ -1,8 +1,8 @@
-"""When requests arrive: instants in modelled seconds, ascending, from a seeded generator. Pure.
+"""Arrival times in modelled seconds, ascending, from a seeded generator. Pure.
 
-One recipe for all: gaps of unit mean (exponential = Poisson, gamma = bursts) are laid along the
-*expected number of arrivals*, and a rate curve says at which second that number is reached. So a
-ramp of Poisson arrivals is a Poisson process of that rate, and any shape can be bursty.
+All arrivals are made in the same way. Gaps of unit mean (exponential = Poisson, gamma = bursts) are
+laid along the *expected number of arrivals*, and a rate curve maps that number to a second. So a
+ramp of Poisson arrivals is a Poisson process of that rate, and any curve can be bursty.
 """
 
 import random
@@ -13,7 +13,7 @@ from itertools import pairwise
 
 @dataclass(frozen=True, slots=True)
 class RateCurve:
-    """Arrivals per second over time: straight between (at_s, per_s) points; equal at_s = a step."""
+    """Arrivals per second over time, linear between (at_s, per_s) points; equal at_s = a step."""
 
     points: Sequence[tuple[float, float]]
 
@@ -26,30 +26,30 @@ class RateCurve:
 
     @property
     def until_s(self) -> float:
-        """Where the curve ends."""
+        """The end of the curve, in seconds."""
         return self.points[-1][0]
 
     def times(self, factor: float) -> "RateCurve":
-        """The same curve with every rate multiplied."""
+        """The curve with every rate multiplied by `factor`."""
         return RateCurve(tuple((at_s, per_s * factor) for at_s, per_s in self.points))
 
     def expected(self) -> float:
-        """Arrivals over the whole curve, on average."""
+        """The expected number of arrivals over the whole curve."""
         return sum(_area(left, right) for left, right in pairwise(self.points))
 
 
 def constant(per_s: float, until_s: float) -> RateCurve:
-    """The same rate all along."""
+    """A constant rate."""
     return RateCurve(((0.0, per_s), (until_s, per_s)))
 
 
 def ramp(from_per_s: float, to_per_s: float, until_s: float) -> RateCurve:
-    """From one rate to another in a straight line."""
+    """A rate that changes linearly."""
     return RateCurve(((0.0, from_per_s), (until_s, to_per_s)))
 
 
 def steps(stages: Sequence[tuple[float, float]]) -> RateCurve:
-    """Stages of (seconds, per_s), one after another."""
+    """Consecutive stages of (seconds, per_s)."""
     points, at_s = [], 0.0
     for seconds, per_s in stages:
         points += [(at_s, per_s), (at_s + seconds, per_s)]
@@ -58,10 +58,10 @@ def steps(stages: Sequence[tuple[float, float]]) -> RateCurve:
 
 
 def arrivals(curve: RateCurve, rng: random.Random, *, cv: float = 1.0) -> Iterator[float]:
-    """Instants until the curve ends. `cv` = coefficient of variation of the gaps at a steady rate.
+    """Arrival times up to the curve's end. `cv` = coefficient of variation of steady gaps.
 
-    cv 1 is Poisson, above it bursts (gamma gaps of shape 1/cv^2, as BurstGPT and vLLM's
-    `--burstiness` 1/cv^2), 0 like a clock.
+    cv 1 is Poisson, cv > 1 is bursty (gamma gaps of shape 1/cv^2, as in BurstGPT and vLLM's
+    `--burstiness` 1/cv^2), cv 0 is regular.
     """
     left, at_s = _gap(rng, cv), 0.0
     for (from_s, from_per_s), (to_s, to_per_s) in pairwise(curve.points):
@@ -70,7 +70,7 @@ def arrivals(curve: RateCurve, rng: random.Random, *, cv: float = 1.0) -> Iterat
         while area - reached >= left and area > 0:
             reached += left
             slope = (to_per_s - from_per_s) / (to_s - from_s)
-            # Gaps of a burst may be smaller than what a float can tell apart: never backwards.
+            # Gaps in a burst may be below a float's resolution; times must not go backwards.
             at_s = max(at_s, from_s + _seconds_to(reached, from_per_s, slope))
             yield at_s
             left = _gap(rng, cv)
@@ -80,10 +80,11 @@ def arrivals(curve: RateCurve, rng: random.Random, *, cv: float = 1.0) -> Iterat
 def replay(
     instants: Sequence[float], rng: random.Random, *, speed: float = 1.0, rate: float = 1.0
 ) -> Iterator[tuple[float, int]]:
-    """A trace again: (instant, index into it), ascending.
+    """Replays a trace: (instant, index into it), ascending.
 
-    `speed` plays it faster, which makes its bursts steeper too. `rate` below 1 leaves requests
-    out at random, above 1 doubles some at the same instant: more or less load, same bursts.
+    `speed` plays it faster, which also makes bursts steeper. `rate` < 1 leaves requests out at
+    random; `rate` > 1 repeats some at the same instant. So `rate` changes the load but not the
+    bursts.
     """
     for index, at_s in sorted(enumerate(instants), key=lambda each: each[1]):
         copies = int(rate) + (rng.random() < rate - int(rate))
@@ -104,7 +105,7 @@ def _area(left: tuple[float, float], right: tuple[float, float]) -> float:
 
 
 def _seconds_to(area: float, per_s: float, slope: float) -> float:
-    """Seconds until a rate that begins at `per_s` and grows by `slope` has brought `area`.
+    """Seconds until a rate that starts at `per_s` and grows by `slope` has integrated to `area`.
 
     Solves per_s t + slope t^2 / 2 = area in the form that is exact for slopes near 0.
     """

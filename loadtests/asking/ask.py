@@ -1,4 +1,4 @@
-"""What one request asks for, and what such asks are drawn from."""
+"""The content of one request, and the scenarios from which it is drawn."""
 
 import random
 from dataclasses import dataclass, replace
@@ -9,11 +9,11 @@ from loadtests.asking.given import Asked
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request's size: so many tokens in, so many out.
+    """One request's tokens in and out.
 
-    The prompt begins with the `shared` pieces, (name, tokens): one name, one text, whoever asks.
-    `max_tokens` is what the client says; how long the answer really becomes may be hidden from
-    the gateway (`Ending`).
+    The prompt begins with the `shared` pieces, (name, tokens); the same name gives the same text in
+    every request. `max_tokens` is what the client sends; the gateway may not know the real length
+    of the answer (`Ending`).
     """
 
     kind: str
@@ -21,35 +21,35 @@ class Ask:
     output_tokens: int
     max_tokens: int
     shared: tuple[tuple[str, int], ...] = ()
-    given: Asked | None = None  # a prompt of a file, which is asked as it is
+    given: Asked | None = None  # a prompt from a file, sent unchanged
 
 
 class Scenario(Protocol):
-    """Anything that asks can be drawn from."""
+    """A source of requests."""
 
     @property
     def name(self) -> str:
-        """How `--scenario` knows it."""
+        """Its name for `--scenario`."""
         ...
 
     def draw(self, rng: random.Random) -> Ask:
-        """The next ask."""
+        """The next request."""
         ...
 
     def fresh(self) -> "Scenario":
-        """The same, of which nothing was drawn yet: to look without taking anything away."""
+        """A copy in its initial state, from which a caller can draw without side effects."""
         ...
 
 
-_SPARE = (16, 0.01)  # tokens, and share of the prompt: words are counted, not tokenized
+_SPARE = (16, 0.01)  # margin in tokens and share of the prompt: word counts are inexact
 _TRIES = 1000
 
 
 def fitted(ask: Ask, context_tokens: int | None) -> Ask | None:
-    """The ask as a context of so many tokens holds it: its `max_tokens` cut to what is left.
+    """The request with `max_tokens` cut to what the context leaves; None if the answer is too long.
 
-    None where the answer itself does not fit. A context of None holds everything; a prompt of a
-    file is left as it is, for its tokens are not counted yet.
+    A context of None holds everything. A prompt from a file is unchanged, since its tokens are not
+    counted yet.
     """
     if context_tokens is None or ask.given is not None:
         return ask
@@ -62,22 +62,22 @@ def fitted(ask: Ask, context_tokens: int | None) -> Ask | None:
 
 @dataclass(frozen=True, slots=True)
 class Fitting:
-    """A scenario without what the endpoint's context does not hold: that is another test."""
+    """A scenario without the requests that exceed the endpoint's context."""
 
     scenario: Scenario
     context_tokens: int | None
 
     @property
     def name(self) -> str:
-        """The scenario's own."""
+        """The scenario's name."""
         return self.scenario.name
 
     def fresh(self) -> "Fitting":
-        """To look without taking anything away."""
+        """A copy in its initial state."""
         return Fitting(self.scenario.fresh(), self.context_tokens)
 
     def draw(self, rng: random.Random) -> Ask:
-        """The next that fits; ValueError where next to nothing does."""
+        """The next request that fits; ValueError if almost none does."""
         for _ in range(_TRIES):
             if (ask := fitted(self.scenario.draw(rng), self.context_tokens)) is not None:
                 return ask

@@ -1,23 +1,23 @@
-"""How users behave: do they come back, how long do they wait, do they hang up. Pure."""
+"""User behaviour: retries, patience, hanging up. Pure."""
 
 import math
 import random
 from dataclasses import dataclass
 
-# What clients do by themselves when they ignore Retry-After: OpenAI's SDKs double from half a
-# second up to 8 s and take off up to a quarter at random.
+# Backoff of clients that ignore Retry-After: OpenAI's SDKs double from half a second up to 8 s and
+# subtract up to a quarter at random.
 _BACKOFF_S = 0.5
 _BACKOFF_MOST_S = 8.0
 _BACKOFF_JITTER = 0.25
-_SDK_MOST_S = 120.0  # openai-python obeys up to this; above it, it does not come back
+_SDK_MOST_S = 120.0  # openai-python obeys up to this and does not retry above it
 
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """Shares (0-1) of a crowd, and its limits. The default is that of a judge, not of people."""
+    """Shares (0-1) of users, and their limits. The defaults suit a measurement, not real users."""
 
-    retries: int = 0  # attempts after the first: a judge counts the first refusal
-    obeys_retry_after: float = 1.0  # share that waits as told; the others back off by themselves
+    retries: int = 0  # attempts after the first; 0, so that the first refusal counts
+    obeys_retry_after: float = 1.0  # share that obeys Retry-After; others back off by themselves
     patience_s: float = math.inf  # from the intended start to the first token, waits included
     hangs_up: float = 0.0  # share that leaves in the middle of its answer
 
@@ -28,7 +28,7 @@ class Behaviour:
             raise ValueError(f"{self}: retries and patience are not negative")
 
     def draw(self, rng: random.Random, output_tokens: int) -> "Temper":
-        """One user of this crowd, asking for an answer of so many tokens."""
+        """A random user, for an answer of `output_tokens`."""
         obeys = rng.random() < self.obeys_retry_after
         leaves = rng.random() < self.hangs_up
         middle = rng.randint(1, max(1, output_tokens - 1))
@@ -37,7 +37,7 @@ class Behaviour:
 
 @dataclass(frozen=True, slots=True)
 class Temper:
-    """One user's mind. `hangs_up_after` = tokens they read before they leave, None = all."""
+    """One user's behaviour. `hangs_up_after` = tokens read before the user leaves; None = all."""
 
     retries: int
     obeys: bool
@@ -45,9 +45,9 @@ class Temper:
     hangs_up_after: int | None
 
     def wait_s(self, told_s: float | None, retry: int, rng: random.Random) -> float | None:
-        """Seconds until attempt `retry` (from 0) after a refusal that said `told_s`.
+        """Seconds until attempt `retry` (from 0) after a refusal with Retry-After `told_s`.
 
-        None = does not come back.
+        None = the user does not retry.
         """
         if retry >= self.retries:
             return None

@@ -1,8 +1,8 @@
-"""Prompts as a user has them: texts, chats, tools and conversations, each asked as it is. Pure.
+"""A user's own prompts: texts, chats, tools and conversations, each sent unchanged. Pure.
 
-A conversation has several turns. Each is asked after the answer to the one before it, which becomes
-part of what is asked. Where the next turn brings the result of a tool, the recorded call goes
-before it: a result must answer the very call that asked for it.
+A conversation has several turns. Each is sent after the answer to the turn before it, and includes
+that answer. If the next turn has the result of a tool, the recorded call replaces the answer, since
+a result must match the call that produced it.
 """
 
 import json
@@ -10,16 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-_BYTES_PER_TOKEN = 4  # a guess, for what must be known before a tokenizer counts
-_UNKNOWN_TOKENS = 256  # of an answer that nothing is said of: paces the first users, no more
+_BYTES_PER_TOKEN = 4  # an estimate for use before a tokenizer counts
+_UNKNOWN_TOKENS = 256  # of an answer of unknown length; only paces the first users
 Message = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What a user says next. `recorded` = the answer that the file has, `output_tokens` its size.
+    """A user's next messages. `recorded` = the answer in the file, `output_tokens` its size.
 
-    The size is None where nothing is known of it.
+    `output_tokens` None = unknown.
     """
 
     messages: tuple[Message, ...]
@@ -29,9 +29,9 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One entry of a file. `fields` go out with every turn as they are.
+    """One entry of a file. Every turn is sent with `fields`, unchanged.
 
-    `prompt`: for completions, a text or token ids; turns are empty then. `place` = FILE:LINE.
+    `prompt`: a text or token ids for completions; then there are no turns. `place` = FILE:LINE.
     """
 
     place: str
@@ -42,7 +42,7 @@ class Given:
     output_tokens: int | None = None
 
     def same(self) -> str:
-        """Equal for prompts that a prefix cache cannot tell apart."""
+        """A key that is equal for prompts that are equal to a prefix cache."""
         asked: Any = self.prompt or [turn.messages for turn in self.turns]
         if isinstance(asked, str):
             asked = [[{"role": "user", "content": asked}]]
@@ -51,7 +51,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A turn that is being asked, after what was said before it."""
+    """A turn to send, with the messages before it."""
 
     given: Given
     number: int = 1  # of the turn
@@ -60,15 +60,15 @@ class Asked:
 
     @property
     def turn(self) -> Turn:
-        """Of a prompt for completions one that says nothing."""
+        """The turn; an empty one for a completions prompt."""
         return self.given.turns[self.number - 1] if self.given.turns else Turn(())
 
     def messages(self) -> Sequence[Message]:
-        """All that this turn sends."""
+        """All messages that this turn sends."""
         return (*self.history, *self.turn.messages)
 
     def next(self, answer: str) -> "Asked | None":
-        """The next turn after this answer; None where the conversation is over."""
+        """The next turn after this answer; None at the end of the conversation."""
         if self.number >= len(self.given.turns):
             return None
         following = self.given.turns[self.number]
@@ -79,7 +79,7 @@ class Asked:
         return Asked(self.given, self.number + 1, history, self.repeat)
 
     def prompt_tokens(self) -> int:
-        """A guess by length; what the server counted is in the usage."""
+        """An estimate by length; the server's count is in the usage."""
         prompt = self.given.prompt
         if isinstance(prompt, tuple):
             return len(prompt)
@@ -87,11 +87,11 @@ class Asked:
         return max(1, len(said) // _BYTES_PER_TOKEN)
 
     def known_output_tokens(self) -> int | None:
-        """How long the answer is to be, by the file; None where it does not say."""
+        """The answer's length by the file; None = unknown."""
         return self.given.output_tokens or self.turn.output_tokens
 
     def output_tokens(self) -> int:
-        """The same, or at most what is asked for."""
+        """The answer's known length, else `max_tokens` or an assumed length."""
         limit = self.given.fields.get("max_tokens") or self.given.fields.get(
             "max_completion_tokens"
         )
@@ -99,5 +99,5 @@ class Asked:
 
 
 def tokens_of(text: str) -> int:
-    """About so many."""
+    """An estimate of the tokens in a text."""
     return max(1, len(text) // _BYTES_PER_TOKEN)

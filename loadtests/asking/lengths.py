@@ -1,4 +1,4 @@
-"""How many tokens: log-normal by mean and median, as prompts and answers of real traces are."""
+"""Token counts, log-normal with a mean and a median, like prompts and answers of real traces."""
 
 import math
 import random
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """Token counts with this mean and median, none above `most_tokens`; equal = all the same.
+    """Token counts with this mean and median, at most `most_tokens`; mean = median is constant.
 
-    The mean of what is drawn is lower where `most_tokens` cuts off much of the tail.
+    The mean of drawn counts is lower if `most_tokens` cuts off much of the tail.
     """
 
     mean_tokens: float

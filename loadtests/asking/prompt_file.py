@@ -1,15 +1,15 @@
-"""A file of prompts: JSON Lines, a JSON array, or plain lines of text. The one reader of them.
+"""Reads a file of prompts: JSON Lines, a JSON array, or plain lines of text.
 
 Each entry is one of
 
 - a string: a user's message;
 - `{"prompt": text or token ids}`, or `{"messages": [...]}`, with any other field of the request,
-  e.g. `tools`, `max_tokens`, `temperature`; also inside `{"body": {...}}`, as batch files have it;
+  e.g. `tools`, `max_tokens`, `temperature`; also inside `{"body": {...}}`, as in batch files;
 - a conversation: `{"turns": [text or messages, ...]}`, or `{"conversations": [{"from", "value"},
-  ...]}` as ShareGPT has it, or `messages` that end with an answer, as files for training have it.
+  ...]}` as in ShareGPT, or `messages` that end with an answer, as in training files.
 
-`output_tokens` says how long the answer is to be, where the engine can be told. The whole file is
-checked before anything is asked.
+`output_tokens` sets the length of the answer for engines that accept it. The whole file is checked
+before any request is sent.
 """
 
 import gzip
@@ -21,8 +21,8 @@ from typing import Any
 
 from loadtests.asking.given import Given, Message, Turn, tokens_of
 
-_SHOWN_MOST = 5  # errors
-_OURS = ("model", "stream", "stream_options")  # the run decides them
+_SHOWN_MOST = 5  # errors in one message
+_OURS = ("model", "stream", "stream_options")  # set by the run
 _NOT_SENT = ("prompt", "messages", "turns", "conversations", "output_tokens", "system", "id")
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant"} | {
     name: name for name in ("assistant", "system", "developer", "tool", "function")
@@ -31,7 +31,7 @@ _FORMS = "a string, or an object with prompt, messages, turns or conversations"
 
 
 def read_prompts(path: Path) -> list[Given]:
-    """Every entry; ValueError names the file, the line and the fault of the first few bad ones."""
+    """All entries; ValueError names the file, and line and fault of the first bad entries."""
     found: list[Given] = []
     faults: list[str] = []
     for line, value in _values(path):
@@ -61,14 +61,14 @@ def _text(path: Path) -> str:
 
 
 class _Bad:
-    """A line that is no JSON."""
+    """A line that is not JSON."""
 
     def __init__(self, why: str) -> None:
         self.why = why
 
 
 def _values(path: Path) -> Iterator[tuple[int, Any]]:
-    """Line and value of each entry; of an array the entry's number in place of the line."""
+    """Line and value of each entry; in an array the number of the entry instead of the line."""
     text = _text(path)
     if ".txt" in path.suffixes:
         yield from ((n, line) for n, line in _lines(text))
@@ -81,7 +81,7 @@ def _values(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Only real line ends: JSON may hold the others that Unicode knows."""
+    """Numbered lines, split only at newlines: JSON may contain Unicode's other line ends."""
     for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
         if line.strip():
             yield number, line
@@ -95,14 +95,14 @@ def _json(text: str) -> Any:
 
 
 def _entry(place: str, line: int, value: object) -> Given:
-    """ValueError says what is wrong with it."""
+    """The entry of one value; ValueError names the fault."""
     if isinstance(value, _Bad):
         raise ValueError(value.why)
     return _given(place, line, _request(value))
 
 
 def _request(value: object) -> Mapping[str, Any]:
-    """The fields of a request, whatever short form they are given in."""
+    """The fields of a request, from any of the short forms."""
     if isinstance(value, str):
         return {"prompt": value}
     if isinstance(value, list) and value and isinstance(value[0], Mapping):
@@ -161,7 +161,7 @@ def _listed(value: object) -> list[Any]:
 
 
 def _from_messages(value: Mapping[str, Any]) -> tuple[Turn, ...]:
-    """One request; or, where the last message is an answer, a conversation to play again."""
+    """One request, or a conversation to replay if the last message is an answer."""
     messages = [_message(each) for each in _listed(value["messages"])]
     if not messages:
         raise ValueError("messages must be a list with a message in it")
@@ -182,7 +182,7 @@ def _from_conversations(value: Mapping[str, Any]) -> tuple[Turn, ...]:
     if isinstance(system := value.get("system"), str) and system:
         messages.insert(0, {"role": "system", "content": system})
     while messages and messages[0]["role"] == "assistant":
-        messages.pop(0)  # some begin with an answer to nothing
+        messages.pop(0)  # some begin with an answer without a question
     return _split(messages)
 
 
@@ -200,7 +200,7 @@ def _from_turns(value: Mapping[str, Any]) -> tuple[Turn, ...]:
 
 
 def _split(messages: Sequence[Message]) -> tuple[Turn, ...]:
-    """Each answer ends a turn."""
+    """The turns of a conversation; each answer ends a turn."""
     turns: list[Turn] = []
     said: list[Message] = []
     for message in messages:

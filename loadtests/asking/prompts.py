@@ -1,8 +1,8 @@
-"""Prompts of known size, and the bodies around them; each is different, unless shared.
+"""Prompts of known size and their request bodies; prompts differ except for shared pieces.
 
-Texts are made of common words that are one token each in the vocabularies of Qwen, SmolLM2 and
-their kin, after a space. What another tokenizer makes of them, and what the chat template adds,
-the run measures before it starts (`WordCost`).
+Texts consist of common words that are one token each, after a space, in the vocabularies of Qwen,
+SmolLM2 and similar models. Before a run starts, it measures the tokens per word of the actual
+tokenizer and the tokens that the chat template adds (`WordCost`).
 """
 
 import json
@@ -28,19 +28,19 @@ _COMMON = (
     " bridge island"
 )
 _WORDS = _COMMON.split()
-_ORDINARY_IDS = range(1000, 30_000)  # no special tokens there, and every vocabulary is larger
+_ORDINARY_IDS = range(1000, 30_000)  # has no special tokens, and every vocabulary is larger
 
 
 class Ending(StrEnum):
-    """How an answer gets the length it was asked for."""
+    """How the length of an answer is set."""
 
-    SIMULATED = "simulated"  # a simulated engine is told, the gateway is not
-    EXACT = "exact"  # ignore_eos and max_tokens: everybody knows it beforehand
-    FREE = "free"  # the model decides; `output_tokens` is not kept
+    SIMULATED = "simulated"  # a simulated engine receives it, the gateway does not know it
+    EXACT = "exact"  # ignore_eos and max_tokens: the gateway knows it in advance
+    FREE = "free"  # the model decides; `output_tokens` has no effect
 
 
 class Route(StrEnum):
-    """Which API is asked."""
+    """The API route of the requests."""
 
     CHAT = "/v1/chat/completions"
     COMPLETIONS = "/v1/completions"  # token ids: exact on any tokenizer
@@ -48,19 +48,19 @@ class Route(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WordCost:
-    """Tokens per word, and what a chat's template adds."""
+    """Tokens per word, and the tokens that the chat template adds."""
 
     tokens_per_word: float = 1.0
     template_tokens: float = 0.0
 
     def words(self, tokens: float) -> int:
-        """So many words make about `tokens`; at least 1."""
+        """The number of words with about `tokens` tokens; at least 1."""
         return max(1, round(tokens / self.tokens_per_word))
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How this endpoint is spoken to."""
+    """The request format of an endpoint."""
 
     model: str
     route: Route = Route.CHAT
@@ -69,7 +69,7 @@ class Dialect:
 
 
 def body(ask: Ask, dialect: Dialect, rng: random.Random) -> bytes:
-    """The JSON of a streamed request that asks for `ask`."""
+    """The JSON body of a streamed request for `ask`."""
     if ask.given is not None:
         return json.dumps(_given_fields(ask.given, dialect)).encode()
     fields: dict[str, Any] = {
@@ -90,7 +90,7 @@ def body(ask: Ask, dialect: Dialect, rng: random.Random) -> bytes:
 
 
 def _given_fields(asked: Asked, dialect: Dialect) -> dict[str, Any]:
-    """As the file has it; only what the run must know to measure is the run's own."""
+    """The file's fields; the run sets only those that it needs for measuring."""
     fields = dict(asked.given.fields) | {
         "model": dialect.model,
         "stream": True,
@@ -114,12 +114,12 @@ def _given_fields(asked: Asked, dialect: Dialect) -> dict[str, Any]:
 
 
 def text_of(words: int, rng: random.Random) -> str:
-    """So many words."""
+    """A random text of so many words."""
     return " ".join(rng.choices(_WORDS, k=words))
 
 
 def _messages(ask: Ask, cost: WordCost, rng: random.Random) -> Sequence[dict[str, str]]:
-    """What is shared is the system's message, so that it comes first in every template."""
+    """Chat messages; the shared pieces are the system message, so every template has them first."""
     own = ask.prompt_tokens - sum(tokens for _, tokens in ask.shared) - cost.template_tokens
     user = {"role": "user", "content": text_of(cost.words(own), rng)}
     shared = " ".join(_shared_text(name, cost.words(tokens)) for name, tokens in ask.shared)
@@ -128,7 +128,7 @@ def _messages(ask: Ask, cost: WordCost, rng: random.Random) -> Sequence[dict[str
 
 @lru_cache(maxsize=4096)  # of 512 words each in a trace: some 12 MB
 def _shared_text(name: str, words: int) -> str:
-    """The same for the same name, in every run."""
+    """A text that depends only on the name and the number of words."""
     return text_of(words, random.Random(name))  # noqa: S311 - a workload, no secret
 
 

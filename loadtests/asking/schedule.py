@@ -1,4 +1,4 @@
-"""Who arrives when, and asks for what: an open loop's plan, made as it is played. Pure."""
+"""The arrivals of an open loop: time, request and tenant, generated lazily. Pure."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from loadtests.asking.trace_file import BLOCK_TOKENS, Row
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One request to come: when (seconds from the beginning), what, and from whom."""
+    """One future request: its time in seconds from the start, its content and its tenant."""
 
     at_s: float
     ask: Ask
@@ -28,7 +28,7 @@ def drawn(
     *,
     cv: float = 1.0,
 ) -> Iterator[Arrival]:
-    """Arrivals along a rate curve; each asks what the scenario draws."""
+    """Arrivals along a rate curve, with requests drawn from the scenario."""
     for at_s in arrivals(curve, rng, cv=cv):
         yield Arrival(at_s, scenario.draw(rng), tenants.draw(crowd, rng))
 
@@ -42,10 +42,9 @@ def replayed(
     rate: float = 1.0,
     context_tokens: int | None = None,
 ) -> Iterator[Arrival]:
-    """A trace again, see `arrivals.replay`. One client of the trace is always the same tenant.
+    """Replays a trace as `arrivals.replay` does. A client of the trace is always the same tenant.
 
-    What a context of `context_tokens` does not hold is left out. ValueError where the trace has no
-    times.
+    Requests that exceed `context_tokens` are left out. ValueError if the trace has no times.
     """
     times = [row.at_s for row in rows if row.at_s is not None]
     if len(times) < len(rows):
@@ -64,7 +63,7 @@ def replayed(
 
 
 def ask_of(row: Row, *, max_tokens: int) -> Ask:
-    """What a trace's row asks. All but the last of its blocks are shared by their ids."""
+    """The request of a trace's row. All its blocks but the last are shared pieces, named by id."""
     full = row.blocks[: max(0, (row.prompt_tokens - 1) // BLOCK_TOKENS)]
     return Ask(
         kind="trace",

@@ -1,4 +1,4 @@
-"""Who asks: tenants with their API keys and their shares of the requests."""
+"""Tenants with their API keys and their shares of the requests."""
 
 import random
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A caller. The key decides name and priority at the gateway; `name` is for our records."""
+    """A caller. At the gateway the key decides name and priority; `name` is only for records."""
 
     name: str
     key: str | None = None
@@ -16,12 +16,12 @@ class Tenant:
 
 
 def nobody(key: str | None = None) -> tuple[Tenant, ...]:
-    """The one tenant where none are named."""
+    """The single tenant used if none are named."""
     return (Tenant("anonymous", key),)
 
 
 def read_tenants(path: Path) -> tuple[Tenant, ...]:
-    """Lines of `name key [weight]`; ValueError names the line at fault. `#` begins a comment."""
+    """Reads lines of `name key [weight]`, `#` for comments; ValueError names the faulty line."""
     tenants = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         words = line.partition("#")[0].split()
@@ -33,7 +33,7 @@ def read_tenants(path: Path) -> tuple[Tenant, ...]:
 
 
 def one_greedy(tenants: Sequence[Tenant], times: float) -> tuple[Tenant, ...]:
-    """The first asks `times` as much as each of the others."""
+    """The tenants with the first one's weight raised to `times` that of each other."""
     first, *others = tenants
     return (
         replace(first, weight=times),
@@ -42,7 +42,7 @@ def one_greedy(tenants: Sequence[Tenant], times: float) -> tuple[Tenant, ...]:
 
 
 def draw(tenants: Sequence[Tenant], rng: random.Random) -> Tenant:
-    """One of them, by weight."""
+    """A random tenant, by weight."""
     return rng.choices(tenants, weights=[each.weight for each in tenants])[0]
 
 

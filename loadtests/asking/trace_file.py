@@ -1,9 +1,9 @@
-"""A trace of requests: CSV, plain or in gzip, one request a row. The one reader of such files.
+"""Reads a trace of requests: CSV, plain or gzipped, one request per row.
 
-Columns by name in the first line: `prompt_tokens` and `output_tokens` are needed; `timestamp_s`
+The first line names the columns. `prompt_tokens` and `output_tokens` are required. `timestamp_s`
 (seconds, in any order), `max_tokens` (the request's own limit), `client_id` and
-`prefix_block_ids_512` (ids of the prompt's blocks of 512 tokens, separated by spaces) are read
-where they are; others are ignored.
+`prefix_block_ids_512` (ids of the prompt's blocks of 512 tokens, separated by spaces) are optional.
+Other columns are ignored.
 """
 
 import csv
@@ -24,10 +24,10 @@ _Line = Mapping[str, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One request. `blocks` = ids of its prompt's blocks; the last may be full in part."""
+    """One request. `blocks` = ids of its prompt's blocks; the last may be partly full."""
 
     prompt_tokens: int
-    output_tokens: int  # 0 where the trace says so
+    output_tokens: int  # may be 0
     at_s: float | None = None
     client: str | None = None
     blocks: tuple[str, ...] = ()
@@ -35,12 +35,12 @@ class Row:
 
 
 def is_trace(name: str) -> bool:
-    """Whether a workload's name is meant as a file."""
+    """Whether a workload's name refers to a file."""
     return name.endswith((".csv", ".csv.gz")) or "/" in name
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The requests of a trace file; ValueError names the file and the line at fault."""
+    """The requests of a trace file; ValueError names the file and the faulty line."""
     try:
         with _opened(path) as file:
             rows = list(_rows(path, file))

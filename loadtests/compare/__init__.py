@@ -1,1 +1,1 @@
-"""`sluice compare`: same load, do the arms separate, what changed in the configuration."""
+"""`sluice compare`: whether loads match, whether arms differ, and how configurations differ."""

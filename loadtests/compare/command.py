@@ -1,4 +1,4 @@
-"""`sluice compare`: reads the files, holds each against the first, prints, exits."""
+"""`sluice compare`: reads the files, compares each with the first, prints, exits."""
 
 import argparse
 import json
@@ -18,7 +18,7 @@ _MOST = 26  # letters
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 = same load everywhere, and valid; 1 = not, it is printed all the same; 2 = bad files."""
+    """0 = valid, all with the same load; 1 = not (printed all the same); 2 = bad files."""
     try:
         arms = _arms(args.files)
         found = [compare(arms[0], other) for other in arms[1:]]
@@ -34,8 +34,8 @@ def main(args: argparse.Namespace) -> int:
     return Exit.GOOD if all(map(_comparable, found)) else Exit.NO
 
 
-def _bad(told: str) -> int:
-    sys.stderr.write(f"sluice compare: {told}\n")
+def _bad(message: str) -> int:
+    sys.stderr.write(f"sluice compare: {message}\n")
     return Exit.BAD_INPUT
 
 

@@ -1,4 +1,4 @@
-"""Two arms held against each other: load, differences, configuration."""
+"""Compares two arms: load, differences, configuration."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,12 +16,12 @@ _NO_CONFIGURATION = (
     "config",
     "notes",
 )  # measured, asked, or a hash
-Change = tuple[str, str | None, str | None]  # what, in the first, in the second; None = not there
+Change = tuple[str, str | None, str | None]  # name, first value, second value; None = missing
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`changes` are of the endpoint: model, mode, versions, engine, admission settings."""
+    """Two compared arms. `changes`: model, mode, versions, engine and admission settings."""
 
     first: Arm
     second: Arm
@@ -31,7 +31,7 @@ class Comparison:
 
     @property
     def sentence(self) -> str:
-        """What somebody remembers who reads no further."""
+        """The comparison in one sentence."""
         said = [f"{each.letter} is invalid" for each in (self.first, self.second) if each.flaws]
         if not self.load.same:
             said.append("not the same load")
@@ -43,7 +43,7 @@ class Comparison:
 
 
 def compare(first: Arm, second: Arm) -> Comparison:
-    """The second against the first."""
+    """Compares the second arm with the first."""
     load = compare_load(first, second)
     changes = _changes(first, second)
     return Comparison(first, second, load, separate(first, second, load), changes)
@@ -81,7 +81,7 @@ def _text(values: Mapping[str, Any], name: str) -> str | None:
 
 
 def as_json(arms: Sequence[Arm], found: Sequence[Comparison]) -> dict[str, Any]:
-    """With stable keys."""
+    """The comparisons with stable keys."""
     return {
         "v": 1,
         "arms": [_arm(each) for each in arms],

@@ -1,4 +1,4 @@
-"""Were two arms asked for the same? Facts first, then the requests themselves."""
+"""Whether two arms had the same load: first its parameters, then the requests themselves."""
 
 import math
 from collections.abc import Sequence
@@ -25,23 +25,23 @@ _ASKED = (
     "soak_s",
     "soak_requests",
 )
-_OF_ENDPOINT = ("time_scale",)  # on another scale client and gateway cost another share of time
+_OF_ENDPOINT = ("time_scale",)  # it changes the share of time that client and gateway take
 _SAME_INSTANT_S = 0.001
-_KS_FACTOR = 1.358  # of 1/sqrt(n): the distance that equal distributions keep in 95 % of cases
+_KS_FACTOR = 1.358  # times 1/sqrt(n): equal distributions stay below it in 95 % of cases
 
 
 class Alike(StrEnum):
-    """How far two sets of requests, or of arrivals, are the same."""
+    """How similar two sets of requests, or of arrivals, are."""
 
     SAME = "same"  # one by one
-    ONE_DISTRIBUTION = "one_distribution"  # cannot be told apart
+    ONE_DISTRIBUTION = "one_distribution"  # not distinguishable
     DIFFERENT = "different"
-    UNKNOWN = "unknown"  # not recorded, or not asked for
+    UNKNOWN = "unknown"  # not recorded, or not part of the load
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """`facts`: what was asked differently, as (what, first, second). `common`: numbers in both."""
+    """`facts`: differing parameters (name, first, second). `common`: request numbers in both."""
 
     facts: Sequence[tuple[str, str, str]]
     requests: Alike
@@ -50,17 +50,17 @@ class Load:
 
     @property
     def same(self) -> bool:
-        """Whether a difference between the arms is the endpoint's, not the load's."""
+        """Whether a difference between the arms comes from the endpoint, not from the load."""
         return not self.facts and Alike.DIFFERENT not in (self.requests, self.arrivals)
 
     @property
     def paired(self) -> bool:
-        """Whether each request of one arm has its twin in the other."""
+        """Whether each request of one arm has a counterpart in the other."""
         return self.requests is Alike.SAME and self.arrivals in (Alike.SAME, Alike.UNKNOWN)
 
 
 def compare_load(first: Arm, second: Arm) -> Load:
-    """What both were asked for."""
+    """Compares the loads of two arms."""
     common = sorted(first.records.keys() & second.records.keys())
     return Load(
         facts=_facts(first, second),
@@ -78,7 +78,7 @@ def _facts(first: Arm, second: Arm) -> list[tuple[str, str, str]]:
 
 
 def _requests(first: Arm, second: Arm, common: Sequence[float]) -> Alike:
-    """By asked lengths. A search is random where it ends: its lengths are only a distribution."""
+    """Compares requested lengths; those of searches, which end at random, only as distributions."""
     if not first.records or not second.records:
         return Alike.UNKNOWN
     one, other = _lengths(first), _lengths(second)
@@ -100,7 +100,7 @@ def _lengths(arm: Arm) -> dict[float, tuple[int, int]]:
 
 
 def _arrivals(first: Arm, second: Arm) -> Alike:
-    """In a closed loop they are no part of what is asked: the answers make them."""
+    """Compares arrivals; in a closed loop the answers determine them: not part of the load."""
     if not (first.is_open and second.is_open and first.records and second.records):
         return Alike.UNKNOWN
     one, other = _instants(first), _instants(second)
@@ -111,13 +111,13 @@ def _arrivals(first: Arm, second: Arm) -> Alike:
 
 
 def _instants(arm: Arm) -> np.ndarray:
-    """Seconds from the first arrival."""
+    """Arrival times in seconds from the first."""
     instants = np.array([each.intended_at_s for each in arm.records.values()])
     return np.sort(instants - instants.min())
 
 
 def _same_count(one: int, other: int) -> bool:
-    """Poisson counts of one rate differ by less in 95 % of cases."""
+    """Whether two Poisson counts may have one rate (95 %)."""
     return abs(one - other) <= 1.96 * math.sqrt(one + other)
 
 

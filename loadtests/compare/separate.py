@@ -1,9 +1,9 @@
-"""Do two arms separate? Differences with 95 % intervals by a block bootstrap.
+"""Whether two arms differ: differences with 95 % intervals from a block bootstrap.
 
-Requests that run at once suffer together, so not requests are drawn again but blocks of neighbours
-(circular block bootstrap, Politis and Romano 1992), each several generations of those that run at
-once. Where both arms were asked for the same, one by one, the same blocks are drawn in both. Few
-blocks make intervals too narrow; they are widened as Student's t is.
+Concurrent requests are correlated, so the bootstrap redraws blocks of neighbours instead of single
+requests (circular block bootstrap, Politis and Romano 1992). A block spans several generations of
+concurrent requests. If both arms had the same requests one by one, it draws the same blocks in
+both. Few blocks make intervals too narrow, so these are widened like Student's t.
 """
 
 import math
@@ -20,10 +20,10 @@ from loadtests.record import Outcome, Record
 
 DRAWS = 1000
 _TAILS = (0.025, 0.975)
-_BLOCKS_LEAST = 10  # fewer have nothing to be drawn from
-_GENERATIONS = 4  # in a block: what slows the requests that run slows those that come after
+_BLOCKS_LEAST = 10  # fewer are too few to resample
+_GENERATIONS = 4  # in a block: what slows running requests also slows those that follow
 _Z = 1.96  # standard normal deviate of the tails
-_BINS = 30  # of time, for rates
+_BINS = 30  # bins of time, for rates
 _SEED = 1
 
 Statistic = Callable[[np.ndarray], float]
@@ -31,7 +31,7 @@ Statistic = Callable[[np.ndarray], float]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """`second - first`, in the metric's own unit; None where an arm has nothing to measure."""
+    """`second - first`, in the metric's unit; None if an arm has nothing to measure."""
 
     metric: str
     unit: str  # ratio, s, per_s or users
@@ -43,7 +43,7 @@ class Difference:
 
     @property
     def better(self) -> int:
-        """1 = the second, -1 = the first, 0 = they cannot be told apart."""
+        """1 = the second, -1 = the first, 0 = not distinguishable."""
         if self.low is None or self.high is None or self.low <= 0 <= self.high:
             return 0
         return 1 if (self.low > 0) == self.more_is_better else -1
@@ -51,7 +51,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class ComparedMetric:
-    """One value of each request, NaN where it has none, and what a set of them comes to."""
+    """One value per request, NaN = none, and the statistic of a set of values."""
 
     name: str
     unit: str
@@ -62,7 +62,7 @@ class ComparedMetric:
 
 @dataclass(frozen=True, slots=True)
 class Separation:
-    """All differences, and how they were drawn. `block` is 0 where nothing was."""
+    """All differences, and how they were resampled. `block` 0 = nothing was resampled."""
 
     differences: Sequence[Difference]
     paired: bool
@@ -70,7 +70,7 @@ class Separation:
 
 
 def _quantile(values: np.ndarray, share: float) -> float:
-    """Nearest rank, as everywhere."""
+    """The quantile by nearest rank, as in `judging.percentiles`."""
     return float(np.quantile(values, share, method="inverted_cdf"))
 
 
@@ -111,7 +111,7 @@ _RATES: Mapping[str, Callable[[Record], float]] = {
 
 
 def separate(first: Arm, second: Arm, load: Load) -> Separation:
-    """Of two runs with records; of two searches their limits."""
+    """The differences of two runs by their records, or of two searches by their limits."""
     if first.is_search or second.is_search:
         return Separation([_limits(first, second)], paired=False, block=0)
     if not first.records or not second.records:
@@ -130,7 +130,7 @@ def separate(first: Arm, second: Arm, load: Load) -> Separation:
 
 
 def _block(records: Sequence[Record]) -> int:
-    """Requests of one block: no fewer than the cube root of all, and ten blocks at least."""
+    """Requests per block: at least the cube root of all, and few enough for ten blocks."""
     begin_s = min(each.intended_at_s for each in records)
     seconds = max(each.ended_at_s for each in records) - begin_s
     at_once = sum(each.e2e_s for each in records) / seconds if seconds > 0 else 1.0
@@ -139,7 +139,7 @@ def _block(records: Sequence[Record]) -> int:
 
 
 def _drawn(count: int, block: int, rng: np.random.Generator) -> np.ndarray:
-    """Places of as many requests: blocks that go on at the beginning after the end."""
+    """Indices of `count` requests in random blocks; a block wraps around at the end."""
     starts = rng.integers(0, count, size=(math.ceil(count / block), 1))
     places: np.ndarray = ((starts + np.arange(block)) % count).ravel()[:count]
     return places
@@ -153,7 +153,7 @@ def _differences(
     *,
     paired: bool,
 ) -> list[Difference]:
-    """Of all metrics; one draw at a time, so that long runs fit into memory."""
+    """The differences in all metrics, one draw at a time so that long runs fit into memory."""
     values = [
         [np.array([metric.of(record, arm) for record in records]) for metric in _METRICS]
         for arm, records in zip(arms, chosen, strict=True)
@@ -191,7 +191,7 @@ def _rate(
     *,
     paired: bool,
 ) -> Difference:
-    """Of all that ended, by stretches of time, which are drawn again."""
+    """The difference in a rate over all ended requests; it redraws bins of time."""
     first, second = (_bins(list(arm.records.values()), of) for arm in arms)
     before = rng.integers(0, _BINS, size=(DRAWS, _BINS))
     after = before if paired else rng.integers(0, _BINS, size=(DRAWS, _BINS))
@@ -201,7 +201,7 @@ def _rate(
 
 
 def _bins(records: Sequence[Record], of: Callable[[Record], float]) -> np.ndarray:
-    """Per second, in equal stretches from the first arrival to the last."""
+    """The rate per second in equal bins from the first arrival to the last."""
     begin_s = min(each.intended_at_s for each in records)
     end_s = max(each.intended_at_s for each in records)
     width_s = (end_s - begin_s) / _BINS or 1.0
@@ -238,7 +238,7 @@ def _widening(blocks: int) -> float:
 
 
 def _limits(first: Arm, second: Arm) -> Difference:
-    """Separate where their intervals have no number in common: stricter than it must be."""
+    """The difference of two limits; they differ if their intervals are disjoint (conservative)."""
     ends = [_ends(arm) for arm in (first, second)]
     users = [arm.found.users for arm in (first, second)]
     low = high = None

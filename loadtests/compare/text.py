@@ -1,4 +1,4 @@
-"""A comparison in words: the sentences first, then load, differences, configuration."""
+"""A comparison as text: the sentences first, then load, differences, configuration."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ _LOAD = {
 
 
 def document(arms: Sequence[Arm], found: Sequence[Comparison]) -> Document:
-    """Each arm against the first."""
+    """The comparison of each arm with the first."""
     sections = [Section("", [Table((), "ll", [[each.letter, _arm(each)] for each in arms])])]
     for each in found:
         sections += [_same_load(each), _separation(each), _changes(each)]
@@ -65,11 +65,11 @@ def _how(found: Comparison) -> str:
 
 
 def _values(each: Difference) -> list[str]:
-    told = [_NOT_KNOWN if v is None else _value(v, each.unit) for v in (each.first, each.second)]
+    values = [_NOT_KNOWN if v is None else _value(v, each.unit) for v in (each.first, each.second)]
     if each.first is None or each.second is None or each.low is None or each.high is None:
-        return [*told, _NOT_KNOWN, _NOT_KNOWN]
+        return [*values, _NOT_KNOWN, _NOT_KNOWN]
     low, high = _signed(each.low, each.unit), _signed(each.high, each.unit)
-    return [*told, _signed(each.second - each.first, each.unit), f"{low} to {high}"]
+    return [*values, _signed(each.second - each.first, each.unit), f"{low} to {high}"]
 
 
 def _value(value: float, unit: str) -> str:
@@ -81,7 +81,7 @@ def _value(value: float, unit: str) -> str:
 
 
 def _signed(value: float, unit: str) -> str:
-    """Shares in points of a hundred."""
+    """The value with its sign; shares in percentage points."""
     sign = "-" if value < 0 else "+"
     if unit == "ratio":
         return f"{sign}{abs(value) * 100:.1f}"
@@ -90,6 +90,6 @@ def _signed(value: float, unit: str) -> str:
 
 def _arm(each: Arm) -> str:
     about = each.about
-    told = f"{about['scenario']}, {about.get('load', '')}, mode {about['endpoint']['mode']}"
+    load = f"{about['scenario']}, {about.get('load', '')}, mode {about['endpoint']['mode']}"
     flaws = f"; INVALID: {'; '.join(each.flaws)}" if each.flaws else ""
-    return f"{each.file}: {told}{flaws}"
+    return f"{each.file}: {load}{flaws}"

@@ -1,1 +1,1 @@
-"""What a set of records comes to, and where the limit is. Pure: values in, values out."""
+"""Judges records against an SLO and searches for the limit. All functions are pure."""

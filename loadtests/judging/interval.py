@@ -1,9 +1,9 @@
-"""How sure the limit is: where each term's share of good requests falls below what was promised.
+"""Confidence interval of the limit: where a term's share of good requests falls below its goal.
 
 Every round gives, per term of the SLO, how many of its requests kept the bound. More users never
-keep it better, so the shares are made to fall with the users (isotonic regression, weighted by
-requests), and the limit is where the lowest term crosses its promise, straight between rounds.
-The interval is a parametric bootstrap: the counts drawn again, the crossing found again.
+improve it, so isotonic regression, weighted by requests, makes the shares fall with the users. The
+limit is where the first term crosses its required share, by linear interpolation between rounds.
+The interval is a parametric bootstrap: it redraws the counts and finds the crossing again.
 """
 
 import math
@@ -31,7 +31,7 @@ class Counted:
 
 
 def limit_interval(rows: Sequence[Counted], limit: int, *, seed: int = 1) -> tuple[int, int]:
-    """95 % interval in users around a limit that was found; holds the limit itself."""
+    """95 % interval in users around a found limit; it includes the limit."""
     rng = np.random.default_rng(seed)
     terms = sorted({row.term for row in rows})
     drawn = [min(_crossings(rows, terms, rng), default=math.inf) for _ in range(_DRAWS)]
@@ -43,7 +43,7 @@ def limit_interval(rows: Sequence[Counted], limit: int, *, seed: int = 1) -> tup
 def _crossings(
     rows: Sequence[Counted], terms: Sequence[str], rng: np.random.Generator
 ) -> list[float]:
-    """Where each term crosses, for one draw of all counts."""
+    """The crossing of each term, for one draw of all counts."""
     found = []
     for term in terms:
         mine = sorted((row for row in rows if row.term == term and row.of), key=_users)

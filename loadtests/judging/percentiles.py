@@ -1,4 +1,4 @@
-"""Percentiles of what was measured."""
+"""Percentiles of measured values."""
 
 import math
 from collections.abc import Sequence
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 def percentile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least `share` (0-1) of all do not exceed (nearest rank).
 
-    A value that was measured, never one between two: `percentile <= bound` says exactly that the
-    share kept the bound. ValueError of nothing.
+    It is always a measured value, never an interpolated one, so `percentile <= bound` means exactly
+    that the share kept the bound. ValueError if `values` is empty.
     """
     if not values:
         raise ValueError("no values: no percentile")

@@ -1,9 +1,8 @@
-"""Where to look for the limit next, told only "met", "missed" or "invalid" at so many users. Pure.
+"""The search for the limit, from results "met", "missed" or "invalid" at numbers of users. Pure.
 
-Doubling, or climbing as told, finds a number that is too many, bisecting the edge between; a long
-soak confirms it; then the load comes down from above, because a system that was overloaded may hold
-less than one that was not. The whole search is one function of what was seen so far: nothing is
-remembered elsewhere.
+Growth by a factor finds a number that is too high, bisection finds the edge, and a long soak
+confirms it. Then the load comes down from above, since a system that was overloaded may sustain
+less than one that was not. The search is a function of the rounds so far and keeps no other state.
 """
 
 import math
@@ -13,7 +12,7 @@ from enum import StrEnum
 
 
 class Phase(StrEnum):
-    """What a round is for; a confirming one is a soak, the others are short."""
+    """The purpose of a round; a confirming round is a soak, the others are short."""
 
     DOUBLING = "doubling"
     BISECTING = "bisecting"
@@ -22,16 +21,16 @@ class Phase(StrEnum):
 
 
 class Seen(StrEnum):
-    """What a round showed."""
+    """The result of a round."""
 
     MET = "met"
     MISSED = "missed"
-    INVALID = "invalid"  # the client could not keep up: says nothing of the endpoint
+    INVALID = "invalid"  # the client could not keep up; says nothing about the endpoint
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The next round: so many users, and why."""
+    """The next round: its users and its purpose."""
 
     users: int
     phase: Phase
@@ -39,11 +38,11 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The end. `users` = 0 where not even one is carried.
+    """The search's conclusion. `users` = 0 if the endpoint does not carry even one.
 
     `confirmed`: a soak held there. `from_above` = users at which the descending pass first held,
-    None if there was none. `at_most` = the search was not allowed to look higher. `invalid` = too
-    many rounds were: nothing is known.
+    None if there was none. `at_most` = the search may not go higher. `invalid` = too many rounds
+    were invalid, so nothing is known.
     """
 
     users: int
@@ -55,12 +54,12 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Where to search, and how finely: `step_ratio` of the number of users, at least one."""
+    """Where to search, and how finely: to `step_ratio` of the users, at least one user."""
 
     start: int = 8
     most: int = 4096
-    growth: float = 2.0  # of the number of users, from round to round while they are met
-    step_ratio: float = 0.05  # finer than a soak of 200 requests can tell apart
+    growth: float = 2.0  # factor on the users after a round that met the SLO
+    step_ratio: float = 0.05  # finer than a soak of 200 requests can resolve
     invalid_most: int = 3  # rounds; one may be the machine's hiccup
 
     def __post_init__(self) -> None:
@@ -70,18 +69,18 @@ class Range:
             raise ValueError(f"{self}: needs growth > 1")
 
     def step(self, users: int) -> int:
-        """Differences up to this are not looked into."""
+        """The resolution in users: smaller differences are not searched."""
         return max(1, round(users * self.step_ratio))
 
 
 Round = tuple[Probe, Seen]
-_OVERLOAD = 1.25  # times the limit: where the descending pass comes from
-_DOWN = 4  # steps below the limit that the descending pass looks at
-_FALLS = 6  # missed soaks until the limit counts as not to be found; each falls twice as far
+_OVERLOAD = 1.25  # multiple of the limit at which the descending pass starts
+_DOWN = 4  # steps below the limit that the descending pass tries
+_FALLS = 6  # missed soaks before the search gives up; each moves the limit twice as far
 
 
 def next_step(rounds: Sequence[Round], within: Range) -> Probe | Found:
-    """What to do after these rounds; at most some 40 of them, whatever they show."""
+    """The next probe or the conclusion; a search takes at most about 40 rounds."""
     if rounds and rounds[-1][1] is Seen.INVALID:
         invalid = sum(seen is Seen.INVALID for _, seen in rounds)
         return Found(0, invalid=True) if invalid >= within.invalid_most else rounds[-1][0]
@@ -93,7 +92,7 @@ def next_step(rounds: Sequence[Round], within: Range) -> Probe | Found:
 
 
 def _climb(rounds: Sequence[Round], within: Range) -> Probe | Found:
-    """Doubling up or down until the edge is between two numbers, then halving what is between."""
+    """Grows or shrinks the users until the edge is between two numbers, then bisects."""
     if not rounds:
         return Probe(within.start, Phase.DOUBLING)
     low, high = _edge(rounds, within)
@@ -109,7 +108,7 @@ def _climb(rounds: Sequence[Round], within: Range) -> Probe | Found:
 
 
 def _edge(rounds: Sequence[Round], within: Range) -> tuple[int, int | None]:
-    """The most users that met it below the fewest that missed it; 0 and None = none yet."""
+    """The most users that met the SLO below the fewest that missed it; 0 and None = none yet."""
     missed = [probe.users for probe, seen in rounds if seen is Seen.MISSED]
     high = min(missed, default=None)
     ceiling = within.most + 1 if high is None else high
@@ -129,7 +128,7 @@ def _after_soak(rounds: Sequence[Round], soaked: Sequence[Round], within: Range)
 
 
 def _descend(rounds: Sequence[Round], limit: int, within: Range) -> Probe | Found:
-    """From above the limit down to where it holds; how far down is bounded."""
+    """Descends from above the limit until a round holds, or to the lowest allowed step."""
     if limit == within.most:
         return Found(limit, confirmed=True, at_most=True)
     passed = [each for each in rounds if each[0].phase is Phase.DESCENDING]

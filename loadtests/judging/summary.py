@@ -1,4 +1,4 @@
-"""A set of records in a few numbers; every rate is per modelled second."""
+"""Summarises a set of records; rates are per modelled second."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,29 +9,29 @@ from loadtests.judging.verdict import is_good
 from loadtests.record import Outcome, Record
 
 _SHARES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
-_SEVERAL = 1.3  # tokens an event, on average; speculative decoding brings some, too
+_SEVERAL = 1.3  # tokens per event, on average, that remarks mention; speculative decoding adds some
 _MEASURES = ("ttft_s", "tpot_s", "itl_p95_s", "e2e_s", "queued_s")
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Counts by outcome, `held` = answered after time in the line, and percentiles by measure."""
+    """Counts by outcome, `held` = answered after time in the queue, and percentiles by measure."""
 
     offered: int
     outcomes: dict[str, int]
     held: int
-    reasons: dict[str, int]  # of what was refused or failed
+    reasons: dict[str, int]  # of refused or failed requests
     output_tokens_per_s: float
-    finished_per_s: float  # answered
-    ended_per_s: float  # however they ended
-    goodput_ratio: float  # both bounds met, over all offered; 1 where nothing was offered
+    finished_per_s: float  # answered requests
+    ended_per_s: float  # all requests, however they ended
+    goodput_ratio: float  # both bounds met, over all offered; 1 if none was offered
     percentiles: dict[str, dict[str, float]]
-    said: dict[str, str] = field(default_factory=dict)  # the first words heard for a reason
-    estimated: int = 0  # answers whose tokens are counted by events, for no usage came
+    said: dict[str, str] = field(default_factory=dict)  # the first message for each reason
+    estimated: int = 0  # answers without usage, whose tokens are counted by events
     whole: int = 0  # answers that were not streamed
-    tokens_per_event: float | None = None  # where the server counts; ITL is between events
-    repeated: int | None = None  # prompts of a file that were asked before; None without a file
-    cached_ratio: float | None = None  # of prompt tokens, found in a cache; None = not told
+    tokens_per_event: float | None = None  # if the server counts tokens; ITL is between events
+    repeated: int | None = None  # prompts of a file that were sent before; None without a file
+    cached_ratio: float | None = None  # of prompt tokens, found in a cache; None = not reported
 
 
 def summarize(
@@ -41,10 +41,10 @@ def summarize(
     *,
     ended: Sequence[Record] | None = None,
 ) -> Summary:
-    """Of records that lie within so many seconds.
+    """The summary of records over a window of `seconds`.
 
-    Rates are of all that `ended` in them, also of what began before: of what begins in a window
-    the last is still going on at its end. None = the records themselves.
+    Rates count all requests that `ended` in the window, even if they began before it: the last ones
+    that begin in a window are still running at its end. None = the records themselves.
     """
     ended = records if ended is None else ended
     answered = [each for each in records if each.outcome is Outcome.ANSWERED]
@@ -71,17 +71,17 @@ def summarize(
 
 
 def why(summary: Summary, most: int = 3) -> str:
-    """The reasons heard most often, with counts and words; empty where all is well."""
-    told = [
+    """The most frequent reasons with counts and messages; "" if there are none."""
+    parts = [
         f"{name} {count}" + (f" ({said})" if (said := summary.said.get(name, name)) != name else "")
         for name, count in [*summary.reasons.items()][:most]
     ]
     rest = sum([*summary.reasons.values()][most:])
-    return ", ".join([*told, f"others {rest}"] if rest else told)
+    return ", ".join([*parts, f"others {rest}"] if rest else parts)
 
 
 def remarks(summary: Summary) -> list[str]:
-    """What the numbers rest on, where it is not what one expects."""
+    """Caveats about how the numbers were measured."""
     found = []
     if summary.estimated:
         found.append(
@@ -103,7 +103,7 @@ def remarks(summary: Summary) -> list[str]:
 
 
 def said_for(records: Sequence[Record]) -> dict[str, str]:
-    """The first words that an endpoint had for each reason."""
+    """The endpoint's first message for each reason."""
     found: dict[str, str] = {}
     for each in records:
         if each.reason is not None and each.said:
@@ -123,9 +123,9 @@ def _repeated(records: Sequence[Record]) -> int | None:
 
 
 def _cached(answered: Sequence[Record]) -> float | None:
-    told = [each for each in answered if each.cached_tokens is not None and each.prompt_tokens]
-    tokens = sum(each.prompt_tokens or 0 for each in told)
-    return sum(each.cached_tokens or 0 for each in told) / tokens if tokens else None
+    known = [each for each in answered if each.cached_tokens is not None and each.prompt_tokens]
+    tokens = sum(each.prompt_tokens or 0 for each in known)
+    return sum(each.cached_tokens or 0 for each in known) / tokens if tokens else None
 
 
 def _measured(records: Sequence[Record], name: str) -> dict[str, float]:

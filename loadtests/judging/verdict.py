@@ -1,4 +1,4 @@
-"""Was the promise kept: per metric, together, and which one failed first."""
+"""Judges an SLO: each term, all together, and which fails first."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ _HEARD = (Outcome.ANSWERED, Outcome.CANCELLED)
 
 
 class Metric(StrEnum):
-    """What an SLO can bound."""
+    """The measures that an SLO can bound."""
 
     TTFT = "ttft"
     TPOT = "tpot"
@@ -23,11 +23,11 @@ class Metric(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One term of an SLO against what was measured.
+    """One term of an SLO compared with the measured value.
 
-    `value` is the percentile the term names (seconds), or the share that succeeded; None where
-    nothing could be measured, which is no success. `strain` is 1 at the bound and grows with the
-    load, so that terms compare: percentile / bound, or failed share / allowed share.
+    `value` is the percentile that the term names (seconds), or the share that succeeded; None if
+    nothing could be measured, which counts as missed. `strain` is 1 at the bound and grows with the
+    load, so that terms can be compared: percentile / bound, or failed share / allowed share.
     """
 
     metric: Metric
@@ -45,44 +45,44 @@ class Check:
 
     @property
     def surely_missed(self) -> bool:
-        """Whether more of the same could hardly save it (97.5 %)."""
+        """Whether the term is missed with 97.5 % confidence, so that more requests cannot help."""
         return wilson(self.kept / DESIGN_EFFECT, self.of / DESIGN_EFFECT)[1] < self.needed_ratio
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """All terms of an SLO."""
+    """The checks of all terms of an SLO."""
 
     checks: tuple[Check, ...]
 
     @property
     def met(self) -> bool:
-        """Whether every term holds; an SLO without terms promises nothing."""
+        """Whether every term is met; true for an SLO without terms."""
         return all(check.met for check in self.checks)
 
     @property
     def surely_missed(self) -> bool:
-        """Whether some term can hardly be saved."""
+        """Whether some term is surely missed."""
         return any(check.surely_missed for check in self.checks)
 
     @property
     def worst(self) -> Check | None:
-        """The term nearest to its bound, or farthest beyond it: what fails first."""
+        """The term with the highest strain, which fails first."""
         return max(self.checks, key=lambda check: (not check.met, check.strain), default=None)
 
 
 def judge(records: Sequence[Record], slo: Slo) -> Verdict:
-    """The SLO on these records.
+    """The SLO's verdict on these records.
 
-    TTFT: all who waited for a first token and were not refused; who gave up waiting counts as
-    beyond any bound. TPOT: answers of two tokens and more. Success: 200 and complete, over all
-    but those who left by their own will; a refusal is a failure.
+    TTFT: all requests that were not refused; one whose client gave up before the first token counts
+    as beyond any bound. TPOT: answers of at least two tokens. Success: status 200 and complete,
+    over all requests but those whose client chose to leave; a refusal is a failure.
     """
     return Verdict(tuple(_checks(records, slo)))
 
 
 def is_good(record: Record, slo: Slo) -> bool:
-    """Both bounds met: what goodput counts, over all offered."""
+    """Whether both bounds were met; goodput is the share of such requests over all offered."""
     if record.outcome not in _HEARD or record.ttft_s is None:
         return False
     return record.ttft_s <= slo.ttft_s and (record.tpot_s or 0.0) <= slo.tpot_s
@@ -114,7 +114,7 @@ def _success(records: Sequence[Record], needed: float) -> Check:
     outcomes = [each.outcome for each in records if each.outcome is not Outcome.CANCELLED]
     kept, of = outcomes.count(Outcome.ANSWERED), len(outcomes)
     failed = 1 - kept / of if of else 1.0
-    allowed = max(1 - needed, 1 / of if of else 1.0)  # at 100 % one failure is one too many
+    allowed = max(1 - needed, 1 / of if of else 1.0)  # at 100 % one failure is too many
     value = kept / of if of else None
     return Check(Metric.SUCCESS, needed, needed, kept, of, value, failed / allowed)
 

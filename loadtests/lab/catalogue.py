@@ -1,4 +1,4 @@
-"""The policies by name, the settings of each that are tried, and how each is made."""
+"""The policies by name: the settings that are tried for each, and how it is built."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -18,16 +18,16 @@ from loadtests.lab.policies.queued_tokens import QueuedTokens
 
 STATIC_LIMITS = (4, 8, 16, 32, 48, 64, 96, 128, 192)
 QUEUED_TOKENS = (2048, 4096, 8192)
-NOISE = (0.25, 0.5, 1.0)  # sigma of the log-normal factor by which lengths are mistaken
-_ENDLESS = 1000  # times the cache
+NOISE = (0.25, 0.5, 1.0)  # sigma of the log-normal error factor on lengths
+_ENDLESS = 1000  # multiple of the cache that never binds
 _NO_BOUND_S = 1e6
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One policy with one setting: `n`, its own number, where it has one.
+    """One policy with one setting: `n`, the policy's own number, if it has one.
 
-    A `queued_tokens` without a number takes what the engine computes within the TTFT bound.
+    `queued_tokens` without a number uses the tokens that the engine computes in the TTFT bound.
     """
 
     policy: str
@@ -36,17 +36,17 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """What a policy may be made from: never a length that the trace knows."""
+    """The inputs of a policy; none of them depends on the trace's output lengths."""
 
     shape: EngineShape
     settings: Settings
     bounds: Bounds
     line: StepCoefficients  # the engine's step times, as a linear form
-    prefill_tokens_per_s: float  # of an engine that only computes prompts
+    prefill_tokens_per_s: float  # with only prompts to compute
 
 
 def named(policies: str) -> list[str]:
-    """The names in a list with commas. ValueError where there are none."""
+    """The names in a comma-separated list; ValueError if it is empty."""
     names = [name.strip() for name in policies.split(",") if name.strip()]
     if not names:
         raise ValueError("policies: none is named")
@@ -54,7 +54,7 @@ def named(policies: str) -> list[str]:
 
 
 def variants_of(policy: str, *, static_n: int) -> tuple[Variant, ...]:
-    """What is played for one row; of several the best counts. ValueError for an unknown name."""
+    """The variants played for one row, of which the best counts; ValueError for unknown names."""
     if policy == "static":
         return tuple(Variant(policy, limit) for limit in STATIC_LIMITS)
     if policy == "static_one":
@@ -67,12 +67,12 @@ def variants_of(policy: str, *, static_n: int) -> tuple[Variant, ...]:
 
 
 def door_of(variant: Variant, facts: EngineFacts) -> Door:
-    """A fresh policy for one run."""
+    """A new policy object for one run."""
     return _MAKERS[variant.policy](variant, facts)
 
 
 def _controller(**changes: object) -> Callable[[Variant, EngineFacts], Door]:
-    """The gateway's own policies."""
+    """A maker of one of the gateway's own policies; `changes` are settings."""
 
     def make(variant: Variant, facts: EngineFacts) -> Door:
         limit = facts.settings.static_limit if variant.n is None else variant.n
@@ -96,7 +96,7 @@ def _mistaken(sigma: float) -> Callable[[Variant, EngineFacts], Door]:
 
 
 def _no_kv_gate(_: Variant, facts: EngineFacts) -> Door:
-    """A cache so large that it binds nobody, for the ledger; the engine's is as it is."""
+    """The ledger assumes a cache so large that it never binds; the engine's is unchanged."""
     shape = replace(facts.shape, usable_blocks=facts.shape.usable_blocks * _ENDLESS)
     return OurGateway(shape, _ours(facts), facts.bounds, line=facts.line)
 
@@ -116,7 +116,7 @@ def _queued_tokens(variant: Variant, facts: EngineFacts) -> Door:
 
 
 def _line(make: Callable[[EngineFacts], Limiter]) -> Callable[[Variant, EngineFacts], Door]:
-    """Every one of them waits as long as ours lets wait: until the first token is due."""
+    """A maker of a FIFO queue; requests may wait until the first token is due, as in ours."""
     return lambda _, facts: Fifo(make(facts), patience_s=facts.bounds.ttft_s)
 
 

@@ -5,14 +5,14 @@ import math
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
-WARM_UP = 200  # requests: until the classes of a trace are known
+WARM_UP = 200  # requests: enough to learn the classes of a trace
 DEFAULT_POLICIES = "footprint,off,static,worst_case,queued_tokens,kv_threshold,aimd,gradient2,ema"
 _Group: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - argparse names it nowhere else
 _COMMAND_OF_FLAG = {"--trace": "play", "--grid": "grid", "--log": "replay"}
 
 
 def add_lab(commands: _Group) -> None:
-    """Adds the subcommand with its own: `play`, `grid`, `replay` and `fleet`."""
+    """Adds the subcommand with `play`, `grid`, `replay` and `fleet`."""
     about = "admission policies and vLLM's scheduler in virtual time"
     lab = commands.add_parser("lab", help=about, description=about)
     for flag in _COMMAND_OF_FLAG:
@@ -25,10 +25,10 @@ def add_lab(commands: _Group) -> None:
 
 
 class _BecameCommand(argparse.Action):
-    """Names the command that a flag of older versions became."""
+    """Fails with the name of the command that replaces a flag of older versions."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        """Exit code 2."""
+        """Prints the error and exits with code 2."""
         flag = self.option_strings[0]
         parser.error(f"{flag} is a command: {parser.prog} {_COMMAND_OF_FLAG[flag]} FILE")
 

@@ -1,4 +1,4 @@
-"""Runs of the lab, each a workload through a fresh engine; several at once in processes."""
+"""Runs of the lab, each a workload on a fresh engine; several in parallel in processes."""
 
 import math
 import multiprocessing
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from loadtests.lab.playing.engines import Engines
 
 ORACLE = "oracle_b"
-_LOOK_S = 1.0  # between a pool's looks at whether its maker lives
+_LOOK_S = 1.0  # between a worker's checks that its parent is alive
 _MAKING = Lock()
 _Given = TypeVar("_Given")
 _Made = TypeVar("_Made")
@@ -38,9 +38,9 @@ _Made = TypeVar("_Made")
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What all policies of one comparison have in common. Plain values: it goes to processes.
+    """What all policies of one comparison share. It holds plain values, so that it can be pickled.
 
-    `settings` replace the profile's own; `kv_tokens` the planned KV cache.
+    `settings` replaces the profile's own, `kv_tokens` the planned size of the KV cache.
     """
 
     profile: Path
@@ -49,18 +49,18 @@ class Cell:
     bounds: Bounds
     kv_tokens: int | None = None
     settings: Settings | None = None
-    load: float | None = None  # times 1.0 x, where that was asked for
-    named: str | None = None  # in a grid
+    load: float | None = None  # in multiples of 1.0 x; None = the rate was given otherwise
+    named: str | None = None  # its name in a grid
 
     @property
     def name(self) -> str:
-        """What it is called while it is played."""
+        """Its name in progress messages."""
         return self.named or f"{self.trace.name} x {self.cut.rate_scale:.3g}"
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run."""
+    """One run: a cell under one variant of a policy."""
 
     cell: Cell
     variant: Variant
@@ -68,7 +68,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """What a run came to."""
+    """The result of one run."""
 
     job: Job
     row: PolicyRow
@@ -79,15 +79,15 @@ RunAll = Callable[[Sequence[Job]], list[JobResult]]
 
 
 def engines_of(profile: Path, kv_tokens: int | None) -> "Engines":
-    """One per process: what costs seconds to make. Of several threads one makes it."""
+    """The engines of a profile, once per process: making them takes seconds. Thread-safe."""
     with _MAKING:
         return _engines(profile, kv_tokens)
 
 
 @cache
 def _engines(profile: Path, kv_tokens: int | None) -> "Engines":
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # its start is no news here
-    # here, not above: vLLM takes ten seconds, and what is wrong with the arguments none
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # its start-up log is noise here
+    # imported here: vLLM takes ten seconds, and faulty arguments should fail before that
     from loadtests.lab.playing.engines import Engines  # noqa: PLC0415
 
     engines = Engines(load_profile(profile), kv_tokens)
@@ -97,12 +97,12 @@ def _engines(profile: Path, kv_tokens: int | None) -> "Engines":
 
 @cache
 def workload_of(trace: Path, cut: Cut) -> TraceWorkload:
-    """One per process."""
+    """The workload of a trace, read once per process."""
     return read_workload(trace, cut)
 
 
 def run(job: Job) -> JobResult:
-    """Play one job in this process."""
+    """Plays one job in this process."""
     cell = job.cell
     engines = engines_of(cell.profile, cell.kv_tokens)
     workload = workload_of(cell.trace, cell.cut)
@@ -117,14 +117,14 @@ def run(job: Job) -> JobResult:
 
 
 def busy_scale(cell: Cell) -> float:
-    """Times the trace's rate at which the engine would never be idle: no rate above it is served.
+    """The multiple of the trace's rate at which the engine is always busy; an upper bound of 1.0 x.
 
-    By the work of the counted requests alone, each its own (`cost_s`), nothing shared or cached.
+    It follows from the work of the counted requests (`cost_s`), with nothing shared or cached.
     """
     facts = engines_of(cell.profile, cell.kv_tokens).facts(cell.bounds, cell.settings)
     workload, capacity = workload_of(cell.trace, cell.cut), facts.shape.capacity_tokens
     busy_s = sum(cost_s(request, facts.line, capacity) for request in workload.offered)
-    return 2 * cell.cut.rate_scale * workload.span_s / busy_s  # twice: a prefix may be cached
+    return 2 * cell.cut.rate_scale * workload.span_s / busy_s  # doubled: prefixes may be cached
 
 
 def _door(job: Job, facts: EngineFacts, workload: TraceWorkload) -> FleetDoor:
@@ -139,9 +139,9 @@ def _door(job: Job, facts: EngineFacts, workload: TraceWorkload) -> FleetDoor:
 
 @contextmanager
 def runs(processes: int, shown: LabProgress) -> Iterator[RunAll]:
-    """What runs jobs, in this process or in several that live as long as the block.
+    """A function that runs jobs, in this process or in several that live as long as the block.
 
-    May be called from several threads at once.
+    Several threads may call the function at once.
     """
     if processes == 1:
         yield lambda jobs: _told(jobs, map(run, jobs), shown)
@@ -151,8 +151,8 @@ def runs(processes: int, shown: LabProgress) -> Iterator[RunAll]:
 
 
 def pool_of(processes: int) -> ProcessPoolExecutor:
-    """Processes that end with this one, also where it is killed: else they would wait for ever."""
-    # spawned, not forked: torch has threads by the time vLLM is imported
+    """A pool whose processes end with this one, even if it is killed: they would wait forever."""
+    # spawned, not forked: torch has started threads once vLLM is imported
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(
         processes, mp_context=context, initializer=_end_with, initargs=(os.getpid(),)
@@ -170,19 +170,19 @@ def _watch(parent: int) -> None:
 
 
 def _told(jobs: Sequence[Job], coming: Iterable[JobResult], shown: LabProgress) -> list[JobResult]:
-    """All of them in their order."""
+    """The results in order, each reported to `shown` when it comes."""
     shown.begin(sum(job.cell.cut.requests for job in jobs))
     results = []
     for result in coming:
         results.append(result)
         cell, row = result.job.cell, result.row
-        told = f"{cell.name} {row.policy} {100 * row.share_of_offered:.1f} %"
-        shown.done(cell.cut.requests, told)
+        line = f"{cell.name} {row.policy} {100 * row.share_of_offered:.1f} %"
+        shown.done(cell.cut.requests, line)
     return results
 
 
 def at_once(count: int, work: Callable[[_Given], _Made], given: Sequence[_Given]) -> list[_Made]:
-    """So many in hand at a time, so that processes have work while one waits for its last run."""
+    """Applies `work` to all of `given`, `count` at a time, so that processes stay busy."""
     if count == 1:
         return [work(each) for each in given]
     with ThreadPoolExecutor(count) as pool:
@@ -190,5 +190,5 @@ def at_once(count: int, work: Callable[[_Given], _Made], given: Sequence[_Given]
 
 
 def best(results: Iterable[JobResult]) -> JobResult:
-    """The run with the most requests in SLO; of equals the first."""
+    """The run with the most requests in SLO; the first on a tie."""
     return max(results, key=lambda result: result.row.share_of_offered)

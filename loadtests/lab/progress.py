@@ -1,4 +1,4 @@
-"""How far the runs are, in requests played, and about how long the rest takes."""
+"""Progress of the runs in requests played, with an estimate of the time left."""
 
 import sys
 import time
@@ -8,13 +8,13 @@ from threading import Lock
 
 from tqdm import tqdm
 
-_BEATS_S = 1.0  # between two looks of the bar at the clock
+_BEATS_S = 1.0  # between redraws of the bar
 
 
 class LabProgress:
-    """A bar on stderr, or a line for each run where that is no terminal.
+    """A bar on stderr, or a line per run if stderr is not a terminal.
 
-    `expect` says what is to come; more than was expected makes the bar longer.
+    `expect` announces requests; if more are begun than expected, the bar grows.
     """
 
     def __init__(self) -> None:
@@ -24,19 +24,19 @@ class LabProgress:
         self._expected = self._begun = self._done = 0
 
     def expect(self, requests: int) -> None:
-        """So many requests are to be played, all runs together."""
+        """Announces requests, over all runs."""
         with self._lock:
             self._expected += requests
             self._retotal()
 
     def begin(self, requests: int) -> None:
-        """Runs of so many requests are about to begin."""
+        """Counts the requests of runs that are about to begin."""
         with self._lock:
             self._begun += requests
             self._retotal()
 
     def done(self, requests: int, told: str) -> None:
-        """A run has ended."""
+        """Counts the requests of a run that ended; `told` describes it."""
         with self._lock:
             self._done += requests
             self._bar.set_postfix_str(told, refresh=False)
@@ -56,13 +56,13 @@ class LabProgress:
         return f"{left_s / 60:.0f} min" if left_s > 90 else f"{left_s:.0f} s"  # noqa: PLR2004
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """Closes the bar and leaves it on the terminal."""
         self._bar.close()
 
 
 @contextmanager
 def progress() -> Iterator[LabProgress]:
-    """One for a block of runs."""
+    """A progress bar for a block of runs."""
     shown = LabProgress()
     try:
         yield shown

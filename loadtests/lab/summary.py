@@ -1,4 +1,4 @@
-"""Outcomes of one run as the row that is shown: who was served in time, of all offered."""
+"""Summarises the outcomes of one run as a row: requests served in time, of all offered."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from loadtests.lab.playing.outcome import PlayedOutcome
 from loadtests.lab.playing.play import Played
 from loadtests.lab.playing.workload import TraceWorkload
 
-_SIZES = 4  # buckets of equally many offered requests
-_TENANT_LEAST = 5  # offered requests; fewer say nothing of how a tenant fares
+_SIZES = 4  # buckets with equal numbers of offered requests
+_TENANT_LEAST = 5  # offered requests; fewer say nothing about a tenant
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyRow:
-    """One policy on one workload. Shares are 0-1; None where there is nothing to divide by."""
+    """One policy on one workload. Shares are 0-1; None if there is nothing to divide by."""
 
     policy: str
     n: int | None
@@ -33,22 +33,22 @@ class PolicyRow:
     kv_used_mean: float
     ttft_p95_s: float | None
     tpot_p95_s: float | None
-    acceptance_by_size: tuple[tuple[int, float, float], ...]  # up to tokens, accepted, in SLO
+    acceptance_by_size: tuple[tuple[int, float, float], ...]  # (up to tokens, accepted, in SLO)
     jain_tenants: float | None
     reasons: dict[str, int]
 
     def as_json(self) -> dict[str, Any]:
         """Plain values with stable keys."""
         keys = ("up_to_tokens", "accepted", "in_slo")
-        told = {name: getattr(self, name) for name in self.__slots__}
-        told["acceptance_by_size"] = [
+        values = {name: getattr(self, name) for name in self.__slots__}
+        values["acceptance_by_size"] = [
             dict(zip(keys, each, strict=True)) for each in self.acceptance_by_size
         ]
-        return told
+        return values
 
 
 def counted(workload: TraceWorkload, played: Played) -> Sequence[PlayedOutcome]:
-    """The outcomes that a policy is judged by."""
+    """The outcomes of the counted requests."""
     return played.outcomes[workload.counted.start : workload.counted.stop]
 
 
@@ -88,16 +88,16 @@ def _p95(values: Sequence[float | None]) -> float | None:
 def _by_size(
     outcomes: Sequence[PlayedOutcome], bounds: Bounds
 ) -> tuple[tuple[int, float, float], ...]:
-    """By prompt + answer, in buckets of equally many."""
+    """Buckets by prompt plus answer, each with the same number of requests."""
     ordered = sorted(outcomes, key=_size)
     parts = [part.tolist() for part in np.array_split(np.arange(len(ordered)), _SIZES) if part.size]
-    told = []
+    buckets = []
     for part in parts:
         bucket = [ordered[place] for place in part]
         accepted = sum(each.refusal is None for each in bucket) / len(bucket)
         in_slo = sum(each.good(bounds) for each in bucket) / len(bucket)
-        told.append((_size(bucket[-1]), accepted, in_slo))
-    return tuple(told)
+        buckets.append((_size(bucket[-1]), accepted, in_slo))
+    return tuple(buckets)
 
 
 def _size(outcome: PlayedOutcome) -> int:
@@ -106,7 +106,7 @@ def _size(outcome: PlayedOutcome) -> int:
 
 
 def _jain(outcomes: Sequence[PlayedOutcome], bounds: Bounds) -> float | None:
-    """Jain's index of the tenants' shares in SLO: 1 when all fare alike, 1/n when one has all."""
+    """Jain's index of the tenants' shares in SLO: 1 if all are equal, 1/n if one has all."""
     offered = Counter(each.request.tenant for each in outcomes)
     good = Counter(each.request.tenant for each in outcomes if each.good(bounds))
     shares = np.array([good[t] / count for t, count in offered.items() if count >= _TENANT_LEAST])

@@ -1,4 +1,4 @@
-"""What rounds are run on: the endpoint, checked; a crowd; progress on the terminal."""
+"""The setup for rounds: a checked endpoint, a crowd of users, progress on the terminal."""
 
 import argparse
 import math
@@ -38,7 +38,7 @@ _WIDTH = 78  # of a line that the next one covers
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """`run` does one round; `recording` hears of all."""
+    """`run` runs one round; `recording` receives every record."""
 
     facts: EndpointFacts
     crowd: Crowd
@@ -46,7 +46,7 @@ class Bench:
     recording: Recording
 
     def run(self, probe: Probe) -> Measured:
-        """EndpointDownError where it does not answer any more."""
+        """Runs one round; EndpointDownError if the endpoint no longer answers."""
         measured = self.rounds.run(self.crowd, probe)
         *_, row = table_lines(table([measured]))
         sys.stderr.write(f"{_clear()}{row}\n")
@@ -55,9 +55,9 @@ class Bench:
 
 @contextmanager
 def bench(args: argparse.Namespace, scenario: Scenario, slo: Slo) -> Iterator[Bench]:
-    """Everybody has hung up and every file is closed afterwards.
+    """A bench for the block; afterwards all users have hung up and all files are closed.
 
-    ReaderError, EndpointDownError or ValueError where nothing must start.
+    ReaderError, EndpointDownError or ValueError if nothing may start.
     """
     require_reader()
     api, facts = connect(args.host, args.api_key, args.model)
@@ -100,11 +100,9 @@ def _words(scenario: Scenario) -> Iterator[str]:
 
 
 def _may_take_s(scenario: Fitting, slo: Slo, rng: random.Random) -> float:
-    """Seconds of a mean request that just keeps the SLO, at most what a warm-up may last.
+    """Seconds of a mean request that just keeps the SLO, at most the longest warm-up.
 
-    0 where the SLO bounds nothing.
-
-    ValueError where the scenario cannot be drawn from.
+    0 if the SLO has no latency bound. ValueError if the scenario cannot be drawn from.
     """
     tokens = sum(scenario.draw(rng).output_tokens for _ in range(_DRAWS)) / _DRAWS
     seconds = slo.ttft_s + slo.tpot_s * tokens
@@ -117,7 +115,7 @@ def _recording(args: argparse.Namespace, about: Mapping[str, Any]) -> Recording:
 
 
 def _about(args: argparse.Namespace, name: str, facts: EndpointFacts, slo: Slo) -> dict[str, Any]:
-    """What was asked of whom. No keys."""
+    """The run's parameters and its endpoint, without API keys."""
     return {
         "run": name,
         "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -136,7 +134,7 @@ def _about(args: argparse.Namespace, name: str, facts: EndpointFacts, slo: Slo) 
 
 
 def _progress(said: str) -> None:
-    """One line that is always overwritten; nothing where nobody watches."""
+    """Overwrites one line of progress; prints nothing if stderr is not a terminal."""
     if sys.stderr.isatty():
         sys.stderr.write(f"\r{said:<{_WIDTH}}")
         sys.stderr.flush()

@@ -27,8 +27,8 @@ from loadtests.scenarios import find_scenario
 from serve.commands.no_answer import no_answer
 from serve.exits import Exit
 
-_START = 8  # users of the first round where no plan says better
-_GROWTH, _GROWTH_PLANNED = 2.0, 1.5  # of the users, until a round misses
+_START = 8  # users of the first round without a plan
+_GROWTH, _GROWTH_PLANNED = 2.0, 1.5  # factor on the users until a round misses
 _INVALID_MOST = 3  # rounds
 _INDENT = 2  # of the JSON
 
@@ -53,19 +53,19 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _why(url: str, problem: EndpointDownError) -> str:
-    """What was asked, and what became of the connection; or what it says itself."""
+    """The URL and the fault of the connection, or the error's own message."""
     asked, _, _ = str(problem).partition(": ")
     cause = problem.__cause__
     return f"{asked}: {no_answer(url, cause)}" if cause else str(problem)
 
 
 def _measure(args: argparse.Namespace) -> tuple[Result, RunRecord]:
-    """What was found, and all that was recorded on the way."""
+    """The result, and everything that was recorded for it."""
     slo, scenario = parse_slo(args.slo), _scenario(args)
     predicted = _predict(args, scenario)
     within, other = _range(args, predicted), _beside(args)
     if args.report:
-        args.report.mkdir(parents=True, exist_ok=True)  # not only said when all is over
+        args.report.mkdir(parents=True, exist_ok=True)  # fails now, not at the end
     began_s = time.monotonic()
     with bench(args, scenario, slo) as machine:
         rounds, found = (
@@ -113,7 +113,10 @@ def _beside(args: argparse.Namespace) -> dict[str, Any] | None:
 
 
 def _range(args: argparse.Namespace, predicted: Prediction | None) -> Range:
-    """Three quarters of what the plan says are probably met, and near; then half as many more."""
+    """The search's range; with a plan it starts at three quarters and grows by half.
+
+    Three quarters of the predicted users are probably carried, and near the limit.
+    """
     for flag in ("concurrency", "soak_s", "soak_requests"):
         value = getattr(args, flag)
         if value is not None and value <= 0:
@@ -135,7 +138,7 @@ def _search(machine: Bench, within: Range) -> tuple[list[Measured], Found]:
 
 
 def _judge(machine: Bench, users: int) -> tuple[list[Measured], None]:
-    """One soak; again where the client could not keep up."""
+    """One soak, repeated while the client could not keep up."""
     measured: list[Measured] = []
     while len(measured) < _INVALID_MOST:
         measured.append(machine.run(Probe(users, Phase.CONFIRMING)))

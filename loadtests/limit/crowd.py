@@ -1,4 +1,4 @@
-"""So many users without think time, each with one request at a time: a closed loop of any size."""
+"""A closed loop of any size: users without think time, each with one request at a time."""
 
 import random
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from loadtests.record import Record
 
 
 class Crowd:
-    """Who is too many hangs up at once; who is new comes at an even pace, not in a wave."""
+    """Users of a round. Surplus users hang up at once; new ones arrive at an even pace."""
 
     def __init__(
         self,
@@ -36,9 +36,9 @@ class Crowd:
         self._users: dict[int, gevent.Greenlet] = {}
 
     def resize(self, users: int, pace_s: float = 0.0) -> float:
-        """From now on so many; new ones come every `pace_s` seconds.
+        """Changes the number of users; a new one arrives every `pace_s` seconds.
 
-        Returns the seconds until all are there.
+        Returns the seconds until all have arrived.
         """
         self._size = users
         gevent.killall([user for place, user in self._users.items() if place >= users])
@@ -49,7 +49,7 @@ class Crowd:
         return len(new) * pace_s
 
     def check(self) -> None:
-        """Raises what broke a user: with fewer than was said the round would be worth nothing."""
+        """Raises the error that ended a user: a round with too few users would be invalid."""
         if self._broken is not None:
             self._broken.get()
 
@@ -57,7 +57,7 @@ class Crowd:
         self._broken = user
 
     def stop(self) -> None:
-        """Everybody hangs up."""
+        """Makes all users hang up."""
         self.resize(0)
 
     def _live(self, place: int, after_s: float) -> None:

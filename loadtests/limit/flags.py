@@ -35,7 +35,7 @@ def add_limit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     limit.add_argument(
         "--prompts", type=Path, metavar="FILE", help="ask what is in this file, not --scenario"
     )
-    shown_slo = DEFAULT_SLO.replace("%", "%%")  # argparse reads % as its own
+    shown_slo = DEFAULT_SLO.replace("%", "%%")  # argparse expands % in help texts
     limit.add_argument("--slo", default=DEFAULT_SLO, help=f"default: {shown_slo}")
     limit.add_argument(
         "--concurrency", type=int, metavar="N", help="only: is the SLO met at N users?"

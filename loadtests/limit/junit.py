@@ -32,7 +32,7 @@ def junit(result: Result) -> str:
 
 
 def _judged(result: Result) -> Measured | None:
-    """The round that counts: the soak that held, else the last valid one."""
+    """The round to report: the soak that held, else the last valid one."""
     valid = [each for each in result.rounds if each.seen is not Seen.INVALID]
     limit = result.found.users if result.found else result.asked
     held = [each for each in valid if each.probe.users == limit]

@@ -1,7 +1,7 @@
-"""What `sluice plan` says of the same load, to hold the measured limit against.
+"""The prediction of `sluice plan` for the same load, to compare with the measured limit.
 
-The plan is asked as a user would ask it, by its command: load tests know nothing of it but what it
-prints. It knows the scenarios by name; of a trace it gets the lengths that are drawn.
+It runs the command as a user would: load tests depend only on its output. The plan knows the
+scenarios by name; for a trace it receives drawn lengths.
 """
 
 import csv
@@ -18,13 +18,13 @@ from typing import Any
 from loadtests.asking.ask import Scenario
 from loadtests.scenarios import SCENARIOS
 
-_ASKS = 2000  # lengths that stand for the scenario
+_ASKS = 2000  # lengths that represent the scenario
 _MOST_S = 60.0  # real seconds; the plan takes one
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Users, by the plan: expected, and the range it gives; `binds` = its binding limit."""
+    """Users that the plan predicts, with its range; `binds` = its binding limit."""
 
     low: int
     expected: int
@@ -32,12 +32,12 @@ class Prediction:
     binds: str
 
     def error_ratio(self, measured: int) -> float | None:
-        """(predicted - measured) / measured; None where nothing is carried."""
+        """(predicted - measured) / measured; None if `measured` is 0."""
         return (self.expected - measured) / measured if measured else None
 
 
 def predict(config: Path, scenario: Scenario, slo: str, seed: int) -> Prediction:
-    """Of the profile that the endpoint runs; ValueError with the plan's own words."""
+    """The prediction for the endpoint's profile; ValueError has the plan's own message."""
     with tempfile.TemporaryDirectory() as folder:
         workload = scenario.name
         if workload not in SCENARIOS:

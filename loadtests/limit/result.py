@@ -1,4 +1,4 @@
-"""What a search came to, and the exit code that says it."""
+"""The result of a search, and its exit code."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,9 +17,9 @@ _EXITS = {Seen.MET: Exit.GOOD, Seen.MISSED: Exit.NO, Seen.INVALID: Exit.INVALID}
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """All rounds, and what they amount to. `asked` = the one number of users that was to be judged.
+    """All rounds and their conclusion. `asked` = the number of users to judge, if one was given.
 
-    Without `asked` the search decides what was `found`.
+    Without `asked`, `found` holds the search's conclusion.
     """
 
     url: str
@@ -30,12 +30,12 @@ class Result:
     found: Found | None
     asked: int | None
     prediction: Prediction | None
-    beside: Mapping[str, Any] | None  # another result as JSON, to be shown with this one
+    beside: Mapping[str, Any] | None  # another result as JSON, shown with this one
     wall_s: float
 
     @property
     def exit(self) -> Exit:
-        """Met at the number that was asked; without one: a limit was found and confirmed."""
+        """GOOD if the SLO is met at `asked`, or without it if a limit was found and confirmed."""
         if self.found is None:
             return _EXITS[self.rounds[-1].seen]
         if self.found.invalid:
@@ -44,7 +44,7 @@ class Result:
 
     @property
     def interval(self) -> tuple[int, int] | None:
-        """95 %, in users; holds what the descending pass found, too."""
+        """95 % interval in users; includes the limit that the descending pass found."""
         if self.found is None or not self.found.confirmed:
             return None
         low, high = limit_interval(list(self._counted()), self.found.users)
@@ -64,7 +64,7 @@ class Result:
 
     @property
     def binds(self) -> str | None:
-        """What bound the engine in the first round above the limit that says so, else anywhere."""
+        """The binding limit in the first round above the found limit that has one, else in any."""
         limit = self.found.users if self.found else 0
         telling = sorted((r for r in self.rounds if r.binds), key=lambda each: each.probe.users)
         above = [each for each in telling if each.probe.users > limit]
@@ -79,7 +79,7 @@ class Result:
 
 
 def as_json(result: Result, sentence: str, about: Mapping[str, Any]) -> dict[str, Any]:
-    """With stable keys. `about`: what was asked of whom, as a run's file begins."""
+    """The result with stable keys. `about`: parameters and endpoint, as in a run's file."""
     failure = result.first_failure
     return {
         "v": 1,

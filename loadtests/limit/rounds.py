@@ -1,4 +1,4 @@
-"""One round of the search: so many users, a warm-up, a window, a verdict."""
+"""One round of the search: a number of users, a warm-up, a window, a verdict."""
 
 import math
 from collections import Counter
@@ -20,33 +20,33 @@ from loadtests.judging.verdict import Verdict, judge
 from loadtests.limit.crowd import Crowd
 from loadtests.record import Outcome, Record
 
-LOOK_S = 0.25  # real seconds between looks at what came in
-_STATE_EVERY = 4  # looks; the gateway has better things to do than to say what binds
-WARM_UP_MOST_S = 300.0  # modelled; where next to nothing is served there is nothing to wait for
-_SURE_AFTER = 40  # requests until a short round may be given up as hopeless
-_DEAD_AFTER = 5  # requests in a row without any answer: nothing is there any more
+LOOK_S = 0.25  # real seconds between checks of the incoming records
+_STATE_EVERY = 4  # checks; reading the gateway's state more often would load it
+WARM_UP_MOST_S = 300.0  # modelled; if almost nothing is served, a longer wait gains nothing
+_SURE_AFTER = 40  # requests before a short round may be stopped as surely missed
+_DEAD_AFTER = 5  # consecutive requests without any answer: the endpoint is down
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """How long a round lasts, in modelled seconds and finished requests: both, but not for ever."""
+    """How long a round lasts: at least both `least_s` and `least_finished`, at most `most_s`."""
 
     least_s: float
     least_finished: int
     most_s: float
 
     def short(self) -> "Window":
-        """To find the neighbourhood of the limit: half the time, a quarter of the requests."""
+        """A window for the search: half the time, a quarter of the requests."""
         return Window(self.least_s / 2, self.least_finished // 4, min(_SHORT_MOST_S, self.most_s))
 
 
-SOAK = Window(120.0, 200, most_s=7200.0)  # what "sustained" is defined by
+SOAK = Window(120.0, 200, most_s=7200.0)  # defines "sustained"
 _SHORT_MOST_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a round showed. `seconds` are its window's; `binds` = the limit that bound most."""
+    """The result of a round over `seconds` of its window; `binds` = the most frequent limit."""
 
     probe: Probe
     seen: Seen
@@ -69,7 +69,7 @@ class _Doing(NamedTuple):
 
 
 class Rounds:
-    """Runs rounds on one crowd; what it hears of is told to it by `hear`."""
+    """Runs rounds on one crowd; the caller passes every ended request to `hear`."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Rounds:
         say: Callable[[str], None],
         mean_s: float = 0.0,
     ) -> None:
-        """`mean_s`: what a request may take, until a warm-up shows what it does take."""
+        """`mean_s`: assumed seconds of a request until a warm-up measures them."""
         self._api = api
         self._clock = clock
         self._slo = slo
@@ -89,13 +89,13 @@ class Rounds:
         self._say = say
         self._watch = ClientWatch(clock)
         self._mean_s = mean_s
-        self._since_s = 0.0  # all users are there
-        self._ended: list[Record] = []  # since then, whenever they began
-        self._judged: list[Record] = []  # of those begun since then, too
-        self._unanswered = 0  # in a row
+        self._since_s = 0.0  # when all users had arrived
+        self._ended: list[Record] = []  # ended since then, whenever they began
+        self._judged: list[Record] = []  # those of them that also began since then
+        self._unanswered = 0  # consecutive
 
     def hear(self, record: Record) -> None:
-        """A request ended; one that began before all were there tells of another load."""
+        """Takes an ended request; one that began before all users had arrived is not judged."""
         if self._clock.now_s() >= self._since_s:
             self._ended.append(record)
         if record.intended_at_s >= self._since_s:
@@ -103,7 +103,7 @@ class Rounds:
         self._unanswered = self._unanswered + 1 if record.status == 0 else 0
 
     def run(self, crowd: Crowd, probe: Probe) -> Measured:
-        """EndpointDownError where it does not answer any more."""
+        """Runs a round; EndpointDownError if the endpoint no longer answers."""
         window = self._soak if probe.phase is Phase.CONFIRMING else self._soak.short()
         warm_up_s = self._warm_up(crowd, probe)
         self._watch.start()
@@ -126,12 +126,12 @@ class Rounds:
         )
 
     def _warm_up(self, crowd: Crowd, probe: Probe) -> float:
-        """One mean request: as many end, once all are there, as there are users.
+        """Warms up for one mean request: until as many requests have ended as there are users.
 
-        New users come at the pace at which requests will end. All at once they would be a wave of
-        prompts, and its first tokens would be judged as those of so many users. What is asked once
-        all are there is judged if it ends in the window; to ask that it begin there too would
-        leave out the long ones.
+        New users arrive at the rate at which requests will end. If all arrived at once, their
+        prompts would form a wave, and its TTFT would be judged as that of the steady load. Requests
+        sent after all have arrived are judged if they end in the window; requiring that they also
+        begin in it would leave out the long ones.
         """
         began_s = self._clock.now_s()
         self._since_s = math.inf
@@ -149,10 +149,10 @@ class Rounds:
         return self._clock.now_s() - began_s
 
     def _let_line_empty(self, crowd: Crowd, probe: Probe, began_s: float) -> None:
-        """Nobody came in addition; who has waited since there were more says nothing of so few.
+        """Lets the queue drain after a round with more users, whose waits would distort this one.
 
-        A line that has not emptied after one mean request says that they are too many: they are
-        judged all the same. An endpoint that does not tell its line is not waited for.
+        If the queue has not drained after one mean request, there are too many users; the round is
+        judged all the same. It does not wait for an endpoint that does not report its queue.
         """
         most_s = min(self._mean_s, WARM_UP_MOST_S)
         waiting = _waiting(read_state(self._api))
@@ -168,16 +168,16 @@ class Rounds:
         )
 
     def _mean(self) -> float:
-        """Seconds of a request that was served, as far as known."""
+        """Mean seconds of a served request, or the assumed ones if none was served."""
         served = [each.e2e_s for each in self._ended if each.outcome is Outcome.ANSWERED]
         return sum(served) / len(served) if served else self._mean_s
 
     def _served(self) -> int:
-        """Requests that ended; a refusal says nothing of how long one is."""
+        """Requests that ended, without refusals: these say nothing about service time."""
         return sum(record.outcome is not Outcome.REFUSED for record in self._ended)
 
     def _observe(self, crowd: Crowd, probe: Probe, window: Window, began_s: float) -> Counter[str]:
-        """Until the window is over; how often each limit was seen to bind."""
+        """Waits for the end of the window; counts how often each limit was seen to bind."""
         binding: Counter[str] = Counter()
 
         def hear(state: Mapping[str, Any]) -> None:
@@ -207,9 +207,9 @@ class Rounds:
         doing: _Doing,
         hear: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> None:
-        """Look at what came in until it is over, told the modelled seconds since it began.
+        """Checks records until `is_over`, which takes the modelled seconds since the start.
 
-        `hear` is told the endpoint's state, once in a real second.
+        `hear` receives the endpoint's state once a real second.
         """
         for looks in count():
             seconds = self._clock.now_s() - doing.began_s

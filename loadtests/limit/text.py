@@ -1,4 +1,4 @@
-"""A limit in words: one sentence, a table with a row per round."""
+"""A limit as text: one sentence, and a table with a row per round."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ _NAMES = {"kv": "KV", "slots": "slots", "prefill": "prefill", "decode": "decode"
 
 
 def sentence(result: Result) -> str:
-    """What somebody remembers who reads no further."""
+    """The result in one sentence."""
     if result.found is None:
         return _judged(result)
     if result.found.invalid:
@@ -41,19 +41,19 @@ def sentence(result: Result) -> str:
 
 
 def document(result: Result) -> Document:
-    """The sentence, what it rests on, the rounds, and what was asked."""
-    told = [prediction(result), beside(result.beside) if result.beside else None, *_notes(result)]
+    """The sentence, its prediction and caveats, the rounds, and the parameters."""
+    notes = [prediction(result), beside(result.beside) if result.beside else None, *_notes(result)]
     asked = (
         f"{result.slo} on {result.facts.model}, mode {result.facts.mode or 'unknown'}; modelled"
         f" seconds, {result.facts.time_scale:g} in a real one; took {result.wall_s / 60:.1f} min"
     )
-    lead = [sentence(result), *(each for each in told if each is not None)]
+    lead = [sentence(result), *(each for each in notes if each is not None)]
     sections = [Section("", [table(result.rounds)]), Section("", [Paragraphs([asked])])]
     return Document(lead, sections)
 
 
 def prediction(result: Result) -> str | None:
-    """The plan's number beside the measured one."""
+    """The plan's number, and its error against the measured one."""
     plan = result.prediction
     if plan is None:
         return None
@@ -63,7 +63,7 @@ def prediction(result: Result) -> str | None:
 
 
 def _notes(result: Result) -> Iterator[str]:
-    """What the result rests on, where it is not what one expects; of its last round."""
+    """Caveats of the result: notes on the endpoint, and remarks on its last round."""
     yield from result.facts.notes
     if result.rounds:
         yield from remarks(result.rounds[-1].summary)
@@ -75,7 +75,7 @@ def beside(other: Mapping[str, Any]) -> str:
 
 
 def _judged(result: Result) -> str:
-    """At one number of users."""
+    """The sentence of a judgement at one number of users."""
     last = result.rounds[-1]
     if last.seen is Seen.INVALID:
         return f"invalid at {result.asked} users: {'; '.join(last.client.flaws())}"
@@ -85,13 +85,13 @@ def _judged(result: Result) -> str:
 
 
 def _why(measured: Measured) -> str:
-    """What the answers that failed died of, where too many of them did."""
+    """The reasons of failed requests, if too many failed; else ""."""
     success = [term for term in measured.verdict.checks if term.metric is Metric.SUCCESS]
     answered = measured.summary.outcomes[Outcome.ANSWERED]
-    told = why(measured.summary)
-    if not told or (answered and all(term.met for term in success)):
+    reasons = why(measured.summary)
+    if not reasons or (answered and all(term.met for term in success)):
         return ""
-    return f"; why: {told}"
+    return f"; why: {reasons}"
 
 
 def _failure(result: Result) -> str:

@@ -1,1 +1,1 @@
-"""Policies side by side on one trace: settings tried, 1.0 x found, differences."""
+"""Compares policies on one trace: tries settings, finds 1.0 x, computes differences."""

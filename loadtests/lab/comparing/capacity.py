@@ -1,4 +1,4 @@
-"""1.0 x of a trace: the highest rate at which the oracle serves 99 % of those it ever could."""
+"""1.0 x of a trace: the highest rate at which the oracle serves 99 % of the servable requests."""
 
 import math
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from loadtests.lab.jobs import ORACLE, Cell, Job, RunAll, best
 from loadtests.lab.oracle.clairvoyant import PORTFOLIO, TOO_LONG, Order
 
 SERVED = 0.99
-_STEPS = 6  # of the bisection: the rate within 3.3 % of the range's 64-fold
+_STEPS = 6  # of bisection
 _RANGE = 64.0
 _PLANS = tuple(
     number
@@ -22,22 +22,22 @@ _PLANS = tuple(
 def highest(served: Callable[[float], float], *, most: float) -> float:
     """The highest scale up to `most` that serves 99 %, by bisection of its logarithm.
 
-    A trace whose requests come in one instant, as where its clock ticks in seconds, has them come
-    so at any rate. Where no scale serves 99 %, it is therefore 99 % of what the lowest one serves.
-    ValueError where that is nothing.
+    If a trace's clock ticks in seconds, requests of the same instant stay together at any rate. So
+    if no scale serves 99 %, the goal is 99 % of what the lowest scale serves. ValueError if that
+    is nothing.
     """
-    told = cache(served)
-    found = _bisected(told, SERVED, most)
+    share = cache(served)
+    found = _bisected(share, SERVED, most)
     if found is not None:
         return found
-    least = told(most / _RANGE)
+    least = share(most / _RANGE)
     if not least:
         raise ValueError(f"1.0 x was not found: nobody is served at {most / _RANGE:.3g} x its rate")
-    return _bisected(told, SERVED * least, most) or most / _RANGE
+    return _bisected(share, SERVED * least, most) or most / _RANGE
 
 
 def _bisected(served: Callable[[float], float], needed: float, most: float) -> float | None:
-    """The highest scale tried that serves so much."""
+    """The highest tried scale that serves the share `needed`; None = none does."""
     low, high = most / _RANGE, most
     found = None
     for _ in range(_STEPS):
@@ -52,8 +52,8 @@ def _bisected(served: Callable[[float], float], needed: float, most: float) -> f
 def one_x(cell: Cell, run_all: RunAll, *, most: float) -> float:
     """The scale of the trace's rate that is 1.0 x for this cell's requests, engine and bounds.
 
-    A prompt that takes longer alone than the bound on the first token counts as never offered:
-    no rate is low enough for it.
+    A prompt whose computation alone exceeds the TTFT bound counts as never offered: no rate is low
+    enough for it.
     """
 
     def served(scale: float) -> float:

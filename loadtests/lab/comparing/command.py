@@ -1,4 +1,4 @@
-"""`sluice lab play`: policies side by side on a trace."""
+"""`sluice lab play`: compares policies on a trace."""
 
 import argparse
 import json
@@ -23,11 +23,11 @@ from serve.profile.settings import ProfileError, load_admission
 
 
 def main(args: argparse.Namespace) -> int:
-    """Play, print; returns the exit code."""
+    """Plays and prints; returns the exit code."""
     try:
         cells, variants = _cells(args), _variants(args)
         for cell in cells:
-            read_workload(cell.trace, cell.cut)  # before anything that takes long
+            read_workload(cell.trace, cell.cut)  # fails before any long work
         for written in (args.records, args.html):
             if written is not None:
                 _begin(written)
@@ -45,7 +45,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _begin(file: Path) -> None:
-    """Empty the file now: what cannot be written is better known before the runs."""
+    """Empties the file now, so that an unwritable path fails before the runs."""
     try:
         file.write_text("", encoding="utf-8")
     except OSError as problem:
@@ -69,7 +69,7 @@ def _cells(args: argparse.Namespace) -> list[Cell]:
 
 
 def _loaded(cell: Cell, loads: Sequence[float], run_all: RunAll) -> list[Cell]:
-    """The cell at each of the loads, after its 1.0 x was found and told."""
+    """The cell at each of the loads; finds its 1.0 x and prints it first."""
     scale = one_x(cell, run_all, most=busy_scale(cell))
     sys.stderr.write(f"{cell.trace.name}: 1.0 x is {scale:.4g} x its own rate\n")
     return [
@@ -83,8 +83,8 @@ def _show(args: argparse.Namespace, comparisons: Sequence[PolicyComparison]) -> 
         with args.records.open("w", encoding="utf-8") as file:
             file.writelines(lines)
     if args.html is not None:
-        told = [comparison.as_json() for comparison in comparisons]
-        args.html.write_text(page_of(told), encoding="utf-8")
+        found = [comparison.as_json() for comparison in comparisons]
+        args.html.write_text(page_of(found), encoding="utf-8")
     if args.json:
         cells = {"cells": [comparison.as_json() for comparison in comparisons]}
         sys.stdout.write(json.dumps(cells, indent=2) + "\n")

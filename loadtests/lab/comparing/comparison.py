@@ -1,4 +1,4 @@
-"""Policies on one cell, side by side: the best setting of each, and what was possible."""
+"""Policies compared on one cell: the best setting of each, and the best that was possible."""
 
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,10 +14,10 @@ from loadtests.lab.summary import PolicyRow, counted
 
 @dataclass(frozen=True, slots=True)
 class PolicyComparison:
-    """Rows in the order asked for.
+    """Rows in the order of the given policies.
 
-    `oracle` is the most that any known schedule served, `most` the goodput that none exceeds.
-    `against` says by policy how much more the first one served.
+    `oracle` is the row of the best known schedule, `most` the goodput that no schedule exceeds.
+    `against` holds, by policy, how much more the first policy served.
     """
 
     cell: Cell
@@ -29,10 +29,10 @@ class PolicyComparison:
     outcomes: Mapping[str, Sequence[PlayedOutcome]] = field(
         default_factory=dict
     )  # by policy, counted
-    sweep: tuple[PolicyRow, ...] = ()  # of the policies all of whose settings were played in full
+    sweep: tuple[PolicyRow, ...] = ()  # of policies whose settings were all played in full
 
     def fraction(self, row: PolicyRow) -> float | None:
-        """Goodput over the oracle's; None where nobody was served."""
+        """Goodput over the oracle's; None if the oracle served nothing."""
         most = self.oracle.goodput_per_s
         return row.goodput_per_s / most if most else None
 
@@ -42,8 +42,8 @@ class PolicyComparison:
         named = {"trace": cell.trace.name, "rate_scale": cell.cut.rate_scale}
         for policy, outcomes in self.outcomes.items():
             for each in outcomes:
-                told = {"kv_tokens": cell.kv_tokens, "policy": policy}
-                yield named | told | each.as_json(cell.bounds)
+                about = {"kv_tokens": cell.kv_tokens, "policy": policy}
+                yield named | about | each.as_json(cell.bounds)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values with stable keys."""
@@ -73,7 +73,7 @@ class PolicyComparison:
 def compare(
     cell: Cell, tried: Tried, run_all: RunAll, *, seed: int, trial: Trial | None = None
 ) -> PolicyComparison:
-    """All policies and the oracle's schedules on one cell."""
+    """Plays all policies and the oracle's schedules on one cell."""
     played = finalists(cell, {**tried, **plans()}, run_all, trial)
     results = run_all([Job(cell, each) for several in played.values() for each in several])
     asked = {policy: played[policy] for policy in tried}
@@ -84,7 +84,7 @@ def compare(
 def _sweep(
     results: Sequence[JobResult], tried: Tried, trial: Trial | None
 ) -> tuple[PolicyRow, ...]:
-    """A row for every setting of the policies that were to be swept."""
+    """A row for every setting of the policies in the sweep."""
     swept = {each for name in (trial.sweeps if trial else ()) for each in tried.get(name, ())}
     return tuple(result.row for result in results if result.job.variant in swept)
 
@@ -97,7 +97,7 @@ def comparison(
     seed: int,
     most: float | None = None,
 ) -> PolicyComparison:
-    """The runs of one cell, the best of each policy, beside what was possible."""
+    """The comparison from the runs of one cell: the best of each policy, and the bounds."""
     workload = workload_of(cell.trace, cell.cut)
     chosen = [
         best(result for result in results if result.job.variant in theirs)

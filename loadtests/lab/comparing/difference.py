@@ -1,4 +1,4 @@
-"""How sure it is that one policy served more than another: a bootstrap over paired requests."""
+"""Confidence that one policy served more than another: a bootstrap over paired requests."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ _ENDS = (0.025, 0.975)  # of the interval: 95 %
 
 
 class PairedDifference(NamedTuple):
-    """Share of all offered that one served more than the other, and its 95 % interval."""
+    """The difference in the share of offered requests served, and its 95 % interval."""
 
     share: float
     low: float
@@ -18,9 +18,9 @@ class PairedDifference(NamedTuple):
 
 
 def difference(ours: Sequence[bool], theirs: Sequence[bool], *, seed: int) -> PairedDifference:
-    """Both hold the same requests in the same order: whether each was served in time.
+    """The difference from two lists, over the same requests, of whether each was served in time.
 
-    A resample is told by how many requests only the one served and how many only the other.
+    A resample needs only two counts: requests that only one served, and that only the other did.
     """
     gained = np.asarray(ours, dtype=np.int8) - np.asarray(theirs, dtype=np.int8)
     count = gained.size

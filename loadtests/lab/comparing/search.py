@@ -1,6 +1,6 @@
-"""Settings and plans are tried on the first part of a workload; the best are played in full.
+"""Tries settings and schedules on the first part of a workload and plays the best in full.
 
-What a policy is shown with was always played in full, and so was what the oracle is said to reach.
+Every reported result, of a policy or the oracle, comes from a run in full.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,15 +10,15 @@ from loadtests.lab.catalogue import Variant
 from loadtests.lab.jobs import ORACLE, Cell, Job, JobResult, RunAll
 from loadtests.lab.oracle.clairvoyant import PORTFOLIO
 
-_PLANS = 3  # of the oracle's that go on: which is best changes with the load
+_PLANS = 3  # schedules of the oracle that go on: which is best depends on the load
 Tried = Mapping[str, Sequence[Variant]]  # by policy
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """So many requests to warm up, so many counted; so many settings of a policy go on.
+    """The size of a trial in requests, and how many settings of a policy go on to a full run.
 
-    Of the policies in `sweeps` all do.
+    All settings of the policies in `sweeps` go on.
     """
 
     warm_up: int
@@ -27,25 +27,25 @@ class Trial:
     sweeps: frozenset[str] = frozenset()
 
     def takes(self, policy: str, variants: int) -> bool:
-        """Whether so many settings of a policy are tried before they are played in full."""
+        """Whether a policy with so many settings has a trial before the full runs."""
         return variants > self.go_on(policy) and policy not in self.sweeps
 
     def go_on(self, policy: str) -> int:
-        """How many are played in full after a trial."""
+        """How many settings are played in full after a trial."""
         return _PLANS if policy == ORACLE else self.finalists
 
     def of(self, cell: Cell) -> Cell:
-        """The part of a cell on which settings are tried."""
+        """The part of a cell that a trial plays."""
         return replace(cell, cut=replace(cell.cut, warm_up=self.warm_up, limit=self.requests))
 
 
 def plans() -> Tried:
-    """All schedules of the oracle."""
+    """All schedules of the oracle, as a policy to try."""
     return {ORACLE: [Variant(ORACLE, number) for number in range(len(PORTFOLIO))]}
 
 
 def requests_of(cell: Cell, tried: Tried, trial: Trial) -> int:
-    """Requests that are played for one comparison."""
+    """How many requests one comparison plays."""
     part, full, count = trial.of(cell).cut.requests, cell.cut.requests, 0
     for policy, settings in {**tried, **plans()}.items():
         if trial.takes(policy, len(settings)):
@@ -62,13 +62,15 @@ def finalists(cell: Cell, tried: Tried, run_all: RunAll, trial: Trial | None) ->
     part = trial.of(cell)
     on_trial = {name: each for name, each in tried.items() if trial.takes(name, len(each))}
     results = run_all([Job(part, one) for each in on_trial.values() for one in each])
-    told = {name: [r for r in results if r.job.variant in each] for name, each in on_trial.items()}
-    best = {name: best_of(theirs, trial.go_on(name)) for name, theirs in told.items()}
+    tried_by = {
+        name: [r for r in results if r.job.variant in each] for name, each in on_trial.items()
+    }
+    best = {name: best_of(theirs, trial.go_on(name)) for name, theirs in tried_by.items()}
     return {**tried, **best}
 
 
 def best_of(results: Sequence[JobResult], count: int) -> list[Variant]:
-    """The best by requests in SLO; of settings that came to the same only the widest."""
+    """The best by requests in SLO; of settings with equal results only the widest."""
     kept: list[JobResult] = []
     for result in sorted(results, key=_rank):
         if all(_times(result) != _times(other) for other in kept):
@@ -81,5 +83,5 @@ def _rank(result: JobResult) -> tuple[float, float]:
 
 
 def _times(result: JobResult) -> list[tuple[float | None, float | None]]:
-    """When each request was let in, and when it was over."""
+    """When each request was accepted, and when it ended."""
     return [(each.accepted_at_s, each.ended_at_s) for each in result.played.outcomes]

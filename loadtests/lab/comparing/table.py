@@ -1,4 +1,4 @@
-"""A comparison as a terminal shows it: a line per policy."""
+"""A comparison as text for the terminal: a line per policy."""
 
 from loadtests.document.document import Document, Paragraphs, Section, Table
 from loadtests.document.terminal import as_text
@@ -19,7 +19,7 @@ _HEAD = (
 
 
 def table(comparison: PolicyComparison) -> str:
-    """What was played, then its policies."""
+    """A line about what was played, then the table of policies."""
     cell, cut = comparison.cell, comparison.cell.cut
     rows = [*comparison.rows, comparison.oracle]
     kv = "planned KV cache" if cell.kv_tokens is None else f"KV {cell.kv_tokens:,} tokens"

@@ -1,1 +1,1 @@
-"""What was possible: schedules made with true lengths, and a bound that no schedule passes."""
+"""The best possible: schedules with true lengths, and a bound that no schedule exceeds."""

@@ -1,15 +1,15 @@
-"""Oracle (c): more requests than this no schedule serves in time, by a linear programme.
+"""Oracle (c): a linear programme for the number of requests that no schedule can exceed.
 
-x_i in [0, 1] is the share of request i that is served. Who arrives at u or later and must be over
-by v does all its work between them, so for every window
+x_i in [0, 1] is the share of request i that is served. A request that arrives at u or later and
+must end by v does all its work between them, so for every window
 
     sum x_i w_i <= v - u        its prompt, its decoding, the keys it reads, and its part of c0
     sum x_i p_i <= v - u        its prompt alone, due at its first token
 
-A step of B tokens at most costs c0, so a token costs c0 / B at least; a step holds M tokens of KV
-at most, so a token that is held for a step costs c0 / M at least: two constraints, of which each
-is valid alone. Prompt tokens that anybody before had are taken as cached, and cost nothing. The
-line of step times lies below the model's everywhere. Valid, and loose where answers are long.
+A step of at most B tokens costs c0, so a token costs at least c0 / B. A step holds at most M tokens
+of KV, so a token held for a step costs at least c0 / M. These are two constraints, each valid by
+itself. Prompt tokens that an earlier request had count as cached and cost nothing. The linear step
+times are nowhere above the model's. So the bound is valid, but loose if answers are long.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,13 +29,13 @@ from loadtests.lab.playing.door import Bounds
 from loadtests.lab.playing.workload import TraceRequest, TraceWorkload
 from serve.simulated.requests import SHARED_TOKENS
 
-_SHARES = 16  # of what a step can hold, at which the step times are looked at
-_EDGES = 48  # instants at which windows begin, and as many at which they end
+_SHARES = 16  # points over what a step can hold at which the step times are sampled
+_EDGES = 48  # instants at which windows begin, and at which they end
 _Floats = npt.NDArray[np.float64]
 
 
 def line_below(seconds: Callable[[StepContents], float], shape: EngineShape) -> StepCoefficients:
-    """The highest line that is nowhere above the step times, over what a step can hold."""
+    """The highest linear form that is nowhere above the step times."""
     shares = [place / _SHARES for place in range(_SHARES + 1)]
     points, times = [], []
     for decodes, prefill, context in product(shares, shares, shares[:: _SHARES // 4]):
@@ -55,7 +55,7 @@ def line_below(seconds: Callable[[StepContents], float], shape: EngineShape) -> 
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """Columns over the requests, seconds."""
+    """Seconds of work, one column per kind with a value per request."""
 
     arrived: _Floats
     first_due: _Floats
@@ -68,7 +68,7 @@ class _Work:
 def most_served(
     workload: TraceWorkload, line: StepCoefficients, shape: EngineShape, bounds: Bounds
 ) -> float:
-    """Counted requests within their bounds, at most."""
+    """The bound on the number of counted requests served in time."""
     work = _work(workload, line, shape, bounds)
     parts = [
         _windows(work.arrived, work.first_due, work.prompt),
@@ -91,7 +91,7 @@ def _work(
     arrived = np.array([each.arrived_at_s for each in asked])
     prompt = np.array(_new_tokens(workload), dtype=np.float64)
     output = np.array([length_of(each) for each in asked], dtype=np.float64)
-    # the first token comes with the prompt's last step: one decode less than tokens
+    # the prompt's last step gives the first token: one decode fewer than tokens
     decodes = output - 1
     held = prompt * decodes + decodes * (decodes + 1) / 2
     per_token = line.fixed_s / shape.max_batched_tokens
@@ -108,7 +108,7 @@ def _work(
 
 
 def _new_tokens(workload: TraceWorkload) -> Sequence[int]:
-    """Prompt tokens of the counted requests that nobody before them had."""
+    """Prompt tokens of the counted requests that no earlier request had."""
     seen: set[tuple[str, ...]] = set()
     found = []
     for request in workload.requests[: workload.counted.stop]:
@@ -126,13 +126,13 @@ def _known(request: TraceRequest, seen: set[tuple[str, ...]]) -> int:
 
 
 def _windows(arrived: _Floats, due: _Floats, work: _Floats) -> tuple[csr_matrix, _Floats]:
-    """A row per window with the work of those inside it; its length is the limit."""
+    """A row per window with the work of the requests inside it, and the window's length."""
     begins = np.unique(np.quantile(arrived, np.linspace(0, 1, _EDGES), method="lower"))
     ends = np.unique(np.quantile(due, np.linspace(0, 1, _EDGES), method="higher"))
     rows, limits = [], []
     for begin, end in product(begins, ends):
         inside = np.where((arrived >= begin) & (due <= end), work, 0.0)
-        if inside.sum() > max(0.0, end - begin):  # else it binds nobody
+        if inside.sum() > max(0.0, end - begin):  # otherwise it never binds
             rows.append(csr_matrix(inside))
             limits.append(end - begin)
     if not rows:

@@ -1,8 +1,8 @@
-"""Oracle (b)'s schedules: one queue before all engines, ordered with true lengths.
+"""Oracle (b)'s schedules: one queue for all engines, ordered with true lengths.
 
-A request begins on an engine at the moment at which it fits there (`KnownEngine`). A `Schedule`
-says which request comes first and which engines it may take; the best of several schedules counts.
-Each is a schedule that exists, hence a lower bound of the optimum.
+A request starts on an engine as soon as it fits there (`KnownEngine`). A `Schedule` decides which
+request comes first and which engines it may use; the best of several schedules counts. Each is a
+feasible schedule, hence a lower bound of the optimum.
 """
 
 from bisect import insort
@@ -16,15 +16,15 @@ from loadtests.lab.playing.workload import TraceRequest
 from serve.engine_step import EngineStep
 
 LATE, TOO_DEAR = "late", "too_dear"
-TOO_LONG = "too_long"  # its prompt alone takes longer than the bound on the first token
+TOO_LONG = "too_long"  # its prompt alone takes longer than the TTFT bound
 _TRIED_BEHIND_HEAD = 16
-_NEAR_TOKENS = 256  # of a prompt, that may be cached elsewhere and not here
-_PATIENCE = 0.5  # of the bound on the first token, until any engine will do
-_OTHERS = 0.2  # of the seconds of a prompt, to each beside it
+_NEAR_TOKENS = 256  # prompt tokens that may be cached on the best engine and not on this one
+_PATIENCE = 0.5  # share of the TTFT bound after which any engine will do
+_OTHERS = 0.2  # share of a prompt's seconds that it costs each running request
 
 
 class Order(StrEnum):
-    """Who of those who wait is tried first. Deadlines are in order of arrival: all wait as long."""
+    """Which queued request is tried first. All bounds are equal: ARRIVAL is deadline order too."""
 
     ARRIVAL = "arrival"
     COST = "cost"
@@ -33,8 +33,8 @@ class Order(StrEnum):
 class Binding(StrEnum):
     """Which engines a request may take.
 
-    ANY: the first that has room. NEAR: those with nearly as much of its prompt cached as the best,
-    and any once half of its time is over. HOME: one that is chosen when it arrives.
+    ANY: the first with room. NEAR: those that cache nearly as much of its prompt as the best, and
+    any once half of its time is over. HOME: one that is chosen when it arrives.
     """
 
     ANY = "any"
@@ -46,8 +46,8 @@ class Binding(StrEnum):
 class Schedule:
     """One schedule of the portfolio.
 
-    With `skips` those behind a head that does not fit are tried, too. Of all requests the
-    cheapest share `cheapest` may go in; `margin` is the part of the TPOT bound that is planned.
+    With `skips`, requests behind a head that does not fit are tried too. Only the share `cheapest`
+    of all requests, the cheapest ones, may run. `margin` is the share of the TPOT bound to plan.
     """
 
     order: Order
@@ -71,9 +71,9 @@ PORTFOLIO = (
 
 
 class Clairvoyant:
-    """A door that follows one plan. `dear_s` is the cost from which a request is not let in.
+    """A policy that follows one schedule. Requests that cost more than `dear_s` are refused.
 
-    `engines` plan with the plan's margin.
+    `engines` must have the schedule's margin.
     """
 
     def __init__(
@@ -83,15 +83,15 @@ class Clairvoyant:
         self._dear_s = dear_s
         self._all = range(len(engines))
         self._waiting: list[tuple[float, int, TraceRequest]] = []
-        self._bound: dict[int, Collection[int]] = {}  # engines, by number of who waits
+        self._bound: dict[int, Collection[int]] = {}  # allowed engines by request number
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """Queued requests."""
         return len(self._waiting)
 
     def offer(self, request: TraceRequest, now_s: float) -> Sequence[Ruling]:
-        """Take a place by the plan's order."""
+        """Queues the request in the schedule's order, or refuses it."""
         if self._alone_s(request) > self._bounds.ttft_s:
             return [Ruling(request.number, TOO_LONG)]
         cost = min(engine.cost_s(request) for engine in self._engines)
@@ -103,12 +103,12 @@ class Clairvoyant:
         return self._move(self._all, now_s)
 
     def stepped(self, engine: int, step: EngineStep, now_s: float) -> Sequence[Ruling]:
-        """Let in who fits now: only this engine may have more room than before."""
+        """Accepts requests that fit now; only this engine may have more room than before."""
         self._engines[engine].stepped(step, now_s)
         return self._move((engine,), now_s)
 
     def tick(self, now_s: float) -> Sequence[Ruling]:
-        """Turn away who is lost; between two steps time alone lets nobody in."""
+        """Refuses requests that are lost; between steps time alone makes no room."""
         return self._lost(now_s)
 
     def _move(self, engines: Sequence[int], now_s: float) -> Sequence[Ruling]:
@@ -128,7 +128,7 @@ class Clairvoyant:
         return told
 
     def _chosen(self, request: TraceRequest, engines: Sequence[int], now_s: float) -> int | None:
-        """Of those that it may take and fits into: fewest new tokens x guests."""
+        """The engine, among those allowed and with room, with the fewest new tokens x guests."""
         bound = self._bound[request.number]
         if self._plan.binding is Binding.NEAR and self._pressed(request, now_s):
             bound = self._all
@@ -143,7 +143,7 @@ class Clairvoyant:
         return now_s - request.arrived_at_s > self._bounds.ttft_s * _PATIENCE
 
     def _bind(self, request: TraceRequest) -> Collection[int]:
-        """The engines that a newcomer may take."""
+        """The engines that a new request may use."""
         if self._plan.binding is Binding.ANY:
             return self._all
         if self._plan.binding is Binding.HOME:
@@ -152,7 +152,7 @@ class Clairvoyant:
         return [place for place in self._all if new[place] <= min(new) + _NEAR_TOKENS]
 
     def _home_s(self, place: int, request: TraceRequest) -> float:
-        """Seconds until its first token there, and those that its prompt costs the others."""
+        """Seconds to its first token there, plus the delay that its prompt costs the others."""
         engine = self._engines[place]
         here = [r for _, number, r in self._waiting if place in self._bound[number]]
         own_s = engine.alone_s(request)
@@ -160,7 +160,7 @@ class Clairvoyant:
         return ahead_s + own_s + _OTHERS * own_s * (engine.sequences + len(here))
 
     def _lost(self, now_s: float) -> list[Ruling]:
-        """Those whose first token would be late even if nobody else came."""
+        """Rulings on requests whose first token would be late even without further arrivals."""
         lost = [
             entry
             for entry in self._waiting

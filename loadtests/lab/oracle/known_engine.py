@@ -1,8 +1,8 @@
-"""One engine as an oracle knows it: who is inside, with true lengths and the engine's step times.
+"""One engine as an oracle knows it: running requests, their true lengths, and exact step times.
 
-Whoever is let in must fit in three ways, each worked out from the true lengths of all inside:
-the peak of the KV cache stays within its size; the first token comes in time behind the prompts
-ahead; and the prompt slows no running sequence beyond the TPOT bound.
+An accepted request must meet three conditions, checked with the true lengths of all running
+requests. The peak of KV use stays within the cache. The first token comes in time behind the
+prompts ahead. The prompt slows no running sequence beyond the TPOT bound.
 """
 
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from serve.engine_step import EngineStep
 
 
 def length_of(request: TraceRequest) -> int:
-    """Tokens it will really produce."""
+    """Tokens that the request will really produce."""
     return min(request.output_tokens, request.max_tokens)
 
 
 def cost_s(request: TraceRequest, line: StepCoefficients, capacity_tokens: int) -> float:
-    """Seconds of the engine that a request takes: its own work, and its share of every step."""
+    """Engine seconds that a request takes: its own work and its share of every step."""
     prompt, output = request.prompt_tokens, length_of(request)
     token_steps = prompt * output + output * (output + 1) / 2
     per_token_step = line.context_token_s + line.fixed_s / capacity_tokens
@@ -33,7 +33,7 @@ def cost_s(request: TraceRequest, line: StepCoefficients, capacity_tokens: int) 
 
 @dataclass(slots=True, eq=False)
 class _Guest:
-    """One inside. `to_compute` of its prompt is left; `behind` prompt tokens came after it."""
+    """A running request. `to_compute` prompt tokens are left; `behind` ones came after it."""
 
     request: TraceRequest
     prefix_hashes: PrefixHashes
@@ -44,7 +44,7 @@ class _Guest:
 
 
 class KnownEngine:
-    """Follows one engine; says whether a request fits into it. `margin` of the TPOT is planned."""
+    """Tracks one engine and decides whether a request fits; it plans `margin` of the TPOT bound."""
 
     def __init__(
         self, shape: EngineShape, line: StepCoefficients, bounds: Bounds, *, margin: float
@@ -52,37 +52,37 @@ class KnownEngine:
         self._shape, self._line, self._bounds = shape, line, bounds
         self._tpot_s = bounds.tpot_s * margin
         self._guests: dict[str, _Guest] = {}
-        self._step_began_at_s = 0.0  # what runs since then is the first of the steps to come
-        self._alone_s = line.seconds(  # of a prompt token, at least
+        self._step_began_at_s = 0.0  # the step that began then is the first to come
+        self._alone_s = line.seconds(  # least seconds of a prompt token
             prefill_tokens=shape.max_batched_tokens, decode_sequences=0, context_tokens=0
         ) / (shape.max_batched_tokens)
         self._hasher, self._prefixes = TracePrefixHasher(shape.block_tokens), Prefixes(shape)
 
     @property
     def sequences(self) -> int:
-        """How many are inside."""
+        """Running requests."""
         return len(self._guests)
 
     def alone_s(self, request: TraceRequest) -> float:
-        """Seconds to compute its prompt on an idle engine with this cache, at least."""
+        """The least seconds to compute its prompt on an idle engine with this cache."""
         return self._alone_s * self.new_tokens(request)
 
     def backlog_s(self) -> float:
-        """Seconds to compute the prompts of all inside, at least."""
+        """The least seconds to compute the prompts of all running requests."""
         return self._alone_s * sum(guest.to_compute for guest in self._guests.values())
 
     def cost_s(self, request: TraceRequest) -> float:
-        """`cost_s` without what the cache holds."""
+        """`cost_s` without the prompt tokens that the cache holds."""
         cost = cost_s(request, self._line, self._shape.capacity_tokens)
         cached_tokens = request.prompt_tokens - self.new_tokens(request)
         return cost - self._line.prefill_token_s * cached_tokens
 
     def held_ratio(self) -> float:
-        """Tokens of all inside / what the cache holds."""
+        """Tokens of all running requests over the capacity of the cache."""
         return self._context_tokens() / self._shape.capacity_tokens
 
     def stepped(self, step: EngineStep, now_s: float) -> None:
-        """Follow everybody inside."""
+        """Updates all running requests from a finished step."""
         self._step_began_at_s = now_s
         self._computed(step.prefill_tokens + step.cached_tokens)
         for state in step.running.values():
@@ -96,14 +96,14 @@ class KnownEngine:
         self._prefixes.keep(self._shape.usable_blocks - round(used))
 
     def _leave_cached(self, guest: _Guest) -> None:
-        """Its blocks stay in the cache until they are taken again."""
+        """Keeps its blocks in the cache until they are reused."""
         tokens = guest.request.prompt_tokens + length_of(guest.request) - 1
         named = self._prefixes.blocks_of(guest.prefix_hashes, computed_tokens=tokens)
         self._prefixes.pass_over(tokens // self._shape.block_tokens - named)
         self._prefixes.let_go(guest.prefix_hashes, computed_tokens=tokens)
 
     def _computed(self, tokens: int) -> None:
-        """The engine takes prompts in order of arrival there."""
+        """Counts computed prompt tokens; the engine takes prompts in order of arrival."""
         for guest in self._guests.values():
             taken = min(tokens, guest.to_compute)
             guest.to_compute -= taken
@@ -112,7 +112,7 @@ class KnownEngine:
                 return
 
     def let_in(self, request: TraceRequest, now_s: float) -> None:
-        """A request begins here."""
+        """Starts a request on this engine."""
         tokens = self.new_tokens(request)
         if not self._guests:
             self._step_began_at_s = now_s
@@ -127,10 +127,10 @@ class KnownEngine:
         found = self._prefixes.find(self._hasher.of(request))
         return request.prompt_tokens - found.cached_tokens
 
-    # -- the three ways --------------------------------------------------------------------
+    # -- the three conditions --------------------------------------------------------------
 
     def fits(self, request: TraceRequest, now_s: float) -> bool:
-        """Whether it and all inside keep their bounds if it begins now."""
+        """Whether the request and all running ones keep their bounds if it starts now."""
         if len(self._guests) >= self._shape.max_sequences:
             return False
         return (
@@ -147,7 +147,7 @@ class KnownEngine:
         return sum(g.request.prompt_tokens + g.generated for g in self._guests.values())
 
     def _in_time(self, request: TraceRequest, now_s: float) -> bool:
-        """Behind the prompts ahead, at the speed of full steps."""
+        """Whether its first token is in time behind the prompts ahead, at full steps."""
         count = len(self._guests)
         backlog = sum(guest.to_compute for guest in self._guests.values())
         room = max(1, self._shape.max_batched_tokens - count)
@@ -158,9 +158,9 @@ class KnownEngine:
         )
 
     def _keeps_tpot(self, request: TraceRequest) -> bool:
-        """Each inside has seconds to spare; what comes on top must not take more of them.
+        """Whether the added time stays within the slack of every running request.
 
-        Who has missed the bound itself, not only what is planned of it, does not count.
+        A request that has already missed the bound itself, not only the planned part, is ignored.
         """
         tokens, count = self.new_tokens(request), len(self._guests) + 1
         decode_s = self._line.seconds(
@@ -184,7 +184,7 @@ class KnownEngine:
         return True
 
     def _spare(self, guest: _Guest, decode_s: float) -> tuple[float, int]:
-        """Seconds that its remaining steps may take beyond decoding, and how many they are."""
+        """Seconds that its remaining steps may take beyond decoding, and their number."""
         length = length_of(guest.request)
         allowed_s = self._tpot_s * (length - 1)
         if guest.first_at_s is None:

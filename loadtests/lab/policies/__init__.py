@@ -1,1 +1,1 @@
-"""Limits that others put before an engine, in place of a price: the lab's baselines."""
+"""The lab's baselines: limits that other systems put before an engine instead of a price."""

@@ -1,7 +1,7 @@
-"""Limits on requests at once that follow latency: AIMD and Gradient2.
+"""Concurrency limits that follow latency: AIMD and Gradient2.
 
-The algorithms and their constants are those of Netflix's concurrency-limits, on what a token
-takes: the whole time of a request says how long its answer was, not how busy the engine is.
+The algorithms and constants are those of Netflix's concurrency-limits, applied to the time per
+token. The total time of a request reflects the length of its answer, not the load of the engine.
 """
 
 from loadtests.lab.playing.door import Bounds
@@ -13,21 +13,21 @@ _START, _LEAST, _MOST = 20.0, 1.0, 256.0  # requests at once; 256 is what the en
 
 
 class _AtOnce:
-    """So many requests at once."""
+    """A limit on concurrent requests, which subclasses adapt."""
 
     def __init__(self) -> None:
         self.limit = _START
 
     def fits(self, request: TraceRequest, inside: Inside) -> bool:  # noqa: ARG002 - the protocol's
-        """Whether a place is free."""
+        """Whether fewer requests run than the limit."""
         return len(inside.requests) < int(self.limit)
 
 
 class Aimd(_AtOnce):
-    """One more for each request that kept its bounds while half the places were taken.
+    """Raises the limit by 1 for a request that kept its bounds while half the limit was in use.
 
-    A tenth less for one that did not, once per generation: what was let in before the last cut
-    says nothing about the limit since.
+    It cuts the limit by a tenth for one that did not, once per generation: requests accepted before
+    the last cut say nothing about the limit since.
     """
 
     _BACK_OFF = 0.9
@@ -35,10 +35,10 @@ class Aimd(_AtOnce):
     def __init__(self, bounds: Bounds) -> None:
         super().__init__()
         self._bounds = bounds
-        self._before_cut: set[str] = set()  # who was inside at the last cut
+        self._before_cut: set[str] = set()  # engine ids that ran at the last cut
 
     def note(self, step: EngineStep, inside: Inside) -> None:
-        """Every request that ended is a sample."""
+        """Takes every request that ended in the step as a sample."""
         for finished in step.finished:
             late = finished.tpot_s > self._bounds.tpot_s
             late |= finished.queued_s + finished.prefill_s > self._bounds.ttft_s
@@ -51,10 +51,10 @@ class Aimd(_AtOnce):
 
 
 class Gradient2(_AtOnce):
-    """Shrinks by how much a token takes longer than it used to; grows by a margin otherwise."""
+    """Shrinks in proportion to the rise of the time per token; otherwise grows by a margin."""
 
     _WINDOW_STEPS = 600  # of the long average
-    _TOLERANCE = 1.5  # so many times the long average is no sign of a queue
+    _TOLERANCE = 1.5  # up to this multiple of the long average there is no sign of a queue
     _GROWTH = 4.0  # places
     _SMOOTHING = 0.2
 
@@ -64,7 +64,7 @@ class Gradient2(_AtOnce):
         self._samples = 0
 
     def note(self, step: EngineStep, inside: Inside) -> None:
-        """Every step in which anybody decoded is a sample."""
+        """Takes every step in which a sequence decoded as a sample."""
         if not step.decode_tokens or step.elapsed_s <= 0:
             return
         self._average(step.elapsed_s)

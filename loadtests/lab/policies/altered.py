@@ -1,4 +1,4 @@
-"""Ours with something taken from it, and ours that is told wrong lengths."""
+"""Variants of the gateway's admission: one without early refusal, one with wrong lengths."""
 
 import math
 from collections.abc import Sequence
@@ -13,22 +13,22 @@ from loadtests.lab.playing.workload import TraceRequest
 from serve.engine_step import EngineStep
 
 _NEVER_S = 1e6
-_SEED = 5  # of the mistakes
+_SEED = 5  # of the length errors
 
 
 class Patient(OurGateway):
-    """Without early refusal: who waits is turned away when its first token is due."""
+    """No early refusal: a queued request is refused only when its first token is due."""
 
     def offer(self, request: TraceRequest, now_s: float) -> Sequence[Ruling]:
-        """Those whose time is up leave before anybody is judged."""
+        """Refuses requests whose time is up, then offers the new one."""
         return [*self._timed_out(now_s), *super().offer(request, now_s)]
 
     def stepped(self, step: EngineStep, now_s: float) -> Sequence[Ruling]:
-        """The same."""
+        """Refuses requests whose time is up, then takes the step."""
         return [*self._timed_out(now_s), *super().stepped(step, now_s)]
 
     def tick(self, now_s: float) -> Sequence[Ruling]:
-        """The same."""
+        """Refuses requests whose time is up, then takes the tick."""
         return [*self._timed_out(now_s), *super().tick(now_s)]
 
     def _deadline_s(self, request: TraceRequest) -> float:  # noqa: ARG002 - as the gateway's
@@ -47,9 +47,9 @@ class Patient(OurGateway):
 
 
 class Mistaken:
-    """Tells a door that knows lengths wrong ones: times exp(sigma z), z normal.
+    """Gives a policy that knows lengths wrong ones: times exp(sigma z), with z normal.
 
-    A request's z is the same in every run.
+    The z of a request is the same in every run.
     """
 
     def __init__(self, door: Door, sigma: float) -> None:
@@ -58,20 +58,20 @@ class Mistaken:
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """Queued requests."""
         return self._door.waiting
 
     def offer(self, request: TraceRequest, now_s: float) -> Sequence[Ruling]:
-        """With a length that is not its own."""
+        """Offers the request with a wrong length."""
         z = float(np.random.default_rng((_SEED, request.number)).standard_normal())
         length = min(request.output_tokens, request.max_tokens)
         guess = max(1, round(length * math.exp(self._sigma * z)))
         return self._door.offer(replace(request, output_tokens=guess), now_s)
 
     def stepped(self, step: EngineStep, now_s: float) -> Sequence[Ruling]:
-        """As it happened."""
+        """Passes the step on unchanged."""
         return self._door.stepped(step, now_s)
 
     def tick(self, now_s: float) -> Sequence[Ruling]:
-        """As ever."""
+        """Passes the tick on."""
         return self._door.tick(now_s)

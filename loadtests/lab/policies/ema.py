@@ -1,10 +1,11 @@
-"""LightLLM's admission: one moving average of output lengths, and the peak that follows from it.
+"""LightLLM's admission: a moving average of output lengths, and the peak that it predicts.
 
-Constants of its router at 2026: the average begins at 2,048 tokens, a sample weighs half at first
-and 4 % in the end, answers count as 64 tokens at least, and a request that runs is taken to produce
-a tenth more than it has. The peak is that of the Past-Future scheduler (Gong et al., ASPLOS 2025,
-arXiv 2507.10150): with requests by remaining length, longest first, when the k-th ends the first k
-hold what they hold now and k times what it still produces.
+The constants are those of its router in 2026: the average starts at 2,048 tokens, a sample has
+weight one half at first and 4 % in the end, answers count as at least 64 tokens, and a running
+request is assumed to produce a tenth more than it has. The peak is that of the Past-Future
+scheduler (Gong et al., ASPLOS 2025, arXiv 2507.10150). With requests sorted by remaining length,
+longest first, the first k hold, when the k-th ends, what they hold now plus k times what the k-th
+still produces.
 """
 
 from collections.abc import Iterable
@@ -19,7 +20,7 @@ _GROWN = 1.1
 
 
 def peak_tokens(requests: Iterable[tuple[int, int]]) -> int:
-    """Most KV tokens at any step to come, of (held now, still to produce) by request."""
+    """The most KV tokens at any future step; each request is (held now, still to produce)."""
     held_tokens = peak = 0
     ordered = sorted(requests, key=lambda each: -each[1])
     for count, (held, remaining) in enumerate(ordered, 1):
@@ -29,9 +30,9 @@ def peak_tokens(requests: Iterable[tuple[int, int]]) -> int:
 
 
 class Ema:
-    """Lets in what keeps the predicted peak inside the cache, and prompts inside their bound.
+    """Accepts a request if the predicted peak stays within the cache and prompts within a bound.
 
-    LightLLM has the batch's prompt tokens bounded too; the bound here is the gateway's own.
+    LightLLM also bounds the prompt tokens of a batch; the bound used here is the gateway's.
     """
 
     def __init__(self, *, capacity_tokens: int, prefill_tokens: int) -> None:
@@ -41,13 +42,13 @@ class Ema:
         self._weight = _FIRST_WEIGHT
 
     def fits(self, request: TraceRequest, inside: Inside) -> bool:
-        """Whether the peak with this one fits; an idle engine takes whatever it can."""
+        """Whether the peak with this request fits; an idle engine takes whatever it can hold."""
         if not inside.requests:
             return True
         ahead = inside.prompt_tokens_to_compute
         if ahead and ahead + request.prompt_tokens > self._prefill_tokens:
             return False
-        # all that run, and the newcomer
+        # all running requests, and the new one
         parts = [
             self._part(each, inside.generated.get(key, 0)) for key, each in inside.requests.items()
         ]
@@ -58,7 +59,7 @@ class Ema:
         return request.prompt_tokens + generated, max(1, total - generated)
 
     def note(self, step: EngineStep, inside: Inside) -> None:  # noqa: ARG002 - the protocol's
-        """Every answer that ended moves the average."""
+        """Updates the average with every answer that ended."""
         for finished in step.finished:
             length = max(_LEAST_TOKENS, finished.output_tokens)
             self._average += self._weight * (length - self._average)

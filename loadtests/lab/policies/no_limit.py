@@ -1,4 +1,4 @@
-"""No limit at all: vLLM alone."""
+"""No admission control: vLLM alone."""
 
 from loadtests.lab.playing.fifo import Inside
 from loadtests.lab.playing.workload import TraceRequest
@@ -6,11 +6,11 @@ from serve.engine_step import EngineStep
 
 
 class NoLimit:
-    """Everybody goes in at once, as through a gateway in mode `off`."""
+    """Accepts every request at once, like the gateway in mode `off`."""
 
     def fits(self, request: TraceRequest, inside: Inside) -> bool:  # noqa: ARG002 - the protocol's
-        """Always."""
+        """Always true."""
         return True
 
     def note(self, step: EngineStep, inside: Inside) -> None:
-        """Nothing is to be learned."""
+        """Does nothing."""

@@ -1,7 +1,7 @@
-"""vLLM's own `max_num_queued_tokens`: refuses while too many prompts are still to be computed.
+"""vLLM's own `max_num_queued_tokens`: refuses while too many prompt tokens are uncomputed.
 
-As vLLM 0.32 counts (`AsyncLLM`, front end): whole prompts of all requests without a first token,
-and the newcomer is not counted in.
+It counts as vLLM 0.32 does (`AsyncLLM`, front end): whole prompts of all requests without a first
+token, without the new request.
 """
 
 from loadtests.lab.playing.fifo import Inside
@@ -10,14 +10,14 @@ from serve.engine_step import EngineStep
 
 
 class QueuedTokens:
-    """Refuses at once; use it with a line in which nobody may wait."""
+    """Refuses at once; use it with a queue whose `patience_s` is 0."""
 
     def __init__(self, limit_tokens: int) -> None:
         self._limit_tokens = limit_tokens
 
     def fits(self, request: TraceRequest, inside: Inside) -> bool:  # noqa: ARG002 - the protocol's
-        """Whether fewer prompt tokens than the limit are still to be computed."""
+        """Whether the prompt tokens not yet computed are fewer than the limit."""
         return inside.prompt_tokens_to_compute < self._limit_tokens
 
     def note(self, step: EngineStep, inside: Inside) -> None:
-        """What is inside says it all."""
+        """Does nothing: `inside` has the count."""

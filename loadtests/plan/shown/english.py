@@ -27,7 +27,7 @@ LABELS = {
     "why_slots": "slots bind: max_num_seqs allows no more",
     "why_prefill": "prefill binds: with more, first tokens come too late",
     "why_decode": "decode binds: with more, tokens come too slowly",
-    "thinking": "Users think {think:g} s between requests (--think); ",
+    "thinking": "Think time {think:g} s (--think); ",
     "lengths": "{name}: {isl:,} tokens in, {osl:,} out.",
     "hint": "Modelled, not measured. -v explains it; --write FILE saves the profile.",
     "verdict_misfit": "Does not fit: {misfit}; nearest that fits: {nearest}.",
