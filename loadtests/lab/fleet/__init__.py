@@ -1,1 +1,1 @@
-"""Several engines behind routers: which policy of routing serves most, in virtual time."""
+"""Compares routing policies for several engines, in virtual time."""

@@ -1,4 +1,4 @@
-"""One cell of the fleet's grid: a workload at a rate, so many engines and routers; and its runs."""
+"""One cell of a fleet grid (a workload, a rate, numbers of engines and routers), and its runs."""
 
 import math
 import random
@@ -41,14 +41,15 @@ _PLANS = tuple(
 KNOWING = f"{ORACLE}_desks"  # the gateway itself with true lengths and exact boards
 PLANS = tuple(f"{ORACLE}_{number}" for number in range(len(_PLANS)))
 _ONE_X_PART = Part(60, 400)
-_ONE_X_PLANS = (0, 3)  # by arrival and by cost, where one engine has no choice
+_ONE_X_PLANS = (0, 3)  # by arrival and by cost; one engine leaves no other choice
 
 
 @dataclass(frozen=True, slots=True)
 class FleetCell:
-    """What all arms of a cell have in common. `rate_per_s` is offered to the whole fleet.
+    """What all arms of a cell share. `rate_per_s` is offered to the whole fleet.
 
-    `age_s`: boards are read as often. `uneven`: every second engine has half of the KV cache.
+    `age_s`: seconds between readings of the boards. `uneven`: every second engine has half the KV
+    cache.
     """
 
     name: str
@@ -65,7 +66,7 @@ class FleetCell:
 
 @dataclass(frozen=True, slots=True)
 class FleetRow:
-    """One arm in one cell. `cached_ratio`: of prompt tokens, those found in the prefix cache."""
+    """One arm in one cell. `cached_ratio`: share of prompt tokens found in the prefix cache."""
 
     arm: str
     row: PolicyRow
@@ -73,7 +74,7 @@ class FleetRow:
 
 
 def run(cell: FleetCell, arm: str) -> FleetRow:
-    """Play one arm: a name of `ROUTERS`, of `PLANS`, or `promise:EXTERNALITY:OCCUPANCY`."""
+    """Plays one arm: a name in `ROUTERS` or `PLANS`, or `promise:EXTERNALITY:OCCUPANCY`."""
     workload = cell.source.workload(cell.rate_per_s, cell.part)
     kinds = [_kind(cell, place) for place in range(cell.engines)]
     fleet = [kind.fresh() for kind in kinds]
@@ -161,7 +162,7 @@ def one_x_per_s(cell: FleetCell) -> float:
 
 
 def _busy_per_s(cell: FleetCell) -> float:
-    """Requests a second that keep one engine busy, at twice their number: some may be cached."""
+    """Twice the requests a second that keep one engine busy, since prefixes may be cached."""
     facts = _kind(cell, 0).facts(cell.bounds, None)
     workload = cell.source.workload(1.0, cell.part)
     capacity = facts.shape.capacity_tokens

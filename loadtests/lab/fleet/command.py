@@ -1,4 +1,4 @@
-"""`sluice lab fleet FILE --out FOLDER`: the runs not finished yet, then the tables."""
+"""`sluice lab fleet FILE --out FOLDER`: plays unfinished runs, then writes the tables."""
 
 import argparse
 import hashlib
@@ -24,7 +24,7 @@ _Map = Callable[..., Iterator[Any]]
 
 
 def main(args: argparse.Namespace) -> int:
-    """Play what is missing, write and print what there is; returns the exit code."""
+    """Plays missing runs, writes and prints the results; returns the exit code."""
     try:
         planned, folder = read_fleet_grid(args.grid), Folder(args.out)
         with progress() as shown, _mapping(args.jobs) as over:
@@ -50,9 +50,9 @@ def _mapping(processes: int) -> Iterator[_Map]:
 def _play(
     planned: Sequence[PlannedFleet], folder: Folder, over: _Map, shown: LabProgress
 ) -> list[dict[str, Any]]:
-    """The cells with all their rows."""
+    """Plays missing runs; returns the cells with all their rows."""
     for cell in {each.workload: each.cell for each in planned}.values():
-        cell.source.workload(1.0, cell.part)  # before anything that takes long
+        cell.source.workload(1.0, cell.part)  # fails before any long work
     rates = _one_x(planned, folder, over)
     cells = [
         replace(each.cell, rate_per_s=rates[each.workload] * each.load * each.cell.engines)
@@ -86,7 +86,7 @@ def _play(
 
 
 def _one_x(planned: Sequence[PlannedFleet], folder: Folder, over: _Map) -> dict[str, float]:
-    """Requests a second of one engine at 1.0 x, by workload."""
+    """Requests a second of one engine at 1.0 x, by workload; finds those that are missing."""
     alone = {each.workload: each.cell for each in planned}
     names = {workload: f"1.0x-{workload}" for workload in alone}
     inputs = {name: _inputs(replace(cell, name="", engines=1), "") for name, cell in alone.items()}

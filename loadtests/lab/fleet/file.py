@@ -1,4 +1,4 @@
-"""A fleet grid's file: which workloads at which loads on how many engines, under which arms."""
+"""A fleet grid's file: workloads, loads, numbers of engines, and arms."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -20,20 +20,20 @@ class _Part(BaseModel):
 
 
 class PerEngine(_Part):
-    """Requests for each engine: to shape the state, and counted, of the fleet at least `least`."""
+    """Requests per engine for warm-up and counted; for the whole fleet at least `least`."""
 
     warm_up: Count
     requests: Count
     least: Count
 
     def of(self, engines: int, draw: int) -> Part:
-        """For a fleet."""
+        """The part of a workload that a fleet of so many engines plays."""
         counted = max(self.least, engines * self.requests)
         return Part(max(1, counted * self.warm_up // self.requests), counted, draw)
 
 
 class ChatsPart(_Part):
-    """`Chats` of the lab, by its own names."""
+    """The parameters of `Chats`."""
 
     system_prompts: Count = 20
     system_tokens: Count = 1536
@@ -56,14 +56,14 @@ class SourcePart(_Part):
         return self
 
     def source(self, folder: Path, context: int) -> Source:
-        """What is played; a trace's path is as seen from the grid's file."""
+        """The source; a trace's path is relative to the grid's file."""
         if self.chats is not None:
             return Chats(context, **self.chats.model_dump())
         return Trace((folder / (self.trace or "")).resolve(), context)
 
 
 class CellsPart(_Part):
-    """Cells that differ in workload, engines and load alone. `arms` in place of the grid's."""
+    """Cells that differ only in workload, engines and load. `arms` replaces the grid's."""
 
     workloads: list[str]
     engines: list[Count]
@@ -75,7 +75,7 @@ class CellsPart(_Part):
 
 
 class FleetGridFile(_Part):
-    """The whole file."""
+    """The schema of the whole file."""
 
     profile: Path
     ttft_s: Positive
@@ -90,7 +90,7 @@ class FleetGridFile(_Part):
 
 @dataclass(frozen=True, slots=True)
 class PlannedFleet:
-    """A cell whose rate is still 1.0; `load` times 1.0 x of one engine, for each engine."""
+    """A cell before its rate is known: it becomes `load` times one engine's 1.0 x, per engine."""
 
     workload: str
     load: float
@@ -100,7 +100,7 @@ class PlannedFleet:
 
 
 def read_fleet_grid(path: Path) -> list[PlannedFleet]:
-    """The cells in the file's order; ValueError says what is wrong with it."""
+    """The cells in the file's order; ValueError names the fault."""
     given = parsed(path, FleetGridFile)
     profile = (path.parent / given.profile).resolve()
     context = context_tokens(profile, None)

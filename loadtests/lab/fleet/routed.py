@@ -1,4 +1,4 @@
-"""A fleet as a door: routers choose, and each engine's own desk decides."""
+"""A fleet under routing: routers choose an engine, and that engine's desk decides."""
 
 import random
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from serve.engine_step import EngineStep
 
 
 class RoutedFleet:
-    """One desk for each engine; a request comes to any of the routers.
+    """One desk per engine; a request arrives at any of the routers.
 
-    Boards are read again every `age_s` of virtual time, at 0 for every request.
+    Boards are read every `age_s` of virtual time, or for every request if it is 0.
     """
 
     def __init__(
@@ -29,8 +29,8 @@ class RoutedFleet:
     ) -> None:
         self._desks, self._routers, self._hasher, self._rng = desks, routers, hasher, rng
         self._age_s = age_s
-        self._read_at_s = 0.0  # when boards are read next
-        self._open: dict[int, tuple[Router, int, int]] = {}  # router, engine, sequences that run
+        self._read_at_s = 0.0  # next reading of the boards
+        self._open: dict[int, tuple[Router, int, int]] = {}  # router, engine, running sequences
 
     @property
     def waiting(self) -> int:
@@ -38,7 +38,7 @@ class RoutedFleet:
         return sum(desk.waiting for desk in self._desks)
 
     def offer(self, request: TraceRequest, now_s: float) -> Sequence[Ruling]:
-        """Route, then ask the desk there."""
+        """Routes the request and offers it to that engine's desk."""
         self._read_boards(now_s)
         router = self._rng.choice(self._routers)
         engine = router.pick(request, self._hasher.of(request), now_s)
@@ -46,16 +46,16 @@ class RoutedFleet:
         return self._told(engine, self._desks[engine].offer(request, now_s))
 
     def stepped(self, engine: int, step: EngineStep, now_s: float) -> Sequence[Ruling]:
-        """Of one engine."""
+        """Passes the step to that engine's desk."""
         if self._age_s:
             self._read_boards(now_s)
-        told = self._told(engine, self._desks[engine].stepped(step, now_s))
+        rulings = self._told(engine, self._desks[engine].stepped(step, now_s))
         for finished in step.finished:
             self._end(number_of(finished.engine_id))
-        return told
+        return rulings
 
     def tick(self, now_s: float) -> Sequence[Ruling]:
-        """Of all engines."""
+        """Passes the tick to all desks."""
         return [
             ruling
             for engine, desk in enumerate(self._desks)

@@ -1,6 +1,6 @@
-"""Policies of routing: what stands between a request and the engines of a fleet.
+"""Routing policies, which choose an engine of the fleet for each request.
 
-Each router is one process that sees its own dispatches at once and everything else by boards.
+Each router is one process: it knows its own dispatches at once and everything else from boards.
 """
 
 import hashlib
@@ -13,43 +13,43 @@ from admission.fleet.pick import Ask, Candidate, Cost, Picker, Weights
 from admission.price.prefixes import PrefixHashes
 from loadtests.lab.playing.workload import TraceRequest
 
-_BOUND = 1.25  # times the mean: how much more a bounded hash gives to one engine
-_KEY_BLOCKS = 4  # of 512 tokens: a system prompt and what begins a chat
-_BLOCK_TOKENS = 16  # in which Dynamo counts
+_BOUND = 1.25  # multiple of the mean load that a bounded hash gives to one engine at most
+_KEY_BLOCKS = 4  # blocks of 512 tokens: a system prompt and the beginning of a chat
+_BLOCK_TOKENS = 16  # Dynamo's unit
 
 
 class Router(Protocol):
-    """One router."""
+    """A routing policy in one router process."""
 
     def heed(self, boards: Sequence[Board]) -> None:
-        """Newer boards of all engines; they have seen all that was dispatched."""
+        """Takes newer boards of all engines; they include all earlier dispatches."""
         ...
 
     def pick(self, request: TraceRequest, names: PrefixHashes, now_s: float) -> int:
-        """The engine for a request; `names` are of its prompt's chunks."""
+        """The engine for a request; `names` are its prompt's prefix hashes."""
         ...
 
     def over(self, engine: int) -> None:
-        """A request that was dispatched there has ended."""
+        """Notes that a request dispatched to `engine` has ended."""
         ...
 
 
 class _Connections:
-    """Counts its own open requests; reads no board."""
+    """A router that counts its own open requests and reads no boards."""
 
     def __init__(self, engines: int, rng: random.Random) -> None:
         self._open = [0] * engines
         self._rng = rng
 
     def heed(self, boards: Sequence[Board]) -> None:
-        """Nothing."""
+        """Does nothing."""
 
     def over(self, engine: int) -> None:
-        """One less."""
+        """Counts one open request less."""
         self._open[engine] -= 1
 
     def pick(self, request: TraceRequest, _: PrefixHashes, __: float) -> int:
-        """Whatever `_choose` says."""
+        """The engine that `_choose` returns, counted as open."""
         chosen = self._choose(request)
         self._open[chosen] += 1
         return chosen
@@ -59,14 +59,14 @@ class _Connections:
 
 
 class Random(_Connections):
-    """Any engine."""
+    """Chooses an engine at random."""
 
     def _choose(self, _: TraceRequest) -> int:
         return self._rng.randrange(len(self._open))
 
 
 class RoundRobin(_Connections):
-    """One after the other."""
+    """Chooses the engines in turn."""
 
     _last = -1
 
@@ -76,7 +76,7 @@ class RoundRobin(_Connections):
 
 
 class LeastConnections(_Connections):
-    """HAProxy's `leastconn`: fewest open requests; of equals the one after the last."""
+    """HAProxy's `leastconn`: fewest open requests; on a tie the one after the last choice."""
 
     _last = -1
 
@@ -88,9 +88,9 @@ class LeastConnections(_Connections):
 
 
 class PrefixHash(_Connections):
-    """Rendezvous hashing of how a prompt begins; a prompt without names goes anywhere.
+    """Rendezvous hashing of a prompt's beginning; a prompt without names gets a random engine.
 
-    `bound`: engines with more than so many times the mean of open requests are passed over.
+    `bound`: engines with more than `bound` times the mean of open requests are skipped.
     """
 
     def __init__(self, engines: int, rng: random.Random, bound: float | None = None) -> None:
@@ -111,7 +111,7 @@ def _digest(text: str) -> bytes:
 
 
 class Informed:
-    """The engine with the least cost by boards; with `choices`, the better of so many drawn."""
+    """Chooses the engine of least cost by boards; with `choices`, among so many random ones."""
 
     def __init__(
         self,
@@ -127,32 +127,32 @@ class Informed:
         self._picker = Picker(cost, books=books)
 
     def heed(self, boards: Sequence[Board]) -> None:
-        """Nothing that was dispatched is booked any more."""
+        """Takes the boards and drops the booked dispatches, which the boards now include."""
         for name, board in zip(self._names, boards, strict=True):
             self._picker.heed(name, board, seen=self._picker.dispatched)
 
     def pick(self, request: TraceRequest, names: PrefixHashes, now_s: float) -> int:
-        """Choose and book."""
+        """Chooses an engine and books the dispatch."""
         among = self._rng.sample(self._names, self._choices) if self._choices else None
         pick = self._picker.pick(Ask(request.prompt_tokens, names), now_s, among)
         return 0 if pick is None else int(pick.engine)
 
     def over(self, engine: int) -> None:
-        """Boards say it."""
+        """Does nothing: the boards report it."""
 
 
 def requests_of(candidate: Candidate) -> float:
-    """Po2's: how many wait and run."""
+    """Cost of power-of-two choices: queued and running requests."""
     return candidate.requests
 
 
 def lmetric(candidate: Candidate) -> float:
-    """Prompt tokens to compute x requests (LMetric, arXiv 2603.15202)."""
+    """Cost of LMetric (arXiv 2603.15202): prompt tokens to compute x requests."""
     return (candidate.backlog_tokens + candidate.uncached_tokens) * (candidate.requests + 1)
 
 
 def dynamo(candidate: Candidate) -> float:
-    """Blocks to prefill + blocks held (Dynamo's KV router, overlap weight 1, temperature 0)."""
+    """Cost of Dynamo's KV router (overlap weight 1, temperature 0): blocks to prefill and held."""
     prefill = (candidate.backlog_tokens + candidate.uncached_tokens) / _BLOCK_TOKENS
     held = (
         (candidate.board.held_ratio + candidate.booked_ratio)
@@ -182,5 +182,5 @@ ROUTERS: Mapping[str, Callable[[int, random.Random], Router]] = {
 
 
 def promise(externality: float, occupancy_s: float) -> Callable[[int, random.Random], Router]:
-    """Ours with other weights."""
+    """A maker of our router with other weights."""
     return _informed(Weights(externality, occupancy_s).cost_s)

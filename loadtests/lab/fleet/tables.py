@@ -10,7 +10,7 @@ _Told = Mapping[str, Any]
 
 
 def document(cells: Sequence[_Told]) -> Document:
-    """Shares, first tokens and cached prompt tokens of every arm in every cell."""
+    """Shares served in time, TTFT and cached prompt tokens of every arm in every cell."""
     return Document(
         [],
         [
@@ -22,7 +22,7 @@ def document(cells: Sequence[_Told]) -> Document:
 
 
 def _shares(cells: Sequence[_Told]) -> Table:
-    """With the best schedule known beside them, and what ours has of it."""
+    """Shares served in time, with the best known schedule and our share of it."""
     arms = _arms(cells)
     rows = [
         [
@@ -53,7 +53,7 @@ def _labels(cell: _Told) -> list[str]:
 
 
 def _arms(cells: Sequence[_Told]) -> list[str]:
-    """In the order in which they first come."""
+    """The arms in order of first appearance."""
     return list(dict.fromkeys(row["arm"] for cell in cells for row in cell["rows"]))
 
 

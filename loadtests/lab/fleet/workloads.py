@@ -1,4 +1,4 @@
-"""What is played on a fleet, at any rate: a trace with another clock, or chats made from a seed."""
+"""Workloads for a fleet, at any rate: a trace with a scaled clock, or generated chats."""
 
 import math
 import random
@@ -10,12 +10,12 @@ from typing import Protocol
 from loadtests.asking.trace_file import BLOCK_TOKENS, Row, read_rows
 from loadtests.lab.playing.workload import Cut, TraceWorkload, from_rows, read_workload
 
-_WORD_S = 0.1  # a token of an answer: how long a chat's user reads before the next turn
+_WORD_S = 0.1  # reading time per token of an answer, before a chat's next turn
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """How much of it: requests that shape the state, those counted, and which of several draws."""
+    """The size of a run: warm-up requests, counted requests, and the number of the draw."""
 
     warm_up: int
     requests: int
@@ -23,22 +23,22 @@ class Part:
 
 
 class Source(Protocol):
-    """Requests at any rate."""
+    """A source of requests at any rate."""
 
     def workload(self, rate_per_s: float, part: Part) -> TraceWorkload:
-        """So many requests a second, on average."""
+        """The workload at a mean of `rate_per_s` requests a second."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A trace file, its clock stretched. Another draw begins further on."""
+    """A trace file with a scaled clock. Each draw starts at a later row."""
 
     path: Path
     context_tokens: int
 
     def workload(self, rate_per_s: float, part: Part) -> TraceWorkload:
-        """The rows of the draw."""
+        """The rows of the draw, at the rate."""
         rows = read_rows(self.path)
         count = part.warm_up + part.requests
         skip = (part.draw - 1) * count
@@ -56,13 +56,13 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Chats:
-    """Chats of several turns under shared system prompts, each turn with all that went before.
+    """Chats of several turns with shared system prompts; each turn includes the earlier ones.
 
-    A chat begins by a Poisson process and takes one of `system_prompts` texts, the k-th with weight
-    1/k. Its number of turns is geometric with mean `turns`. Lengths of questions and answers are
-    log-normal: a median and the sigma of the logarithm. The next question comes when the answer
-    has been read (0.1 s a token) and `think_s` have passed on average (exponential). Arrivals are
-    open loop: the next turn comes whether or not the last was answered in time.
+    Chats start as a Poisson process. Each uses one of `system_prompts` texts, the k-th with weight
+    1/k. The number of turns is geometric with mean `turns`. Lengths of questions and answers are
+    log-normal, given by a median and the sigma of the logarithm. The next question follows after
+    the reading time (0.1 s a token) and an exponential think time with mean `think_s`. The loop is
+    open: the next turn arrives whether or not the last was answered in time.
     """
 
     context_tokens: int
@@ -74,10 +74,10 @@ class Chats:
     think_s: float = 20.0
 
     def workload(self, rate_per_s: float, part: Part) -> TraceWorkload:
-        """Turns in order of arrival, once as many chats end as begin."""
+        """Turns in order of arrival, from the steady state on."""
         count = part.warm_up + part.requests
         rng = random.Random(f"chats {part.draw}")  # noqa: S311 - not secret: the same every time
-        begin_s = -8 * self.turns * self.think_s  # so long ago that it matters no more
+        begin_s = -8 * self.turns * self.think_s  # early enough for a steady state
         until_s = 2 * count / rate_per_s
         rows = self._rows(rng, rate_per_s / self.turns, begin_s, until_s)
         begun = [row for row in rows if row.at_s is not None and row.at_s > 0]
@@ -122,7 +122,7 @@ def _tokens(rng: random.Random, lengths: tuple[float, float]) -> int:
 
 
 def documents(context_tokens: int) -> Chats:
-    """One question each about one of forty documents of 4,096 tokens."""
+    """Single questions, each about one of forty documents of 4,096 tokens."""
     return Chats(
         context_tokens,
         system_prompts=40,

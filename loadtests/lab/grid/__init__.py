@@ -1,1 +1,1 @@
-"""A grid of cells from a file, played into a folder in which every finished cell stays."""
+"""Plays a grid of cells from a file; a folder keeps every finished cell."""

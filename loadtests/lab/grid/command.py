@@ -1,4 +1,4 @@
-"""`sluice lab grid FILE --out FOLDER`: the cells not finished yet, then table and page."""
+"""`sluice lab grid FILE --out FOLDER`: plays unfinished cells, then writes table and page."""
 
 import argparse
 import sys
@@ -23,21 +23,21 @@ _ONE_X_RUNS = 12  # six rates, two plans
 
 
 def main(args: argparse.Namespace) -> int:
-    """Play what is missing, write and print what there is; returns the exit code."""
+    """Plays missing cells, writes and prints the results; returns the exit code."""
     try:
         planned = _asked_for(read_grid(args.grid), args.only)
         folder = Folder(args.out)
         for each in planned:
-            read_workload(each.cell.trace, each.cell.cut)  # before anything that takes long
+            read_workload(each.cell.trace, each.cell.cut)  # fails before any long work
         problems = _play(planned, folder, jobs=args.jobs, seed=args.seed)
     except (ProfileError, ValueError) as problem:
         sys.stderr.write(f"sluice lab: {problem}\n")
         return Exit.BAD_INPUT
     finished = [folder.cell(each.name, inputs_of(each, seed=args.seed)) for each in planned]
-    told = [each for each in finished if each is not None]
-    text = markdown(told)
+    cells = [each for each in finished if each is not None]
+    text = markdown(cells)
     (folder.path / "table.md").write_text(text, encoding="utf-8")
-    (folder.path / "report.html").write_text(page_of(told), encoding="utf-8")
+    (folder.path / "report.html").write_text(page_of(cells), encoding="utf-8")
     sys.stdout.write(text)
     sys.stderr.writelines(f"sluice lab: {unplayed}\n" for unplayed in problems)
     return Exit.BAD_INPUT if problems else Exit.GOOD
@@ -54,7 +54,7 @@ def _asked_for(planned: Sequence[Planned], only: Sequence[str] | None) -> list[P
 
 
 def _play(planned: Sequence[Planned], folder: Folder, *, jobs: int, seed: int) -> list[str]:
-    """Play the cells that are missing; says of which ones there is no 1.0 x to play them at."""
+    """Plays missing cells; returns the problems of those whose 1.0 x was not found."""
     missing = [
         each for each in planned if folder.cell(each.name, inputs_of(each, seed=seed)) is None
     ]
@@ -85,7 +85,7 @@ def _one_x_of(planned: Planned, folder: Folder) -> float | None:
 
 
 def _find_one_x(planned: Planned, folder: Folder, run_all: RunAll) -> str | None:
-    """Keep it in the folder; what stands in the way where it cannot be found."""
+    """Finds 1.0 x and keeps it in the folder; returns the problem if it cannot be found."""
     part = planned.trial.of(planned.cell)
     try:
         scale = one_x(part, run_all, most=busy_scale(part))

@@ -1,4 +1,4 @@
-"""A grid's file: which workloads at which points under which policies."""
+"""A grid's file: workloads, load points and policies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from loadtests.lab.playing.playable import context_tokens
 from loadtests.lab.playing.workload import Cut
 
 _SWEPT = "static"
-_KNOWING = "oracle_a"  # what noise is put on
+_KNOWING = "oracle_a"  # the policy whose lengths get noise
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -28,14 +28,14 @@ class _Part(BaseModel):
 
 
 class TrialPart(_Part):
-    """Requests on which settings are tried."""
+    """The size of a trial, in requests."""
 
     warm_up: Annotated[int, Field(ge=0)]
     requests: Annotated[int, Field(ge=2)]
 
 
 class WorkloadPart(_Part):
-    """A trace; a bound given here replaces the grid's."""
+    """A trace; its bounds, if given, replace the grid's."""
 
     trace: Path
     max_tokens: Count = 2048
@@ -45,14 +45,14 @@ class WorkloadPart(_Part):
 
 
 class PointPart(_Part):
-    """How much is offered, times 1.0 x, with the planned cache or the restricted one."""
+    """A load in multiples of 1.0 x, with the planned or the restricted cache."""
 
     load: Positive
     restricted: bool = False
 
 
 class GridFile(_Part):
-    """The whole file."""
+    """The schema of the whole file."""
 
     profile: Path
     ttft_s: Positive
@@ -61,7 +61,7 @@ class GridFile(_Part):
     requests: Annotated[int, Field(ge=2)]
     trial: TrialPart
     static_n: Count
-    policies: str  # with commas: `off` in a list of YAML is no name
+    policies: str  # comma-separated: in a YAML list `off` would be a boolean
     workloads: Annotated[dict[str, WorkloadPart], Field(min_length=1)]
     points: Annotated[dict[str, PointPart], Field(min_length=1)]
     closely: list[str] = []
@@ -69,7 +69,7 @@ class GridFile(_Part):
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A cell to be played once its 1.0 x is known; until then its rate is the trace's own."""
+    """A cell to play once its 1.0 x is known; until then its rate is the trace's own."""
 
     cell: Cell
     tried: Tried
@@ -77,12 +77,12 @@ class Planned:
 
     @property
     def name(self) -> str:
-        """The cell's."""
+        """The cell's name."""
         return self.cell.name
 
 
 def parsed(path: Path, kind: type[_File]) -> _File:
-    """A grid's file; ValueError says what is wrong with it."""
+    """Reads a grid's file as `kind`; ValueError names the fault."""
     try:
         return kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as problem:
@@ -98,7 +98,7 @@ def parsed(path: Path, kind: type[_File]) -> _File:
 
 
 def read_grid(path: Path) -> list[Planned]:
-    """The cells in the file's order; ValueError says what is wrong with it."""
+    """The cells in the file's order; ValueError names the fault."""
     given = parsed(path, GridFile)
     cells = _cells(path, given)
     unknown = set(given.closely) - {planned.name for planned in cells}
@@ -148,6 +148,6 @@ def _planned(
 
 
 def _more(policies: Sequence[str]) -> list[str]:
-    """What a cell that is looked at closely is played with besides."""
+    """Further policies for cells that are examined closely."""
     more = [*ABLATIONS, _KNOWING, *NOISY, _SWEPT]
     return [policy for policy in more if policy not in policies]

@@ -1,4 +1,4 @@
-"""What a cell's result depends on, as one short hash: its settings, its files, the code."""
+"""A short hash of everything that a cell's result depends on: its settings, its files, the code."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ _TELLS_ONLY = (
 
 
 def inputs_of(planned: Planned, *, seed: int) -> str:
-    """Of a whole cell."""
+    """The hash for a whole cell."""
     tried = {
         policy: [asdict(each) for each in several] for policy, several in planned.tried.items()
     }
@@ -45,7 +45,7 @@ def inputs_of(planned: Planned, *, seed: int) -> str:
 
 
 def one_x_inputs_of(planned: Planned) -> str:
-    """Of the search for its 1.0 x: no policy has a part in it."""
+    """The hash for the search for its 1.0 x, which does not depend on policies."""
     trial = planned.trial
     return _hashed({"cell": _cell(planned), "trial": (trial.warm_up, trial.requests)})
 
@@ -68,7 +68,7 @@ def _of_file(path: Path) -> str:
 
 @cache
 def code() -> str:
-    """A hash of the modules that decide what a run comes to."""
+    """A hash of the modules that a run's result depends on."""
     found = hashlib.sha256()
     for part in _CODE:
         path = _ROOT / part

@@ -12,7 +12,7 @@ from loadtests.lab.page.words import LabWords
 
 
 def markdown(told: Sequence[Mapping[str, Any]]) -> str:
-    """One table after the other; empty without cells."""
+    """The tables; empty without cells."""
     cells, words = [FoundCell(each) for each in told], LabWords(Language.EN)
     if not cells:
         return ""
@@ -33,7 +33,7 @@ def markdown(told: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _points(cells: Sequence[FoundCell], name: str) -> Table:
-    """Curves of the cells that have one, a column for each x."""
+    """The curves of the cells that have one; a column per x."""
     found = [(cell.name, dict(getattr(cell, name))) for cell in cells if getattr(cell, name)]
     xs = sorted({x for _, points in found for x in points})
     rows = [

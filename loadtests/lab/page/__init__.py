@@ -1,1 +1,1 @@
-"""What the lab found, as a page with charts in English and Chinese."""
+"""The lab's results as a page with charts, in English and Chinese."""

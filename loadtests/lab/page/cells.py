@@ -1,4 +1,4 @@
-"""A finished cell as pages and tables read it: from the JSON that the lab writes."""
+"""Reads a finished cell from the lab's JSON, for pages and tables."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _NOT_BASELINES = {ORACLE_A, ORACLE_B, *ABLATIONS, *NOISY}
 
 @dataclass(frozen=True, slots=True)
 class FoundCell:
-    """One cell; shares are of all offered, in per cent."""
+    """One cell; shares are in per cent of all offered requests."""
 
     told: Mapping[str, Any]
 
@@ -29,7 +29,7 @@ class FoundCell:
 
     @property
     def rows(self) -> Mapping[str, Mapping[str, Any]]:
-        """By policy, the first being the one that the others are compared with."""
+        """Rows by policy; the others are compared with the first."""
         return {row["policy"]: row for row in self.told["rows"]}
 
     @property
@@ -39,34 +39,34 @@ class FoundCell:
 
     @property
     def baselines(self) -> Sequence[str]:
-        """The other policies, less what knows or lacks something."""
+        """The other policies, without oracles and ablations."""
         return [name for name in self.rows if name != self.first and name not in _NOT_BASELINES]
 
     def share(self, policy: str) -> float | None:
-        """None where it was not played."""
+        """The policy's share served in time; None = not played."""
         row = self.rows.get(policy)
         return None if row is None else 100.0 * row["share_of_offered"]
 
     @property
     def bound(self) -> float | None:
-        """More than this no schedule serves."""
+        """The share that no schedule exceeds."""
         most = self.told["bound_goodput_per_s"]
         offered_per_s = self.told["rows"][0]["offered_per_s"]
         return None if most is None else min(100.0, 100.0 * most / offered_per_s)
 
     def ahead(self, policy: str) -> Mapping[str, float] | None:
-        """How much more the first one served than this: `share`, `low`, `high`, per cent."""
+        """The first policy's lead over this one: `share`, `low`, `high`, in per cent."""
         found = self.told[f"{self.first}_served_more_than"].get(policy)
         return None if found is None else {key: 100.0 * value for key, value in found.items()}
 
     @property
     def ablations(self) -> Sequence[str]:
-        """Ours less a gate, where that was played."""
+        """The played ablations: ours without one gate."""
         return [name for name in ABLATIONS if name in self.rows]
 
     @property
     def noise(self) -> Sequence[tuple[float, float]]:
-        """Sigma and share of the policy that is told noisy lengths; empty where not played."""
+        """(sigma, share) of the policy with noisy lengths; empty if not played."""
         shares = [(0.0, self.share(ORACLE_A))]
         shares += [(sigma, self.share(name)) for sigma, name in zip(NOISE, NOISY, strict=True)]
         known = [(sigma, share) for sigma, share in shares if share is not None]
@@ -74,11 +74,11 @@ class FoundCell:
 
     @property
     def sweep(self) -> Sequence[tuple[int, float]]:
-        """N and share of every `static` that was played."""
+        """(N, share) of every `static` that was played."""
         rows = [row for row in self.told["sweep"] if row["policy"] == "static"]
         return sorted((row["n"], 100.0 * row["share_of_offered"]) for row in rows)
 
 
 def policies_of(cells: Sequence[FoundCell]) -> list[str]:
-    """First and baselines of all cells, in their order."""
+    """The first policy and the baselines of all cells, in order."""
     return list(dict.fromkeys(name for cell in cells for name in (cell.first, *cell.baselines)))

@@ -15,7 +15,7 @@ _PANEL_INCHES = 1.3
 
 
 class ChartKind(NamedTuple):
-    """A chart and whether there is anything to draw."""
+    """A chart, and whether it has anything to draw."""
 
     name: str
     draw: Callable[[Sequence[FoundCell], LabWords], Drawing]
@@ -32,7 +32,7 @@ def _shares(cells: Sequence[FoundCell], words: LabWords) -> Drawing:
 
 
 def closely(cells: Sequence[FoundCell]) -> Sequence[FoundCell]:
-    """Those that were looked at closely, else the first few."""
+    """The cells that were examined closely, else the first few."""
     return [cell for cell in cells if cell.noise or cell.ablations] or cells[:4]
 
 
@@ -76,16 +76,16 @@ def _gap(cells: Sequence[FoundCell], words: LabWords) -> Drawing:
 
 
 class Gap(NamedTuple):
-    """Ours, and what is lost to what, in per cent of all offered; a part may be below zero."""
+    """Our share and the losses by cause, in per cent of all offered; a part may be negative."""
 
     ours: float
-    lengths: float  # regained when lengths are known
-    order: float  # regained beyond that by the best known schedule: whom to let in, and when
-    beyond: float | None  # what no known schedule serves and the bound does not rule out
+    lengths: float  # gained by knowing lengths
+    order: float  # gained beyond that by the best known schedule, in which requests run and when
+    beyond: float | None  # served by no known schedule, but not ruled out by the bound
 
 
 def gap(cell: FoundCell) -> Gap:
-    """The split; without `oracle_a` all is counted as order."""
+    """The split of the loss; without `oracle_a` all of it counts as order."""
     ours, most = cell.share(cell.first) or 0.0, cell.share(ORACLE_B) or 0.0
     knowing = cell.share(ORACLE_A)
     knowing = ours if knowing is None else knowing
@@ -108,7 +108,7 @@ def _with(curve: str, cells: Sequence[FoundCell]) -> Iterable[tuple[int, FoundCe
 
 
 def _curve(cell: FoundCell, points: Points, place: int, words: LabWords) -> Panel:
-    """One cell's curve, and what ours serves there."""
+    """One cell's curve, with our share as a line."""
     name = cell.name.replace("-", "\n", 1)  # too long for a line of the legend
     line = PanelLine(name, points, dots=True, colour=place % len(PALETTE))
     level = Level(cell.first, cell.share(cell.first) or 0.0)

@@ -1,4 +1,4 @@
-"""What the lab found as one page in English and Chinese; the same sections for one cell or many."""
+"""The lab's results as a page in English and Chinese; one cell and many have the same sections."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from loadtests.lab.page.words import LabWords
 
 
 def page_of(told: Sequence[Mapping[str, Any]]) -> str:
-    """The HTML for cells as the lab tells them in JSON."""
+    """The HTML for cells in the lab's JSON form."""
     cells = [FoundCell(each) for each in told]
     editions = [_edition(cells, LabWords(language)) for language in Language]
     return page(editions, shown=Language.EN, ask_browser=True)
@@ -62,7 +62,7 @@ def _sections(cells: Sequence[FoundCell], words: LabWords) -> list[Section]:
 def _charted(
     name: str, cells: Sequence[FoundCell], words: LabWords, table: Table | None = None
 ) -> Section:
-    """Without blocks where there is nothing to draw."""
+    """A section with a chart; empty if there is nothing to draw."""
     chart = CHARTS[name]
     if not chart.wanted(cells):
         return Section(words(f"title_{name}"), [])

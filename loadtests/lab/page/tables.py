@@ -1,4 +1,4 @@
-"""The tables of the lab's page, which are those of its Markdown, too."""
+"""The tables of the lab's page and of its Markdown."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
@@ -10,7 +10,7 @@ from loadtests.lab.page.words import LabWords
 
 
 def shares(cells: Sequence[FoundCell], words: LabWords) -> Table:
-    """Per cent of all offered that were served in time: a line a policy, a column a cell."""
+    """Per cent of all offered, served in time: a line per policy, a column per cell."""
     names = [*policies_of(cells), ORACLE_B]
     rows = [
         [name, *(_setting(cell, name) + _number(cell.share(name)) for cell in cells)]
@@ -29,14 +29,14 @@ def _setting(cell: FoundCell, name: str) -> str:
 
 
 def _by_cell(cells: Sequence[FoundCell], rows: Sequence[Sequence[str]]) -> Table:
-    """With cells as lines where there are many of them."""
+    """The table, with cells as lines if there are many."""
     lines = [["", *(cell.name for cell in cells)], *rows]
     turned = [list(column) for column in zip(*lines, strict=True)]
     return Table(turned[0], "l" + "r" * (len(turned[0]) - 1), turned[1:])
 
 
 def ours(cells: Sequence[FoundCell], words: LabWords) -> Table:
-    """The first policy beside what was possible."""
+    """The first policy compared with the best that was possible."""
     keys = ("of_oracle", "of_bound", "of_accepted", "refused", "preemptions", "kv_used")
     rows = [[cell.name, *_ours(cell)] for cell in cells]
     return Table([words("cell"), *map(words, keys)], "lrrrrrr", rows)
@@ -75,7 +75,7 @@ def _difference(found: Mapping[str, float] | None) -> str:
 
 
 def gaps(cells: Sequence[FoundCell], words: LabWords) -> Table:
-    """Where the rest is lost, in points."""
+    """Losses by cause, in percentage points."""
     rows = []
     for cell in cells:
         split = gap(cell)
@@ -87,7 +87,7 @@ def gaps(cells: Sequence[FoundCell], words: LabWords) -> Table:
 
 
 def ablations(cells: Sequence[FoundCell], words: LabWords) -> Table:
-    """Shares and preemptions of ours, whole and less a part."""
+    """Shares and preemptions of our policy, whole and without one part."""
     shown = [cell for cell in cells if cell.ablations]
     names = list(dict.fromkeys(name for cell in shown for name in cell.ablations))
     rows = [[cell.name, *(_served(cell, name) for name in (cell.first, *names))] for cell in shown]
@@ -100,7 +100,7 @@ def _served(cell: FoundCell, name: str) -> str:
 
 
 def asked(cells: Sequence[FoundCell], words: LabWords) -> Table:
-    """What was played."""
+    """The parameters of the cells."""
     keys = ("cell", "trace", "rate", "scale", "kv", "bounds", "offered", "left_out")
     return Table([words(key) for key in keys], "llrrrrrr", [_asked(cell, words) for cell in cells])
 

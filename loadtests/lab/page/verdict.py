@@ -7,7 +7,7 @@ from loadtests.lab.page.words import LabWords
 
 
 def verdict(cells: Sequence[FoundCell], words: LabWords) -> tuple[str, bool]:
-    """What it says, and whether ours is nowhere behind a baseline beyond chance."""
+    """The sentence, and whether ours is nowhere significantly behind a baseline."""
     if not cells:
         return words("cells", count=0), False
     shares = [_fraction(cell) for cell in cells]

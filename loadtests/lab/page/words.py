@@ -1,4 +1,4 @@
-"""The words of the lab's page."""
+"""The texts of the lab's page."""
 
 from typing import ClassVar
 
@@ -7,6 +7,6 @@ from loadtests.lab.page import chinese, english
 
 
 class LabWords(LabelsOf):
-    """One language."""
+    """The labels of one language."""
 
     tables: ClassVar[Tables] = {Language.EN: english.LABELS, Language.ZH: chinese.LABELS}

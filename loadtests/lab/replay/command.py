@@ -1,4 +1,4 @@
-"""`sluice lab replay`: yesterday's traffic, another configuration."""
+"""`sluice lab replay`: replays logged traffic, also under another configuration."""
 
 import argparse
 import json
@@ -22,7 +22,7 @@ from serve.profile.settings import Profile, ProfileError, load_admission, load_p
 
 
 def main(args: argparse.Namespace) -> int:
-    """Read, play where there is an engine to play on, print; returns the exit code."""
+    """Reads the log, replays it if a profile gives an engine, prints; returns the exit code."""
     try:
         report = _report(args)
     except (ProfileError, ValueError) as problem:
@@ -45,7 +45,7 @@ def _report(args: argparse.Namespace) -> Report:
 
 
 def _played(report: Report, args: argparse.Namespace) -> Report:
-    """With the replays that are asked for."""
+    """The report with the requested replays."""
     log, profile = report.log, load_profile(args.config)
     new = None if args.admission is None else load_admission(args.admission)
     logged = _shape_of(log.entries)
@@ -76,7 +76,7 @@ def _cut(log: Log, args: argparse.Namespace) -> Log:
 
 
 def _other_settings(log: Log, profile: Profile) -> Sequence[str]:
-    """What is played as in force may not be what was."""
+    """Notes if the profile's settings differ from those in the log."""
     here = profile.admission.hash()
     other = {name: count for name, count in log.hashes.items() if name not in ("", here)}
     if not other:
@@ -88,7 +88,7 @@ def _other_settings(log: Log, profile: Profile) -> Sequence[str]:
 
 
 def _shape_of(entries: Sequence[LogEntry]) -> EngineShape | None:
-    """The engine of most requests; None where the log does not name it."""
+    """The engine of most requests; None if the log does not name it."""
     counts: dict[EngineShape, int] = {}
     for entry in entries:
         if entry.asked.engine is not None:
@@ -97,8 +97,8 @@ def _shape_of(entries: Sequence[LogEntry]) -> EngineShape | None:
 
 
 def _engines(profile: Profile, kv_tokens: int | None) -> EnginesLike:
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # its start is no news here
-    # here, not above: vLLM takes ten seconds, and what is wrong with the arguments none
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # its start-up log is noise here
+    # imported here: vLLM takes ten seconds, and faulty arguments should fail before that
     from loadtests.lab.playing.engines import Engines  # noqa: PLC0415
 
     return Engines(profile, kv_tokens)

@@ -1,4 +1,4 @@
-"""One request of a decision log: what was asked, and what became of it."""
+"""One request of a decision log: its content and its outcome."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,15 @@ from admission.terms.decision import Outcome, Priority
 from admission.terms.settings import Mode
 from admission.terms.shadow import in_time
 
-_WHOLE = ("stop", "length")  # endings of answers that nobody cut
+_WHOLE = ("stop", "length")  # finish reasons of complete answers
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What was known when it was offered. Tokens are sums over its prompts.
+    """What was known when the request was offered. Tokens are sums over its prompts.
 
-    `replica` names one start of one engine and `at_s` is its own clock; `day_s` is wall time.
+    `replica` names one start of one engine, and `at_s` is that engine's clock; `day_s` is wall
+    time.
     """
 
     request_id: str
@@ -30,7 +31,7 @@ class Replayed:
     sequences: int
     max_tokens: int
     known_length: bool
-    predicted_tokens: int  # the middle of what was predicted, all answers together
+    predicted_tokens: int  # median prediction, over all answers
     deadline_s: float
     tpot_target_s: float | None
     config_hash: str
@@ -39,22 +40,22 @@ class Replayed:
 
     @property
     def traffic_class(self) -> str:
-        """What lengths are learned by, as the log spells it."""
+        """The traffic class by which lengths are learned, as the log spells it."""
         return "/".join(str(part) for part in self.class_keys[0])
 
     @property
     def class_keys(self) -> tuple[tuple[str | int, ...], ...]:
-        """Its class and the wider ones around it, by one of its prompts."""
+        """The keys of its class and of the wider ones, from one of its prompts."""
         prompts = self.prompts
         return class_keys(self.tenant, self.prompt_tokens // prompts, self.max_tokens // prompts)
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedEnd:
-    """What became of it. In mode shadow `first` and `reason` are what would have been.
+    """The outcome of a request. In mode shadow `first` and `reason` are hypothetical.
 
-    `first` is the answer on arrival, `reason` that of a refusal then or later, `finish` None where
-    no end is known. Seconds count from arrival, TPOT is per token after the first.
+    `first` is the decision on arrival, `reason` that of a refusal then or later. `finish` None = no
+    known end. Seconds count from arrival; TPOT is per token after the first.
     """
 
     first: Outcome
@@ -68,34 +69,34 @@ class LoggedEnd:
 
     @property
     def whole(self) -> bool:
-        """Whether its answer came to its own end."""
+        """Whether its answer was complete."""
         return self.finish in _WHOLE
 
     @property
     def left(self) -> bool:
-        """Whether its client went away, from the line or from the answer."""
+        """Whether its client left, from the queue or during the answer."""
         return self.finish is not None and not self.whole
 
     @property
     def refused(self) -> bool:
-        """Whether it really was turned away: in mode shadow nobody is."""
+        """Whether it was really refused; mode shadow refuses none."""
         return self.reason is not None and self.finish is None
 
     @property
     def settled(self) -> bool:
-        """Whether its end says how it was served."""
+        """Whether its end shows how it was served."""
         return self.refused or self.whole
 
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One request."""
+    """One request of a log with its logged outcome."""
 
     asked: Replayed
     fate: LoggedEnd
 
     def in_slo(self, fate: LoggedEnd) -> bool:
-        """Whether it would be served whole and in time if that became of it."""
+        """Whether the outcome `fate` would be complete and in time for this request."""
         asked = self.asked
         return fate.whole and in_time(
             fate.ttft_s,

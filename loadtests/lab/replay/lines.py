@@ -1,4 +1,4 @@
-"""Lines of a decision log, checked: what `serve.gate.decision_log` writes."""
+"""The validated lines of a decision log, as `serve.gate.decision_log` writes them."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ class _Line(BaseModel):
 
 
 class Predicted(BaseModel):
-    """Tokens of all answers: the middle, and the quantile they were priced by."""
+    """Predicted tokens of all answers: the median, and the quantile used for the price."""
 
     q50: int
     q90: int
@@ -63,11 +63,11 @@ class EndLine(_Line):
 
 
 class BrokenLineError(ValueError):
-    """A line that is not whole: its writer was stopped, or two wrote at once."""
+    """An incomplete line: its writer was stopped, or two wrote at once."""
 
 
 def read_lines(path: Path) -> Iterable[str]:
-    """The lines of a log; ValueError where it cannot be read."""
+    """The lines of a log; ValueError if it cannot be read."""
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             yield from file
@@ -76,7 +76,7 @@ def read_lines(path: Path) -> Iterable[str]:
 
 
 def parse(text: str) -> DecisionLine | EndLine:
-    """One line. BrokenLineError where it is no JSON object, ValueError where it is not ours."""
+    """One line; BrokenLineError if it is not a JSON object, ValueError if it is not our format."""
     try:
         given = json.loads(text)
     except ValueError:
@@ -87,7 +87,7 @@ def parse(text: str) -> DecisionLine | EndLine:
 
 
 def checked(given: Mapping[str, Any]) -> DecisionLine | EndLine:
-    """A record as its kind; ValueError says what it lacks."""
+    """A record as its model; ValueError names what it lacks."""
     version = given.get("v")
     if version != VERSION:
         told = "no version" if version is None else f"version {version!r}"

@@ -1,4 +1,4 @@
-"""A log played again: the same arrivals through the gateway's admission and a fresh engine."""
+"""Replays a log: the same arrivals through the gateway's admission and a fresh engine."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,36 +17,36 @@ from loadtests.lab.replay.read import entries_of
 from loadtests.lab.replay.traffic import TrafficPart
 from serve.gate.decision_log import DecisionLog
 
-TO_THE_END = Bounds(math.inf, math.inf)  # each is judged by its own promise, after all have ended
+TO_THE_END = Bounds(math.inf, math.inf)  # each request is judged by its own bounds at the end
 
 
 class Closing(EngineLike, Protocol):
     """An engine of one run."""
 
     def close(self) -> None:
-        """Give its memory back."""
+        """Frees its memory."""
         ...
 
 
 class EnginesLike(Protocol):
-    """Fresh engines of one kind."""
+    """A source of fresh engines of one kind."""
 
     @property
     def shape(self) -> EngineShape:
-        """What each of them can hold."""
+        """What each engine can hold."""
         ...
 
     def facts(self, bounds: Bounds, settings: Settings | None) -> EngineFacts:
-        """What admission is told of them."""
+        """What admission knows about them."""
         ...
 
     def fresh(self) -> Closing:
-        """An idle one with an empty cache."""
+        """An idle engine with an empty cache."""
         ...
 
 
 class _Records(list[Mapping[str, Any]]):
-    """A decision log that is not written anywhere."""
+    """A decision log in memory."""
 
     def write(self, line: Mapping[str, Any]) -> None:
         self.append(line)
@@ -55,7 +55,7 @@ class _Records(list[Mapping[str, Any]]):
 def replay(
     parts: Sequence[TrafficPart], engines: EnginesLike, settings: Settings
 ) -> dict[int, LoggedEnd]:
-    """What becomes of every request under `settings`, by its place in the log."""
+    """The outcome of every request under `settings`, by its place in the log."""
     fates: dict[int, LoggedEnd] = {}
     for part in parts:
         fates |= _played(part, engines, settings)
@@ -80,5 +80,5 @@ def _played(part: TrafficPart, engines: EnginesLike, settings: Settings) -> dict
 
 
 def _before_a_price(outcome: PlayedOutcome) -> LoggedEnd:
-    """Refused before it was priced, which no log has a line for."""
+    """The outcome of a request refused before it was priced; logs have no line for it."""
     return LoggedEnd(Answer.REJECTED, outcome.refusal)

@@ -1,4 +1,4 @@
-"""Lines of a log put together: each request with its turn in the queue and its end."""
+"""Joins the lines of a log: each request with its decisions and its end."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ from loadtests.lab.replay.lines import (
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """Requests in the order of their first lines, and what the reader noticed."""
+    """Requests in the order of their first lines, and the reader's remarks."""
 
     name: str
     entries: tuple[LogEntry, ...]
@@ -34,12 +34,12 @@ class Log:
 
     @property
     def hashes(self) -> Counter[str]:
-        """Settings in force, by how many requests were decided under them; `` is unknown."""
+        """The number of requests decided under each settings hash; "" = unknown."""
         return Counter(entry.asked.config_hash for entry in self.entries)
 
 
 def read_log(path: Path) -> Log:
-    """The log in a file. ValueError where it is none, or of another version."""
+    """The log in a file; ValueError if it is not a log or has another version."""
     pairing, broken, number = _Pairing(), [], 0
     for number, text in enumerate(read_lines(path), start=1):
         try:
@@ -54,7 +54,7 @@ def read_log(path: Path) -> Log:
 
 
 def entries_of(records: Iterable[Mapping[str, Any]]) -> tuple[LogEntry, ...]:
-    """The same of records that were never written."""
+    """The entries of records in memory."""
     pairing = _Pairing()
     for record in records:
         pairing.take(checked(record))
@@ -77,7 +77,7 @@ class _Draft:
     asked: Replayed
     first: Outcome
     reason: str | None
-    waiting: bool  # for a second decision: its turn
+    waiting: bool  # for its second decision, when it leaves the queue
     end: EndLine | None = None
 
     def entry(self) -> LogEntry:
@@ -85,7 +85,7 @@ class _Draft:
         if end is None:
             return LogEntry(self.asked, LoggedEnd(self.first, self.reason))
         told = end.model_dump(include={"waited_s", "ttft_s", "tpot_s", "output_tokens"})
-        finish = end.finish or "unknown"  # an end all the same
+        finish = end.finish or "unknown"  # it ended all the same
         fate = LoggedEnd(
             self.first, self.reason, **told, finish=finish, preemptions=end.preemptions
         )
@@ -93,7 +93,7 @@ class _Draft:
 
 
 class _Pairing:
-    """Which line belongs to which request: by replica and id, which clients may use again."""
+    """Matches lines to requests by replica and id; clients may reuse an id."""
 
     def __init__(self) -> None:
         self.drafts: list[_Draft] = []
@@ -123,10 +123,10 @@ class _Pairing:
         draft = _Draft(_asked(line, replica), line.outcome, line.reason, queued)
         self.drafts.append(draft)
         if line.outcome is not Outcome.REJECTED or line.mode is not Mode.ENFORCE:
-            mine.append(draft)  # there is more to come, or in the oldest logs there may be
+            mine.append(draft)  # more lines follow, or in the oldest logs may follow
 
     def _start_of(self, line: DecisionLine) -> str:
-        """Its replica; a clock that goes back is a new start of one that has no name."""
+        """Its replica; for an unnamed one, a clock that goes back marks a new start."""
         starts, latest_s = self._clocks.get(line.replica, (1, line.mono_s))
         starts += line.mono_s < latest_s
         self._clocks[line.replica] = starts, line.mono_s
@@ -142,7 +142,7 @@ class _Pairing:
         if not mine:
             self.orphans += 1
             return
-        # of several with this id one that was let in, before one that only would have been refused
+        # with several of this id, an accepted one goes before one that shadow would have refused
         draft = min(mine, key=lambda each: each.reason is not None)
         draft.end, draft.waiting = line, False
         open_ones.remove(draft)

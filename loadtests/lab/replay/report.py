@@ -1,4 +1,4 @@
-"""All that is told of a log: what it holds, what replays made of it, what shadow mode saw."""
+"""The report on a log: its contents, the results of replays, and what mode shadow saw."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -27,7 +27,7 @@ from loadtests.lab.replay.true_lengths import TrueLengths
 
 @dataclass(frozen=True, slots=True)
 class ReplayRun:
-    """One column: what became of every request, by its place in the log."""
+    """One column of the report: the outcome of every request, by its place in the log."""
 
     name: str
     fates: Mapping[int, LoggedEnd]
@@ -35,7 +35,7 @@ class ReplayRun:
 
 @dataclass(frozen=True)
 class Report:
-    """`replays` are those under the settings in force and, if asked for, under new ones."""
+    """A report; `replays` holds that under the settings in force and, if given, under new ones."""
 
     log: Log
     lengths: TrueLengths
@@ -47,18 +47,18 @@ class Report:
 
     @cached_property
     def runs(self) -> tuple[ReplayRun, ...]:
-        """As logged, then the replays."""
+        """The logged run, then the replays."""
         logged = {place: entry.fate for place, entry in enumerate(self.log.entries)}
         return (ReplayRun("logged", logged), *self.replays)
 
     @cached_property
     def places(self) -> tuple[int, ...]:
-        """Requests that are counted."""
+        """The places of the counted requests."""
         return counted(self.log.entries, self.warm_up)
 
     @cached_property
     def tallies(self) -> tuple[ReplayTally, ...]:
-        """One for each run."""
+        """One tally per run."""
         return tuple(tally(self.log.entries, run.fates, self.places) for run in self.runs)
 
     def _groups(self, name_of: Any) -> list[Group]:
@@ -66,24 +66,24 @@ class Report:
 
     @cached_property
     def tenants(self) -> list[Group]:
-        """By tenant and priority."""
+        """Groups by tenant and priority."""
         return self._groups(tenant_of)
 
     @cached_property
     def classes(self) -> list[Group]:
-        """By traffic class."""
+        """Groups by traffic class."""
         return self._groups(class_of)
 
     @cached_property
     def agreement(self) -> ReplayAgreement | None:
-        """The log against its replay; None without one."""
+        """The log compared with its replay; None without one."""
         if not self.replays:
             return None
         return agreement(self.log.entries, self.replays[0].fates, self.places)
 
     @cached_property
     def changes(self) -> Changes | None:
-        """New settings against those in force, both replayed; None without new ones."""
+        """New settings compared with those in force, both replayed; None without new ones."""
         if len(self.replays) < 2:  # noqa: PLR2004 - one is no comparison
             return None
         before, after = (run.fates for run in self.replays)
@@ -91,7 +91,7 @@ class Report:
 
     @cached_property
     def shadow(self) -> ShadowReport | None:
-        """What mode shadow saw; None where nothing was decided in it."""
+        """What mode shadow saw; None if no request was decided in it."""
         return seen_in(self.log.entries[self.warm_up :])
 
     def as_json(self) -> dict[str, Any]:
@@ -122,7 +122,7 @@ class Report:
 
 
 def seen_in(entries: Sequence[LogEntry]) -> ShadowReport | None:
-    """The requests that mode shadow let pass and that ended, counted as the gateway counts them."""
+    """The requests of mode shadow that ended, counted as the gateway does."""
     report, asked = ShadowReport(), False
     for entry in entries:
         if entry.asked.mode is not Mode.SHADOW:

@@ -1,7 +1,7 @@
-"""The engine that a log is played on: the profile's, or a simulated one that stands in for it.
+"""The engine for a replay: the profile's, or a simulated one in its place.
 
-A real engine's place is taken by vLLM's scheduler and cache with the sizes that the log names and
-the step times that were calibrated. Weights are not needed: a model without any lends its shape.
+A real engine is replaced by vLLM's scheduler and cache with the sizes in the log and the calibrated
+step times. No weights are needed: the shape comes from a model without any.
 """
 
 from dataclasses import asdict, dataclass
@@ -13,20 +13,20 @@ from serve.profile.settings import Profile
 
 _MODEL = "qwen3-32b"  # embedded, without weights
 _MODEL_CONTEXT_TOKENS = 40_960
-_MODEL_KV_BYTES = 64 * 2 * 8 * 128 * 2  # a token's: layers x K and V x heads x size x 16 bits
+_MODEL_KV_BYTES = 64 * 2 * 8 * 128 * 2  # per token: layers x K and V x heads x size x 16 bits
 _SIZES = ("block_size", "max_num_seqs", "max_model_len", "max_num_batched_tokens")
 
 
 @dataclass(frozen=True, slots=True)
 class Playable:
-    """A simulated profile, and the KV cache in place of its planned one, if any."""
+    """A simulated profile, and the size of the KV cache if it replaces the planned one."""
 
     profile: Profile
     kv_tokens: int | None
 
 
 def playable(profile: Profile, logged: EngineShape | None, kv_tokens: int | None) -> Playable:
-    """What to play on; ValueError says what is missing. `kv_tokens` go before those of the log."""
+    """The engine to use; ValueError names what is missing. `kv_tokens` overrides the log's."""
     if kv_tokens is None and logged is not None:
         kv_tokens = logged.capacity_tokens
     context = _context_tokens(profile, logged)
@@ -62,7 +62,7 @@ def _of_log(logged: EngineShape) -> dict[str, Any]:
 
 
 def _named(profile: Profile) -> dict[str, Any]:
-    """Of a log that names no engine: what the profile itself says, which must be all sizes."""
+    """The sizes in the profile, for a log that names no engine; all must be given."""
     given = profile.engine_args
     missing = [name for name in _SIZES if not isinstance(given.get(name), int)]
     if missing:
@@ -93,7 +93,7 @@ def _simulated(profile: Profile, sizes: dict[str, Any], kv_tokens: int) -> Profi
 
 
 def differences(logged: EngineShape, played: EngineShape) -> list[str]:
-    """How the engine that is played on differs from the one that was logged; the cache may."""
+    """How the engine of the replay differs from the logged one, apart from the cache."""
     theirs, ours = asdict(logged), asdict(played)
     return [
         f"{name} {theirs[name]} in the log, {ours[name]} here"

@@ -1,4 +1,4 @@
-"""Runs of one log side by side: who was refused, who waited, who was served in time."""
+"""Compares runs of one log: requests refused, queued, and served in time."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -13,17 +13,17 @@ Fates = Mapping[int, LoggedEnd]  # by place in the log
 
 @dataclass(frozen=True, slots=True)
 class ReplayTally:
-    """One run. Seconds from arrival; None where there is nobody to take them of."""
+    """One run. Seconds count from arrival; None if no request has them."""
 
     offered: int
     refused: int
     reasons: Mapping[str, int]
-    waited: int  # in line, however briefly
+    waited: int  # queued, however briefly
     in_slo: int
     ttft_p50_s: float | None
     ttft_p95_s: float | None
     tpot_p95_s: float | None
-    waited_p95_s: float | None  # of those who waited
+    waited_p95_s: float | None  # of requests that waited
     preemptions: int
 
     def as_json(self) -> dict[str, Any]:
@@ -33,7 +33,7 @@ class ReplayTally:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Requests that have something in common: how many, and by run the refused and the served."""
+    """A group of requests: its size, and by run the refused ones and those served in time."""
 
     name: str
     offered: int
@@ -43,18 +43,18 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class ReplayAgreement:
-    """How far a replay tells what was logged: shares (0-1) of the requests counted."""
+    """How well a replay reproduces the log: shares (0-1) of the counted requests."""
 
     counted: int
-    same_first: float  # accepted, queued or refused on arrival, alike
-    same_end: float  # let in or refused in the end, alike; in mode shadow: as it would have been
+    same_first: float  # same decision on arrival: accepted, queued or refused
+    same_end: float  # same final decision; in mode shadow the hypothetical one
     only_logged_refused: int
     only_replay_refused: int
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Requests whose answer differs between two runs, by id."""
+    """Ids of requests whose decision differs between two runs."""
 
     let_in: tuple[str, ...]  # refused -> accepted
     kept_out: tuple[str, ...]  # accepted -> refused
@@ -63,7 +63,7 @@ class Changes:
 
 
 def counted(entries: Sequence[LogEntry], warm_up: int) -> tuple[int, ...]:
-    """Places of the requests that are compared: after the warm-up, and their logged end known."""
+    """Places of the compared requests: those after the warm-up with a known logged end."""
     later = enumerate(entries[warm_up:], start=warm_up)
     return tuple(place for place, entry in later if entry.fate.settled)
 
@@ -98,11 +98,11 @@ def groups(
     places: Sequence[int],
     name_of: Callable[[LogEntry], str],
 ) -> list[Group]:
-    """By what `name_of` says, the largest first."""
+    """Groups by `name_of`, the largest first."""
     members: dict[str, list[int]] = {}
     for place in places:
         members.setdefault(name_of(entries[place]), []).append(place)
-    told = [
+    found = [
         Group(
             name,
             len(theirs),
@@ -111,7 +111,7 @@ def groups(
         )
         for name, theirs in members.items()
     ]
-    return sorted(told, key=lambda group: -group.offered)
+    return sorted(found, key=lambda group: -group.offered)
 
 
 def tenant_of(entry: LogEntry) -> str:
@@ -127,7 +127,7 @@ def class_of(entry: LogEntry) -> str:
 def agreement(
     entries: Sequence[LogEntry], replayed: Fates, places: Sequence[int]
 ) -> ReplayAgreement:
-    """The log against its replay under the settings in force."""
+    """The log compared with its replay under the settings in force."""
     pairs = [(entries[place].fate, replayed[place]) for place in places]
     ends = Counter((ours.reason is not None, theirs.reason is not None) for ours, theirs in pairs)
     count = max(1, len(pairs))
@@ -143,7 +143,7 @@ def agreement(
 def changes(
     entries: Sequence[LogEntry], before: Fates, after: Fates, places: Sequence[int]
 ) -> Changes:
-    """Who is answered otherwise."""
+    """Requests with another decision."""
     let_in = [p for p in places if before[p].refused and not after[p].refused]
     kept_out = [p for p in places if after[p].refused and not before[p].refused]
     served = [(entries[p].in_slo(before[p]), entries[p].in_slo(after[p])) for p in places]

@@ -1,4 +1,4 @@
-"""A report on a log as a terminal shows it."""
+"""A report on a log as text for the terminal."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -8,13 +8,13 @@ from loadtests.document.terminal import as_text
 from loadtests.lab.replay.report import Report
 from loadtests.lab.replay.summary import Changes, Group, ReplayAgreement, ReplayTally
 
-_IDS = 5  # named of those whose answer changes
-_ID_CHARS = 36  # of each: a UUID
+_IDS = 5  # shown ids of requests whose decision changes
+_ID_CHARS = 36  # characters of an id: a UUID
 _GROUPS = 8  # rows of a table of tenants or classes
 
 
 def text(report: Report) -> str:
-    """What the log holds, then what the replays made of it."""
+    """The contents of the log, then the results of the replays."""
     sections = [Section("", [_runs(report)])]
     if report.agreement is not None:
         sections.append(Section("", [Paragraphs([_agreement(report.agreement)])]))
@@ -114,7 +114,7 @@ def _ids(ids: Sequence[str]) -> str:
 
 
 def _changed(classes: Sequence[Group]) -> list[Group]:
-    """Those that fare unlike under the old and the new settings; all where there are no new."""
+    """Groups whose results differ under the new settings; all groups without new settings."""
     return [
         group
         for group in classes
@@ -125,7 +125,7 @@ def _changed(classes: Sequence[Group]) -> list[Group]:
 
 
 def _groups(what: str, report: Report, told: Sequence[Group]) -> list[Block]:
-    """Offered, and for each run refused and in time."""
+    """A table of offered requests and, per run, refused ones and those in time."""
     if not told or len(report.tenants) + len(report.classes) <= 2:  # noqa: PLR2004 - all in one
         return []
     rows = []

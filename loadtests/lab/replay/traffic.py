@@ -1,4 +1,4 @@
-"""A log as workloads: one for each start of an engine, with the arrivals that were its own."""
+"""Converts a log into workloads: one per start of an engine, with that engine's arrivals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from serve.simulated.requests import SHARED_TOKENS
 
 @dataclass(frozen=True, slots=True)
 class TrafficPart:
-    """One start of an engine; `places` are those of its requests in the log, by number."""
+    """One start of an engine; `places` maps request numbers to places in the log."""
 
     replica: str
     workload: TraceWorkload
@@ -23,8 +23,8 @@ def parts_of(
 ) -> tuple[TrafficPart, ...]:
     """The parts of a log in order of appearance.
 
-    `deadline_s` is the default of the settings in force and that of the new ones: a request that
-    had the one has the other.
+    `deadline_s` holds the default of the settings in force and that of the new ones; requests with
+    the first get the second.
     """
     places: dict[str, list[int]] = {}
     for place, entry in enumerate(entries):
@@ -53,14 +53,14 @@ def _part(
 def _request(
     number: int, asked: Replayed, length: Length, at_s: float, deadline_s: tuple[float, float]
 ) -> TraceRequest:
-    """The prompts of one body as if they were equally long."""
+    """The request of one body, with prompts taken as equally long."""
     before_s, after_s = deadline_s
     return TraceRequest(
         number=number,
         arrived_at_s=at_s,
         tenant=asked.tenant,
         prompt_tokens=max(1, asked.prompt_tokens // asked.prompts),
-        output_tokens=length.tokens + length.cut,  # one more, so that the limit ends it again
+        output_tokens=length.tokens + length.cut,  # one more, so that max_tokens cuts it again
         max_tokens=max(1, asked.max_tokens // asked.prompts),
         prefix=_prefix(number, asked),
         priority=asked.priority,
@@ -72,7 +72,7 @@ def _request(
 
 
 def _prefix(number: int, asked: Replayed) -> tuple[str, ...]:
-    """Names of blocks: what was cached is its tenant's, and answers to one prompt share it."""
+    """Names of blocks: cached ones are shared within the tenant, and by answers to one prompt."""
     shared = asked.cached_tokens // asked.prompts // SHARED_TOKENS
     names = [f"{asked.tenant}:{place}" for place in range(shared)]
     if asked.sequences > asked.prompts:

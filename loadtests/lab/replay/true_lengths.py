@@ -1,4 +1,4 @@
-"""How long each answer of a log is: as it was, or where nobody knows, drawn from its class."""
+"""The length of each answer of a log: as logged, or drawn from its class if unknown."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ import numpy as np
 
 from loadtests.lab.replay.entry import LogEntry, LoggedEnd, Replayed
 
-_CLASS_LEAST = 5  # finished answers; fewer say little, and the class around it is asked
+_CLASS_LEAST = 5  # finished answers; with fewer, the wider class is used
 
 
 class Length(NamedTuple):
-    """Tokens of one sequence. `cut`: its limit ended it, by itself it would have gone on."""
+    """Tokens of one sequence. `cut`: max_tokens ended it; it would have continued."""
 
     tokens: int
     cut: bool
@@ -21,18 +21,18 @@ class Length(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TrueLengths:
-    """One per entry of a log, and how many of them are drawn, by why nobody knows them."""
+    """One length per entry of a log, and how many are drawn, by the reason."""
 
     lengths: tuple[Length, ...]
     drawn_refused: int = 0
-    drawn_unended: int = 0  # left the line, or had not ended when the log or the engine did
-    cut_by_clients: int = 0  # played as long as they were when their client left
+    drawn_unended: int = 0  # left the queue, or still ran when the log or the engine ended
+    cut_by_clients: int = 0  # replayed with the length at which their client left
 
 
 def lengths_of(entries: Sequence[LogEntry], *, seed: int) -> TrueLengths:
-    """True lengths; those that a log lacks are drawn by `seed`, the same for each entry's place."""
+    """True lengths; missing ones are drawn from `seed` and the entry's place."""
     pools = _pools(entries)
-    told: list[Length] = []
+    lengths: list[Length] = []
     refused = unended = cut = 0
     for place, entry in enumerate(entries):
         known = _known(entry)
@@ -42,12 +42,12 @@ def lengths_of(entries: Sequence[LogEntry], *, seed: int) -> TrueLengths:
             unended += not entry.fate.refused
         elif entry.fate.left:
             cut += 1
-        told.append(known)
-    return TrueLengths(tuple(told), refused, unended, cut)
+        lengths.append(known)
+    return TrueLengths(tuple(lengths), refused, unended, cut)
 
 
 def _known(entry: LogEntry) -> Length | None:
-    """Of one of its sequences; None where it was refused or its end is not there."""
+    """The length of one of its sequences; None if it was refused or has no logged end."""
     asked, fate = entry.asked, entry.fate
     if asked.known_length:
         return Length(_most(asked), cut=True)
@@ -61,12 +61,12 @@ def _was_cut(fate: LoggedEnd) -> bool:
 
 
 def _most(asked: Replayed) -> int:
-    """Tokens that one of its answers may have."""
+    """The most tokens that one of its answers may have."""
     return max(1, asked.max_tokens // asked.prompts)
 
 
 def _pools(entries: Sequence[LogEntry]) -> dict[tuple[str | int, ...], list[Length]]:
-    """Finished lengths by class, and by each class around it."""
+    """Finished lengths by class and by each wider class."""
     pools = defaultdict(list)
     for entry in entries:
         length = _known(entry) if entry.fate.whole and not entry.asked.known_length else None
@@ -81,7 +81,7 @@ def _drawn(
     pools: dict[tuple[str | int, ...], list[Length]],
     rng: np.random.Generator,
 ) -> Length:
-    """One of its class, or of the next class around it that has enough; else as predicted."""
+    """A length from its class or the next wider one with enough answers; else as predicted."""
     most = _most(asked)
     for key in asked.class_keys:
         pool = pools.get(key, ())
