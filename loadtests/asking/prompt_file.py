@@ -214,7 +214,7 @@ def _split(messages: Sequence[Message]) -> tuple[Turn, ...]:
     if said:
         turns.append(Turn(tuple(said)))
     if not turns or not any(m["role"] == "user" for turn in turns for m in turn.messages):
-        raise ValueError("nobody asks anything in this conversation")
+        raise ValueError("this conversation has no user message")
     return tuple(turns)
 
 

@@ -35,7 +35,7 @@ def playable(profile: Profile, logged: EngineShape | None, kv_tokens: int | None
         return Playable(profile, kv_tokens)
     if profile.step_time.coefficients is None:
         raise ValueError(
-            "step_time: without it nobody knows how long this engine's steps take: write it with "
+            "step_time is missing, so the engine's step times are unknown: write it with "
             "`sluice calibrate --config FILE --write`"
         )
     if kv_tokens is None:

@@ -123,7 +123,7 @@ def test_lengths_are_told_where_they_are_known(tmp_path: Path) -> None:
         ('{"messages": [{"content": "a"}]}', "a message must be an object with a role"),
         ('{"messages": [{"role": "user"}]}', "a message of user needs content"),
         ('{"messages": [{"role": "user", "content": 7}]}', "content of a message must be"),
-        ('{"messages": [{"role": "assistant", "content": "a"}]}', "nobody asks anything"),
+        ('{"messages": [{"role": "assistant", "content": "a"}]}', "has no user message"),
         ('{"conversations": [{"from": "alien", "value": "a"}]}', "no role 'alien' is known"),
         ('{"conversations": ["a"]}', "conversations must be a list of objects"),
         ('{"turns": []}', "turns must be a list of texts"),
