@@ -1,5 +1,5 @@
-"""How much a server can carry, from a model's shape and a card's data sheet, before anything runs.
+"""Capacity of a server, predicted from a model's shape and a card's data sheet before it runs.
 
-Nothing that decides needs it; the gateway takes a prior for step times from here and compares the
-planned KV cache with the real one. Accuracy and its limits: docs/explanation/capacity.md.
+Admission decisions do not depend on it. The gateway takes its prior for step times from here, and
+compares the planned KV cache with the real one. Accuracy and limits: docs/explanation/capacity.md.
 """

@@ -1,7 +1,7 @@
-"""Engine arguments and admission settings for a layout: what to write into a profile.
+"""Recommended engine arguments and admission settings for a layout, as a profile needs them.
 
-A layout is judged by what it carries with the step that is advised for it, so that a table of
-layouts, the recommendation and the profile that is written all have one number.
+A layout is judged with the step size that is recommended for it, so that the table of layouts, the
+recommendation and the written profile show the same number.
 """
 
 import math
@@ -16,12 +16,12 @@ from admission.planning.step_limits import prefill_tokens_per_s
 from admission.terms.settings import Settings
 
 _STEPS_TOKENS = (256, 512, 1024, 2048, 4096, 8192)  # max_num_batched_tokens that are tried
-_SLOTS_GRAIN = 8  # slots are rounded up to this: sizes that CUDA graphs are captured for
+_SLOTS_GRAIN = 8  # slots are rounded up to this: CUDA graphs are captured for multiples of it
 _SPARE_SLOTS_RATIO = 1.25  # requests shorter than the mean still find a slot
-_WORTH_RATIO = 1.02  # a change of step that brings less is none
+_WORTH_RATIO = 1.02  # a change of step that gains less is not worth it
 
 STEP, SLOTS = "max_num_batched_tokens", "max_num_seqs"
-Kept = frozenset[str]  # of these two: arguments that are no matter of advice
+Kept = frozenset[str]  # those of these two that the advice must not change
 
 _DEFAULT = Settings()
 _ADVISED = ("kv_headroom_ratio", "prefill_backlog_max_tokens")
@@ -29,13 +29,13 @@ _ADVISED = ("kv_headroom_ratio", "prefill_backlog_max_tokens")
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What to write into a profile; `idle` are those of the settings that would decide nothing.
+    """Recommended settings; `idle` explains each of them that would have no effect.
 
-    `even_step` is None without a bound on TPOT or where the card's speed is not known.
+    `even_step` is None without a bound on TPOT, or if the card's speed is unknown.
     """
 
     plan: Plan  # with the advised step
-    settled: Plan  # with the advised slots, too: what a profile of this advice comes to
+    settled: Plan  # with the advised step and slots: the plan of the written profile
     max_num_seqs: int
     settings: Settings
     idle: tuple[str, ...]
@@ -51,15 +51,16 @@ class Choice:
 
     @property
     def plan(self) -> Plan | None:
-        """What the layout comes to; None where vLLM would not start at all."""
+        """The layout's plan; None if vLLM would not start at all."""
         return self.layout.plan
 
 
 def choices(question: Question, kept: Kept = frozenset()) -> list[Choice]:
-    """Every layout of the cards, each with its advised step and slots but for what is `kept`.
+    """Every layout of the cards with its advised step and slots; arguments in `kept` do not change.
 
-    Those of `layouts`, and the split that was asked for where it is none of them. What is not kept
-    starts from vLLM's defaults, so that one engine's slots do not bound the others.
+    It adds the question's own split to those of `layouts` if it is not among them. Arguments that
+    are not kept start from vLLM's defaults, so that the slots given for one layout do not bound the
+    others.
     """
     given = question.arguments
     given = given if STEP in kept else replace(given, max_num_batched_tokens=None)
@@ -79,11 +80,11 @@ def _choice(layout: Layout, kept: Kept) -> Choice:
 
 
 def advise(plan: Plan, kept: Kept = frozenset()) -> Advice:
-    """The step that carries most within the SLO, slots a quarter above that, the backlog of TTFT.
+    """The step size with the highest rate within the SLO, slots a quarter above, and the backlog.
 
-    Where steps in which no token comes late carry as much, it is those (`even_steps`).
-    Backlog = prompt tokens a second x TTFT bound: what may be ahead of a request that is still in
-    time; at least one step. What is `kept` stays as it is in the plan.
+    If a step size at which no token comes late has as high a rate, that is chosen (`even_steps`).
+    Backlog = prompt tokens a second x TTFT bound, at least one step: a request behind a longer
+    backlog would miss its bound. Arguments in `kept` stay as they are in the plan.
     """
     keep_step = STEP in kept
     chosen = plan if keep_step else _best_step(plan)
@@ -118,7 +119,7 @@ def _slots(plan: Plan) -> int:
 
 
 def _as_good(even: EvenStep, chosen: Plan) -> bool:
-    """Whether these steps are what they are meant to be, and carry no clearly lower rate."""
+    """Whether these steps keep every token in time at a rate that is not clearly lower."""
     in_time = even.step_s <= chosen.question.slo.tpot_s
     rate, other = even.plan.load.rate_per_s or 0.0, chosen.load.rate_per_s or 0.0
     return in_time and not even.plan.misfit and rate * _WORTH_RATIO >= other
@@ -129,7 +130,7 @@ def _with(plan: Plan, arguments: EngineArguments) -> Plan:
 
 
 def _best_step(plan: Plan) -> Plan:
-    """The plan with the step size that brings the highest rate; its own unless clearly beaten."""
+    """The plan with the step size of the highest rate; keeps its own unless clearly beaten."""
     chosen = plan
     for tokens in _STEPS_TOKENS:
         given = replace(plan.question.arguments, max_num_batched_tokens=tokens)

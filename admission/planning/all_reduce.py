@@ -1,7 +1,7 @@
 """Seconds of one all-reduce by message size and ranks, for GPUs with and without NVLink.
 
-Tables hold measured points; between two of them time is a power of the size (a straight line on
-log-log paper), below the first it is the first (latency), above the last it grows with the size.
+The tables hold measured points. Between two points time is a power of the size (a straight line in
+log-log scale), below the first it is constant (latency), above the last proportional to the size.
 """
 
 import math
@@ -58,18 +58,18 @@ _PRO_6000: dict[int, _Points] = {
 
 
 def _half_speed(points: _Points) -> _Points:
-    """The same latency at half the bandwidth: what PCIe 5 does, on PCIe 4."""
+    """The points with the same latency at half the bandwidth: PCIe 4 from a table of PCIe 5."""
     latency_ms = points[0][1]
     return tuple((size, latency_ms + 2 * (ms - latency_ms)) for size, ms in points)
 
 
-# What a PCIe 4 server behind one switch might reach: assumed, not measured. Two L40S already
-# reach the bandwidth of their slots.
+# Assumed, not measured: a PCIe 4 server with all cards behind one switch. For two cards the table
+# of L40S holds, since these already reach the bandwidth of their slots.
 _SWITCHED = {2: _L40S[2], 4: _half_speed(_PRO_6000[4]), 8: _half_speed(_PRO_6000[8])}
 
 
 def _ring(*, latency_ms: float, gb_per_s: float) -> dict[int, _Points]:
-    """2 (n - 1) / n of the message over each link, after a latency; for NVLink (assumed)."""
+    """A ring: a latency, then 2 (n - 1) / n of the message over each link (assumed for NVLink)."""
     sizes = (4_096, 65_536, 1_048_576, 16_777_216)
     return {
         ranks: tuple(
@@ -92,7 +92,7 @@ _TABLES = {
 
 
 class AllReduce:
-    """Time of one all-reduce on a given link and number of ranks. One rank needs none."""
+    """Time of one all-reduce on a given link and number of ranks; zero for one rank."""
 
     def __init__(self, link: Link, ranks: int) -> None:
         if ranks < 1:
@@ -113,11 +113,11 @@ class AllReduce:
 
 
 class _Curve:
-    """One column of a table."""
+    """Seconds by message size: one column of a table."""
 
     def __init__(self, points: _Points) -> None:
         self._sizes = [size * ELEMENT_BYTES for size, _ in points]
-        # a larger message measured faster than a smaller one is noise
+        # a larger message that measured faster than a smaller one is noise
         self._times_s = list(accumulate((ms / 1e3 for _, ms in points), max))
         self._slopes = [
             math.log(after / before) / math.log(larger / size)
@@ -137,9 +137,9 @@ class _Curve:
 
 
 def _columns(ranks: int, known: tuple[int, ...]) -> list[tuple[int, float]]:
-    """Columns to add up and the share of each: linear in ranks between two, beyond 8 in proportion.
+    """Columns to combine and the weight of each: linear between two, proportional beyond 8 ranks.
 
-    A ring takes 2 (n - 1) turns.
+    It is proportional since a ring takes 2 (n - 1) rounds.
     """
     if ranks == 1:
         return []

@@ -2,11 +2,11 @@
 
     tokens <= n + (TPOT bound - t(n, K)) / c_p
 
-with n sequences that decode over K tokens of context: t is what a step takes that does nothing
-else, c_p what one prompt token adds; here as the step-time model has them, straight or not.
+n sequences decode over K tokens of context. t is the time of a step that only decodes, and c_p the
+time that one prompt token adds. Here both come from the step-time model, which need not be linear.
 
-The SLO bounds the mean over an answer. Where prompts are few, larger steps keep that too, and may
-carry more.
+The SLO bounds the mean over an answer. If prompts are few, larger steps keep it too, and may carry
+more.
 """
 
 import math
@@ -23,7 +23,7 @@ _MOST_TOKENS = 8192  # more than any card here computes within a bound on tokens
 
 @dataclass(frozen=True, slots=True)
 class EvenStep:
-    """A plan with such steps beside the one it was asked for; seconds of a full step, in each."""
+    """The plan with even steps and the `asked` plan, each with the seconds of a full step."""
 
     plan: Plan
     step_s: float
@@ -32,12 +32,12 @@ class EvenStep:
 
     @property
     def needed(self) -> bool:
-        """Whether the steps asked for are longer than the bound."""
+        """Whether a full step of the `asked` plan takes longer than the bound."""
         return self.asked_step_s > self.asked.question.slo.tpot_s
 
     @property
     def told(self) -> Sentence:
-        """What a full step takes, and what would even it out."""
+        """How long a full step takes, and which step size would keep every token in time."""
         asked_tokens, asked_ms = (
             self.asked.memory.engine.max_batched_tokens,
             self.asked_step_s * 1e3,
@@ -56,9 +56,10 @@ class EvenStep:
 
 
 def even_step(plan: Plan, *, slots: int) -> EvenStep | None:
-    """In whole blocks, for an engine with `slots`: vLLM requires that a step has room for them.
+    """The plan with the largest even step: whole blocks, and room for one token of each slot.
 
-    None without a bound on TPOT or without step times. Where the smallest step is too long: that.
+    vLLM requires that room. If even the smallest step takes too long, it is the result. None
+    without a bound on TPOT or without step times.
     """
     question, engine = plan.question, plan.memory.engine
     model, bound_s = steps_of(question, plan.memory), question.slo.tpot_s
@@ -69,7 +70,7 @@ def even_step(plan: Plan, *, slots: int) -> EvenStep | None:
     batch = -(-sequences // model.stages)
 
     def full_s(tokens: int) -> float:
-        """Beside the decodes a chunk from the middle of a prompt."""
+        """Seconds of a full step: the decodes and a chunk from the middle of a prompt."""
         prompt = max(0, tokens - batch)
         before = mix.prompt_tokens // 2 if prompt else 0
         context = int(batch * mix.mean_context_tokens)

@@ -1,6 +1,6 @@
-"""The one table of cards: memory, what decides vLLM's defaults, and speed.
+"""The table of cards: memory, speed, and the properties that decide vLLM's defaults.
 
-A new card is one `Gpu` here; without `speeds` a plan has its memory and says that time is unknown.
+To add a card, add a `Gpu` here. Without `speeds` a plan covers its memory, and times are unknown.
 """
 
 import re
@@ -15,21 +15,21 @@ _UNNAMED_SHARE = 0.98  # of the label: 24 GB -> 23.5 GiB, 80 -> 78.4; cards of t
 
 
 class Link(StrEnum):
-    """How the GPUs of one server reach each other; each has its table in `all_reduce`."""
+    """How the GPUs of one server are connected; each link has its table in `all_reduce`."""
 
     PCIE4 = "pcie4"  # through the host bridge, as measured on a server with L40S
-    PCIE4_P2P = "pcie4_p2p"  # behind one switch: what a well-wired server might reach, assumed
+    PCIE4_P2P = "pcie4_p2p"  # behind one switch; assumed, not measured
     PCIE5 = "pcie5"
     NVLINK = "nvlink"
 
 
 @dataclass(frozen=True, slots=True)
 class Speeds:
-    """Peak rates by the data sheet; what is reached of them is `step_time`'s business.
+    """Peak rates from the data sheet; `step_model` knows which share of them is reached.
 
     `flop_per_s` is dense FP16/BF16 on tensor cores with FP32 sums (on GeForce half the advertised
-    rate). `eight_bit_ratio` is the gain of INT8 arithmetic over it, `native_fp8` whether FP8 has
-    it too (else FP8 weights are widened to 16 bit before they are multiplied).
+    rate). `eight_bit_ratio` is the speedup of INT8 arithmetic over it. With `native_fp8` FP8 has
+    the same speedup; otherwise FP8 weights are widened to 16 bits before they are multiplied.
     """
 
     bandwidth_bytes_per_s: float
@@ -41,23 +41,23 @@ class Speeds:
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One card. `total_gib` is torch's total, less than the label; `nvlink` = usual in servers.
+    """One card. `total_gib` is the total that torch reports, less than the label.
 
-    `measured_link`: all-reduces were measured between such cards; else the link's table is another
-    card's (assumed).
+    `nvlink`: servers usually have it. `measured_link`: all-reduces were measured between such
+    cards; otherwise the link's table comes from another card (assumed).
     """
 
     name: str
     total_gib: float
     compute_capability: float  # 8.6 = sm_86
-    speeds: Speeds | None = None  # None = its speed is not known here
+    speeds: Speeds | None = None  # None = unknown
     nvlink: bool = False
     measured_link: bool = False
     aliases: tuple[str, ...] = ()
 
     @property
     def is_large(self) -> bool:
-        """Whether vLLM takes its large defaults: 70 GiB and more, A100 left out [src]."""
+        """Whether vLLM uses its large defaults: at least 70 GiB, except A100 [src]."""
         return self.total_gib >= _LARGE_FROM_GIB and not self.name.startswith("A100")
 
 
@@ -67,14 +67,14 @@ def _speeds(
     return Speeds(gb_per_s * 1e9, tflop_per_s * 1e12, link, native_fp8=native_fp8)
 
 
-# Exports (A800, H800) differ from these in their NVLink alone, whose table is rounded down already.
+# Export models (A800, H800) differ only in NVLink, whose table is already rounded down.
 _A100_80GB = _speeds(2039, 312, Link.NVLINK)
 _H100_80GB = _speeds(3350, 989, Link.NVLINK, native_fp8=True)
 _RTX_4090 = _speeds(1008, 165.2, native_fp8=True)
 
 # Totals: [log] where capacity logs print them (T4 14.56-14.74, A10 22.06, 3090/4090 23.5-23.7,
 # A100-40 39.39-39.56, L40S 44.31-44.42, H100 79.18-79.25, RTX PRO 6000 95.01, 5090 31.4, 4060 8.0);
-# else the label less the same share as a card of that family: marked "scaled".
+# else the label minus the same share as a card of that family, marked "scaled".
 # Speeds: NVIDIA's data sheets and architecture papers.
 _CARDS = (
     Gpu("A10", 22.06, 8.6, _speeds(600, 125), aliases=("A10-24GB", "NVIDIA A10")),
@@ -206,10 +206,10 @@ def known_gpus() -> list[str]:
 
 
 def find_gpu(name: str) -> Gpu:
-    """The card called `name`, under any of its spellings; ValueError with the nearest known.
+    """The card called `name`, in any of its spellings; ValueError suggests the nearest known name.
 
-    An unnamed one ("24GB GPU, A10 class (unnamed)", "22GB card (2080Ti-22G class)", "64GB card") is
-    the card whose class is given, else a card before Hopper with 98 % of the gigabytes it names.
+    An unnamed card ("24GB GPU, A10 class (unnamed)", "22GB card (2080Ti-22G class)", "64GB card")
+    is the card of the stated class, else a card before Hopper with 98 % of the stated gigabytes.
     """
     index = {plain(spelling): c for c in _CARDS for spelling in (c.name, *c.aliases)}
     unnamed = _UNNAMED.match(name.strip())

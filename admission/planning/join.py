@@ -1,4 +1,4 @@
-"""From the memory model's words to the step-time model's: one engine, its shape and its speed."""
+"""Converts an engine of the memory model into the step-time model's shape and deployment."""
 
 import math
 
@@ -13,19 +13,18 @@ _BYTE_BITS, _FULL_BITS = 8, 16
 
 
 def other_link(gpu: Gpu) -> Link | None:
-    """The second link to try for a PCIe 4 card without measured all-reduces; None = no need."""
+    """The alternative link for a PCIe 4 card without measured all-reduces; None = not needed."""
     if gpu.speeds is None or gpu.measured_link or gpu.speeds.link is not Link.PCIE4:
         return None
     return Link.PCIE4_P2P
 
 
 def compute_shape(model: ModelShape) -> ComputeShape:
-    """What decides speed, of a shape that knows every layer.
+    """The parts of a model's shape that decide speed, reduced from all layers to one.
 
-    Heads and widths are those of the first layer with attention and of the widest MLP. Shared
-    experts count as experts that every token takes. MLA: one KV head of (latent + rotary) / 2, so
-    that keys and values together have its bytes. Windows are read as if they held everything
-    (slow side).
+    Heads come from the first layer with attention, the width from the widest MLP. Shared experts
+    count as experts that every token takes. MLA counts as one KV head of (latent + rotary) / 2, so
+    that a key and a value together have its bytes. Windows count as full attention (a slow bound).
     """
     attending = model.attending
     first = attending[0] if attending else Attention(1, 1, model.hidden)
@@ -54,7 +53,7 @@ def compute_shape(model: ModelShape) -> ComputeShape:
 
 
 def weights_of(model: ModelShape, arguments: EngineArguments) -> Weights:
-    """The step-time model's class of the weight format these come to, by its bits."""
+    """The step-time model's weight class, by the bits of the arguments' weight format."""
     form, _ = weight_format(
         arguments.quantization, model.quantization_config, arguments.weight_bits
     )
@@ -66,7 +65,7 @@ def weights_of(model: ModelShape, arguments: EngineArguments) -> Weights:
 
 
 def step_model(memory: MemoryPlan, link: Link | None = None) -> StepModel | None:
-    """The step times of the engine that `memory` plans; None where the card's speed is unknown."""
+    """The step times of the engine in `memory`; None if the card's speed is unknown."""
     engine = memory.engine
     speeds, given = engine.gpu.speeds, engine.given
     if speeds is None:

@@ -1,4 +1,4 @@
-"""The same GPUs split into engines in other ways, and in other weight formats; the best of them."""
+"""Other ways to split the same GPUs into engines, in other weight formats too; the best of them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from admission.planning.plan import Plan, Question, make_plan
 from admission.planning.sentences import Sentence
 from admission.planning.step_model import Weights
 
-# What a format is called on the command line; FP8 is tried only where it was asked for.
+# Names of formats on the command line; FP8 is tried only if the question names it.
 FORMATS = {"INT4": "awq", "INT8": "int8", "FP16": "none"}
 _NAMES = {
     Weights.INT4: "INT4",
@@ -21,7 +21,7 @@ _CARD_COUNTS = (1, 2, 4, 8, 16, 32)
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One way to use the cards; `plan` is None where vLLM would not start at all (`misfit`)."""
+    """One way to use the cards; `plan` is None if vLLM would not start at all (`misfit`)."""
 
     tp: int
     pp: int
@@ -29,16 +29,16 @@ class Layout:
     weights: str
     plan: Plan | None
     misfit: str
-    asked: bool  # the weight format is the one that was asked for
+    asked: bool  # whether the weight format is the question's
 
     @property
     def name(self) -> str:
-        """As `layout_name`."""
+        """The `layout_name`, e.g. `2 x TP 4`."""
         return layout_name(self.tp, self.pp, self.replicas)
 
     @property
     def merit(self) -> tuple[float, float, float]:
-        """Requests a second within the SLO, requests at once, then KV tokens of all engines."""
+        """Sort key: requests a second in the SLO, requests at once, KV tokens of all engines."""
         if self.plan is None or self.misfit:
             return (-1.0, 0.0, 0.0)
         load = self.plan.load
@@ -53,19 +53,19 @@ def layout_name(tp: int, pp: int, replicas: int) -> str:
 
 
 def weights_name(question: Question) -> str:
-    """INT4, INT8, FP8 or FP16: the format that the question's arguments come to."""
+    """INT4, INT8, FP8 or FP16: the weight format of the question's arguments."""
     return _NAMES[weights_of(question.model, question.arguments)]
 
 
 def as_layout(plan: Plan) -> Layout:
-    """The deployment of a plan as a layout, in the format that was asked for."""
+    """The deployment of a plan as a layout, in the question's format."""
     engine, question = plan.memory.engine, plan.question
     name = weights_name(question)
     return Layout(engine.tp, engine.pp, question.replicas, name, plan, plan.misfit, asked=True)
 
 
 def layouts(question: Question) -> list[Layout]:
-    """Every TP that is a power of two and splits the cards, widest first, in each format."""
+    """Every TP that is a power of two and divides the cards, widest first, in each format."""
     asked = weights_name(question)
     names = [asked, *(name for name in FORMATS if name != asked)]
     widths = [1 << i for i in reversed(range(question.gpus.bit_length()))]
@@ -79,7 +79,7 @@ def layouts(question: Question) -> list[Layout]:
 
 
 def best(found: list[Layout]) -> Layout | None:
-    """The best that fits, of the format asked for if any does; None = nothing fits.
+    """The best that fits, in the question's format if any does; None = nothing fits.
 
     First by rate within the SLO, then by requests at once, then by KV tokens.
     """
@@ -88,23 +88,23 @@ def best(found: list[Layout]) -> Layout | None:
 
 
 def reason(chosen: Layout, found: list[Layout]) -> str:
-    """Why this one: its numbers against the widest split that fits in the same format."""
+    """Why `chosen` is best: its numbers against the widest split that fits in the same format."""
     plan = chosen.plan
     if plan is None:
         return chosen.misfit
     load, rivals = plan.load, [x for x in found if x.weights == chosen.weights and not x.misfit]
     widest = max(rivals, key=lambda x: x.tp)
-    told = {
+    own = {
         "name": chosen.name,
         "requests": load.sustained.expected,
         "binding": load.binding,
     }
     if widest.plan is None or widest.tp == chosen.tp:
-        return Sentence("reason_alone", **told)
+        return Sentence("reason_alone", **own)
     other, assumed = widest.plan, plan.question.other_link is not None
     return Sentence(
         "reason_narrow_assumed" if assumed else "reason_narrow",
-        **told,
+        **own,
         other=widest.name,
         other_requests=other.load.sustained.expected,
         other_binding=other.load.binding,
@@ -114,18 +114,18 @@ def reason(chosen: Layout, found: list[Layout]) -> str:
 
 
 def nearest_fit(question: Question) -> str:
-    """The nearest change with which it fits: a shorter context, a split, a format, more cards."""
-    for told, changed in _changes(question):
+    """The smallest change that makes it fit: a shorter context, a split, a format, more cards."""
+    for sentence, changed in _changes(question):
         try:
             if not make_plan(changed).misfit:
-                return told
+                return sentence
         except ValueError:
             continue
     return Sentence("nearest_none")
 
 
 def _changes(question: Question) -> Iterator[tuple[str, Question]]:
-    """Changes, the smallest first, each with its words."""
+    """Changed questions, the smallest change first, each with its description."""
     given = question.arguments
     needed = question.workload.total_tokens
     plan = make_plan(question)
@@ -148,15 +148,15 @@ def _changes(question: Question) -> Iterator[tuple[str, Question]]:
 
 
 def _changed(question: Question, gpus: int, tp: int, name: str | None) -> tuple[str, Question]:
-    """Another number of cards, another split, perhaps another format; and how to say so."""
-    told = (
+    """The question with other cards and split, perhaps another format, and its description."""
+    sentence = (
         Sentence("nearest_format", tp=tp, weights=name)
         if name
         else Sentence("nearest_split", tp=tp)
     )
     if gpus != question.gpus:
-        told = Sentence("nearest_cards", gpus=gpus, gpu=question.gpu.name, split=told)
-    return told, _split(replace(question, gpus=gpus), tp, name)
+        sentence = Sentence("nearest_cards", gpus=gpus, gpu=question.gpu.name, split=sentence)
+    return sentence, _split(replace(question, gpus=gpus), tp, name)
 
 
 def _split(question: Question, tp: int, name: str | None) -> Question:
@@ -167,7 +167,7 @@ def _split(question: Question, tp: int, name: str | None) -> Question:
 
 
 def _layout(question: Question, tp: int, name: str, *, asked: bool) -> Layout:
-    """One split in one format; KV memory that was given holds only for the split it was given."""
+    """One split in one format. Given KV memory applies only to the question's own arguments."""
     made = _split(question, tp, None if asked else name)
     if made.arguments != question.arguments:
         made = replace(made, available_kv_bytes=None)

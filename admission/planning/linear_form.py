@@ -1,4 +1,4 @@
-"""The roofline of a deployment as the linear form that the gateway learns."""
+"""Fits the roofline of a deployment with the linear form that the gateway learns."""
 
 from itertools import product
 
@@ -10,7 +10,7 @@ from admission.speed.step_fit import StepFit, TimedStep, fit
 def linear_form(
     model: StepModel, *, batched_tokens: int = 2048, most_sequences: int = 256
 ) -> StepFit:
-    """The roofline's own coefficients over the range an engine sees; its error is the curvature."""
+    """Coefficients over the range of steps that an engine runs; the error is the curvature."""
     shares = (0.0, 1 / 16, 1 / 4, 1 / 2, 1.0)
     steps = [
         _timed(model, int(decodes * most_sequences), per_sequence, int(prefill * batched_tokens))

@@ -1,7 +1,7 @@
-"""Settings that can never take effect for a workload, each with the sum that says so.
+"""Settings that can never take effect for a workload, each with the arithmetic that shows it.
 
-Sums are of one engine and of the workload's means: a request that is far from them may still meet
-a setting that is named here.
+The arithmetic uses one engine and the workload's means. A request that is far from the means may
+still reach a setting that is named here.
 """
 
 from collections.abc import Iterator
@@ -13,22 +13,22 @@ from admission.planning.sentences import Sentence
 from admission.terms.settings import Mode, Policy, Settings
 
 ENGINE_SETTINGS = ("max_model_len", "max_num_seqs", "max_num_batched_tokens")
-_NEVER_FILLED_RATIO = 0.5  # below this share of the cache the KV settings decide nothing
-_SPARE_SLOTS_RATIO = 1.5  # slots per request of the mean length: shorter requests take the rest
-_FASTER_RATIO = 2.0  # a queue may move this much faster than the plan says
-_FAR_RATIO = 0.5  # a trace whose longest request is below this share of the bound is far from it
+_NEVER_FILLED_RATIO = 0.5  # below this share of the cache the KV settings have no effect
+_SPARE_SLOTS_RATIO = 1.5  # slots per request of mean length; shorter requests use the others
+_FASTER_RATIO = 2.0  # a queue may move this much faster than planned
+_FAR_RATIO = 0.5  # a trace never reaches the bound if its longest request is below this share
 
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """A setting, named as in a profile (dotted inside its section), and why it decides nothing."""
+    """A setting, named as in a profile (dotted inside its section), and why it has no effect."""
 
     setting: str
     why: Sentence
 
 
 def no_effect(plan: Plan, settings: Settings) -> tuple[Idle, ...]:
-    """Every such setting of the engine and of admission; () where nothing fits anyway."""
+    """Every idle setting of the engine and of admission; () if the plan does not fit."""
     if plan.misfit:
         return ()
     slots = plan.memory.engine.max_sequences
@@ -56,7 +56,7 @@ def _model_len(plan: Plan) -> Iterator[Idle]:
 
 
 def _slots(plan: Plan, settings: Settings) -> Iterator[Idle]:
-    """Slots beyond what the cache, or a hand-set number of places, lets in."""
+    """`max_num_seqs`, if the cache or a static limit admits fewer sequences."""
     workload = plan.question.workload
     slots, tokens = plan.memory.engine.max_sequences, workload.held.mean_tokens
     held = carried_by_kv(plan.memory, plan.memory.high, workload)
@@ -68,7 +68,7 @@ def _slots(plan: Plan, settings: Settings) -> Iterator[Idle]:
 
 
 def _step(plan: Plan, settings: Settings, slots: int) -> Iterator[Idle]:
-    """A step holds at most a token of every slot and the prompts that may be waiting inside."""
+    """`max_num_batched_tokens`, if a token of every slot and the prefill backlog never fill it."""
     if settings.policy is Policy.STATIC:
         return
     step, backlog = plan.memory.engine.max_batched_tokens, settings.prefill_backlog_max_tokens
@@ -79,7 +79,7 @@ def _step(plan: Plan, settings: Settings, slots: int) -> Iterator[Idle]:
 
 
 def _policy(plan: Plan, settings: Settings) -> Iterator[Idle]:
-    """What the mode and the policy leave unread."""
+    """Settings that the mode or the policy does not read."""
     policy, limit, slots = settings.policy, settings.static_limit, plan.memory.engine.max_sequences
     if settings.mode is not Mode.ENFORCE:
         yield _idle("mode", "idle_mode", mode=settings.mode)
@@ -96,7 +96,7 @@ def _policy(plan: Plan, settings: Settings) -> Iterator[Idle]:
 
 
 def _cache(plan: Plan, settings: Settings, slots: int) -> Iterator[Idle]:
-    """Bounds on KV and on prompts that all slots together never reach."""
+    """Bounds on KV and on the prefill backlog that all slots together never reach."""
     if settings.policy is Policy.STATIC:
         return
     workload, expected = plan.question.workload, plan.memory.expected
@@ -113,7 +113,7 @@ def _cache(plan: Plan, settings: Settings, slots: int) -> Iterator[Idle]:
 
 
 def _line(plan: Plan, settings: Settings) -> Iterator[Idle]:
-    """Of the line's bounds and the deadline, those that another always meets first."""
+    """Bounds of the queue that another bound or the deadline always reaches first."""
     workload, bound = plan.question.workload, settings.queue_max_requests
     name, tokens = "queue.max_requests", settings.queue_max_tokens
     if not tokens:
@@ -124,18 +124,18 @@ def _line(plan: Plan, settings: Settings) -> Iterator[Idle]:
     rate = _rate_per_s(plan)
     started = rate * deadline_s
     if bound * priced < tokens:
-        told: dict[str, object] = {"bound": tokens, "requests": bound, "tokens": priced}
-        yield _idle("queue.max_tokens", "idle_queue_tokens", **told, most=bound * priced)
+        values: dict[str, object] = {"bound": tokens, "requests": bound, "tokens": priced}
+        yield _idle("queue.max_tokens", "idle_queue_tokens", **values, most=bound * priced)
     if rate and started * _FASTER_RATIO < bound:
-        told = {"bound": bound, "rate": rate, "most": int(started), "deadline": deadline_s}
-        yield _idle(name, "idle_queue_deadline", **told)
+        values = {"bound": bound, "rate": rate, "most": int(started), "deadline": deadline_s}
+        yield _idle(name, "idle_queue_deadline", **values)
     elif within < bound:
         each = workload.total_tokens
         yield _idle(name, "idle_queue_requests", bound=bound, tokens=tokens, most=within, each=each)
 
 
 def _rate_per_s(plan: Plan) -> float:
-    """The highest rate of one engine at any of its limits, on either link; 0 = unknown."""
+    """The highest rate of one engine at any limit, on either link; 0 = unknown."""
     loads = [plan.load, *([plan.other_link] if plan.other_link else [])]
     rates = (limit.rate_per_s or 0.0 for load in loads for limit in load.limits.values())
     return max(rates) / plan.question.replicas

@@ -1,8 +1,8 @@
-"""How many people a load serves, when each thinks between an answer and the next request.
+"""How many users a load serves if each thinks between an answer and the next request.
 
-The interactive response-time law: N = X (R + Z), with X requests a second, R seconds that a request
-is in the engine and Z seconds of thinking. By Little's law X R are the requests at once, so
-N = at once + X Z. Both are means: at moments more people ask at once, and requests queue.
+The interactive response-time law: N = X (R + Z), with X requests a second, R seconds of a request
+in the engine and Z seconds of think time. By Little's law X R requests run at once, so N = at once
++ X Z. These are means: at times more users send requests at once, and requests queue.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from admission.planning.plan import PlannedLoad
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """`users` = N, `residence_s` = R, `think_s` = Z."""
+    """The terms of the law: `users` = N, `residence_s` = R, `think_s` = Z."""
 
     users: int
     residence_s: float
@@ -20,7 +20,7 @@ class People:
 
 
 def people(load: PlannedLoad, think_s: float) -> People | None:
-    """Of what the load sustains; None where nothing is, or where the card's speed is not known."""
+    """The users that the load sustains; None if it sustains none or the speed is unknown."""
     at_once, rate = load.sustained.expected, load.rate_per_s
     if not at_once or not rate:
         return None

@@ -1,13 +1,13 @@
-"""How many requests an engine carries, by its four limits, and which of them binds.
+"""How many requests an engine carries under its four limits, and which limit binds.
 
     kv       usable blocks / blocks of a whole request (prompt and answer)
     slots    max_num_seqs
-    prefill  most sequences whose arrivals keep TTFT: one queue of prompts (`ttft`)
-    decode   most sequences that keep TPOT, with the prompts that replace them in between
+    prefill  the most sequences whose arrivals keep TTFT, with one queue of prompts (`ttft`)
+    decode   the most sequences that keep TPOT, with the prompts that replace them in between
 
-The smallest binds. Of requests that differ (a trace) kv and decode take what is running, prefill
-the lengths of the prompts (`workload.Spread`). Times are means of a prior (`step_time`), not
-measurements.
+The smallest binds. If requests differ, as in a trace, kv and decode use the lengths of running
+requests, and prefill the lengths of prompts (`workload.Spread`). Times are means of a prior
+(`step_model`), not measurements.
 """
 
 import math
@@ -45,12 +45,12 @@ _DECIDE_SPEED = (
     "enforce_eager",
 )
 _NORMAL = NormalDist()
-_MOST_SEQUENCES = 4096  # where a search ends; more than any max_num_seqs in use
+_MOST_SEQUENCES = 4096  # upper end of a search; more than any max_num_seqs in use
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Everything a plan is asked for. `gpus` cards of one server carry gpus / (TP x PP) engines."""
+    """The inputs of a plan. `gpus` cards of one server hold gpus / (TP x PP) engines."""
 
     model: ModelShape
     gpu: Gpu
@@ -64,7 +64,7 @@ class Question:
 
     @property
     def replicas(self) -> int:
-        """Engines side by side; ValueError unless the GPUs split evenly."""
+        """Number of engines; ValueError unless the GPUs split evenly."""
         ranks = self.arguments.tensor_parallel_size * self.arguments.pipeline_parallel_size
         if ranks < 1 or self.gpus < ranks or self.gpus % ranks:
             raise ValueError(
@@ -75,16 +75,16 @@ class Question:
 
     @property
     def other_link(self) -> Link | None:
-        """The other possible link, where the link is neither given nor measured."""
+        """The other possible link if the link is neither given nor measured, else None."""
         return other_link(self.gpu) if self.link is None and not self.is_measured else None
 
     @property
     def is_measured(self) -> bool:
-        """Whether the step times are those of just this engine."""
+        """Whether the step times were measured on exactly this engine."""
         return self.measured is not None and self.measured.is_of(self.arguments)
 
     def mix(self, workload: Workload, batched_tokens: int) -> Mix:
-        """The workload as the step-time model takes it."""
+        """The workload in the form that the step-time model takes."""
         return Mix(
             workload.isl_tokens,
             workload.osl_tokens,
@@ -97,19 +97,19 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Step times as `sluice calibrate` found them, and the engine they are of."""
+    """Step times measured by `sluice calibrate`, and the engine that they belong to."""
 
     coefficients: StepCoefficients
     arguments: EngineArguments
 
     def is_of(self, others: EngineArguments) -> bool:
-        """Whether an engine with `others` has these step times: what decides speed is the same."""
+        """Whether an engine with `others` has these step times: all that decides speed is equal."""
         return all(getattr(self.arguments, x) == getattr(others, x) for x in _DECIDE_SPEED)
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedLimit:
-    """Requests at once and their rate, all replicas together; None = speed of the card unknown."""
+    """Requests at once and their rate over all replicas; None = the card's speed is unknown."""
 
     concurrency: int | None
     rate_per_s: float | None
@@ -118,7 +118,7 @@ class PlannedLimit:
 
 @dataclass(frozen=True, slots=True)
 class PlannedLoad:
-    """What one workload comes to on one server."""
+    """The load of one workload that a server carries, limit by limit."""
 
     limits: Mapping[str, PlannedLimit]
     kv: Estimate  # requests at once by KV alone
@@ -127,13 +127,13 @@ class PlannedLoad:
 
     @property
     def binding(self) -> str:
-        """The limit with the fewest requests; the first of `LIMITS` where several have as few."""
+        """The limit with the fewest requests; the first in `LIMITS` on a tie."""
         return min(LIMITS, key=lambda name: _or_inf(self.limits[name].concurrency))
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The answer: memory of one GPU, and the load all replicas carry together."""
+    """The result: memory of one GPU, and the load of all replicas together."""
 
     question: Question
     memory: MemoryPlan
@@ -144,7 +144,7 @@ class Plan:
 
     @property
     def misfit(self) -> str:
-        """Why it does not fit; "" = it does."""
+        """Why the deployment does not fit; "" = it fits."""
         longest, needed = self.memory.engine.max_model_len, self.question.workload.total_tokens
         if self.memory.misfit or needed <= longest:
             return self.memory.misfit
@@ -152,20 +152,20 @@ class Plan:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What to know before the numbers are believed."""
-        workload, told = self.question.workload, list(self.memory.warnings)
+        """Reasons to distrust the numbers."""
+        workload, warnings = self.question.workload, list(self.memory.warnings)
         if workload.spread and workload.spread.left_out_ratio:
             length = self.memory.engine.max_model_len
             share = workload.spread.left_out_ratio
-            told.append(Sentence("too_long", share=share, length=length))
+            warnings.append(Sentence("too_long", share=share, length=length))
         offered, sustained = workload.offered_per_s or 0.0, self.load.rate_per_s
         if sustained is not None and offered > sustained:
-            told.append(Sentence("offered_more", offered=offered, sustained=sustained))
-        return tuple(told)
+            warnings.append(Sentence("offered_more", offered=offered, sustained=sustained))
+        return tuple(warnings)
 
 
 def make_plan(question: Question) -> Plan:
-    """The plan; ValueError for arguments that no engine would take."""
+    """The plan; ValueError for arguments that no engine accepts."""
     replicas = question.replicas
     memory = plan_memory(
         question.model,
@@ -186,9 +186,9 @@ def make_plan(question: Question) -> Plan:
 def over_context(
     plan: Plan, contexts_tokens: Sequence[int] = CONTEXTS_TOKENS, link: Link | None = None
 ) -> list[tuple[int, PlannedLoad]]:
-    """The load for requests of each length that max_model_len allows, answers as in the plan.
+    """The load for each request length that max_model_len allows, with the plan's answers.
 
-    `link` in place of the plan's own.
+    `link` replaces the plan's own.
     """
     question, longest = plan.question, plan.memory.engine.max_model_len
     return [
@@ -200,7 +200,7 @@ def over_context(
 
 
 def requests_by_kv(memory: MemoryPlan, capacity: KvCapacity, tokens: int) -> int:
-    """Whole requests of `tokens` each that one engine's cache holds; 0 beyond max_model_len."""
+    """Complete requests of `tokens` each that one engine's cache holds; 0 beyond max_model_len."""
     if tokens > memory.engine.max_model_len:
         return 0
     return capacity.usable_blocks // _blocks(memory, tokens)
@@ -209,11 +209,11 @@ def requests_by_kv(memory: MemoryPlan, capacity: KvCapacity, tokens: int) -> int
 def carried_by_kv(
     memory: MemoryPlan, capacity: KvCapacity, workload: Workload, share: float = 0.5
 ) -> int:
-    """Running requests beside which one more finds room for all of its life, a `share` of the time.
+    """Most running requests that leave room for a new one, to its end, for a `share` of the time.
 
-    n of them hold n m tokens on average, with a standard deviation of s sqrt(n), and at any moment
-    some are young and some near their end. So n m + z s sqrt(n) + the newcomer's own tokens is what
-    the cache must hold; each to be at its end at once, as a worst case has it, does not happen.
+    n requests hold n m tokens on average, with a standard deviation of s sqrt(n): at any moment
+    some have just begun and some are near their end. So the cache must hold n m + z s sqrt(n) plus
+    the tokens of the new request. The worst case, all at their end at once, does not occur.
     """
     if requests_by_kv(memory, capacity, workload.total_tokens) < 1:
         return 0
@@ -228,13 +228,13 @@ def carried_by_kv(
 
 
 def _blocks(memory: MemoryPlan, tokens: int) -> int:
-    """Blocks of one request of `tokens`, all groups of layers together."""
+    """Blocks of one request of `tokens`, over all groups of layers."""
     sized = replace(memory.engine, max_model_len=tokens)
     return sum(blocks_per_request(page, sized) for page in memory.layout.groups)
 
 
 def steps_of(question: Question, memory: MemoryPlan, link: Link | None = None) -> Steps | None:
-    """Step times: measured on just this engine, or modelled; None = the card's speed is unknown."""
+    """Step times, measured on exactly this engine or modelled; None = card's speed unknown."""
     if question.measured is not None and question.is_measured:
         return MeasuredSteps(question.measured.coefficients, stages=memory.engine.pp)
     return step_model(memory, link or question.link)
@@ -243,7 +243,7 @@ def steps_of(question: Question, memory: MemoryPlan, link: Link | None = None) -
 def _load(
     question: Question, memory: MemoryPlan, workload: Workload, link: Link | None
 ) -> PlannedLoad:
-    """The limits of one engine."""
+    """The load of one engine: its four limits."""
     model, engine = steps_of(question, memory, link), memory.engine
     slo, held = question.slo, workload.held
     share = slo.ttft_share if slo.ttft_s < math.inf else 1 / 2
@@ -266,7 +266,7 @@ def _load(
 
 
 def _limit(model: Steps | None, mix: Mix, sequences: int, note: str) -> PlannedLimit:
-    """A limit of `sequences`, and the rate at which they come and go."""
+    """A limit of `sequences`, with the rate at which they arrive and finish."""
     if model is None:
         return PlannedLimit(sequences, None, note)
     if sequences < 1:
@@ -279,7 +279,7 @@ def _unknown() -> PlannedLimit:
 
 
 def _prefill(model: Steps | None, mix: Mix, slo: Slo) -> PlannedLimit:
-    """Most sequences of a closed loop that keep the TTFT bound."""
+    """The most sequences of a closed loop that keep the TTFT bound."""
     if model is None:
         return _unknown()
     if slo.ttft_s == math.inf:
@@ -297,7 +297,7 @@ def _prefill(model: Steps | None, mix: Mix, slo: Slo) -> PlannedLimit:
 
 
 def _decode(model: Steps | None, mix: Mix, slo: Slo) -> PlannedLimit:
-    """Most sequences of which the SLO's share keeps the TPOT bound, prompts in between."""
+    """The most sequences at which the SLO's share of them keeps TPOT, with prompts in between."""
     if model is None:
         return _unknown()
     share = slo.tpot_share
@@ -310,12 +310,12 @@ def _decode(model: Steps | None, mix: Mix, slo: Slo) -> PlannedLimit:
 
 
 def _cap(mix: Mix) -> int:
-    """Where searches end: a step keeps a quarter of its tokens for prompts."""
+    """Upper end of a search; it leaves a quarter of a step's tokens to prompts."""
     return min(_MOST_SEQUENCES, mix.batched_tokens * 3 // 4)
 
 
 def _times(load: PlannedLoad, replicas: int) -> PlannedLoad:
-    """The load of `replicas` engines side by side, evenly fed."""
+    """The load of `replicas` engines among which requests are spread evenly."""
     return PlannedLoad(
         limits={
             name: PlannedLimit(

@@ -1,4 +1,4 @@
-"""The sum people do on a whiteboard, line by line beside the model's own numbers."""
+"""The usual back-of-the-envelope calculation, line by line, compared with the model's numbers."""
 
 from dataclasses import dataclass
 
@@ -10,16 +10,16 @@ from admission.planning.sentences import Sentence
 
 KEPT_BACK_GB_PER_CARD = 2.5  # 20 GB of eight cards
 GB_PER_REQUEST = 2.0  # "a request of 2K to 4K tokens"
-REQUEST_TOKENS = 4096  # the long end: the model's own number is even larger at 2K
+REQUEST_TOKENS = 4096  # the long end; at 2K the model's number is even larger
 _ROUNDING_UP = 1.1  # on the bare weights: 32.8e9 x 0.5 bytes = 16.4 -> 18 GB
-_LABELS_GB = (8, 11, 12, 16, 24, 32, 40, 48, 64, 80, 96, 141, 180, 192)  # what boxes say
+_LABELS_GB = (8, 11, 12, 16, 24, 32, 40, 48, 64, 80, 96, 141, 180, 192)  # as printed on boxes
 _BYTES = {"INT4": 0.5, "INT8": 1.0, "FP8": 1.0, "FP16": 2.0}
 _GB = 1e9
 
 
 @dataclass(frozen=True, slots=True)
 class RuleRow:
-    """One line of the sum: the rule's number and the model's, for all cards together."""
+    """One line of the calculation: the rule's number and the model's, over all cards."""
 
     what: str
     unit: str
@@ -29,14 +29,14 @@ class RuleRow:
 
     @property
     def error_ratio(self) -> float | None:
-        """How far the rule is off, 0 = right, -1 = says nothing; None where the model says 0."""
+        """Relative error of the rule: 0 = right, -1 = the rule gives 0; None if the model is 0."""
         return self.rule / self.model - 1 if self.model else None
 
 
 def rule_of_thumb(plan: Plan) -> list[RuleRow]:
-    """(cards x label - weights - kept back) / 2 GB, against the plan, in GB of 1e9 bytes.
+    """(cards x label - weights - kept back) / 2 GB, and the plan's numbers, in GB of 1e9 bytes.
 
-    The rule's weights are parameters x bits / 8 with a tenth on top.
+    The rule's weights are parameters x bits / 8, plus 10 %.
     """
     question, budget = plan.question, plan.memory.budget
     cards, replicas = question.gpus, question.replicas
@@ -64,17 +64,17 @@ def rule_of_thumb(plan: Plan) -> list[RuleRow]:
 
 
 def _line(name: str, unit: str, rule: float, model: float) -> RuleRow:
-    """A line whose words are `rule_{name}` and `rule_{name}_why`."""
+    """A line with the sentences `rule_{name}` and `rule_{name}_why`."""
     return RuleRow(Sentence(f"rule_{name}"), unit, rule, model, Sentence(f"rule_{name}_why"))
 
 
 def _label_gb(total_gib: float) -> int:
-    """The label of a card with `total_gib`: the next of the usual sizes."""
+    """The label of a card with `total_gib`: the next larger usual size."""
     slack_gib = 0.01  # some totals are the label exactly
     return next((x for x in _LABELS_GB if x + slack_gib >= total_gib), round(total_gib))
 
 
 def _parameters(plan: Plan) -> float:
-    """Numbers in the model: its weights at 16 bits on one GPU, by the memory model, halved."""
+    """Parameters of the model: the bytes of its weights in 16 bits on one GPU, halved."""
     split = Split(1, 1, FULL, 2, 1)
     return weights_per_gpu(plan.question.model, split)[0].expected / 2

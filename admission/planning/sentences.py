@@ -1,6 +1,6 @@
-"""What the plan says in words: English that can be said in another language.
+"""The plan's sentences in English, in a form that can be translated.
 
-A `Sentence` is its English text and remembers key and values; another language is a table with the
+A `Sentence` is its English text and keeps its key and values. A translation is a table with the
 same keys (`loadtests/plan/shown/words.py`).
 """
 
@@ -39,7 +39,7 @@ ENGLISH = {
     "reason_narrow_assumed": "{name} carries {requests:.0f} requests at once ({binding} binds),"
     " {other} {other_requests:.0f} ({other_binding}): wide TP buys memory"
     " ({other_tokens:,.0f} KV tokens against {tokens:,.0f}) and pays for it in all-reduces,"
-    " on a link that nobody measured",
+    " over a link that has not been measured",
     # the rule of thumb
     "rule_memory": "memory",
     "rule_memory_why": "what torch sees",
@@ -65,19 +65,19 @@ ENGLISH = {
     " p99 {isl_p99:,}, answers p50 {osl_p50:,} p90 {osl_p90:,} p99 {osl_p99:,}",
     # warnings
     "bits_mixed": "{name} mixes formats; all of the weights are counted with {bits} bits",
-    "bits_guessed": "{name} does not say how many bits; 8 taken; say --weight-bits",
+    "bits_guessed": "{name} does not state the number of bits; 8 assumed; set --weight-bits",
     "too_long": "{share:.1%} of the trace's requests are longer than max_model_len {length}:"
     " they would be refused and are left out here",
     "offered_more": "the trace offers {offered:.2f} requests/s, more than the"
     " {sustained:.2f} that are sustained",
     # how long a step may get
-    "step_even": "a full step of {step} tokens takes {step_ms:.0f} ms: beside a long prompt, too,"
-    " every token comes within the TPOT bound",
-    "step_uneven": "a full step of {step} tokens takes {step_ms:.0f} ms, for which every token"
-    " beside a long prompt waits; max_num_batched_tokens {even} makes it {even_ms:.0f} ms and"
-    " carries {even_rate:.2f} requests/s in place of {rate:.2f}",
+    "step_even": "a full step of {step} tokens takes {step_ms:.0f} ms: every token comes within the"
+    " TPOT bound, even next to a long prompt",
+    "step_uneven": "a full step of {step} tokens takes {step_ms:.0f} ms, and every token next to a"
+    " long prompt waits for it; max_num_batched_tokens {even} makes it {even_ms:.0f} ms and"
+    " carries {even_rate:.2f} requests/s instead of {rate:.2f}",
     # settings that can never take effect
-    "idle_headroom": "kv_headroom_ratio decides nothing: {slots} slots x {tokens:,} tokens are"
+    "idle_headroom": "kv_headroom_ratio has no effect: {slots} slots x {tokens:,} tokens are"
     " {share:.0%} of the cache",
     "idle_slots_kv": "max_num_seqs {slots} is never reached: the cache holds {held:,} requests of"
     " {tokens:,} tokens",
@@ -95,25 +95,26 @@ ENGLISH = {
     "idle_queue_requests": "queue.max_requests {bound} is never reached: queue.max_tokens"
     " {tokens:,} are {most:,} requests of {each:,} tokens",
     "idle_queue_deadline": "queue.max_requests {bound} is never reached: at {rate:.2f} requests/s"
-    " {most:,} start within {deadline:g} s, and who would wait longer is refused at once",
-    "idle_queue_none": "queue.max_requests {bound} is never reached: queue.max_tokens 0 lets nobody"
-    " wait",
+    " {most:,} start within {deadline:g} s, and requests that would wait longer are refused at"
+    " once",
+    "idle_queue_none": "queue.max_requests {bound} is never reached: with queue.max_tokens 0 no"
+    " request can wait",
     "idle_static_unused": "static.limit {limit} is not read: the policy is {policy}",
     "idle_static_high": "static.limit {limit} is never reached: max_num_seqs is {slots}",
     "idle_under_static": "{setting} is not read: policy static counts places, not tokens",
     "idle_worst_case": "{setting} is not read: policy worst_case takes max_tokens",
-    "idle_mode": "mode {mode}: no setting below it keeps anybody out",
+    "idle_mode": "mode {mode}: no setting below it refuses a request",
 }
 
 
 class Sentence(str):
-    """English; `key` and `values` say the same in another language. Values may be Sentences."""
+    """English text; `key` and `values` allow a translation. Values may be Sentences."""
 
     key: str
     values: Mapping[str, object]
 
     def __new__(cls, key: str, /, **values: object) -> "Sentence":
-        """The sentence of that key; KeyError for an unknown one, the caller's bug."""
+        """The sentence with that key; KeyError for an unknown key, the caller's bug."""
         said = super().__new__(cls, ENGLISH[key].format(**values))
         said.key, said.values = key, values
         return said

@@ -1,7 +1,7 @@
-"""What an engine's step times mean for users: TPOT, a prompt's own time, and the rates they allow.
+"""From an engine's step times to TPOT, the time of a prompt, and the rates that they allow.
 
-Everything here is a mean-value argument on `Steps`; what it leaves out is said at each
-function. Sequences are those of one engine; with pipeline stages they split into as many batches.
+All of it is mean-value analysis on `Steps`; each function states what it leaves out. Sequences are
+those of one engine; with pipeline stages they are split into one batch per stage.
 """
 
 import math
@@ -11,20 +11,20 @@ from statistics import NormalDist
 
 from admission.speed.step import StepContents, Steps
 
-# Seconds from an answer's last token to the next prompt in the engine, network and front end: what
-# a closed loop without think time needs at the least. Assumed.
+# Seconds from an answer's last token to the next prompt in the engine, for network and front end: a
+# closed loop without think time needs at least this. Assumed.
 TURNAROUND_S = 0.15
 _NORMAL = NormalDist()
-_HALVINGS = 12  # of a span: to a 4,000th of it
+_HALVINGS = 12  # of a bisection: to 1/4,000 of its span
 
 
 @dataclass(frozen=True, slots=True)
 class Mix:
     """Requests of one kind: `prompt_tokens` to compute (not cached), then `output_tokens`.
 
-    `batched_tokens` is vLLM's max_num_batched_tokens: decodes come first, prompts get the rest.
-    Where requests differ these are means, `context_tokens` is what a decoding one attends to and
-    `prompts` and `answers` are equally likely lengths; None and empty = all are alike.
+    `batched_tokens` is vLLM's max_num_batched_tokens: decodes come first, prompts get the rest. If
+    requests differ, these are means, `context_tokens` is the mean that a decoding request attends
+    to, and `prompts` and `answers` are equally likely lengths. None and empty = all are alike.
     """
 
     prompt_tokens: int
@@ -43,17 +43,17 @@ class Mix:
 
     @property
     def each_prompt(self) -> tuple[int, ...]:
-        """Equally likely prompt lengths; one where all are alike."""
+        """Equally likely prompt lengths; a single one if all are alike."""
         return self.prompts or (self.prompt_tokens,)
 
     @property
     def each_answer(self) -> tuple[int, ...]:
-        """Equally likely answer lengths; one where all are alike."""
+        """Equally likely answer lengths; a single one if all are alike."""
         return self.answers or (self.output_tokens,)
 
     @property
     def mean_context_tokens(self) -> int:
-        """What a decoding request attends to on average."""
+        """Tokens that a decoding request attends to, on average."""
         if self.context_tokens is None:
             return self.prompt_tokens + self.output_tokens // 2
         return self.context_tokens
@@ -64,11 +64,11 @@ class Steady:
     """An engine that always decodes `sequences` and computes the prompts that replace them.
 
     `chunk_steps_ratio` of its steps carry a chunk of a prompt and take `chunk_step_s`, the others
-    `decode_step_s`; `tpot_s` is their mean. At ratio 1 prompts bind: no more sequences are kept.
-    `prompt_rate_per_s` is how often a prompt comes while prompts are computed: in a closed loop as
-    many sequences end in a step, and are replaced, whether it is a long one or a short one. They
-    are replaced after a turnaround, and sequences that ended within it before a prompt began arrive
-    while that is computed: `late_prompts` a prompt.
+    take `decode_step_s`; `tpot_s` is the mean. At ratio 1 prompts bind: the engine sustains no more
+    sequences. `prompt_rate_per_s` is the arrival rate of prompts while prompts are computed: in a
+    closed loop a step ends the same number of sequences, which are replaced, whether it is long or
+    short. Each is replaced after a turnaround, so those that ended less than a turnaround before a
+    prompt began arrive while it is computed: `late_prompts` per prompt.
     """
 
     rate_per_s: float
@@ -82,12 +82,12 @@ class Steady:
     _answers: tuple[int, ...]
 
     def tpot_within_s(self, share: float) -> float:
-        """TPOT that a `share` of the requests keeps; at least the mean.
+        """The TPOT that a `share` of the requests keeps; at least the mean.
 
-        A request of o tokens meets f o / c prompts by chance, each of c long steps: their number
-        varies with f o c, and by the square of what a long step takes longer. So the TPOT of short
-        answers spreads more; each length is taken as normal, and all of them together are halved
-        down to the share.
+        A request of o tokens meets f o / c prompts at random, each with c long steps. The variance
+        of its time is f o c times the square of the extra time of a long step, so the TPOT of short
+        answers varies more. Each length is taken as normal; bisection over the mixture of all
+        lengths finds the share.
         """
         if not self._chunk_spread_s or share <= 1 / 2:
             return self.tpot_s
@@ -104,10 +104,10 @@ class Steady:
 def steady(model: Steps, mix: Mix, *, sequences: int) -> Steady:
     """Rate and TPOT with `sequences` always decoding.
 
-    Each lives o steps and, before, c = ceil(prompt / chunk) steps carry its chunks, so n sequences
-    need a share f = n c / o of all steps (Little's law): TPOT = (1 - f) t_decode + f t_chunk and
-    rate = n / (o TPOT). Where f > 1 every step carries a chunk and rate = 1 / (c t_chunk). One
-    prompt at a time shares the chunk; chunks and contexts are at their mean.
+    Each sequence decodes for o steps, after c = ceil(prompt / chunk) steps that carry its chunks.
+    So n sequences need a share f = n c / o of all steps (Little's law): TPOT = (1 - f) t_decode + f
+    t_chunk and rate = n / (o TPOT). If f > 1, every step carries a chunk and rate = 1 / (c
+    t_chunk). A chunk holds one prompt; chunks and contexts have their mean length.
     """
     batch, stages = _batch(model, sequences), model.stages
     context = batch * mix.mean_context_tokens
@@ -133,7 +133,7 @@ def steady(model: Steps, mix: Mix, *, sequences: int) -> Steady:
 
 
 def most_steady(model: Steps, mix: Mix, *, tpot_s: float, at_most: int, share: float = 0.5) -> int:
-    """Most sequences always decoding, prompts in between, a `share` of them within the bound."""
+    """The most sequences, always decoding, of which a `share` keeps the bound on TPOT."""
 
     def kept(sequences: int) -> bool:
         now = steady(model, mix, sequences=sequences)
@@ -150,11 +150,11 @@ def prefill_s(
     cached_tokens: int = 0,
     prompt_tokens: int | None = None,
 ) -> float:
-    """Seconds of the steps that compute one prompt, chunk by chunk, beside the decodes.
+    """Seconds of the steps that compute one prompt, chunk by chunk, along with the decodes.
 
-    TTFT of an engine with nothing else in its queue, without the front end's milliseconds. A step's
-    time grows in proportion to what was computed before its chunk, so the full chunks count as
-    many times the one in their middle. `prompt_tokens` None = the mean prompt.
+    It is the TTFT of an engine with an empty queue, without the front end's milliseconds. A step's
+    time grows linearly with the tokens computed before its chunk, so n full chunks take n times as
+    long as the middle one. `prompt_tokens` None = the mean prompt.
     """
     batch = _batch(model, sequences)
     context = batch * (mix.mean_context_tokens + cached_tokens)
@@ -171,16 +171,16 @@ def prefill_s(
 
 
 def prefill_tokens_per_s(model: Steps, mix: Mix, *, sequences: int = 0) -> float:
-    """Prompt tokens a second when every step carries a chunk, beside the decodes.
+    """Prompt tokens a second if every step carries a chunk along with the decodes.
 
-    Pipeline stages work on as many prompts at once.
+    Each pipeline stage works on another prompt.
     """
     seconds = prefill_s(model, mix, sequences=sequences)
     return model.stages * mix.prompt_tokens / seconds
 
 
 def narrowed(below: Callable[[float], bool], low: float, high: float) -> tuple[float, float]:
-    """The ends of a span, halved down to where `below` turns false."""
+    """The ends of the span after bisection for the point at which `below` turns false."""
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         low, high = (middle, high) if below(middle) else (low, middle)
@@ -188,7 +188,7 @@ def narrowed(below: Callable[[float], bool], low: float, high: float) -> tuple[f
 
 
 def largest(kept: Callable[[int], bool], at_most: int) -> int:
-    """Most sequences for which `kept` holds, taken to fail from some number on; 0 = none."""
+    """The most sequences for which `kept` holds; it must be false above some number. 0 = none."""
     low, high = 0, at_most
     while low < high:
         middle = (low + high + 1) // 2
@@ -197,17 +197,17 @@ def largest(kept: Callable[[int], bool], at_most: int) -> int:
 
 
 def _batch(model: Steps, sequences: int) -> int:
-    """Sequences of one step: stages work on as many batches at once."""
+    """Sequences in one step: each pipeline stage works on its own batch."""
     return -(-sequences // model.stages)
 
 
 def _room(mix: Mix, batch: int) -> int:
-    """Prompt tokens that fit into a step beside the decodes; at least one."""
+    """Prompt tokens that fit into a step along with the decodes; at least one."""
     return max(1, mix.batched_tokens - batch)
 
 
 def _chunks(mix: Mix, batch: int) -> tuple[float, int]:
-    """Chunks of a prompt, and tokens computed before a chunk: means over all prompts."""
+    """Chunks per prompt, and tokens computed before a chunk; means over all prompts."""
     room, prompts = _room(mix, batch), mix.each_prompt
     counts = [-(-prompt // room) for prompt in prompts]
     before = sum(p * (count - 1) / 2 for p, count in zip(prompts, counts, strict=True))

@@ -3,8 +3,8 @@
     total = (weights^3 + matrix^3)^(1/3) + attention + KV read + all-reduces + overhead
 
 Reading weights and multiplying overlap inside a kernel, so the slower of the two decides, with a
-rounded corner; attention, the all-reduces and the host's work wait for each other and add up.
-A prior: the running gateway and `sluice calibrate` correct it (`step_fit`).
+rounded corner. Attention, all-reduces and the host's work run one after the other and add up.
+This is a prior: the running gateway and `sluice calibrate` correct it (`step_fit`).
 """
 
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ from admission.speed.step import StepContents, StepTime
 # two models on an A10: Qwen3-8B-AWQ 14.0 ms and Qwen2.5-1.5B 8.7 ms a token.
 BANDWIDTH_RATIO = 0.85
 # Share of the data sheet's FP16 rate in large products: 231 of 312 TFLOP/s, the FP16 side of the
-# Marlin sweep in vllm#2497 (card not named; an A100 by its rates). INT8 and native FP8 are taken
-# alike (assumed).
+# Marlin sweep in vllm#2497 (card not named; an A100 by its rates). INT8 and native FP8 are assumed
+# to reach the same share.
 COMPUTE_RATIO = 0.74
-# The same with weights that are widened in registers first (Marlin: INT4, FP8 on Ampere). Fitted to
+# The share for weights that are widened in registers first (Marlin: INT4, FP8 on Ampere). Fitted to
 # a 7,000-token prompt of Qwen3-8B-AWQ on an A10 in 1.405 s. In vllm#2497 the first Marlin kernel
 # reached 0.45; FP16 was 0.61 to 1 of its time from 128 tokens on.
 WIDENED_COMPUTE_RATIO = 0.66
@@ -31,20 +31,20 @@ WIDENED_COMPUTE_RATIO = 0.66
 CORNER = 3.0
 # INT4 with groups of 128: half a byte, an FP16 scale and an INT4 zero point in every group.
 INT4_BYTES = 0.5 + 2.5 / 128
-# Host time between two steps that the GPU waits for, graphs captured (fitted, see above).
+# Host time between two steps while the GPU waits, with CUDA graphs (fitted, see above).
 STEP_OVERHEAD_S = 2.3e-3
 # Sampling, detokenising and answering for one more sequence. Fitted to 32 at a time: Qwen2.5-14B
-# INT4 on a 4090 and Qwen3-32B on two RTX PRO 6000. The steps alone show less; a prior that is 15 %
-# slow costs less goodput than one 10 % fast.
+# INT4 on a 4090 and Qwen3-32B on two RTX PRO 6000. Step times alone suggest less, but a prior that
+# is 15 % too slow costs less goodput than one that is 10 % too fast.
 SEQUENCE_OVERHEAD_S = 0.1e-3
-# Without CUDA graphs the host launches every kernel of a layer; the GPU waits where that is slower.
+# Without CUDA graphs the host launches every kernel of a layer; if that is slower, the GPU waits.
 EAGER_LAYER_S = 0.4e-3  # assumed
 _REMEMBERED = 4096  # pairs of tokens and rows: a long run has a few hundred
 SHARE_OF_GATHER = 0.5  # an all-gather moves half of what an all-reduce of the same result does
 
 
 class Weights(StrEnum):
-    """How the linear layers are stored. The output head stays 16-bit, as AWQ and GPTQ leave it."""
+    """How linear layers are stored. The output head stays in 16 bits, as in AWQ and GPTQ."""
 
     BITS_16 = "16bit"
     INT8 = "int8"  # W8A8: INT8 arithmetic
@@ -54,10 +54,10 @@ class Weights(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ComputeShape:
-    """What of a model's config.json decides its speed; heads and widths of the whole model.
+    """The parts of a model's config.json that decide its speed; heads and widths before any split.
 
-    With experts, `intermediate` is one expert's. `kv_layers` are those that keep a KV cache, for
-    models with linear attention between; None = all.
+    With experts, `intermediate` is the width of one. `kv_layers` counts the layers that keep a KV
+    cache, for models that also have linear attention; None = all.
     """
 
     layers: int
@@ -90,7 +90,7 @@ class Deployment:
 
 
 class StepModel:
-    """Step times of one deployment; prepared once, then microseconds a call."""
+    """Step times of one deployment; construction does the work, a call takes microseconds."""
 
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
@@ -111,14 +111,14 @@ class StepModel:
             kv_layers * 2 * _kv_heads(shape, ranks) * shape.head_size * deployment.kv_element_bytes
         )
         self._context_s = self.kv_bytes_per_token / bandwidth
-        # 4 x head size flop for each head and each pair of tokens
+        # 4 x head size flop per head and pair of tokens
         pair_flop = 4 * kv_layers * shape.head_size * shape.heads / ranks
         self._pair_s = pair_flop / (gpu.flop_per_s * COMPUTE_RATIO)
         link = deployment.link or gpu.link
         self._all_reduce = AllReduce(link, ranks)
         self._stage = AllReduce(link, 2 if deployment.pipeline_parallel > 1 else 1)
         self._launch_s = 0.0 if deployment.cuda_graphs else shape.layers * EAGER_LAYER_S
-        # steps in a row differ in their context alone
+        # consecutive steps differ only in their context
         self._by_tokens = lru_cache(_REMEMBERED)(self._without_context)
 
     def step(self, contents: StepContents) -> StepTime:
@@ -127,7 +127,7 @@ class StepModel:
         if tokens == 0:
             return StepTime(0.0, 0.0, 0.0, 0.0, STEP_OVERHEAD_S, STEP_OVERHEAD_S)
         chunks = contents.prefill_chunks if contents.prefill_tokens else 0
-        # a chunk that does not end its prompt samples nothing, and is counted: it is one row
+        # a chunk that does not end its prompt samples nothing, but counts: it is only one row
         sampled = contents.decode_sequences + chunks
         weights_s, products_s, all_reduce_s = self._by_tokens(tokens, sampled)
         compute_s = products_s + self._prompt_attention(contents)
@@ -139,16 +139,16 @@ class StepModel:
         return StepTime(weights_s, kv_s, compute_s, all_reduce_s, overhead_s, busy_s + overhead_s)
 
     def _without_context(self, tokens: int, sampled: int) -> tuple[float, float, float]:
-        """What their number alone says: weights read, products beyond that, between GPUs."""
+        """The parts that depend only on the counts: weights read, further products, all-reduces."""
         weights_s = self._attention_read_s + self._mlp_read(tokens) + self._head_read_s
         matrix_s = tokens * self._token_s + sampled * self._head_sequence_s
         rounded: float = (weights_s**CORNER + matrix_s**CORNER) ** (1 / CORNER)
         return weights_s, rounded - weights_s, self._between_gpus(tokens, sampled)
 
     def _mlp_read(self, tokens: int) -> float:
-        """Seconds to read the MLPs, or of the experts those that any token chose.
+        """Seconds to read the MLPs, or the experts that at least one token chose.
 
-        Tokens choose independently and evenly (assumed): 1 - (1 - k/E)^tokens of E are read.
+        Assumed: tokens choose independently and evenly, so 1 - (1 - k/E)^tokens of E are read.
         """
         shape = self.deployment.shape
         if not shape.experts:
@@ -164,7 +164,7 @@ class StepModel:
         return contents.prefill_tokens / contents.prefill_chunks * seen * self._pair_s
 
     def _between_gpus(self, tokens: int, sampled: int) -> float:
-        """Two sums a layer, the gathering of the logits, the hand-over between stages."""
+        """Seconds of two all-reduces a layer, the logits' all-gather, transfers between stages."""
         shape, all_reduce = self.deployment.shape, self._all_reduce
         activations = tokens * shape.hidden * ELEMENT_BYTES
         logits = sampled * shape.vocab * ELEMENT_BYTES
@@ -176,7 +176,7 @@ class StepModel:
 
 
 def _arithmetic(weights: Weights, gpu: Speeds) -> tuple[float, float]:
-    """Bytes of one weight, and flop/s that products with such weights reach."""
+    """Bytes of one weight, and the flop/s that products with such weights reach."""
     full = gpu.flop_per_s * COMPUTE_RATIO
     widened = gpu.flop_per_s * WIDENED_COMPUTE_RATIO
     return {
@@ -188,12 +188,12 @@ def _arithmetic(weights: Weights, gpu: Speeds) -> tuple[float, float]:
 
 
 def _kv_heads(shape: ComputeShape, ranks: int) -> int:
-    """KV heads that one rank holds; with more ranks than heads they are repeated."""
+    """KV heads of one rank; with more ranks than heads they are replicated."""
     return -(-shape.kv_heads // ranks)
 
 
 def _layer_weights(shape: ComputeShape, ranks: int) -> tuple[float, float]:
-    """Weights of one layer on one rank: attention, and the gated MLP (one expert's, if any)."""
+    """Weights of one layer on one rank: attention, and the gated MLP (that of one expert)."""
     queries = 2 * shape.hidden * shape.heads * shape.head_size / ranks
     keys = 2 * shape.hidden * _kv_heads(shape, ranks) * shape.head_size
     return queries + keys, 3 * shape.hidden * shape.intermediate / ranks

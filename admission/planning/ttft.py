@@ -1,8 +1,8 @@
-"""How long users wait for their first token where all prompts wait in one queue.
+"""TTFT if all prompts wait in one queue.
 
-Prompts are served in order, S = `prefill_s` each beside the decodes, and arrive at random: one
-waits with chance rho = rate x E[S], and then E[S^2] / (2 E[S] (1 - rho)) on average (M/D/1 where
-all are alike, else M/G/1), exponentially. Its own prompt comes on top.
+Prompts arrive at random and are computed in order, each in S = `prefill_s` along with the decodes.
+A prompt waits with probability rho = rate x E[S], and then E[S^2] / (2 E[S] (1 - rho)) on average
+(M/D/1 if all are alike, else M/G/1), taken as exponential. Its own S comes on top.
 """
 
 import math
@@ -12,7 +12,7 @@ from admission.speed.step import Steps
 
 
 class PromptLine:
-    """The prompt queue of a mix beside `sequences` that decode; each pipeline stage serves one."""
+    """The prompt queue of a mix while `sequences` decode; each pipeline stage serves one prompt."""
 
     def __init__(self, model: Steps, mix: Mix, *, sequences: int) -> None:
         self._users = sequences
@@ -24,7 +24,7 @@ class PromptLine:
         self._mean_s = sum(self._each_s) / len(self._each_s)
 
     def ttft_s(self, rate_per_s: float, *, share: float = 0.95, late_prompts: float = 0) -> float:
-        """TTFT that a `share` of requests keeps at that arrival rate; inf where prompts pile up.
+        """The TTFT that a `share` of requests keeps at that arrival rate; inf if the queue grows.
 
         `late_prompts` more prompts delay each request.
         """
@@ -34,12 +34,12 @@ class PromptLine:
         return self._within_s(min(1.0, busy + late_prompts), self._wait_s(busy), share)
 
     def others_per_s(self, rate_per_s: float) -> float:
-        """Prompts a second that one of the users in a closed loop meets: those of all others.
+        """Prompts a second from all other users, as one user of a closed loop meets them.
 
-        `rate_per_s` is that of all if none ever waited: then each asks again after n / rate. While
-        it waits, W, and is computed, S, it asks for nothing, and it waits for the n - 1 others
-        alone (the arrival theorem): others = (n - 1) / (n / rate_per_s + W(others) + S), halved
-        down to. So prompts never pile up without end.
+        `rate_per_s` is the rate of all n users if none ever waited: each sends again after n /
+        rate. A user sends nothing while its prompt waits, W, and is computed, S, and it waits only
+        for the n - 1 others (arrival theorem): others = (n - 1) / (n / rate_per_s + W(others) + S),
+        solved by bisection. So the queue never diverges.
         """
 
         def too_few(others_per_s: float) -> bool:
@@ -54,13 +54,13 @@ class PromptLine:
         return rate_per_s * self._mean_s / self._stages
 
     def _wait_s(self, busy: float) -> float:
-        """Mean wait of those that wait (M/G/1)."""
+        """Mean wait of the prompts that wait (M/G/1)."""
         return sum(s * s for s in self._each_s) / (2 * sum(self._each_s) * (1 - busy))
 
     def _within_s(self, busy: float, wait_s: float, share: float) -> float:
-        """Seconds in which a `share` is served: chance `busy` of an exponential wait, then its own.
+        """Seconds until a `share` is served: an exponential wait with probability `busy`, then S.
 
-        All alike: S + wait ln(busy / (1 - share)). Else halved down to the answer.
+        If all are alike: S + wait ln(busy / (1 - share)). Otherwise by bisection.
         """
         each_s = self._each_s
         late = math.log(max(1.0, busy / (1 - share)))

@@ -1,4 +1,4 @@
-"""What requests look like: tokens in, tokens out; all alike, or spread as in a trace."""
+"""Request lengths: tokens in and tokens out, all alike or spread as in a trace."""
 
 import math
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from admission.planning.sentences import Sentence
 from admission.terms.spelling import UnknownNameError
 
 _NORMAL = NormalDist()
-_PARTS = 40  # equally likely lengths that represent a trace: enough for a 95th percentile
+_PARTS = 40  # equally likely lengths that represent a trace; enough for a 95th percentile
 
 
-# Of the logarithm of answers' lengths where no trace says them: median 450, p90 1,400 tokens.
+# Standard deviation of the log of answer lengths without a trace: median 450, p90 1,400 tokens.
 ANSWER_SIGMA = 0.884
 
 
@@ -28,11 +28,11 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How the requests of a trace differ, as far as the formulas of a plan ask.
+    """How the requests of a trace differ, as far as the plan's formulas need it.
 
-    A request runs one step per token of its answer, so what is *running* is weighed by the answer:
-    see `held_by`. TTFT takes `prompts` and TPOT `answers`: equally likely lengths (means of
-    fortieths).
+    A request runs for one step per token of its answer, so *running* requests are weighted by their
+    answers (`held_by`). TTFT uses `prompts` and TPOT `answers`: equally likely lengths, each the
+    mean of a fortieth of the requests.
     """
 
     requests: int
@@ -45,9 +45,9 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Requests of `isl_tokens` in and `osl_tokens` out, means.
+    """Requests with a mean of `isl_tokens` in and `osl_tokens` out.
 
-    No prefix is cached: the safe side.
+    No prefix counts as cached, which errs on the safe side.
     """
 
     name: str
@@ -63,12 +63,12 @@ class Workload:
 
     @property
     def total_tokens(self) -> int:
-        """What the mean request holds in the KV cache just before it ends."""
+        """Tokens that the mean request holds in the KV cache just before it ends."""
         return self.isl_tokens + self.osl_tokens
 
     @property
     def held(self) -> Held:
-        """What a running request holds, and attends to."""
+        """Tokens that a running request holds and attends to."""
         if self.spread:
             return self.spread.held
         return held_by([(self.isl_tokens, answer) for answer in self.answers])
@@ -85,16 +85,16 @@ class Workload:
 
     @property
     def longest_tokens(self) -> int | None:
-        """The longest request, where one is known."""
+        """Tokens of the longest request; None = unknown."""
         return self.spread.longest_tokens if self.spread else None
 
     def of_length(self, total_tokens: int) -> "Workload":
-        """The same answers (half the request at most) after prompts that fill up the rest."""
+        """Requests of `total_tokens` with the same answers, at most half; prompts fill the rest."""
         osl = min(self.osl_tokens, total_tokens // 2)
         return replace(self, isl_tokens=total_tokens - osl, osl_tokens=osl, spread=None)
 
 
-# Means of public traces; a mean hides the spread, which the gateway prices request by request.
+# Means of public traces. They hide the spread; the gateway prices each request by itself.
 PRESETS = {
     "chat": Workload("chat", 862, 665, Sentence("source_chat")),
     "rag": Workload("rag", 4096, 512, Sentence("source_rag")),
@@ -104,7 +104,7 @@ PRESETS = {
 
 
 def find_workload(name: str) -> Workload:
-    """The preset of that name; ValueError with the nearest known."""
+    """The preset with that name; ValueError suggests the nearest known name."""
     if name not in PRESETS:
         raise UnknownNameError("workload", name, PRESETS)
     return PRESETS[name]
@@ -118,9 +118,9 @@ def from_requests(
     offered_per_s: float | None = None,
     source: Sentence | None = None,
 ) -> Workload:
-    """The workload of a trace's (prompt, output) tokens, without what max_model_len refuses.
+    """The workload of a trace's (prompt, output) tokens; requests over max_model_len are left out.
 
-    `source` None = the requests of `file`. ValueError where nothing is left.
+    `source` None = the requests of `file`. ValueError if none is left.
     """
     fitting = [(i, max(1, o)) for i, o in requests if i + max(1, o) <= max_model_len]
     if not fitting:
@@ -136,23 +136,24 @@ def from_requests(
         left_out_ratio=1 - len(fitting) / len(requests),
     )
     shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
-    told = {f"isl_{name}": _quantile(prompts, share) for name, share in shares.items()}
-    told |= {f"osl_{name}": _quantile(answers, share) for name, share in shares.items()}
+    lengths = {f"isl_{name}": _quantile(prompts, share) for name, share in shares.items()}
+    lengths |= {f"osl_{name}": _quantile(answers, share) for name, share in shares.items()}
     return Workload(
         name=file,
         isl_tokens=max(1, round(sum(prompts) / len(prompts))),
         osl_tokens=max(1, round(decoded / len(answers))),
-        source=source or Sentence("source_trace", requests=len(fitting), file=file, **told),
+        source=source or Sentence("source_trace", requests=len(fitting), file=file, **lengths),
         spread=spread,
         offered_per_s=offered_per_s,
     )
 
 
 def held_by(requests: Sequence[tuple[int, int]]) -> Held:
-    """Of these (prompt, output) tokens, all as likely to come.
+    """Tokens held by running requests, if all these (prompt i, output o) are equally likely.
 
-    One runs o steps, and at a random one of them holds i + g tokens, g even between 0 and o. So
-    with weights o the mean is E[o (i + o/2)] / E[o], the square's E[o (i^2 + i o + o^2/3)] / E[o].
+    A request runs for o steps, and at a random one it holds i + g tokens, with g uniform in 0 to o.
+    Weighted by o, the mean is E[o (i + o/2)] / E[o], and that of the square E[o (i^2 + i o +
+    o^2/3)] / E[o].
     """
     steps = sum(o for _, o in requests)
     mean = sum(o * (i + o / 2) for i, o in requests) / steps
@@ -164,7 +165,7 @@ def held_by(requests: Sequence[tuple[int, int]]) -> Held:
 def _log_normal(mean_tokens: int) -> tuple[int, ...]:
     """Means of equal parts of log-normal answers with that mean; at least one token each.
 
-    What lies below the share p adds the share Phi(z_p - sigma) of the whole.
+    The shortest share p of the answers holds the share Phi(z_p - sigma) of all tokens.
     """
     inner = (_NORMAL.inv_cdf(part / _PARTS) for part in range(1, _PARTS))
     below = [0.0, *(_NORMAL.cdf(z - ANSWER_SIGMA) for z in inner), 1.0]

@@ -1,1 +1,1 @@
-"""The policy lab: a trace in virtual time through an admission policy and vLLM's own scheduler."""
+"""The policy lab: plays traces in virtual time through admission policies and vLLM's scheduler."""

@@ -1,1 +1,1 @@
-"""Capacity planning: what `sluice plan` reads and prints. Needs no vLLM, Ray or torch."""
+"""Capacity planning: the input and output of `sluice plan`. Needs no vLLM, Ray or torch."""

@@ -1,4 +1,4 @@
-"""`sluice plan`: what fits, how many requests it carries, what binds. Needs no engine."""
+"""`sluice plan`: what fits, how many requests it carries, which limit binds. Needs no engine."""
 
 import argparse
 import json
@@ -28,7 +28,7 @@ _KNOWN: dict[str, Callable[[], Iterable[str]]] = {
 
 
 def main(args: argparse.Namespace) -> int:
-    """Prints the plan; 0 = fits, 1 = does not fit, 2 = bad arguments or a file that fails."""
+    """Prints the plan; 0 = fits, 1 = does not fit, 2 = bad arguments or an unusable file."""
     words = PlanWords(Language(args.lang))
     if args.list:
         sys.stdout.write("".join(f"{name}\n" for name in _KNOWN[args.list]()))
@@ -50,9 +50,9 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace, found: Findings, words: PlanWords) -> None:
-    """The plan on standard output; why what was asked for does not fit, on standard error."""
-    if told := misfit(found, words):
-        sys.stderr.write(f"{told}\n")
+    """Prints the plan; if the question's deployment does not fit, stderr says why."""
+    if verdict := misfit(found, words):
+        sys.stderr.write(f"{verdict}\n")
     if args.json:
         shown = json.dumps(answer(found), indent=2)
     else:
@@ -74,7 +74,7 @@ def _bad(problem: str) -> int:
 
 
 def _refuse_to_replace(args: argparse.Namespace) -> None:
-    """Before anything is worked out: somebody's profile is not overwritten."""
+    """Raises before the plan is computed if `--write` would overwrite a file."""
     if args.write and args.write.exists() and not args.force:
         raise ValueError(f"{args.write} exists; give another name, or --force to replace it")
 
@@ -82,7 +82,7 @@ def _refuse_to_replace(args: argparse.Namespace) -> None:
 def _write_files(
     args: argparse.Namespace, found: Findings, profile: FromProfile, words: PlanWords
 ) -> None:
-    """The files that were asked for; what draws and what checks profiles is imported only then."""
+    """Writes the requested files; drawing and profile checks are imported only for these."""
     model = str(args.model or profile.model)
     if args.html or args.svg:
         from loadtests.plan.shown.page import plan_page, write_charts  # noqa: PLC0415 -- a second

@@ -1,4 +1,4 @@
-"""YAML with a comment behind every value, as the profiles in configs/ are written."""
+"""YAML with a comment after every value, as in the profiles in configs/."""
 
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -8,12 +8,12 @@ import yaml
 
 _COMMENT_COLUMN = 44
 _LINE_COLUMNS = 104
-_NARROWEST = 40  # columns that a comment gets behind a long value
+_NARROWEST = 40  # columns left to a comment after a long value
 
 
 @dataclass(frozen=True, slots=True)
 class CommentedEntry:
-    """One key of a section, dotted where it lies deeper; `why` explains the value."""
+    """One key of a section, dotted if nested; `why` explains the value."""
 
     key: str
     value: object
@@ -33,7 +33,7 @@ def section(name: str, entries: Iterable[CommentedEntry]) -> str:
 
 
 def comment(text: str) -> str:
-    """Whole lines of comment."""
+    """The text as comment lines."""
     lines = textwrap.wrap(text, _LINE_COLUMNS - 2, break_on_hyphens=False)
     return "\n".join(f"# {line}" for line in lines)
 
@@ -48,7 +48,7 @@ def _lines(indent: str, key: str, entry: CommentedEntry) -> Iterator[str]:
 
 
 def _scalar(value: object) -> str:
-    """The value on one line, quoted where YAML would read it as something else; 300, not 300.0."""
+    """The value on one line, quoted if YAML would read it as something else; 300, not 300.0."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     written: str = yaml.safe_dump(

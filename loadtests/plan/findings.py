@@ -1,4 +1,4 @@
-"""Everything one plan comes to, worked out once; what is shown reads from here."""
+"""All results of one plan, computed once; every output format reads them from here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from admission.terms.settings import Settings
 from loadtests.plan.flags import DEFAULT_THINK_S
 from loadtests.plan.from_profile import FromProfile
 
-_SAID_WITHOUT_PROFILE = frozenset({"kv_headroom_ratio"})  # of admission: the "threshold" of rules
-_WORTH_ANOTHER_FORMAT = 1.1  # another checkpoint is worth a word only where it carries more
+_SAID_WITHOUT_PROFILE = frozenset({"kv_headroom_ratio"})  # the "threshold" of common rules
+_WORTH_ANOTHER_FORMAT = 1.1  # another checkpoint is mentioned only if it carries more
 
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """What the question leaves to the plan: the split into engines, the format of the weights.
+    """What the question leaves open: the split into engines, the format of the weights.
 
-    `kept` are arguments that hold for every layout (see `admission.planning.advice`).
+    `kept` are arguments that apply to every layout (see `admission.planning.advice`).
     """
 
     split: bool = False
@@ -30,7 +30,7 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """One deployment in full: its plan, longer requests, the rule of thumb, idle settings."""
+    """All about one deployment: its plan, longer requests, the rule of thumb, idle settings."""
 
     plan: Plan
     contexts: list[tuple[int, PlannedLoad]]
@@ -40,16 +40,16 @@ class Detail:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """The answer, best first.
+    """The results of one question.
 
-    `led` is the best layout: of all formats where the format is open, else of the one asked for,
-    unless only another fits. `own` is the best in the format asked for; `other` is the best in
-    another format, where that carries clearly more. None = there is none.
-    `asked` is the deployment asked about: with the split open it is `own`. `shown` is what is told
-    in detail: `asked`, or with the split and the format open what is led with.
-    `nearest` is None where `asked` fits as it is. `layouts` are all that were tried, each with its
-    advised step and slots, and at the end what was asked about, where that has others. `named` is
-    the layout of `asked` where its split was said: it gets a number of its own.
+    `led`: the best layout, which the output leads with; of all formats if the format is open, else
+    of the question's, unless only another fits. `own`: the best in the question's format. `other`:
+    the best in another format if it carries clearly more. None = there is none.
+    `asked`: the question's deployment; if the split is open, `own`. `shown`: the deployment that is
+    shown in detail; `asked`, or `led` if split and format are both open.
+    `nearest`: None if `asked` fits as it is. `layouts`: all that were tried, each with its
+    recommended step and slots, and last the question's if it has others. `named`: the layout of
+    `asked` if its split was given; it gets its own number.
     """
 
     asked: Detail
@@ -64,22 +64,22 @@ class Findings:
 
     @property
     def plan(self) -> Plan:
-        """The plan of the deployment asked about."""
+        """The plan of the question's deployment."""
         return self.asked.plan
 
     @property
     def chosen(self) -> Layout | None:
-        """The layout that is led with."""
+        """The layout that the output leads with; None = none fits."""
         return self.led.layout if self.led else None
 
     @property
     def advice(self) -> Advice | None:
-        """Its settings."""
+        """The recommended settings of `chosen`."""
         return self.led.advice if self.led else None
 
     @property
     def answered(self) -> list[Layout]:
-        """What the first sentence names, what is led with first and what was asked about second."""
+        """The layouts of the first sentence: the best first, the question's second."""
         answered = [self.led.layout] if self.led else []
         rest = [self.named, *(x.layout for x in (self.own, self.other) if x)]
         for layout in rest:
@@ -95,7 +95,7 @@ def find(
     *,
     think_s: float = DEFAULT_THINK_S,
 ) -> Findings:
-    """The findings; ValueError for arguments that no engine would take."""
+    """The findings; ValueError for arguments that no engine accepts."""
     left = left or Open()
     found = choices(question, left.kept)
     own = _best([x for x in found if x.layout.asked])
@@ -126,15 +126,15 @@ def find(
 
 
 def _best(found: Sequence[Choice]) -> Choice | None:
-    """The best that fits; None = nothing does."""
+    """The best that fits; None = nothing fits."""
     chosen = best([x.layout for x in found])
     return next((x for x in found if x.layout is chosen), None)
 
 
 def _other(found: Sequence[Choice], own: Choice | None) -> Choice | None:
-    """The best in another format, where it carries clearly more than the best in the format asked.
+    """The best in another format if it carries clearly more than `own`.
 
-    By requests a second; at once where the card's speed is unknown.
+    The measure is requests a second, or requests at once if the card's speed is unknown.
     """
     chosen = _best(found)
     if chosen is None or own is None:
@@ -145,7 +145,7 @@ def _other(found: Sequence[Choice], own: Choice | None) -> Choice | None:
 
 
 def _said(profile: FromProfile, left: Open) -> frozenset[str]:
-    """Settings that somebody chose: what has no effect among others is nobody's mistake."""
+    """Settings that the user chose; idle defaults are not reported."""
     engine = left.kept if left.split else frozenset(ENGINE_SETTINGS)
     return engine | (profile.named if profile.settings else _SAID_WITHOUT_PROFILE)
 
@@ -161,7 +161,7 @@ def _detail(plan: Plan, profile: FromProfile, said: frozenset[str]) -> Detail:
 
 
 def _same(one: Plan | None, other: Plan) -> bool:
-    """Whether two plans are of the same engines: split, format, step and slots."""
+    """Whether two plans have the same engines: split, format, step and slots."""
     return one is not None and _engines(one) == _engines(other)
 
 

@@ -1,4 +1,4 @@
-"""The flags of `sluice plan`; the memory part has vLLM's own names. Imports nothing heavy."""
+"""The flags of `sluice plan`; flags that memory depends on have vLLM's names. Imports are light."""
 
 import argparse
 from pathlib import Path
@@ -17,26 +17,26 @@ _NUMBERS = (
     ("--pipeline-parallel-size", int, "stages of one engine"),
     ("--gpu-memory-utilization", float, "share of each card, 0-1"),
     ("--max-model-len", length, "tokens, prompt + answer: 32768, 32K, auto"),
-    ("--max-num-seqs", int, "sequences at once of one engine"),
+    ("--max-num-seqs", int, "concurrent sequences of one engine"),
     ("--max-num-batched-tokens", size, "tokens per step"),
-    ("--weight-bits", int, "bits per weight where the quantization's name leaves them open"),
-    ("--available-kv-gib", float, "KV memory per GPU as logged; skips its prediction"),
-    ("--isl", int, "tokens in, in place of the workload's"),
-    ("--osl", int, "tokens out, in place of the workload's"),
+    ("--weight-bits", int, "bits per weight if the quantization's name does not fix them"),
+    ("--available-kv-gib", float, "KV memory per GPU from the start-up log; replaces the estimate"),
+    ("--isl", int, "prompt tokens, instead of the workload's"),
+    ("--osl", int, "output tokens, instead of the workload's"),
 )
 _NAMES = (
     ("--quantization", "e.g. awq, gptq, fp8, int8, none; default: the checkpoint's own"),
     ("--dtype", "of activations: auto, float16, bfloat16"),
     ("--kv-cache-dtype", "auto, fp8, ..."),
     ("--vllm-version", "e.g. 0.19.0, 0.8.x; default: the release this project pins"),
-    ("--link", "between the cards: pcie4, pcie4_p2p, pcie5, nvlink; default: the card's own"),
+    ("--link", "between cards: pcie4, pcie4_p2p, pcie5, nvlink; default: the card's own"),
 )
 
 
 def add_plan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds the subcommand; None stands for a flag that was not given."""
+    """Adds the subcommand; flags that are not given are None."""
     plan = commands.add_parser(
-        "plan", help="say what fits on some GPUs, how many requests they carry, and what binds"
+        "plan", help="predict what fits on some GPUs, how many requests they carry, and what binds"
     )
     plan.set_defaults(module="loadtests.plan.command")
     plan.add_argument(
@@ -62,16 +62,16 @@ def add_plan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         metavar="S",
         help=f"seconds from an answer to the user's next request; default: {DEFAULT_THINK_S:g}",
     )
-    shown_slo = DEFAULT_SLO.replace("%", "%%")  # argparse reads % as its own
+    shown_slo = DEFAULT_SLO.replace("%", "%%")  # argparse expands % in help texts
     plan.add_argument("--slo", default=DEFAULT_SLO, help=f"default: {shown_slo}")
     plan.add_argument("--lang", choices=("en", "zh"), default="en", help="language; default: en")
-    plan.add_argument("--html", type=Path, metavar="FILE", help="also a page, in both languages")
-    plan.add_argument("--svg", type=Path, metavar="FOLDER", help="also the charts as SVG files")
+    plan.add_argument("--html", type=Path, metavar="FILE", help="write a page in both languages")
+    plan.add_argument("--svg", type=Path, metavar="FOLDER", help="write the charts as SVG files")
     plan.add_argument(
-        "--write", type=Path, metavar="FILE", help="also the recommended layout as a profile"
+        "--write", type=Path, metavar="FILE", help="write the recommended layout as a profile"
     )
-    plan.add_argument("--force", action="store_true", help="--write may replace a file")
+    plan.add_argument("--force", action="store_true", help="let --write replace a file")
     plan.add_argument(
-        "-v", "--verbose", action="store_true", help="all of it: memory, limits, layouts, settings"
+        "-v", "--verbose", action="store_true", help="print memory, limits, layouts and settings"
     )
     plan.add_argument("--json", action="store_true", help="everything, with stable keys")

@@ -1,4 +1,4 @@
-"""What a profile says that a plan depends on. Other keys are `sluice check-config`'s business."""
+"""The parts of a profile that a plan depends on; `sluice check-config` checks the other keys."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,15 +19,15 @@ _KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(_TEXTS, (str,)),
     **dict.fromkeys(_SECONDS, (int, float)),
 }
-_SIMULATED_FORMAT = ("quantization", "weight_bits")  # the engine's own weights are not the plan's
+_SIMULATED_FORMAT = ("quantization", "weight_bits")  # of the weights that it represents
 
 
 @dataclass(frozen=True, slots=True)
 class FromProfile:
-    """`sections` as written; `engine` are the arguments that memory depends on, read as vLLM does.
+    """A profile's `sections` as written; `engine`: arguments that memory depends on, parsed.
 
-    `overrides` are vLLM's hf_overrides, keys of config.json.
-    `settings` is None without an admission section; `named` are the keys that it names, dotted.
+    `overrides`: vLLM's hf_overrides, keys of config.json. `settings`: None without an admission
+    section. `named`: the dotted keys in that section.
     """
 
     source: str = ""
@@ -39,16 +39,16 @@ class FromProfile:
     engine: Mapping[str, Any] | None = None
     overrides: Mapping[str, Any] | None = None
     not_counted: tuple[str, ...] = ()
-    kv_bytes: int | None = None  # per card, where the profile gives the cache its size
+    kv_bytes: int | None = None  # per card, if the profile sets the size of the cache
     step_time: Mapping[str, float] | None = None  # as `sluice calibrate` wrote it
     settings: Settings | None = None
     named: frozenset[str] = frozenset()
 
 
 def read_profile(path: Path | None) -> FromProfile:
-    """The profile, empty without one; ValueError names the file and what is wrong with it.
+    """The profile, empty without a path; ValueError names the file and the fault.
 
-    A section `simulation` says which card and which weights the simulated engine stands for.
+    A section `simulation` names the card and the weights that the simulated engine represents.
     """
     if path is None:
         return FromProfile()
@@ -108,7 +108,7 @@ def _sections(path: Path) -> Any:
 
 
 def _plain(path: Path, sections: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The keys of one section that have a value, each of the kind that the plan reads."""
+    """The keys of one section that have a value; ValueError for a value of the wrong type."""
     section = sections.get(name) or {}
     if not isinstance(section, dict):
         raise ValueError(f"{path}: {name} holds no keys")
@@ -134,7 +134,7 @@ def _settings(path: Path, section: object) -> Settings | None:
 
 
 def _names(section: object, above: str = "") -> Iterator[str]:
-    """Dotted names of all keys of a section that stand in the file."""
+    """Dotted names of all keys that the file has in a section."""
     for key, value in section.items() if isinstance(section, dict) else ():
         yield f"{above}{key}"
         yield from _names(value, f"{above}{key}.")

@@ -1,4 +1,4 @@
-"""Flags and, if given, a profile -> the question that the plan answers."""
+"""Builds the plan's question from flags and, if given, a profile."""
 
 import argparse
 import math
@@ -28,8 +28,8 @@ from loadtests.plan.trace_file import read_trace
 from loadtests.plan.workloads import named_workload
 from serve.models.catalogue import find_config
 
-ASSUMED_GPU = "a10"  # of a profile that names none
-_SIXTEEN_BITS = "FP16"  # as `weights_name` says
+ASSUMED_GPU = "a10"  # for a profile that names no card
+_SIXTEEN_BITS = "FP16"  # the name that `weights_name` gives
 
 
 def question(args: argparse.Namespace, profile: FromProfile) -> Question:
@@ -63,7 +63,7 @@ def question(args: argparse.Namespace, profile: FromProfile) -> Question:
 
 
 def _check_numbers(args: argparse.Namespace) -> None:
-    """ValueError for a number that no engine and no card has."""
+    """ValueError for a number that no engine or card can have."""
     if args.available_kv_gib is not None and not 0 < args.available_kv_gib < math.inf:
         raise ValueError(f"--available-kv-gib {args.available_kv_gib:g} is not positive")
     if args.weight_bits is not None and args.weight_bits < 1:
@@ -71,9 +71,9 @@ def _check_numbers(args: argparse.Namespace) -> None:
 
 
 def left_open(args: argparse.Namespace, asked: Question) -> Open:
-    """What neither flags nor a profile say; a profile names a whole engine.
+    """What neither flags nor a profile fix; a profile fixes the whole engine.
 
-    A checkpoint in another format than 16 bits was chosen for its format.
+    A checkpoint in a format other than 16 bits fixes the format: it was chosen for it.
     """
     named = args.config is not None
     split = args.tensor_parallel_size is not None or args.available_kv_gib is not None
@@ -86,12 +86,12 @@ def left_open(args: argparse.Namespace, asked: Question) -> Open:
 
 
 def _given_kv_bytes(gib: float | None, profile: FromProfile) -> float | None:
-    """What the flag says, else the profile; None = to be predicted."""
+    """The flag's KV memory, else the profile's; None = to be predicted."""
     return profile.kv_bytes if gib is None else gib * GIB
 
 
 def _measurement(profile: FromProfile) -> Measurement | None:
-    """The profile's `step_time` and the engine that it was measured on."""
+    """The profile's `step_time` with the engine on which it was measured; None without one."""
     if profile.step_time is None or "fixed_s" not in profile.step_time:
         return None
     seconds = {field.name: 0.0 for field in fields(StepCoefficients)} | dict(profile.step_time)
@@ -99,7 +99,7 @@ def _measurement(profile: FromProfile) -> Measurement | None:
 
 
 def _simulated_link(name: str | None, gpu: Gpu) -> Link | None:
-    """A simulation that takes the card's own link knows no more of it than the plan does."""
+    """The simulation's link; None if it is the card's own, which may be unmeasured."""
     link = _link(name)
     return None if gpu.speeds and link is gpu.speeds.link else link
 
@@ -115,7 +115,7 @@ def _link(name: str | None) -> Link | None:
 def _ranks(
     given: Mapping[str, Any], model: ModelShape, gpus: int | None, replicas: int
 ) -> tuple[int, int]:
-    """TP and the number of cards; each follows from the other where only one is given."""
+    """TP and the number of cards; if only one is given, the other follows from it."""
     stages = int(given.get("pipeline_parallel_size", 1))
     if stages < 1:
         raise ValueError(f"pipeline_parallel_size {stages} is not positive")
@@ -131,7 +131,7 @@ def _ranks(
 
 
 def _workload(args: argparse.Namespace, max_model_len: int) -> Workload:
-    """The preset or trace, or the lengths that were given in place of its own."""
+    """The named workload or trace; `--isl` and `--osl` replace its lengths."""
     if is_trace(args.workload or ""):
         named = read_trace(Path(args.workload), max_model_len=max_model_len)
     else:

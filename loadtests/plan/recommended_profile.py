@@ -1,4 +1,4 @@
-"""The recommended layout as a complete profile, every number explained."""
+"""Writes the recommended layout as a complete profile with a comment for every number."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -20,21 +20,21 @@ from serve.profile.settings import Profile, ProfileError, parse_profile
 
 _MAPS = ("engine.environment", "engine_args", "server_args")
 _PATHS = ("access.api_keys_file", "telemetry.access_log", "telemetry.decision_log")
-_OURS = {"int4": "awq_marlin", "awq": "awq_marlin", "int8": None, "none": None}  # to vLLM's words
+_OURS = {"int4": "awq_marlin", "awq": "awq_marlin", "int8": None, "none": None}  # to vLLM's names
 _OF_ANOTHER_LAYOUT = {"pipeline_parallel_size", "kv_cache_memory_bytes", "num_gpu_blocks_override"}
 _SECTIONS = ("http", "access", "telemetry")
 
 
 @dataclass(frozen=True, slots=True)
 class Recommended:
-    """What the profile is made of; `base` is the profile that the plan was asked about, if any."""
+    """The inputs of the profile; `base` is the profile in the question, empty without one."""
 
     found: Findings
     chosen: Layout
     advice: Advice
     model: str
     base: FromProfile
-    folder: Path  # where it will lie: paths of the base are told from there
+    folder: Path  # of the new file: the base's paths become relative to it
 
     @property
     def plan(self) -> Plan:
@@ -43,24 +43,24 @@ class Recommended:
 
     @property
     def checkpoint(self) -> str:
-        """A sibling in the layout's format where one is known; else the model that was named."""
+        """A sibling checkpoint in the layout's format if one is known, else the named model."""
         path = Path(self.model).expanduser()
         if path.suffix == ".json":
             return str(path.parent)
         return _checkpoint(self.model, self.chosen.weights) or self.model
 
     def given(self, name: str) -> Mapping[str, Any]:
-        """A section of the base, empty where there is none."""
+        """A section of the base; empty if the base has none."""
         section = (self.base.sections or {}).get(name)
         return section if isinstance(section, dict) else {}
 
 
 def write_profile(file: Path, found: Findings, model: str, base: FromProfile) -> str:
-    """Writes the profile of the layout led with; answers with a line that says so, or why not.
+    """Writes the profile of the best layout; returns a line that reports it, or why not.
 
-    Where that wants a checkpoint in another format and none is known, the best layout of the
-    model's own format is written. ValueError, and no file, where the base's own keys make no good
-    profile.
+    If that layout needs a checkpoint in another format and none is known, the best layout in the
+    model's own format is written. If the base's own keys do not make a valid profile, it raises a
+    ValueError and writes no file.
     """
     chosen, why = _written_layout(found, model)
     if chosen is None or chosen.advice is None:
@@ -77,7 +77,7 @@ def write_profile(file: Path, found: Findings, model: str, base: FromProfile) ->
 
 
 def _written_layout(found: Findings, model: str) -> tuple[Choice | None, str]:
-    """What is written, and why it is not what is led with; "" = it is."""
+    """The layout to write, and why it is not the best one; "" = it is."""
     led = found.led
     if led is None:
         return None, "nothing fits"
@@ -89,7 +89,7 @@ def _written_layout(found: Findings, model: str) -> tuple[Choice | None, str]:
 
 
 def recommended_profile(wanted: Recommended) -> str:
-    """The YAML; loads with `load_profile` if the base does."""
+    """The YAML text; `load_profile` can load it if it can load the base."""
     plan, work = wanted.plan, wanted.plan.question.workload
     head = comment(
         f"{wanted.model} on {plan.question.gpus} x {plan.question.gpu.name} as"
@@ -123,7 +123,7 @@ def _engine(wanted: Recommended, known: list[Key]) -> Iterator[CommentedEntry]:
 
 
 def _engine_args(wanted: Recommended) -> Iterator[CommentedEntry]:
-    """What the plan decides; then what the base says besides, or what every engine here needs."""
+    """What the plan decides, then the base's other arguments, or those that every engine needs."""
     decided = [*_weights(wanted), *_sizes(wanted)]
     yield from decided
     names = {entry.key for entry in decided} | _OF_ANOTHER_LAYOUT
@@ -146,7 +146,7 @@ def _weights(wanted: Recommended) -> Iterator[CommentedEntry]:
     kernels = _OURS.get(quantization, quantization)
     if kernels and not wanted.given(
         "simulation"
-    ):  # there the weights stand in a section of their own
+    ):  # a simulation names the weights in its own section
         yield CommentedEntry(
             "quantization", kernels, f"name: {weights} weights, with the kernels of that name"
         )
@@ -157,7 +157,7 @@ def _weights(wanted: Recommended) -> Iterator[CommentedEntry]:
 
 
 def _checkpoint(model: str, weights: str) -> str | None:
-    """The model's sibling in that format; None where the catalogue knows none."""
+    """The model's sibling checkpoint in that format; None if the catalogue has none."""
     sibling = f"{model}-AWQ"
     return sibling if weights == "INT4" and sibling in known_models() else None
 
@@ -209,7 +209,7 @@ def _sizes(wanted: Recommended) -> Iterator[CommentedEntry]:
 
 
 def _usual(plan: Plan) -> Iterator[CommentedEntry]:
-    """Arguments that every engine behind the gateway wants and the plan takes for granted."""
+    """Arguments that every engine behind the gateway needs and that the plan assumes."""
     speeds = plan.question.gpu.speeds
     if plan.memory.engine.tp > 1:
         yield CommentedEntry(
@@ -235,7 +235,7 @@ def _usual(plan: Plan) -> Iterator[CommentedEntry]:
 
 
 def _admission(wanted: Recommended, known: list[Key]) -> Iterator[CommentedEntry]:
-    """The advised settings with their sums; the others as they were, or by default."""
+    """The recommended settings with their arithmetic; the others as in the base, or the default."""
     settings, slo = wanted.advice.settings, wanted.plan.question.slo
     deadline_s, backlog = settings.ttft_deadline_s, settings.prefill_backlog_max_tokens
     advised = {
@@ -262,7 +262,7 @@ def _admission(wanted: Recommended, known: list[Key]) -> Iterator[CommentedEntry
 
 
 def _plain(wanted: Recommended, known: list[Key], name: str) -> Iterator[CommentedEntry]:
-    """Every key of a section with the base's value or the default, and what it does."""
+    """Every key of a section with the base's value or the default, and its description."""
     for key in known:
         top, _, rest = key.path.partition(".")
         if top != name or key.path in _MAPS:
@@ -283,18 +283,18 @@ def _value(section: Mapping[str, Any], dotted: str, default: object) -> object:
 
 
 def _written(default: object) -> object:
-    """A default as YAML has it: an enum's member is its value."""
+    """A default in YAML's form: an enum member becomes its value."""
     return getattr(default, "value", default)
 
 
 def _from_folder(wanted: Recommended, path: str) -> str:
-    """A path of the base as it is told from the new file's folder."""
+    """A path of the base, relative to the new file's folder."""
     absolute = Path(wanted.base.source).resolve().parent / path
     return os.path.relpath(absolute, wanted.folder.resolve())
 
 
 def _carried(wanted: Recommended, name: str) -> list[str]:
-    """A section that the plan does not decide, as the base has it; nothing without one."""
+    """A section that the plan does not decide, copied from the base; empty if the base has none."""
     entries = [
         CommentedEntry(k, v, f"as in {wanted.base.source}") for k, v in wanted.given(name).items()
     ]

@@ -1,6 +1,6 @@
-"""A trace of requests as a plan's workload.
+"""Reads a trace of requests as a plan's workload.
 
-No prefix is taken as cached, whatever a trace says of it.
+No prefix counts as cached, even if the trace names shared blocks.
 """
 
 from pathlib import Path
@@ -10,9 +10,9 @@ from loadtests.asking.trace_file import read_rows
 
 
 def read_trace(path: Path, *, max_model_len: int) -> Workload:
-    """The workload of a trace file; ValueError names the file and the line at fault.
+    """The workload of a trace file; ValueError names the file and the faulty line.
 
-    Rows with times (`timestamp_s`) give the offered rate.
+    If the rows have times (`timestamp_s`), they give the offered rate.
     """
     rows = read_rows(path)
     times = [row.at_s for row in rows if row.at_s is not None]

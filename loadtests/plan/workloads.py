@@ -1,7 +1,7 @@
-"""The workloads by name: those that load tests play, one list for both.
+"""Workloads by name; plans and load tests share one list.
 
-Those of `admission.planning.workload.PRESETS` are planned by their means; the lengths of the others
-are drawn as a load test draws them.
+A plan uses the means of `admission.planning.workload.PRESETS`. It draws the lengths of the other
+workloads as a load test does.
 """
 
 import random
@@ -12,14 +12,14 @@ from admission.planning.workload import PRESETS, Workload, find_workload, from_r
 from admission.terms.spelling import UnknownNameError
 from loadtests.scenarios import SCENARIOS
 
-_DRAWS = 2000  # lengths that stand for a scenario
+_DRAWS = 2000  # lengths that represent a scenario
 _SEED = 1
 
 
 def named_workload(name: str, *, max_model_len: int) -> Workload:
-    """The workload of that name; ValueError with the nearest known.
+    """The workload with that name; ValueError suggests the nearest known name.
 
-    Of drawn lengths, those beyond `max_model_len` are left out.
+    Drawn lengths beyond `max_model_len` are left out.
     """
     if name in PRESETS:
         return find_workload(name)

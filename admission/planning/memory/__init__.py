@@ -1,6 +1,6 @@
-"""The memory room: model shape + engine arguments + GPU -> weights, KV bytes, KV capacity.
+"""The memory model: model shape + engine arguments + GPU -> weights, KV bytes, KV capacity.
 
-Values in, values out: no file is read here. It knows nothing of requests, and admission's decisions
-know nothing of it. `budget.plan_memory` is the front door; `kv_capacity.kv_capacity` alone gives
-the exact part, when the bytes available for KV are known.
+The functions are pure and read no files. The model does not depend on requests, and admission
+decisions do not depend on it. Start at `budget.plan_memory`. When the bytes available for KV are
+known, `kv_capacity.kv_capacity` alone gives the exact part.
 """

@@ -1,4 +1,4 @@
-"""The activation peak: what a step of the largest size needs beside weights and KV."""
+"""The activation peak: memory that the largest step needs in addition to weights and KV."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,13 @@ from admission.planning.memory.estimate import GIB, NOTHING, Estimate
 from admission.planning.memory.model.formats import dtype_bytes
 from admission.planning.memory.model.model_shape import Dense, Experts, Layer, ModelShape
 
-_LOGIT_BYTES = 2  # a logit of the model's dtype, contained in the samplers' figures
-_FIT_BYTES = 0.05 * GIB  # what the fits leave: mean 0.025 GiB, 0.05 covers nine in ten
+_LOGIT_BYTES = 2  # one logit in the model's dtype; the samplers' figures include it
+_FIT_BYTES = 0.05 * GIB  # residual of the fits: mean 0.025 GiB; 0.05 covers nine in ten
 
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """Bytes of the activation peak on the stages before the last, and on the last: it samples."""
+    """Bytes of the activation peak on the inner pipeline stages, and on the last, which samples."""
 
     inner: Estimate
     last: Estimate
@@ -25,10 +25,10 @@ def activation_peak(model: ModelShape, engine: Resolved) -> Peak:
     """max(forward, sampler + experts' workspace); T = max_num_batched_tokens, N = sequences.
 
     forward = T x (6 I / TP + 8.4 H), for experts T x (2 top-k (3 I / TP + H) + 8.4 H);
-    sampler = 2 T H + c N V, c by release (`sampler_bytes`); with pipeline stages 4 T H on top.
-    From 0.25.1 a cold compile cache adds 1 GiB to the forward pass: three of four logs show it,
-    so it is expected and its absence is the low end. Numbers of 32 bits double the forward pass.
-    Source: fit to 53 logs of dense models (mean error 0.025 GiB), experts to 10.
+    sampler = 2 T H + c N V, where c depends on the release (`sampler_bytes`). Pipeline stages add
+    4 T H. From 0.25.1 a cold compile cache adds 1 GiB to the forward pass: three of four logs show
+    it, so the expected value includes it and the low end does not. A 32-bit dtype doubles the
+    forward pass. Source: fits to 53 logs of dense models (mean error 0.025 GiB) and 10 of experts.
     """
     scale = dtype_bytes(engine.given.dtype) / _LOGIT_BYTES
     tokens, constants = engine.max_batched_tokens, engine.constants
@@ -53,8 +53,8 @@ def activation_peak(model: ModelShape, engine: Resolved) -> Peak:
 def sampler_bytes(model: ModelShape, engine: Resolved) -> tuple[float, float, float]:
     """Bytes per logit in the warm-up's sampler: low, expected, high.
 
-    V1 up to 0.10 sorts unless FlashInfer is installed, as it is in vLLM's container: logs show both
-    (0.10.1.1 without the sort, 0.9.2 with it), so the range spans them.
+    V1 up to 0.10 sorts unless FlashInfer is installed. vLLM's container includes FlashInfer. Logs
+    show both (0.10.1.1 without the sort, 0.9.2 with it), so the range spans them.
     """
     version, known = engine.version, engine.constants
     if engine.engine_v0 or Version(11, 0) <= version < Version(17, 0):
@@ -78,10 +78,11 @@ def _forward_bytes(layer: Layer, hidden: int, engine: Resolved) -> float:
 
 
 def _workspace_bytes(layer: Layer, hidden: int, engine: Resolved) -> float:
-    """Experts' buffers that stay allocated while the sampler runs.
+    """Bytes of the experts' buffers that stay allocated while the sampler runs.
 
-    2 T top-k x (max(2 I / TP, H) + max(I / TP, H)): the two buffers of the fused kernels. In all
-    logs of 0.19 but gpt-oss (MXFP4 kernels keep none); not in 0.11. First release 0.12 [assumed].
+    2 T top-k x (max(2 I / TP, H) + max(I / TP, H)): the two buffers of the fused kernels. All logs
+    of 0.19 show them, except gpt-oss: MXFP4 kernels keep none. 0.11 does not show them. First
+    release 0.12 [assumed].
     """
     mlp = layer.mlp
     kept = isinstance(mlp, Experts) and engine.version >= Version(12, 0)
@@ -94,7 +95,7 @@ def _workspace_bytes(layer: Layer, hidden: int, engine: Resolved) -> float:
 
 
 def _cold_cache(model: ModelShape, engine: Resolved) -> Estimate:
-    """0 to 1 GiB, 1 expected, where the sampler no longer hides it (runner V2)."""
+    """0 to 1 GiB, 1 expected, with runner V2; with V1 the sampler's peak hides it."""
     if engine.given.enforce_eager or not is_runner_v2(model, engine):
         return NOTHING
     cold = engine.constants.cold_cache_gib * GIB

@@ -1,4 +1,4 @@
-"""One GPU's memory, part by part, and what its KV share comes to: the front door of the room."""
+"""One GPU's memory, part by part, and the KV capacity that results; entry point of this package."""
 
 import math
 from collections.abc import Mapping
@@ -37,10 +37,10 @@ _USUAL_WIDTHS = (1, 2, 4, 8, 16)
 
 @dataclass(frozen=True, slots=True)
 class MemoryBudget:
-    """One GPU, in bytes; of several pipeline stages the one with the fewest KV blocks.
+    """One GPU, in bytes. With pipeline stages it is a GPU of the stage with the fewest KV blocks.
 
     reserved = ceil(total x utilization); kv = reserved - weights - activation - graphs - non_torch.
-    `outside` is left to CUDA's context, NCCL and graphs that are not deducted.
+    `outside` holds CUDA's context, NCCL and the graphs that vLLM does not deduct.
     """
 
     total: Estimate
@@ -59,7 +59,7 @@ class MemoryBudget:
         return self.total.expected - self.reserved.expected
 
     def parts(self) -> tuple[tuple[str, Estimate], ...]:
-        """Stacked from the bottom they make the card; `Estimate.exact` marks the exact ones."""
+        """The named parts, from the bottom of the stack; their sum is the card's memory."""
         return (
             ("weights", self.weights),
             ("activation", self.activation),
@@ -72,7 +72,7 @@ class MemoryBudget:
 
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:
-    """Everything the memory model says of one engine; bytes unless the name says otherwise."""
+    """The memory model's result for one engine; in bytes unless the name says otherwise."""
 
     model: ModelShape
     engine: Resolved
@@ -99,7 +99,7 @@ class MemoryPlan:
 
     @property
     def misfit(self) -> str:
-        """Why the engine would not start, expected values taken; "" = it fits."""
+        """Why the engine would not start with the expected values; "" = it fits."""
         kv_gib, engine = self.budget.kv.expected / GIB, self.engine
         if kv_gib <= 0:
             return Sentence(
@@ -120,7 +120,7 @@ class MemoryPlan:
 
     @property
     def longest_tokens(self) -> int:
-        """The longest max_model_len that vLLM takes for this model; 0 = not known."""
+        """The longest max_model_len that vLLM accepts for this model; 0 = unknown."""
         stretches = stretches_yarn(self.engine.version)
         return self.model.context_tokens(stretches_yarn=stretches)[0]
 
@@ -135,9 +135,8 @@ def plan_memory(
 ) -> MemoryPlan:
     """The memory plan of one engine; `available_kv_bytes` per GPU skips the prediction of memory.
 
-    With max_model_len -1 it is the longest that one request finds room for, as vLLM fits it.
-    ValueError for a config, a name or a value that is not understood, and for what vLLM does not
-    load.
+    max_model_len -1 becomes the length of the longest request that fits, as in vLLM. ValueError
+    for a config, a name or a value that is not understood, and for a model that vLLM does not load.
     """
     model = config if isinstance(config, ModelShape) else read_shape(config)
     if arguments.kv_cache_dtype.strip().lower() in ("auto", "") and model.kv_cache_dtype:
@@ -150,7 +149,7 @@ def plan_memory(
 
 
 def _longest(plan: MemoryPlan) -> int:
-    """Tokens of the longest request that the expected cache holds; 0 = not even one."""
+    """Tokens of the longest request that the expected cache holds; 0 = none fits."""
     most, tried = 0, plan.engine.max_model_len
     step = 1 << tried.bit_length()
     while step := step >> 1:
@@ -197,7 +196,7 @@ def _plan(
 
 
 def loads_with(model: ModelShape, arguments: EngineArguments, tp: int) -> bool:
-    """Whether vLLM loads the model on that many ranks; ValueError for an unknown format."""
+    """Whether vLLM loads the model on `tp` ranks; ValueError for an unknown format."""
     form, _ = weight_format(
         arguments.quantization, model.quantization_config, arguments.weight_bits
     )
@@ -205,13 +204,13 @@ def loads_with(model: ModelShape, arguments: EngineArguments, tp: int) -> bool:
 
 
 def _instead(model: ModelShape, form: WeightFormat) -> str:
-    """The usual widths that it loads with."""
+    """The common tensor-parallel sizes with which vLLM loads the model."""
     widths = [str(n) for n in _USUAL_WIDTHS if not why_not_loaded(model, n, form)]
     return f"; it loads with tensor_parallel_size {', '.join(widths)}" if widths else ""
 
 
 def _usual_context(model: ModelShape, arguments: EngineArguments) -> int:
-    """max_model_len where none is given; with `auto` the longest that the model takes."""
+    """The default max_model_len; with `auto` the longest that the model supports."""
     version = parse_version(arguments.vllm_version or ASSUMED)
     longest, usual = model.context_tokens(stretches_yarn=stretches_yarn(version))
     return usual or longest
@@ -224,7 +223,7 @@ def _not_counted(arguments: EngineArguments) -> tuple[str, ...]:
 
 
 def _split(model: ModelShape, engine: Resolved) -> tuple[Split, str]:
-    """How the weights lie, and what had to be guessed of their format ("" = nothing)."""
+    """The weights' split and format, and a warning if part of the format is a guess ("" = none)."""
     given = engine.given
     form, warning = weight_format(given.quantization, model.quantization_config, given.weight_bits)
     split = Split(
@@ -245,7 +244,7 @@ def _blocks(capacity: KvCapacity) -> int:
 def _capacities(
     layout: KvLayout, engine: Resolved, available: Estimate, stage_size: int
 ) -> tuple[KvCapacity, KvCapacity, KvCapacity]:
-    """Capacity of a stage of `stage_size` layers at the range's three points."""
+    """Capacity of a stage of `stage_size` layers at the low, expected and high available bytes."""
     there = layout.on_stage(stage_size)
     return (
         kv_capacity(there, engine, available.low),
@@ -257,7 +256,7 @@ def _capacities(
 def _budgets(
     model: ModelShape, engine: Resolved, split: Split, available_kv_bytes: float | None
 ) -> list[MemoryBudget]:
-    """One per pipeline stage."""
+    """One budget per pipeline stage."""
     total_bytes = engine.gpu.total_gib * GIB
     reserved_bytes = math.ceil(total_bytes * engine.utilization_ratio)
     peak, outside = activation_peak(model, engine), non_torch(engine)

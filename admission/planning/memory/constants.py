@@ -1,7 +1,7 @@
-"""The figures of the model that come from measurements and not from vLLM's rules, in one place.
+"""The constants of the memory model that come from measurements, not from vLLM's rules.
 
-Few, each with a physical meaning, so that a report can fit them anew on half of the logs and try
-them on the other half.
+Each has a physical meaning. There are few of them, so that a report can refit them on half of the
+logs and test them on the other half.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Constants:
     sorting_sampler: float = 38.4  # per logit: torch sorts in 32 bits, indexes in 64 [fit]
     triton_sampler: float = 14.8  # per logit: the kernel without a sort, from 0.17 [fit]
     flashinfer_sampler: float = 8.0  # per logit: logits and probabilities in 32 bits [0.10.1 logs]
-    fp32_logits: float = 12.0  # per logit: what 0.33 warms up [one log]
+    fp32_logits: float = 12.0  # per logit: the warm-up of 0.33 [one log]
     plain_logits: float = 2.0  # per logit: 16 bits, no sampler: runner V2 [vLLM's source]
     column: float = 6.0  # per token and feed-forward column of a rank [fit]
     hidden: float = 8.4  # per token and hidden column [fit]

@@ -7,7 +7,7 @@ GIB = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """`low <= expected <= high`, all in one unit; equal ends mean that the number is exact."""
+    """`low <= expected <= high` in the same unit; if `low` = `high` the number is exact."""
 
     low: float
     expected: float
@@ -24,7 +24,7 @@ class Estimate:
 
     @classmethod
     def around(cls, value: float, *, below: float = 0.0, above: float = 0.0) -> "Estimate":
-        """`value` less `below` to `value` plus `above`, in the value's unit."""
+        """The range from `value - below` to `value + above`."""
         return cls(value - below, value, value + above)
 
     @property
@@ -33,13 +33,13 @@ class Estimate:
         return self.low == self.high
 
     def __add__(self, other: "Estimate") -> "Estimate":
-        """Ends are added: errors are taken to fall together, never to cancel."""
+        """Adds the ends: errors are assumed to add up, never to cancel."""
         return Estimate(
             self.low + other.low, self.expected + other.expected, self.high + other.high
         )
 
     def subtracted_from(self, total: float) -> "Estimate":
-        """What is left of `total`: the most when this is at its low end."""
+        """`total` minus this; its high end comes from this estimate's low end."""
         return Estimate(total - self.high, total - self.expected, total - self.low)
 
     def times(self, factor: float) -> "Estimate":

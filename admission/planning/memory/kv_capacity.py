@@ -13,7 +13,7 @@ from admission.planning.memory.kv_layout import Holding, KvLayout, Page
 
 @dataclass(frozen=True, slots=True)
 class KvCapacity:
-    """What an engine makes of its KV memory.
+    """The blocks and tokens that an engine gets from its KV memory.
 
     `blocks` is num_gpu_blocks; one of them is vLLM's null block, so requests can hold
     `usable_blocks`. `printed_tokens` is the log line "GPU KV cache size", whose rule changed with
@@ -57,10 +57,10 @@ def kv_capacity(layout: KvLayout, engine: Resolved, available_bytes: float) -> K
 def blocks_per_request(page: Page, engine: Resolved) -> int:
     """Blocks that one request of max_model_len holds of a group, L = max_model_len.
 
-    Everything: ceil(L / block). Window: ceil(min(window - 1 + T, L) / block) + 1, since a window
-    starts anywhere in a block. Chunk: ceil(min(chunk + T, L) / block). State: one, plus one for
-    each speculative token, plus one checkpoint where prefixes are cached. T = max_num_batched_
-    tokens, twice that where two batches are in flight. Source: vLLM's cache specs [src].
+    Full attention: ceil(L / block). Window: ceil(min(window - 1 + T, L) / block) + 1, since a
+    window can start anywhere in a block. Chunk: ceil(min(chunk + T, L) / block). State: one, plus
+    one for each speculative token, plus one checkpoint with prefix caching. T = max_num_batched_
+    tokens, or twice that with two batches in flight. Source: vLLM's cache specs [src].
     """
     length = engine.max_model_len
     if page.holding is Holding.EVERYTHING:

@@ -27,7 +27,7 @@ _LITTLE_MORE = 1.5  # below this ratio of layer counts the larger count is the g
 
 
 class Holding(StrEnum):
-    """What a group keeps of a sequence."""
+    """Which tokens of a sequence a group keeps."""
 
     EVERYTHING = "everything"
     WINDOW = "window"
@@ -47,10 +47,10 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class KvLayout:
-    """The KV cache of one GPU; with pipeline stages, of the stage with most layers.
+    """The KV cache of one GPU; with pipeline stages, of the stage with the most layers.
 
-    `groups` are pages, one per group of `layers_per_group` layers; every group draws blocks of
-    `block_bytes` from the same pool. One group: all layers keep the same tokens.
+    `groups` holds one page per group of `layers_per_group` layers. Every group draws blocks of
+    `block_bytes` from the same pool. If there is only one group, all layers keep the same tokens.
     """
 
     groups: tuple[Page, ...]
@@ -60,13 +60,13 @@ class KvLayout:
     block_bytes: int
 
     def on_stage(self, stage_size: int) -> "KvLayout":
-        """The layout of a stage of `stage_size` layers: its share of each group, rounded up."""
+        """The layout of a stage with `stage_size` layers: its share of each group, rounded up."""
         share = -(-self.layers_per_group * stage_size // self.model_layers)
         return replace(self, block_bytes=share * self.groups[0].bytes_)
 
     @property
     def block_tokens(self) -> int:
-        """Tokens of the groups' smallest block, as the token line up to 0.20.0 counts."""
+        """Tokens of the groups' smallest block; token lines up to 0.20.0 count in this unit."""
         return min(page.tokens for page in self.groups if page.holding is not Holding.STATE)
 
 
@@ -74,26 +74,27 @@ def kv_bytes_per_token(model: ModelShape, engine: Resolved) -> int:
     """Bytes that one token adds on one GPU while it is inside every window.
 
     Sum over attention layers: max(1, kv_heads / TP) x (key + value size) x bytes of the KV dtype;
-    MLA: (latent + rotary) x bytes and the index, on every rank whole; recurrent layers and those
-    that read another layer's cache add nothing. Divided by PP through the layers of the largest
-    stage. Source: page sizes of vLLM's cache specs [src].
+    MLA: (latent + rotary) x bytes and the index, in full on every rank. Recurrent layers and layers
+    that read another layer's cache add nothing. With pipeline stages only the layers of the largest
+    stage count. Source: page sizes of vLLM's cache specs [src].
     """
     return sum(_token_bytes(mixer, engine) for mixer in _stage_mixers(model, engine))
 
 
 def kv_bytes_per_token_total(model: ModelShape, engine: Resolved) -> int:
-    """The same for the whole model at TP 1: what one token holds once, without replicas."""
+    """Bytes that one token adds in the whole model at TP 1, without replicated heads."""
     return sum(_entry_bytes(x, 1, engine) for x in model.attending if x.keeps_cache)
 
 
 def kv_layout(model: ModelShape, engine: Resolved) -> KvLayout:
-    """Groups of layers of the whole model, laid on the largest pipeline stage.
+    """Groups of layers of the whole model, applied to the largest pipeline stage.
 
-    One kind of page: one group of all layers. Several: the layers of the rarest kind set the group
-    size (the most frequent kind's, when below 1.5 times as many), the other kinds are split into
-    groups of that size, the last one padded; every page grows to the largest: attention by more
-    tokens per block, a state by padding. Engines before 0.10 (and V0) give every layer full pages.
-    Source: vLLM's kv_cache_utils, "Add N padding layers" in the logs.
+    With one kind of page all layers form one group. With several kinds, the number of layers of the
+    rarest kind is the group size; if the most frequent kind has fewer than 1.5 times as many, its
+    number is. The other kinds are split into groups of that size, and the last group is padded. All
+    pages grow to the size of the largest: attention with more tokens per block, a state by padding.
+    Engines before 0.10 (and V0) give every layer full pages. Source: vLLM's kv_cache_utils, "Add N
+    padding layers" in the logs.
     """
     mixers = [layer.mixer for layer in model.layers]
     own = [_page(x, engine) for x in mixers if not isinstance(x, Absent) and _keeps(x)]
@@ -122,7 +123,7 @@ def _group_size(counts: list[int]) -> int:
 
 
 def _stage_mixers(model: ModelShape, engine: Resolved) -> list[Mixer]:
-    """Mixers of the pipeline stage that holds most layers; even stages are all alike."""
+    """Mixers of the pipeline stage with the most layers; stages of equal size are all alike."""
     share = -(-len(model.layers) // engine.pp)
     step = len(model.layers) / share
     return [model.layers[min(len(model.layers) - 1, int(i * step))].mixer for i in range(share)]
@@ -188,7 +189,7 @@ def state_bytes(mixer: Recurrent, engine: Resolved) -> int:
 
 
 def _unified(pages: list[Page]) -> list[Page]:
-    """Pages of one size: blocks with states first grow to cover the state, then all to the max."""
+    """Pages of one size: attention pages first grow to cover a state, then all to the largest."""
     state = max((p.bytes_ for p in pages if p.holding is Holding.STATE), default=0)
     if state:
         pages = [_covering(page, state) for page in pages]
@@ -197,7 +198,7 @@ def _unified(pages: list[Page]) -> list[Page]:
 
 
 def _covering(page: Page, state: int) -> Page:
-    """An attention block in steps of 16 tokens that is no smaller than a state."""
+    """The attention page grown in steps of 16 tokens until it is at least as large as a state."""
     if page.holding is Holding.STATE or page.bytes_ >= state:
         return page
     per_token = page.bytes_ // page.tokens
@@ -206,7 +207,7 @@ def _covering(page: Page, state: int) -> Page:
 
 
 def _grown(page: Page, largest: int) -> Page:
-    """The page in a block of `largest` bytes: more tokens where that divides, else padding."""
+    """The page in a block of `largest` bytes: more tokens if the size divides, else padding."""
     if page.holding is Holding.STATE or largest % page.bytes_:
         return Page(page.holding, page.tokens, largest, page.span_tokens)
     tokens = page.tokens * (largest // page.bytes_)
@@ -214,6 +215,6 @@ def _grown(page: Page, largest: int) -> Page:
 
 
 def _draft_page(pages: list[Page]) -> Page:
-    """A draft head's layer keeps everything, in pages like the model's own full layers."""
+    """The page of a draft head's layer: it keeps all tokens, like the model's full layers."""
     full = [page for page in pages if page.holding is Holding.EVERYTHING]
     return full[0] if full else Page(Holding.EVERYTHING, pages[0].tokens, pages[0].bytes_)

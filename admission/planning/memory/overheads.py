@@ -1,4 +1,4 @@
-"""What neither weights nor activations explain: CUDA's context, NCCL, workspaces, CUDA graphs."""
+"""Memory besides weights and activations: CUDA's context, NCCL, workspaces, CUDA graphs."""
 
 from admission.planning.memory.engine.arguments import Resolved
 from admission.planning.memory.engine.runner import deducts_graphs
@@ -11,13 +11,13 @@ _BLACKWELL_CARD = 12.0  # workstation cards: no NVLink, no such workspace
 
 
 def non_torch(engine: Resolved) -> Estimate:
-    """Bytes on the device that torch did not allocate and vLLM takes off the budget.
+    """Bytes on the device that torch did not allocate and that vLLM deducts from the budget.
 
-    V0: increase during profiling. V1 to 0.9.0: all of the device, context included. 0.9.1-0.10:
-    increase since before NCCL starts. From 0.11: increase since after it, so context and NCCL lie
-    in the share outside gpu_memory_utilization; FlashInfer's all-reduce workspace on NVLink cards
-    of Hopper and later is inside it. Sources: the logged column non_torch per release, and for
-    PCIe the four L40S starts, which leave 0.0.
+    V0: the increase during profiling. V1 to 0.9.0: everything on the device, context included.
+    0.9.1-0.10: the increase from before NCCL starts. From 0.11: the increase after NCCL has
+    started, so context and NCCL are in the share outside gpu_memory_utilization; FlashInfer's
+    all-reduce workspace, on NVLink cards from Hopper on, is inside it. Sources: the logged column
+    non_torch per release; for PCIe four starts on L40S, which log 0.0.
     """
     low, expected, high = _non_torch_gib(engine)
     return Estimate(low, expected, high).times(GIB)
@@ -38,7 +38,7 @@ def _non_torch_gib(engine: Resolved) -> tuple[float, float, float]:
 
 
 def _since_0_11(engine: Resolved, *, later: bool) -> tuple[float, float, float]:
-    """From 0.11 on; `later` = from 0.18, when logs rise by 0.12 GiB and the workspace appears."""
+    """Low, expected, high GiB; `later` = from 0.18, which logs 0.12 GiB more and the workspace."""
     known = engine.constants
     if engine.tp == 1 and engine.pp > 1:
         return 0.05, 0.07, 0.3
@@ -55,10 +55,10 @@ def _since_0_11(engine: Resolved, *, later: bool) -> tuple[float, float, float]:
 
 
 def cuda_graphs(model: ModelShape, engine: Resolved) -> Estimate:
-    """Bytes taken off the budget for CUDA graphs, 0 where `deducts_graphs` says no.
+    """Bytes that vLLM deducts from the budget for CUDA graphs; 0 unless `deducts_graphs`.
 
-    vLLM measures a few captures and extrapolates; one host gave 0.62, 0.86, 1.59 and 7.34 GiB for
-    the same flags. So a range: 0.2 to 1.6, 0.6 expected (estimates logged on H100: 0.5-1.9).
+    vLLM measures a few captures and extrapolates. One host gave 0.62, 0.86, 1.59 and 7.34 GiB for
+    the same flags, so the range is 0.2 to 1.6, 0.6 expected (estimates logged on H100: 0.5-1.9).
     """
     if not deducts_graphs(model, engine):
         return NOTHING
@@ -66,9 +66,9 @@ def cuda_graphs(model: ModelShape, engine: Resolved) -> Estimate:
 
 
 def cuda_graphs_outside(model: ModelShape, engine: Resolved) -> Estimate:
-    """Bytes that graphs take outside the budget, after the KV cache is allocated.
+    """Bytes that CUDA graphs take outside the budget, after the KV cache is allocated.
 
-    0.4 to 2.2 GiB, 0.9 expected [logged captures]; 0 where they are deducted or switched off.
+    0.4 to 2.2 GiB, 0.9 expected [logged captures]; 0 if graphs are deducted or switched off.
     """
     if engine.given.enforce_eager or deducts_graphs(model, engine):
         return NOTHING

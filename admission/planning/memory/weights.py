@@ -1,4 +1,4 @@
-"""Weights per GPU: every tensor of a rank, as torch holds it."""
+"""Weights per GPU: the bytes that torch allocates for every tensor of a rank."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,27 +24,27 @@ _EXPERT_PAD = 256  # MXFP4 kernels round the experts' width up to this [log: gpt
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """How the model lies on GPUs, and in which format."""
+    """How the model is split over GPUs, and in which format."""
 
     tp: int
     pp: int
     format: WeightFormat
-    number_bytes: int  # of what is not quantised
+    number_bytes: int  # per number that is not quantised
     context_tokens: int  # rows of the rotary table
     pads_hidden: bool = False  # the 4-bit expert kernel pads both sides of its matrices
 
 
 def weights_per_gpu(model: ModelShape, split: Split) -> tuple[Estimate, ...]:
-    """Bytes of weights on one GPU, for each pipeline stage in turn.
+    """Bytes of weights on one GPU of each pipeline stage.
 
-    Sum over the rank's tensors of `allocator.held_bytes`: q, o and feed-forward / TP, k and v heads
-    replicated when TP > kv heads, experts / TP, MLA's down-projections on every rank and its
-    up-projection a second time (absorbed into queries and outputs), embedding and output matrix in
-    16 bits with the vocabulary padded to 64, / TP (tied: once), the rotary table and the image
+    The sum of `allocator.held_bytes` over the rank's tensors: q, o and feed-forward / TP; k and v
+    heads, replicated if TP > KV heads; experts / TP; MLA's down-projections on every rank and its
+    up-projection a second time (absorbed into queries and outputs); embedding and output matrix in
+    16 bits with the vocabulary padded to 64, / TP (tied: once); the rotary table; the image
     encoder. Source: shapes of vLLM's layers, checked against "Model loading took": half of the
     dense text models within 0.1 %, 19 of 20 within 1 %.
 
-    Range: -0.5 % and +1.5 %; quantised +3 %: workspaces of their kernels (K190: +3 %).
+    Range: -0.5 % to +1.5 %; quantised to +3 %, for the workspaces of their kernels (K190: +3 %).
     """
     stages = stage_layers(len(model.layers), split.pp)
     above = 0.03 if not split.format.plain else 0.015
@@ -150,7 +150,7 @@ def _padded(width: int) -> int:
 
 
 def _unless_moe_only(split: Split) -> Split:
-    """The split for layers that an experts-only format leaves alone."""
+    """The split for layers that an experts-only format does not quantise."""
     if not split.format.moe_only:
         return split
     return Split(split.tp, split.pp, WeightFormat("none", 0), split.number_bytes, 0)

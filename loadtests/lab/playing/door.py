@@ -1,4 +1,4 @@
-"""What stands between a trace and its engines: a policy, told of arrivals, steps and the time."""
+"""The protocol of an admission policy, which receives arrivals, engine steps and ticks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from serve.engine_step import EngineStep
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What every request was promised, in seconds."""
+    """The latency bounds of every request, in seconds."""
 
     ttft_s: float
     tpot_s: float
 
 
 class Ruling(NamedTuple):
-    """News for one request: let in (`reason` None) to an engine, or refused and why."""
+    """The decision on one request: accepted (`reason` None) for an engine, or refused and why."""
 
     number: int
     reason: str | None = None
@@ -25,66 +25,66 @@ class Ruling(NamedTuple):
 
 
 class Door(Protocol):
-    """One policy at work on one engine. Whatever waits is its own business until it says so."""
+    """One policy for one engine. It holds queued requests until it returns a ruling on them."""
 
     @property
     def waiting(self) -> int:
-        """How many wait; while anybody does, it is asked every tick."""
+        """Queued requests; while there are any, the lab calls `tick` every `TICK_S`."""
         ...
 
     def offer(self, request: TraceRequest, now_s: float) -> Sequence[Ruling]:
-        """A request arrives."""
+        """Takes a new request; returns all rulings due now."""
         ...
 
     def stepped(self, step: EngineStep, now_s: float) -> Sequence[Ruling]:
-        """The engine finished a step; engine ids are the requests' numbers as text."""
+        """Takes a finished engine step, whose engine ids are request numbers as text."""
         ...
 
     def tick(self, now_s: float) -> Sequence[Ruling]:
-        """Time has passed."""
+        """Returns rulings that are due only because time has passed."""
         ...
 
 
 class FleetDoor(Protocol):
-    """The same for several engines; each is named by its place among them."""
+    """A policy for several engines, which are numbered from 0; otherwise like `Door`."""
 
     @property
     def waiting(self) -> int:
-        """How many wait; while anybody does, it is asked every tick."""
+        """Queued requests, as in `Door`."""
         ...
 
     def offer(self, request: TraceRequest, now_s: float) -> Sequence[Ruling]:
-        """A request arrives."""
+        """Takes a new request, as in `Door`."""
         ...
 
     def stepped(self, engine: int, step: EngineStep, now_s: float) -> Sequence[Ruling]:
-        """One of the engines finished a step."""
+        """Takes a finished step of engine number `engine`."""
         ...
 
     def tick(self, now_s: float) -> Sequence[Ruling]:
-        """Time has passed."""
+        """Returns rulings that are due only because time has passed."""
         ...
 
 
 class OneDoor:
-    """The door of one engine as that of a fleet of one."""
+    """Adapts a `Door` to a fleet of one engine."""
 
     def __init__(self, door: Door) -> None:
         self._door = door
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """Queued requests."""
         return self._door.waiting
 
     def offer(self, request: TraceRequest, now_s: float) -> Sequence[Ruling]:
-        """A request arrives."""
+        """Passes the request on."""
         return self._door.offer(request, now_s)
 
     def stepped(self, _: int, step: EngineStep, now_s: float) -> Sequence[Ruling]:
-        """The engine finished a step."""
+        """Passes the step on, without the engine's number."""
         return self._door.stepped(step, now_s)
 
     def tick(self, now_s: float) -> Sequence[Ruling]:
-        """Time has passed."""
+        """Passes the tick on."""
         return self._door.tick(now_s)

@@ -1,4 +1,4 @@
-"""A profile's engines for the lab: cores are made once per process, fresh engines for every run."""
+"""Engines of a profile for the lab; every run gets a fresh engine on a core that is reused."""
 
 import logging
 from collections.abc import Callable
@@ -25,12 +25,12 @@ class Engines:
         self._kv_tokens = kv_tokens
         args = parse_arguments(engine_args(profile), profile.server_args)
         self._config = config_of(args, simulated=True)
-        self._made: list[VirtualEngine] = []  # the cores of closed ones serve the next
+        self._made: list[VirtualEngine] = []  # closed engines hand their cores to the next
         self._options = from_json(self._config.additional_config[KEY])
         _quiet()  # the configuration resets the levels of vLLM's loggers
 
     def fresh(self) -> VirtualEngine:
-        """An idle engine with an empty cache. ValueError where the model does not fit."""
+        """An idle engine with an empty cache. ValueError if the model does not fit."""
         blocks = None
         if self._kv_tokens is not None:
             blocks = self._kv_tokens // self._config.cache_config.block_size
@@ -43,13 +43,13 @@ class Engines:
 
     @property
     def shape(self) -> EngineShape:
-        """What an engine can hold; makes one where none was made yet."""
+        """What an engine can hold; the first call makes an engine."""
         if not self._made:
             self.fresh().close()
         return shape_of(self._config, self._made[0].kv_groups)
 
     def facts(self, bounds: Bounds, settings: Settings | None) -> EngineFacts:
-        """What policies are made from, by default with the profile's own settings."""
+        """The inputs for policies; `settings` None = the profile's own."""
         shape = self.shape
         tokens = shape.max_batched_tokens
         step_s = self.seconds(StepContents(prefill_tokens=tokens))
@@ -63,11 +63,11 @@ class Engines:
 
     @property
     def seconds(self) -> Callable[[StepContents], float]:
-        """Modelled seconds of a step."""
+        """The function that gives the modelled seconds of a step."""
         return seconds_of(self._options.step_time)
 
 
 def _quiet() -> None:
-    """The gate's warnings of preemptions are a result here, and vLLM's start is no news."""
+    """Silences the gate's preemption warnings, which are results here, and vLLM's start-up log."""
     for name in ("sluice", "vllm"):
         logging.getLogger(name).setLevel(logging.ERROR)

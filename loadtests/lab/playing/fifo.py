@@ -1,4 +1,4 @@
-"""A plain queue in order of arrival, for the limits that others use in place of a price."""
+"""A first-in-first-out queue for the baseline policies, which use a limit instead of a price."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ TIMED_OUT, FULL = "timed_out", "full"
 
 
 class Inside:
-    """What was let in and has not ended, as a front end knows it after the last step."""
+    """Accepted requests that have not ended, as a front end knows them after the last step."""
 
     def __init__(self) -> None:
         self.requests: dict[str, TraceRequest] = {}  # by engine id
@@ -22,14 +22,14 @@ class Inside:
         self._unbegun: set[str] = set()
 
     def let_in(self, request: TraceRequest) -> None:
-        """It goes to the engine now."""
+        """Adds a request that goes to the engine now."""
         key = str(request.number)
         self.requests[key] = request
         self._unbegun.add(key)
         self.prompt_tokens_to_compute += request.prompt_tokens
 
     def note(self, step: EngineStep) -> None:
-        """Who has how much, and who is gone."""
+        """Updates the output of running requests and removes those that finished."""
         self.kv_used_ratio = step.kv_used_ratio or 0.0
         for state in step.running.values():
             self.generated[state.external_req_id] = state.stats.num_generation_tokens
@@ -47,19 +47,19 @@ class Inside:
 
 
 class Limiter(Protocol):
-    """Says whether one more may go in; learns from every step."""
+    """Decides whether one more request may run; learns from every step."""
 
     def fits(self, request: TraceRequest, inside: Inside) -> bool:
-        """Whether the head of the line may go in now."""
+        """Whether the request at the head of the queue may run now."""
         ...
 
     def note(self, step: EngineStep, inside: Inside) -> None:
-        """The engine finished a step; `inside` still holds those who ended in it."""
+        """Takes a finished step; `inside` still holds the requests that ended in it."""
         ...
 
 
 class Fifo:
-    """Lets the head in when the limiter says so, and turns away who has waited `patience_s`."""
+    """Accepts the head when the limiter allows it; refuses requests that waited `patience_s`."""
 
     def __init__(self, limiter: Limiter, *, patience_s: float) -> None:
         self._limiter = limiter
@@ -73,18 +73,18 @@ class Fifo:
         return len(self._queue)
 
     def offer(self, request: TraceRequest, now_s: float) -> Sequence[Ruling]:
-        """Join the end of the line; where nobody may wait the answer comes at once."""
+        """Adds the request to the queue; with `patience_s` 0 it is decided at once."""
         self._queue.append(request)
         return self.tick(now_s)
 
     def stepped(self, step: EngineStep, now_s: float) -> Sequence[Ruling]:
-        """Learn, then let the line move."""
+        """Updates the limiter, then accepts or refuses queued requests."""
         self._limiter.note(step, self._inside)
         self._inside.note(step)
         return self.tick(now_s)
 
     def tick(self, now_s: float) -> Sequence[Ruling]:
-        """Let in whom the limiter lets in; turn away who has waited long enough."""
+        """Accepts what the limiter allows and refuses requests that waited too long."""
         told: list[Ruling] = []
         while self._queue:
             head = self._queue[0]

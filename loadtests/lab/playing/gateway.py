@@ -1,4 +1,4 @@
-"""The gateway's own admission as a policy of the lab: its desk, driven by a virtual clock."""
+"""The gateway's admission as a policy of the lab: its `Desk` on a virtual clock."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,12 +22,12 @@ from serve.visit import ApiFamily, Tenant, Visit
 
 
 def blind(request: TraceRequest, hashes: PrefixHashes) -> RequestShape:
-    """What the gateway sees of a request: its limit, not its length."""
+    """What the gateway knows of a request: its `max_tokens`, not its output length."""
     return _shape(request, request.max_tokens, hashes, known=request.known_length)
 
 
 def clairvoyant(request: TraceRequest, hashes: PrefixHashes) -> RequestShape:
-    """The same with its true length, as if the client had fixed it."""
+    """The request with its true output length, as if the client had fixed it."""
     length = min(request.output_tokens, request.max_tokens)
     return _shape(request, length, hashes, known=True)
 
@@ -40,10 +40,11 @@ def _shape(
 
 
 class OurGateway:
-    """One policy of the controller; `knows_lengths` makes it the oracle (a).
+    """One policy of the controller; `knows_lengths` makes it oracle (a).
 
-    Without `bounds` the settings hold as they are. What is decided goes to `decisions`, as live.
-    Desks of one fleet have one `hasher`: it numbers texts in the order in which they come.
+    `bounds` replaces the latency bounds of the settings. Decisions go to `decisions`, as in the
+    running gateway. Desks of a fleet share one `hasher`, since it numbers texts in the order in
+    which they arrive.
     """
 
     def __init__(  # noqa: PLR0913 - what one run is made of, each named once
@@ -87,7 +88,7 @@ class OurGateway:
         return self._desk.waiting
 
     def offer(self, request: TraceRequest, now_s: float) -> Sequence[Ruling]:
-        """A request arrives: `precheck` and `arrive`, without a body to read."""
+        """Runs `precheck` and `arrive`; there is no body to read."""
         visit = _visit(request, self._deadline_s(request))
         self._requests[visit] = request
         visit.verdict = self._desk.precheck(visit, 0, now_s)
@@ -108,22 +109,22 @@ class OurGateway:
         return controller.predicted_ttft_s(offer, now_s) + others_s
 
     def stepped(self, step: EngineStep, now_s: float) -> Sequence[Ruling]:
-        """A step of the engine; then those that ended in it leave."""
-        told = self._tell(self._desk.stepped(step, now_s), now_s)
+        """Passes the step to the desk, then releases the requests that ended in it."""
+        rulings = self._tell(self._desk.stepped(step, now_s), now_s)
         for finished in step.finished:
             visit = self._running.pop(finished.engine_id)
             self._unfinished[visit] -= 1
             if not self._unfinished[visit]:
                 del self._unfinished[visit]
-                told += self._tell(self._desk.leave(visit, now_s), now_s)
-        return told
+                rulings += self._tell(self._desk.leave(visit, now_s), now_s)
+        return rulings
 
     def tick(self, now_s: float) -> Sequence[Ruling]:
-        """Time has passed."""
+        """Passes the tick to the desk."""
         return self._tell(self._desk.tick(now_s), now_s)
 
     def _tell(self, visits: Sequence[Visit], now_s: float) -> list[Ruling]:
-        """The rulings on these visits; the sequences of those let in start at once."""
+        """The rulings on these visits; the sequences of accepted ones start at once."""
         return [self._ruling(visit, self._requests.pop(visit), now_s) for visit in visits]
 
     def _ruling(self, visit: Visit, request: TraceRequest, now_s: float) -> Ruling:

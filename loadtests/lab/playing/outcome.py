@@ -1,4 +1,4 @@
-"""What became of one request of a trace."""
+"""The outcome of one request of a trace."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +9,9 @@ from loadtests.lab.playing.workload import TraceRequest
 
 @dataclass(slots=True)
 class PlayedOutcome:
-    """Filled in as it happens; instants are virtual seconds, None until they come.
+    """One request's outcome so far; instants are virtual seconds, None until they occur.
 
-    `ended_at_s` stays None for a request that cannot meet its bounds any more when the run stops.
+    `ended_at_s` stays None if the run stops earlier; such a request can no longer meet its bounds.
     """
 
     request: TraceRequest
@@ -25,24 +25,24 @@ class PlayedOutcome:
 
     @property
     def ttft_s(self) -> float | None:
-        """From arrival to the first token."""
+        """Seconds from arrival to the first token; None before it."""
         return None if self.first_at_s is None else self.first_at_s - self.request.arrived_at_s
 
     @property
     def tpot_s(self) -> float | None:
-        """Per token after the first; None for one token, or before the end."""
+        """Seconds per token after the first; None for one token, or before the end."""
         if self.first_at_s is None or self.ended_at_s is None or self.output_tokens <= 1:
             return None
         return (self.ended_at_s - self.first_at_s) / (self.output_tokens - 1)
 
     def good(self, bounds: Bounds) -> bool:
-        """Complete, and within both bounds."""
+        """Whether the request completed within both bounds."""
         if self.ended_at_s is None or self.ttft_s is None:
             return False
         return self.ttft_s <= bounds.ttft_s and (self.tpot_s or 0.0) <= bounds.tpot_s
 
     def decided(self, bounds: Bounds, now_s: float) -> bool:
-        """Whether nothing that may still come changes `good`."""
+        """Whether `good` can no longer change."""
         if self.refusal is not None or self.ended_at_s is not None:
             return True
         first_s = now_s if self.first_at_s is None else self.first_at_s

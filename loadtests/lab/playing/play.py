@@ -1,6 +1,7 @@
-"""The clock of the lab: arrivals, ends of steps and ticks in the order of their instants.
+"""The lab's event loop: arrivals, ends of steps and ticks in order of time.
 
-Nothing sleeps and nothing is drawn: the same workload, engines and door give the same outcomes.
+It neither sleeps nor draws random numbers: the same workload, engines and policy give the same
+outcomes.
 """
 
 import math
@@ -14,34 +15,34 @@ from loadtests.lab.playing.workload import TraceRequest, TraceWorkload, number_o
 from serve.engine_step import EngineStep
 from serve.simulated.requests import EngineRequest
 
-TICK_S = 0.05  # the gate's (`serve.gate.gate`)
+TICK_S = 0.05  # as in the gate (`serve.gate.gate`)
 
 
 class EngineLike(Protocol):
-    """What the lab needs of an engine on a virtual clock."""
+    """An engine on a virtual clock, as far as the lab needs it."""
 
     @property
     def ends_at_s(self) -> float | None:
-        """When the step that runs is over; None while nothing runs."""
+        """When the running step ends; None while the engine is idle."""
         ...
 
     @property
     def begun(self) -> Sequence[str]:
-        """Engine ids of those whose first token came in the step that was finished last."""
+        """Engine ids of the sequences whose first token came in the last finished step."""
         ...
 
     def add(self, request: EngineRequest, now_s: float) -> None:
-        """Hand a request over."""
+        """Hands the engine a request."""
         ...
 
     def finish_step(self) -> EngineStep:
-        """The step that ran is over; the next begins."""
+        """Ends the running step, begins the next, and returns the record of the first."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """One run. All but outcomes and its end are of the time in which counted requests arrived."""
+    """A run's results; all but `outcomes` and the end cover only arrivals of counted requests."""
 
     outcomes: tuple[PlayedOutcome, ...]  # of all that arrived before the run stopped
     steps: int
@@ -77,18 +78,18 @@ class _Readings:
 
 
 def next_tick_s(now_s: float) -> float:
-    """The first tick after `now_s`, never that instant itself, however it is rounded."""
+    """The first tick after `now_s`; rounding never makes it equal to `now_s`."""
     tick = math.floor(now_s / TICK_S) + 1
     return tick * TICK_S if tick * TICK_S > now_s else (tick + 1) * TICK_S
 
 
 def play_one(workload: TraceWorkload, engine: EngineLike, door: Door, bounds: Bounds) -> Played:
-    """One run on one engine."""
+    """Plays a workload on one engine."""
     return Play(workload, [engine], OneDoor(door), bounds).run()
 
 
 class Play:
-    """One run of a workload; it stops when no counted request can still change its result."""
+    """One run of a workload on a fleet of engines under one policy."""
 
     def __init__(
         self,
@@ -106,7 +107,7 @@ class Play:
         self._undecided = workload.counted.start  # the first counted one that may still change
 
     def run(self) -> Played:
-        """Play to the end."""
+        """Plays until no counted request can still change its result."""
         now_s = 0.0
         while True:
             arrival_s, (step_s, place) = self._next_arrival_s(), self._next_step()
@@ -137,7 +138,7 @@ class Play:
         return requests[arrived].arrived_at_s if arrived < len(requests) else math.inf
 
     def _next_step(self) -> tuple[float, int]:
-        """When the next step is over, and whose it is."""
+        """When the next step ends, and the engine's number; inf if all engines are idle."""
         found_s, found = math.inf, 0
         for place, engine in enumerate(self._engines):
             ends_at_s = engine.ends_at_s
@@ -146,7 +147,7 @@ class Play:
         return found_s, found
 
     def _over(self, now_s: float) -> bool:
-        """Whether all counted requests have come and are decided; each is looked at once."""
+        """Whether all counted requests have arrived and are decided; each is checked once."""
         outcomes, counted = self._outcomes, self._workload.counted
         while self._undecided < counted.stop:
             if self._undecided >= len(outcomes):

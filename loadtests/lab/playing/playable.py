@@ -1,4 +1,4 @@
-"""What a profile must say for the lab to play it. ValueError says what it does not."""
+"""Checks that the lab can play a profile; a ValueError names what the profile lacks."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ from serve.profile.settings import Profile, load_profile
 
 
 def context_tokens(config: Path, kv_tokens: int | None) -> int:
-    """Prompt and answer that the model of a simulated profile takes.
+    """The longest prompt plus answer that the model of a simulated profile accepts.
 
-    `kv_tokens` is the cache asked for in place of the planned one.
+    `kv_tokens` overrides the planned size of the cache; None = the planned one.
     """
     profile = load_profile(config)
     if not profile.engine.simulated:
@@ -19,7 +19,7 @@ def context_tokens(config: Path, kv_tokens: int | None) -> int:
 
 
 def named_context_tokens(profile: Profile) -> int:
-    """`max_model_len`, as a number."""
+    """`max_model_len`; ValueError unless the profile gives it as a number."""
     given = profile.engine_args.get("max_model_len")
     if not isinstance(given, int):
         raise ValueError("engine_args.max_model_len: the lab needs it, as a number")
@@ -27,6 +27,6 @@ def named_context_tokens(profile: Profile) -> int:
 
 
 def check_cache(kv_tokens: int | None, context: int) -> None:
-    """A cache that is asked for holds one request of the model's context."""
+    """ValueError unless a given cache holds one request of the model's context."""
     if kv_tokens is not None and kv_tokens < context:
         raise ValueError(f"--kv-tokens {kv_tokens}: vLLM asks for max_model_len, {context}")

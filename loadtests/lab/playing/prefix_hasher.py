@@ -1,4 +1,4 @@
-"""Prefix hashes of a trace's prompts; the gateway computes them from tokens."""
+"""Prefix hashes of a trace's prompts, made from block ids; the gateway makes them from tokens."""
 
 from admission.price.prefixes import PrefixHashes, chunk_tokens, named_chunks
 from loadtests.lab.playing.workload import TraceRequest
@@ -6,9 +6,10 @@ from serve.simulated.requests import SHARED_TOKENS, Texts
 
 
 class TracePrefixHasher:
-    """Alike where the trace says that prompts begin alike; what it gives no ids has no names.
+    """Gives prompts equal hashes where the trace gives them equal block ids, none without ids.
 
-    Of one run: each request is asked for again and again while it waits.
+    One hasher serves one run. It caches the hashes, since a request is looked up repeatedly while
+    it waits.
     """
 
     def __init__(self, block_tokens: int) -> None:

@@ -1,4 +1,4 @@
-"""A trace as the lab plays it: who arrives when, who is counted, what the engine cannot take."""
+"""A trace in the form that the lab plays: arrivals, the counted ones, and those left out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ ALONE = "all"  # the tenant of a trace that names no clients
 
 @dataclass(frozen=True, slots=True)
 class TraceRequest:
-    """One request. It produces `output_tokens`, which no policy is told, at most `max_tokens`.
+    """One request. It produces `output_tokens`, hidden from policies, and at most `max_tokens`.
 
-    A trace knows one prompt and one answer each. A log (`replay/`) may have several of both,
-    then all of these lengths, and answers whose length the client fixed.
+    In a trace a request has one prompt and one answer. In a log (`replay/`) it may have several of
+    both, all of these lengths, and the client may have fixed the length of the answers.
     """
 
     number: int  # place in order of arrival, from 0
@@ -27,14 +27,14 @@ class TraceRequest:
     max_tokens: int
     prefix: tuple[str, ...] = ()  # names of its first blocks of 512 tokens
     priority: Priority = Priority.NORMAL
-    deadline_s: float | None = None  # from its arrival; None: what the run promises everybody
+    deadline_s: float | None = None  # from its arrival; None: the run's bound
     prompts: int = 1
     answers: int = 1  # to each prompt
     known_length: bool = False
 
     @property
     def engine_ids(self) -> tuple[str, ...]:
-        """Of its sequences: `7` alone, else `7.0`, `7.1`, ..."""
+        """Ids of its sequences: `7` if it has one, else `7.0`, `7.1`, ..."""
         sequences = self.prompts * self.answers
         if sequences == 1:
             return (str(self.number),)
@@ -42,7 +42,7 @@ class TraceRequest:
 
 
 def number_of(engine_id: str) -> int:
-    """The request whose sequence it is."""
+    """The number of the request that the sequence belongs to."""
     return int(engine_id.partition(".")[0])
 
 
@@ -50,28 +50,28 @@ def number_of(engine_id: str) -> int:
 class Cut:
     """Which part of a trace is played, and how fast.
 
-    `skip` rows are left out, `warm_up` requests shape the state and are not counted, `limit` are
-    counted; those after them go on arriving while the counted ones run.
+    The first `skip` rows are left out. The next `warm_up` requests fill the engine and are not
+    counted. Then `limit` requests are counted; later ones keep arriving while those run.
     """
 
     skip: int = 0
     warm_up: int = 200
     limit: int | None = None
     rate_scale: float = 1.0
-    max_tokens: int = 2048  # of requests that name none themselves
-    context_tokens: int = 32_768  # what the model takes, prompt and answer
+    max_tokens: int = 2048  # for requests that set none
+    context_tokens: int = 32_768  # the model's limit on prompt plus answer
 
     @property
     def requests(self) -> int:
-        """To warm up and counted, about: of a cut without a limit the usual number."""
+        """About how many requests are played: the warm-up plus `limit`, or a usual number."""
         return self.warm_up + (self.limit or _USUAL_REQUESTS)
 
 
 @dataclass(frozen=True, slots=True)
 class TraceWorkload:
-    """Requests in order of arrival; those in `counted` are what a policy is judged by.
+    """Requests in order of arrival; a policy is judged by those in `counted`.
 
-    `left_out` rows asked for more than the model's context: no policy could serve them.
+    `left_out` counts rows that exceed the model's context: no policy could serve them.
     """
 
     name: str
@@ -81,33 +81,33 @@ class TraceWorkload:
 
     @property
     def offered(self) -> Sequence[TraceRequest]:
-        """Those that are counted."""
+        """The counted requests."""
         return self.requests[self.counted.start : self.counted.stop]
 
     @property
     def from_s(self) -> float:
-        """When the first that is counted arrives."""
+        """When the first counted request arrives."""
         return self.requests[self.counted.start].arrived_at_s
 
     @property
     def until_s(self) -> float:
-        """When the last that is counted arrives."""
+        """When the last counted request arrives."""
         return self.requests[self.counted.stop - 1].arrived_at_s
 
     @property
     def span_s(self) -> float:
-        """Seconds in which the counted ones arrive: their number over it is the offered rate."""
+        """Seconds over which counted requests arrive; their number over it is the offered rate."""
         steps = len(self.counted) - 1
         return (self.until_s - self.from_s) * len(self.counted) / steps if steps else 0.0
 
 
 def read_workload(path: Path, cut: Cut) -> TraceWorkload:
-    """The workload of a trace file; ValueError says what is wrong with it."""
+    """The workload of a trace file; ValueError names the fault."""
     return from_rows(path.name, read_rows(path), cut)
 
 
 def from_rows(name: str, rows: Sequence[Row], cut: Cut) -> TraceWorkload:
-    """Rows in any order as a workload; ValueError where none is left to be counted."""
+    """Rows, in any order, as a workload; ValueError if none is left to be counted."""
     if any(row.at_s is None for row in rows):
         raise ValueError(f"{name}: no column timestamp_s: it cannot be played in time")
     ordered = sorted(rows, key=_at_s)[cut.skip :]
@@ -140,5 +140,5 @@ def _request(number: int, row: Row, arrived_at_s: float, cut: Cut) -> TraceReque
         row.prompt_tokens,
         max(1, row.output_tokens),
         min(row.max_tokens or cut.max_tokens, most),
-        row.blocks[: (row.prompt_tokens - 1) // BLOCK_TOKENS],  # the last is the prompt's own
+        row.blocks[: (row.prompt_tokens - 1) // BLOCK_TOKENS],  # no prompt shares its last block
     )

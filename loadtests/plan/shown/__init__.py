@@ -1,1 +1,1 @@
-"""A plan as people and programs read it: terminal, page, JSON, in English and Chinese."""
+"""Outputs of a plan: terminal, page and JSON, in English and Chinese."""

@@ -1,4 +1,4 @@
-"""The plan as JSON: keys that stay."""
+"""The plan as JSON with stable keys."""
 
 from typing import Any
 
@@ -26,11 +26,11 @@ _ADVISED = (
 
 
 def answer(found: Findings) -> dict[str, Any]:
-    """Everything the terminal shows; sizes per GPU in GiB, capacity of one engine.
+    """Everything that the terminal shows; sizes are per GPU in GiB, capacity is of one engine.
 
-    The top level is of the deployment asked about. `nearest_fit` is the nearest change that fits;
-    null = it fits as it is. `shown` is the deployment that the terminal and the page tell in
-    detail, with the same keys; null = the one asked about.
+    The top level describes the question's deployment. `nearest_fit` is the nearest change that
+    fits; null = it fits as it is. `shown` is the deployment that the terminal and the page show in
+    detail, with the same keys; null = the question's.
     """
     plan = found.plan
     return {
@@ -46,7 +46,7 @@ def answer(found: Findings) -> dict[str, Any]:
 
 
 def _detail(detail: Detail, think_s: float) -> dict[str, Any]:
-    """One deployment in full."""
+    """All numbers of one deployment."""
     plan = detail.plan
     return {
         **_asked(plan),
@@ -64,7 +64,7 @@ def _detail(detail: Detail, think_s: float) -> dict[str, Any]:
 
 
 def _people(load: PlannedLoad, think_s: float) -> dict[str, Any]:
-    """N = X (R + Z); null where nothing is sustained or the card's speed is not known."""
+    """N = X (R + Z); null if nothing is sustained or the card's speed is unknown."""
     served = people(load, think_s)
     return {
         "users": served.users if served else None,
@@ -103,7 +103,7 @@ def _asked(plan: Plan) -> dict[str, Any]:
 
 
 def _spread(work: Workload) -> dict[str, Any]:
-    """What a trace adds to its means."""
+    """What a trace has in addition to its means."""
     if work.spread is None:
         return {}
     return {
@@ -135,7 +135,7 @@ def _memory(memory: MemoryPlan) -> dict[str, Any]:
 
 
 def _links(plan: Plan) -> dict[str, Any]:
-    """The link that was taken, and the load on the other where nobody measured the card's own."""
+    """The assumed link, and the load on the other if the card's own has not been measured."""
     other = plan.question.other_link
     return {
         "taken": _link(plan),
@@ -181,7 +181,7 @@ def _load(load: PlannedLoad) -> dict[str, Any]:
 
 
 def _layout(layout: Layout, found: Findings) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    entry: dict[str, Any] = {
         "name": layout.name,
         "tensor_parallel_size": layout.tp,
         "pipeline_parallel_size": layout.pp,
@@ -193,12 +193,12 @@ def _layout(layout: Layout, found: Findings) -> dict[str, Any]:
         "as_asked": layout is found.named,
     }
     if layout.plan is not None:
-        told |= {"max_num_batched_tokens": layout.plan.memory.engine.max_batched_tokens}
-        told |= {"people": _people(layout.plan.load, found.think_s)}
+        entry |= {"max_num_batched_tokens": layout.plan.memory.engine.max_batched_tokens}
+        entry |= {"people": _people(layout.plan.load, found.think_s)}
         tokens = layout.plan.memory.capacity_tokens
-        told |= {"kv_capacity_tokens_all": _range(tokens.times(layout.replicas))}
-        told |= _load(layout.plan.load)
-    return told
+        entry |= {"kv_capacity_tokens_all": _range(tokens.times(layout.replicas))}
+        entry |= _load(layout.plan.load)
+    return entry
 
 
 def _recommended(found: Findings) -> dict[str, Any] | None:

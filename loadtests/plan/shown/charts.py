@@ -18,7 +18,7 @@ _STEPS_PER_DOUBLING = 2
 
 @dataclass(frozen=True, slots=True)
 class PlanChart:
-    """`name` is its file's, and of its words: `title_{name}` and `{name}_caption`."""
+    """One chart; `name` names its file and its labels `title_{name}` and `{name}_caption`."""
 
     name: str
     draw: Callable[[Findings, PlanWords], Drawing]
@@ -30,11 +30,11 @@ def memory(found: Findings, words: PlanWords) -> Drawing:
     for name, part in found.shown.plan.memory.budget.parts():
         low, high = gib_ends(part)
         expected = f"{sign(part)} {gib(part)}"
-        told = words("ranged", expected=expected, low=low, high=high)
+        text = words("ranged", expected=expected, low=low, high=high)
         if part.exact:
-            told = words("exactly", value=expected)
+            text = words("exactly", value=expected)
         value, low_gib, high_gib = part.expected / GIB, part.low / GIB, part.high / GIB
-        parts.append(Part(words(f"part_{name}"), value, low_gib, high_gib, told))
+        parts.append(Part(words(f"part_{name}"), value, low_gib, high_gib, text))
     return stack(parts, axis="GiB")
 
 
@@ -45,14 +45,14 @@ def limits(found: Findings, words: PlanWords) -> Drawing:
         limit = load.limits[name]
         value = limit.concurrency
         low, high = (load.kv.low, load.kv.high) if name == "kv" else (value or 0, value or 0)
-        told = words("with_rate", requests=whole(value), rate=rate(limit.rate_per_s))
+        text = words("with_rate", requests=whole(value), rate=rate(limit.rate_per_s))
         marked = name == load.binding
-        numbers.append(Bar(words.limit(name), value, low, high, told, marked))
+        numbers.append(Bar(words.limit(name), value, low, high, text, marked))
     return bars(numbers, axis=words("requests_axis"))
 
 
 def context(found: Findings, words: PlanWords) -> Drawing:
-    """Requests at once by each limit and length, the workload among them."""
+    """Requests at once by limit and request length, with the workload's own length marked."""
     plan = found.shown.plan
     loads = over_context(plan, _lengths(plan))
     xs = [tokens for tokens, _ in loads]
@@ -82,7 +82,7 @@ CHARTS = (PlanChart("memory", memory), PlanChart("limits", limits), PlanChart("c
 
 
 def _lengths(plan: Plan) -> list[int]:
-    """From 512 tokens to max_model_len in half doublings; two lengths at least."""
+    """Lengths from 512 tokens to max_model_len, two per doubling; at least two."""
     longest = plan.memory.engine.max_model_len
     first = min(_SHORTEST_TOKENS, longest // 2)
     steps = range(64)
@@ -91,7 +91,7 @@ def _lengths(plan: Plan) -> list[int]:
 
 
 def _workload(plan: Plan, words: PlanWords) -> tuple[float, float, str] | None:
-    """Where the workload lies; None where it is longer than the axis."""
+    """The position and label of the workload; None if it is longer than the axis."""
     tokens = plan.question.workload.total_tokens
     if not _lengths(plan)[0] <= tokens <= plan.memory.engine.max_model_len:
         return None

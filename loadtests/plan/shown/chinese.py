@@ -1,4 +1,4 @@
-"""The words of a plan in Chinese, for the people who run the engine."""
+"""The labels and sentences of a plan in Chinese."""
 
 SENTENCES = {
     "kv_note": "{blocks} 个 KV 块，每个请求平均 {tokens} token",

@@ -1,4 +1,4 @@
-"""A plan as a document: what the terminal and the page show alike."""
+"""A plan as a document, which the terminal and the page both render."""
 
 from collections.abc import Mapping
 
@@ -40,13 +40,13 @@ _RULE = ("line", "rule", "model", "error", "why")
 
 
 def brief(found: Findings, words: PlanWords) -> Document:
-    """The answer in some eight lines, with what to be warned of."""
-    told = [*lead(found, words), *warnings(found.shown.plan, words)]
-    return Document([*told, words("hint")] if told else [], [])
+    """The answer in about eight lines, with warnings."""
+    lines = [*lead(found, words), *warnings(found.shown.plan, words)]
+    return Document([*lines, words("hint")] if lines else [], [])
 
 
 def document(found: Findings, words: PlanWords, svgs: Mapping[str, str] | None = None) -> Document:
-    """All sections; of what does not fit its memory alone. `svgs` are the charts by their names."""
+    """All sections, or only memory if nothing fits. `svgs` holds the charts by name."""
     plan, svgs = found.shown.plan, svgs or {}
     sections = [*_advice(found, words), _asked(plan, words), _memory(plan, words, svgs)]
     if not plan.misfit:
@@ -59,7 +59,7 @@ def document(found: Findings, words: PlanWords, svgs: Mapping[str, str] | None =
 
 
 def _advice(found: Findings, words: PlanWords) -> list[Section]:
-    """Settings of the best layout; nothing where nothing fits."""
+    """Settings of the best layout; [] if nothing fits."""
     if found.advice is None:
         return []
     told = Bullets([words.say(remark) for remark in remarks(found.advice)])
@@ -111,7 +111,7 @@ def _points(value: Estimate) -> dict[str, float]:
 
 
 def _limits(found: Findings, words: PlanWords, svgs: Mapping[str, str]) -> Section:
-    """The limits side by side, and once more on the other link where nobody measured one."""
+    """The limits, and the load on the other link if the card's own has not been measured."""
     plan = found.shown.plan
     load = plan.load
     rows = [

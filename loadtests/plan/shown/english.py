@@ -1,4 +1,4 @@
-"""The labels of a plan in English; sentences that the plan itself says are in admission."""
+"""The labels of a plan in English; its sentences are in `admission.planning.sentences`."""
 
 LABELS = {
     "language": "English",
@@ -24,12 +24,12 @@ LABELS = {
     "within_memory": "By memory alone, as the speed of this card is not known; {why}.",
     "within_asked": " As asked, {binding} binds.",
     "why_kv": "kv binds: the cache is full",
-    "why_slots": "slots bind: max_num_seqs lets no more run",
+    "why_slots": "slots bind: max_num_seqs allows no more",
     "why_prefill": "prefill binds: with more, first tokens come too late",
     "why_decode": "decode binds: with more, tokens come too slowly",
-    "thinking": "A user asks again after {think:g} s (--think); ",
+    "thinking": "Users think {think:g} s between requests (--think); ",
     "lengths": "{name}: {isl:,} tokens in, {osl:,} out.",
-    "hint": "Modelled, not measured. -v says why; --write FILE saves the profile.",
+    "hint": "Modelled, not measured. -v explains it; --write FILE saves the profile.",
     "verdict_misfit": "Does not fit: {misfit}; nearest that fits: {nearest}.",
     # what was asked
     "title_asked": "In detail",
@@ -56,8 +56,8 @@ LABELS = {
     "ranged": "{expected} ({low} to {high})",
     "exactly": "{value} (exact)",
     "memory_caption": "Where the memory of one card goes. Solid parts are exact, hatched ones"
-    " estimated; the lines below the bar are their ranges. The part outside is what"
-    " gpu_memory_utilization leaves to CUDA's context, NCCL and CUDA graphs.",
+    " estimated; the lines below the bar are their ranges. gpu_memory_utilization leaves the part"
+    " outside to CUDA's context, NCCL and CUDA graphs.",
     "title_capacity": "KV cache of one engine",
     "bytes_per_token": "bytes per token",
     "bytes_each": "{all:,}; {each:,} on each GPU",
@@ -84,8 +84,9 @@ LABELS = {
     "no_request": "No request keeps this SLO: loosen it or choose another layout.",
     "people_line": "people: {rate}/s x ({residence:.1f} s in the engine + {think:g} s of thinking)"
     " = {users:,}",
-    "other_link": "Assumed: nobody has measured all-reduces between {gpu}s. Above: the table of a"
-    " PCIe 4 server with L40S. Behind one PCIe switch (assumed too): {load}; {binding} binds.",
+    "other_link": "Assumed: all-reduces between {gpu}s have not been measured. The numbers above"
+    " use the table of a PCIe 4 server with L40S. Behind one PCIe switch (assumed too): {load};"
+    " {binding} binds.",
     "limits_caption": "Requests at once that each limit allows; the smallest binds. The line is"
     " the range of the KV estimate.",
     "with_rate": "{requests} ({rate} req/s)",
@@ -122,15 +123,15 @@ LABELS = {
     "why": "why",
     "rule_sum": "The rule says {rule:.0f}. The cache alone holds {by_kv:.0f} requests of"
     " {tokens} tokens; of this workload {sustained:.0f} are carried within the SLO, because"
-    " {binding} binds, which the rule does not ask.",
+    " {binding} binds, which the rule ignores.",
     "rule_sum_kv": "The rule says {rule:.0f}. The cache alone holds {by_kv:.0f} requests of"
-    " {tokens} tokens; of this workload {sustained:.0f} are carried, and KV does bind.",
+    " {tokens} tokens; of this workload {sustained:.0f} are carried, and KV is what binds.",
     # advice
     "title_advice": "Recommended",
     "advice": "{layout}, {weights}; {load}",
     "title_idle": "Settings without effect",
     "unit_idle": " for this workload",
     "idle_none": "none found",
-    "footer": "Exact where vLLM is exact; step times are a prior that no run on these cards has"
-    " checked. How to read this page: docs/reference/plan.md.",
+    "footer": "Exact where vLLM is exact. Step times are a prior; no run on these cards has checked"
+    " them. How to read this page: docs/reference/plan.md.",
 }

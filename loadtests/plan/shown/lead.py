@@ -1,4 +1,4 @@
-"""The answer in a few sentences: the best layout, its people, what binds, what was asked for."""
+"""The answer in a few sentences: the best layout, its users, what binds, the question's layout."""
 
 from admission.planning.layouts import Layout
 from admission.planning.people import people
@@ -9,29 +9,29 @@ from loadtests.plan.shown.words import PlanWords
 
 
 def misfit(found: Findings, words: PlanWords) -> str:
-    """Why the deployment asked about does not fit, and what would; "" = it fits."""
+    """Why the question's deployment does not fit, and what would; "" = it fits."""
     if not found.plan.misfit:
         return ""
     return words("verdict_misfit", misfit=found.plan.misfit, nearest=found.nearest)
 
 
 def lead(found: Findings, words: PlanWords) -> list[str]:
-    """The answer's paragraphs, the best layout first; [] where nothing fits."""
+    """The answer's paragraphs, the best layout first; [] if nothing fits."""
     best = found.chosen
     if best is None or best.plan is None:
         return []
     load, work = best.plan.load, best.plan.question.workload
-    told = [_first(found, best, best.plan, words), _within(found, load, words)]
+    answer = [_first(found, best, best.plan, words), _within(found, load, words)]
     lengths = words("lengths", name=work.name, isl=work.isl_tokens, osl=work.osl_tokens)
     if people(load, found.think_s):
         lengths = words("thinking", think=found.think_s) + lengths
-    return [*told, lengths]
+    return [*answer, lengths]
 
 
 def _first(found: Findings, best: Layout, plan: Plan, words: PlanWords) -> str:
     """The layouts that answer the question, in one sentence."""
     carried = plan.load.sustained
-    told = words(
+    sentence = words(
         "lead" if carried.expected else "lead_none",
         gpus=plan.question.gpus,
         gpu=plan.question.gpu.name,
@@ -40,11 +40,11 @@ def _first(found: Findings, best: Layout, plan: Plan, words: PlanWords) -> str:
         **_layout(found, best, plan, words),
     )
     others = found.answered[1:] if carried.expected else []
-    return told + "".join(_also(found, layout, words) for layout in others) + words("end")
+    return sentence + "".join(_also(found, layout, words) for layout in others) + words("end")
 
 
 def _also(found: Findings, layout: Layout, words: PlanWords) -> str:
-    """Another layout in the same sentence; the step of the asked one where only that tells it."""
+    """Another layout in the same sentence; with its step if only the step distinguishes it."""
     if layout.plan is None:
         return ""
     values = _layout(found, layout, layout.plan, words)
@@ -56,7 +56,7 @@ def _also(found: Findings, layout: Layout, words: PlanWords) -> str:
 
 
 def _layout(found: Findings, layout: Layout, plan: Plan, words: PlanWords) -> dict[str, object]:
-    """What is said of every layout: requests with their range, users, the format's condition."""
+    """The values of every layout: requests with their range, users, the format's condition."""
     served = people(plan.load, found.think_s)
     return {
         "requests": plan.load.sustained.expected,
@@ -69,7 +69,7 @@ def _layout(found: Findings, layout: Layout, plan: Plan, words: PlanWords) -> di
 
 
 def _range(load: PlannedLoad, words: PlanWords) -> str:
-    """The range of what is sustained, where it is one, and the rate."""
+    """The range of sustained requests, unless it is a point, and the rate."""
     low, high = load.sustained.low, load.sustained.high
     if low < high:
         return words("range_of", low=low, high=high, rate=rate(load.rate_per_s))
@@ -81,15 +81,15 @@ def _rate(load: PlannedLoad, words: PlanWords) -> str:
 
 
 def _within(found: Findings, load: PlannedLoad, words: PlanWords) -> str:
-    """The SLO, and what stands in the way of more: for the layout led with and for the asked."""
+    """The SLO and the binding limit: of the best layout, and of the question's if it differs."""
     slo = str(found.plan.question.slo) or words("slo_none")
-    told = words("within", slo=slo, why=_why(load, words))
+    sentence = words("within", slo=slo, why=_why(load, words))
     if load.rate_per_s is None:
-        told = words("within_memory", why=_why(load, words))
+        sentence = words("within_memory", why=_why(load, words))
     asked = found.named and found.named.plan
     if asked and asked.load.binding != load.binding:
-        told += words("within_asked", binding=asked.load.binding)
-    return told
+        sentence += words("within_asked", binding=asked.load.binding)
+    return sentence
 
 
 def _why(load: PlannedLoad, words: PlanWords) -> str:

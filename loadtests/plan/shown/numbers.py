@@ -1,27 +1,27 @@
-"""How a plan's numbers are written; the same in every language."""
+"""The format of a plan's numbers; the same in every language."""
 
 from admission.planning.memory.estimate import GIB, Estimate
 
-_TWICE = 1.0  # from here on an error is told as a multiple
+_TWICE = 1.0  # an error from here on is shown as a multiple
 
 
 def whole(number: float | None) -> str:
-    """A count; `?` where the card's speed is unknown."""
+    """A count; `?` if the card's speed is unknown."""
     return "?" if number is None else f"{number:.0f}"
 
 
 def rate(number: float | None) -> str:
-    """Requests a second; `?` where the card's speed is unknown."""
+    """Requests a second; `?` if the card's speed is unknown."""
     return "?" if number is None else f"{number:.2f}"
 
 
 def sign(part: Estimate) -> str:
-    """Whether it is computed or estimated."""
+    """`=` for an exact number, `~` for an estimate."""
     return "=" if part.exact else "~"
 
 
 def gib(part: Estimate) -> str:
-    """What is expected, in GiB."""
+    """The expected value, in GiB."""
     return f"{part.expected / GIB:.2f}"
 
 
@@ -31,7 +31,7 @@ def gib_ends(part: Estimate) -> tuple[str, str]:
 
 
 def error(ratio: float | None) -> str:
-    """`+1 %`, `-41 %`, `x2.4`; `-` where there is nothing to compare with."""
+    """`+1 %`, `-41 %`, `x2.4`; `-` if there is nothing to compare with."""
     if ratio is None:
         return "-"
     return f"x{ratio + 1:.1f}" if ratio >= _TWICE else f"{ratio * 100:+.0f} %"

@@ -13,13 +13,13 @@ from loadtests.plan.shown.words import PlanWords
 
 
 def plan_page(found: Findings, model: str, shown: Language) -> str:
-    """The HTML, `shown` first; `model` is what the title calls it."""
+    """The HTML; `shown` is the language shown first, `model` the model's name in the title."""
     editions = [_edition(found, model, PlanWords(language)) for language in Language]
     return page(editions, shown=shown)
 
 
 def write_charts(found: Findings, words: PlanWords, folder: Path) -> list[Path]:
-    """The charts as SVG files in one language; the folder is made where it is missing."""
+    """Writes the charts as SVG files in one language; makes the folder if it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for chart in CHARTS:

@@ -1,4 +1,4 @@
-"""The sentences and short lists of a plan that the terminal and the page show alike."""
+"""The sentences and short lists of a plan, shared by the terminal and the page."""
 
 from admission.planning.advice import Advice
 from admission.planning.layouts import reason, weights_name
@@ -11,7 +11,7 @@ from loadtests.plan.shown.words import PlanWords
 
 
 def asked(plan: Plan, words: PlanWords) -> list[str]:
-    """The question as it was understood, defaults filled in."""
+    """The question with defaults filled in."""
     question, engine, work = plan.question, plan.memory.engine, plan.question.workload
     lines = [
         words(
@@ -39,12 +39,12 @@ def asked(plan: Plan, words: PlanWords) -> list[str]:
 
 
 def warnings(plan: Plan, words: PlanWords) -> list[str]:
-    """What to know before the numbers are believed."""
+    """The plan's warnings, each on its line."""
     return [words("warning", text=words.say(warning)) for warning in plan.warnings]
 
 
 def users(load: PlannedLoad, think_s: float) -> str:
-    """People that the load serves; `-` where none, `?` where the card's speed is unknown."""
+    """Users that the load serves; `-` = none, `?` = the card's speed is unknown."""
     served = people(load, think_s)
     if served is not None:
         return f"{served.users:,}"
@@ -52,7 +52,7 @@ def users(load: PlannedLoad, think_s: float) -> str:
 
 
 def load_line(load: PlannedLoad, words: PlanWords) -> str:
-    """Requests at once with their range, and their rate."""
+    """Requests at once with their range and rate."""
     found = load.sustained
     return words(
         "load",
@@ -64,12 +64,12 @@ def load_line(load: PlannedLoad, words: PlanWords) -> str:
 
 
 def sustained_line(load: PlannedLoad, words: PlanWords) -> str:
-    """What is sustained and what binds."""
+    """The sustained load and the binding limit."""
     return words("sustained_line", load=load_line(load, words), binding=load.binding)
 
 
 def people_line(load: PlannedLoad, think_s: float, words: PlanWords) -> list[str]:
-    """How the number of people comes about; nothing where there are none."""
+    """The arithmetic of the number of users; [] if there are none."""
     served = people(load, think_s)
     if served is None:
         return []
@@ -78,7 +78,7 @@ def people_line(load: PlannedLoad, think_s: float, words: PlanWords) -> list[str
 
 
 def other_link(plan: Plan, words: PlanWords) -> list[str]:
-    """The same on the second guess, where nobody measured the cards' link."""
+    """The load on the other possible link, if the cards' link has not been measured."""
     if plan.other_link is None:
         return []
     load = load_line(plan.other_link, words)
@@ -94,12 +94,12 @@ def layout_sentence(found: Findings, words: PlanWords) -> str:
 
 
 def rule_number(line: RuleRow) -> str:
-    """The model's number of a line; sizes with one decimal."""
+    """The model's number in a line; sizes with one decimal."""
     return f"{line.model:.1f}" if line.unit else f"{line.model:.0f}"
 
 
 def rule_summary(found: Findings, words: PlanWords) -> str:
-    """Where the whiteboard's answer comes out, and why the plan's is another."""
+    """The result of the rule of thumb, and why the plan's differs."""
     plan, (by_kv, in_slo) = found.shown.plan, found.shown.rule[-2:]
     return words(
         "rule_sum_kv" if plan.load.binding == "kv" else "rule_sum",
@@ -112,7 +112,7 @@ def rule_summary(found: Findings, words: PlanWords) -> str:
 
 
 def advised(found: Findings, words: PlanWords) -> str:
-    """The recommended layout and what it carries; "" where nothing fits."""
+    """The recommended layout and its load; "" if nothing fits."""
     if found.chosen is None or found.advice is None:
         return ""
     load = load_line(found.advice.settled.load, words)
@@ -120,12 +120,12 @@ def advised(found: Findings, words: PlanWords) -> str:
 
 
 def remarks(advice: Advice) -> list[str]:
-    """What to know of these settings: how long a full step gets, and which decide nothing."""
+    """Remarks on the settings: how long a full step takes, and which have no effect."""
     return [*([advice.even_step.told] if advice.even_step else []), *advice.idle]
 
 
 def settings(advice: Advice) -> list[tuple[str, str]]:
-    """Recommended settings by the names of a profile."""
+    """Recommended settings as (profile key, value)."""
     engine, tpot_s = advice.settled.memory.engine, advice.settings.tpot_target_s
     return [
         ("engine.replicas", str(advice.settled.question.replicas)),

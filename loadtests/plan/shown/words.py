@@ -1,4 +1,4 @@
-"""Every word a plan shows, in English and Chinese."""
+"""The texts that a plan shows, in English and Chinese."""
 
 from typing import ClassVar
 
@@ -9,7 +9,7 @@ from loadtests.plan.shown import chinese, english
 
 
 class PlanWords(LabelsOf):
-    """One language."""
+    """The labels and sentences of one language."""
 
     tables: ClassVar[Tables] = {
         Language.EN: ENGLISH | english.LABELS,
@@ -17,15 +17,15 @@ class PlanWords(LabelsOf):
     }
 
     def __call__(self, key: str, /, **values: object) -> str:
-        """As `LabelsOf`; sentences and limits among the values are said in its language."""
+        """The label with its values; sentences and limits among the values are translated."""
         return super().__call__(key, **{name: self._value(each) for name, each in values.items()})
 
     def say(self, text: str) -> str:
-        """A sentence of the plan in this language; other text as it is."""
+        """A sentence of the plan in this language; other text is unchanged."""
         return self(text.key, **text.values) if isinstance(text, Sentence) else text
 
     def limit(self, name: str) -> str:
-        """What one of the four limits is called."""
+        """The name of one of the four limits."""
         return self._table[f"limit_{name}"]
 
     def _value(self, value: object) -> object:

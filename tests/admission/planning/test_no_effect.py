@@ -24,7 +24,7 @@ def told(plan: Plan, settings: Settings | None = None) -> dict[str, str]:
 
 def test_a_cache_that_all_slots_together_half_fill_makes_the_headroom_idle() -> None:
     assert told(plan(max_num_seqs=64))["kv_headroom_ratio"] == (
-        "kv_headroom_ratio decides nothing: 64 slots x 1,544 tokens are 18% of the cache"
+        "kv_headroom_ratio has no effect: 64 slots x 1,544 tokens are 18% of the cache"
     )
     assert "kv_headroom_ratio" not in told(plan(max_num_seqs=256))
 
@@ -68,7 +68,7 @@ def test_a_queue_longer_than_the_deadlines_allow_is_named() -> None:
 
 
 def test_no_request_waits_where_the_queue_holds_no_tokens() -> None:
-    assert "lets nobody wait" in told(plan(), Settings(queue_max_tokens=0))["queue.max_requests"]
+    assert "no request can wait" in told(plan(), Settings(queue_max_tokens=0))["queue.max_requests"]
 
 
 def test_a_backlog_that_all_slots_together_never_reach_is_named() -> None:

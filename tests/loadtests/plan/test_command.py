@@ -66,7 +66,7 @@ def test_the_terminal_keeps_80_columns(capsys: pytest.CaptureFixture[str]) -> No
         lines = capsys.readouterr().out.splitlines()
         assert [line for line in (*short, *lines) if len(line) > 80] == []
         assert len(short) <= 8
-    assert "Assumed: nobody has measured" in "\n".join(lines)
+    assert "have not been measured" in "\n".join(lines)
 
 
 def test_a_profile_is_a_plan_and_flags_override_it(capsys: pytest.CaptureFixture[str]) -> None:

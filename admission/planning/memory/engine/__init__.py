@@ -1,1 +1,1 @@
-"""The engine arguments that memory depends on, and what vLLM makes of them."""
+"""The engine arguments that memory depends on, and how vLLM interprets them."""

@@ -1,4 +1,4 @@
-"""The engine arguments that memory depends on, and what vLLM takes where one is not given."""
+"""The engine arguments that memory depends on, and vLLM's defaults for them."""
 
 from dataclasses import dataclass, fields
 
@@ -12,13 +12,13 @@ from admission.planning.memory.engine.versions import (
     parse_version,
 )
 
-AUTO_LENGTH = -1  # max_model_len: as long as the model takes and the memory holds
-_LONG_CONTEXT_TOKENS = 32_768  # V0 cut prompts into chunks only beyond this [src]
+AUTO_LENGTH = -1  # max_model_len: the longest that the model supports and the memory holds
+_LONG_CONTEXT_TOKENS = 32_768  # V0 chunks prompts only beyond this [src]
 
 
 @dataclass(frozen=True, slots=True)
 class EngineArguments:
-    """As given, by vLLM's own names; None = not given."""
+    """The arguments as given, under vLLM's names; None = not given."""
 
     tensor_parallel_size: int = 1
     pipeline_parallel_size: int = 1
@@ -28,7 +28,7 @@ class EngineArguments:
     max_num_batched_tokens: int | None = None
     block_size: int | None = None
     quantization: str | None = None
-    weight_bits: int | None = None  # ours: bits per weight where the name leaves them open
+    weight_bits: int | None = None  # ours: bits per weight if the name does not fix them
     dtype: str = "auto"
     kv_cache_dtype: str = "auto"
     enforce_eager: bool = False
@@ -37,7 +37,7 @@ class EngineArguments:
     draft_layers: int = 0  # full-attention layers of a draft head (MTP: 1)
     decode_context_parallel_size: int = 1
     vllm_version: str | None = None  # None: the release this project pins
-    not_counted: tuple[str, ...] = ()  # ours: what other arguments bring, in words
+    not_counted: tuple[str, ...] = ()  # ours: effects of other arguments, in words
 
 
 ENGINE_KEYS = frozenset(field.name for field in fields(EngineArguments)) - {"not_counted"}
@@ -45,7 +45,7 @@ ENGINE_KEYS = frozenset(field.name for field in fields(EngineArguments)) - {"not
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The same after defaults; what every formula of this room reads."""
+    """The arguments after defaults; every formula of this package reads them."""
 
     given: EngineArguments
     version: Version
@@ -67,7 +67,7 @@ def resolve(
     model_context_tokens: int,
     constants: Constants = MEASURED,
 ) -> Resolved:
-    """The arguments after this release's and card's defaults; ValueError for impossible ones.
+    """The arguments with the defaults of this release and card; ValueError for impossible values.
 
     Source of the defaults: `default_batched_tokens`, `default_sequences`, versions.py.
     """
@@ -100,15 +100,15 @@ def resolve(
 
 
 def default_sequences(version: Version, gpu: Gpu) -> int:
-    """max_num_seqs: 256; 1,024 from 0.9.2 on cards of 70 GiB and more that are no A100 [src]."""
+    """max_num_seqs: 256; from 0.9.2 1,024 on cards with at least 70 GiB, except A100 [src]."""
     return 1024 if gpu.is_large and version >= Version(9, 2) else 256
 
 
 def default_batched_tokens(version: Version, gpu: Gpu, *, context_tokens: int) -> int:
     """max_num_batched_tokens of the API server [src].
 
-    V0: the whole context, at least 2,048 (prompts uncut), or 2,048 beyond 32k. V1: 2,048; 8,192 on
-    large cards; 16,384 from 0.33 on cards of 160 GiB and more.
+    V0: the whole context, at least 2,048, since it does not chunk prompts; 2,048 beyond 32k.
+    V1: 2,048; 8,192 on large cards; from 0.33 16,384 on cards with at least 160 GiB.
     """
     if is_engine_v0(version, gpu.compute_capability):
         return max(2048, context_tokens) if context_tokens <= _LONG_CONTEXT_TOKENS else 2048
@@ -119,7 +119,7 @@ def default_batched_tokens(version: Version, gpu: Gpu, *, context_tokens: int) -
 
 
 def _refuse_impossible(given: EngineArguments) -> None:
-    """One clear sentence for a value that can never be right."""
+    """Raises a ValueError for a value that no engine accepts."""
     ratio = given.gpu_memory_utilization
     if ratio is not None and not 0 < ratio <= 1:
         raise ValueError(f"gpu_memory_utilization {ratio} is not in (0, 1]")

@@ -1,7 +1,7 @@
-"""Architectures that vLLM ran once and runs no more, by the last release that did.
+"""Architectures that vLLM no longer supports, with the last release that did.
 
-Source: `_PREVIOUSLY_SUPPORTED_MODELS`, model_executor/models/registry.py of vLLM 0.32. A test holds
-the table against the installed vLLM.
+Source: `_PREVIOUSLY_SUPPORTED_MODELS`, model_executor/models/registry.py of vLLM 0.32. A test
+compares the table with the installed vLLM.
 """
 
 from admission.planning.memory.engine.versions import Version, parse_version
@@ -74,7 +74,7 @@ LAST_RELEASE = {name: release for release, names in _LAST.items() for name in na
 
 
 def refuse_dropped(architecture: str, version: Version) -> None:
-    """A ValueError that names the last release that ran it, where `version` is later."""
+    """Raises a ValueError with the last release that supports it if `version` is later."""
     last = LAST_RELEASE.get(architecture)
     if last is not None and version.minor > parse_version(last).minor:
         raise ValueError(

@@ -1,6 +1,6 @@
-"""What vLLM does not load: layers, heads, groups and blocks that tensor parallelism would cut.
+"""Models that vLLM does not load: tensor parallelism would cut their heads, groups or blocks.
 
-Each rule is an assertion or an error of vLLM 0.32; its place is named beside it.
+Each rule is an assertion or an error of vLLM 0.32; the comment or docstring names its place.
 """
 
 from collections.abc import Iterator
@@ -17,15 +17,15 @@ from admission.planning.memory.model.model_shape import (
 
 _VOCABULARY_PAD = 64  # vocab_parallel_embedding.DEFAULT_VOCAB_PADDING_SIZE
 _LEAST_HALVED_GROUP = 32  # moe_wna16 halves a group that does not fit, down to this
-_HALVES = ("awq", "gptq")  # whose experts fall back on moe_wna16
+_HALVES = ("awq", "gptq")  # formats whose experts fall back on moe_wna16
 
 
 def why_not_loaded(model: ModelShape, tp: int, form: WeightFormat) -> str:
-    """The first reason why vLLM does not load the model on that many ranks; "" = it loads."""
-    told: set[Layer] = set()
+    """The first reason why vLLM does not load the model on `tp` ranks; "" = it loads."""
+    checked: set[Layer] = set()
     for layer in model.layers:
-        if layer not in told:
-            told.add(layer)
+        if layer not in checked:
+            checked.add(layer)
             for reason in (*_heads(layer, tp), *_widths(layer, tp), *_cut(layer, tp, form)):
                 return reason
     rows = -(-model.vocabulary // _VOCABULARY_PAD) * _VOCABULARY_PAD
@@ -54,7 +54,7 @@ def _heads(layer: Layer, tp: int) -> Iterator[str]:
 
 
 def _widths(layer: Layer, tp: int) -> Iterator[str]:
-    """ColumnParallelLinear and FusedMoEConfig: each rank holds as many columns as the others."""
+    """ColumnParallelLinear and FusedMoEConfig: every rank holds the same number of columns."""
     mlp = layer.mlp
     if mlp.intermediate % tp:
         whose = "experts" if isinstance(mlp, Experts) else "feed-forward layers"
@@ -64,7 +64,7 @@ def _widths(layer: Layer, tp: int) -> Iterator[str]:
 
 
 def _cut(layer: Layer, tp: int, form: WeightFormat) -> Iterator[str]:
-    """Groups and blocks of a quantised matrix that would lie on two ranks."""
+    """Groups and blocks of a quantised matrix that would span two ranks."""
     mixer, mlp = layer.mixer, layer.mlp
     if form.block:
         yield from _cut_blocks(layer, tp, form)
@@ -85,7 +85,7 @@ def _cut(layer: Layer, tp: int, form: WeightFormat) -> Iterator[str]:
 
 
 def _attention_inputs(mixer: object) -> dict[str, int]:
-    """Columns of the output projections, which ranks share out."""
+    """Input columns of the output projections by name; the ranks split them."""
     if isinstance(mixer, Attention):
         return {"attention's output projections": mixer.heads * mixer.head_size}
     if isinstance(mixer, Latent):
@@ -124,7 +124,7 @@ def _cut_blocks(layer: Layer, tp: int, form: WeightFormat) -> Iterator[str]:
 
 
 def _attention_sides(mixer: object, tp: int) -> Iterator[tuple[str, int, bool]]:
-    """What each rank holds: whose, how many rows, and whether as columns, too."""
+    """Per matrix: its name, the rows on each rank, and whether its columns are split as well."""
     if isinstance(mixer, Attention):
         yield "queries", mixer.heads * mixer.head_size // tp, True
         yield "keys", max(1, mixer.kv_heads // tp) * mixer.head_size, False

@@ -1,9 +1,9 @@
-"""Engine arguments that cost or save memory and that no formula here counts."""
+"""Engine arguments that cost or save memory but that no formula here counts."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-# vLLM's name -> what it brings. A value of false, null, 0, 1 (one of a kind) or {} brings nothing.
+# vLLM's name -> its effect. The values false, null, 0, 1 (one of a kind) and {} have no effect.
 _BRINGS = {
     "speculative_config": "the draft model and its cache (speculative_config)",
     "enable_lora": "adapters (enable_lora)",
@@ -32,7 +32,7 @@ _NOTHING = (None, False, 0, 1, "", "auto", "none", "weights")
 
 
 def not_counted(engine_args: Mapping[str, Any]) -> tuple[str, ...]:
-    """What the given arguments bring and the plan leaves out, in words."""
+    """The effects of the given arguments that the plan leaves out, in words."""
     return tuple(_found(engine_args))
 
 

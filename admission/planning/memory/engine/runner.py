@@ -1,4 +1,4 @@
-"""Which of vLLM's two model runners starts: they count memory differently."""
+"""Which of vLLM's two model runners an engine uses; they count memory differently."""
 
 from admission.planning.memory.engine.arguments import Resolved
 from admission.planning.memory.engine.versions import Version
@@ -11,9 +11,9 @@ _NEXT = (_FIRST, "qwen3", "llama", "mistral")  # 0.23
 def is_runner_v2(model: ModelShape, engine: Resolved) -> bool:
     """Whether runner V2 is the default.
 
-    0.22: dense Qwen3, 0.23: also Llama and Mistral (neither quantised), 0.25.1:
-    all dense models, 0.30 practically all [src]. 0.24 added quantised ones of six architectures,
-    not named in our source: taken as the families of 0.23.
+    0.22: dense Qwen3; 0.23: also Llama and Mistral; neither if quantised. 0.25.1: all dense models;
+    0.30: practically all [src]. 0.24 added quantised models of six architectures that our source
+    does not name; we assume the families of 0.23.
     """
     version = engine.version
     if engine.engine_v0 or version < Version(22, 0):
@@ -37,9 +37,10 @@ def is_quantised(model: ModelShape, engine: Resolved) -> bool:
 
 
 def deducts_graphs(model: ModelShape, engine: Resolved) -> bool:
-    """Whether an estimate of the CUDA graphs is taken off the KV memory.
+    """Whether vLLM deducts an estimate of the CUDA graphs from the KV memory.
 
-    From 0.20.0 with runner V1, from 0.30 with V2 (0.29 not read); never without graphs [src].
+    It does from 0.20.0 with runner V1, from 0.30 with V2 (0.29 not read), never without graphs
+    [src].
     """
     if engine.given.enforce_eager or engine.version < Version(20, 0):
         return False

@@ -1,7 +1,7 @@
-"""vLLM's engine arguments as people write them, read as vLLM's own command line reads them.
+"""Parses engine arguments as vLLM's own command line does.
 
-Lengths and sizes take a suffix ("32k" = 32,000, "32K" = 32,768), the context also `auto` and -1;
-other numbers are plain. Source: vLLM's `argparse_utils.human_readable_int` and `arg_utils`.
+Lengths and sizes take a suffix ("32k" = 32,000, "32K" = 32,768); max_model_len also takes `auto`
+and -1. Other numbers are plain. Source: vLLM's `argparse_utils.human_readable_int`, `arg_utils`.
 """
 
 import re
@@ -19,7 +19,7 @@ _BINARY = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 def size(text: str) -> int:
     """A whole number, with a decimal suffix (k, m, g, t) or a binary one (K, M, G, T).
 
-    ValueError for anything else; fractions stand before decimal suffixes alone.
+    ValueError for anything else; only decimal suffixes allow fractions.
     """
     match = _SUFFIXED.fullmatch(text.strip())
     if match is None:
@@ -33,7 +33,7 @@ def size(text: str) -> int:
 
 
 def length(text: str) -> int:
-    """A size, or `auto` and -1: as long as the model takes and the memory holds."""
+    """A size; `auto` and -1 mean the longest that the model supports and the memory holds."""
     return AUTO_LENGTH if text.strip().lower() in ("auto", "-1") else size(text)
 
 
@@ -59,7 +59,7 @@ _KINDS = {_text: "a text", float: "a number"}
 
 
 def read_value(name: str, value: object) -> Any:
-    """One argument's value; None = not given. ValueError says what vLLM would not take."""
+    """One argument's value; None = not given. ValueError for what vLLM would not accept."""
     if value is None:
         return None
     if name in _FLAGS:
@@ -80,13 +80,13 @@ def read_value(name: str, value: object) -> Any:
 
 
 def read_arguments(engine_args: Mapping[str, Any]) -> dict[str, Any]:
-    """All arguments by name, those that are not given left out; others than ours as they stand."""
+    """The given arguments by name; arguments that memory does not depend on are unchanged."""
     read = {str(name): read_value(str(name), value) for name, value in engine_args.items()}
     return {name: value for name, value in read.items() if value is not None}
 
 
 def engine_arguments(engine_args: Mapping[str, Any], **others: Any) -> EngineArguments:
-    """What memory depends on of vLLM's arguments as written, and what of them is not counted."""
+    """The arguments that memory depends on, with the effects that no formula counts."""
     read = read_arguments({**engine_args, **others})
     known = {name: value for name, value in read.items() if name in ENGINE_KEYS}
     return EngineArguments(**{**known, "not_counted": not_counted(read)})

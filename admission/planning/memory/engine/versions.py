@@ -1,7 +1,7 @@
-"""vLLM releases: how one is written, and which memory rule begins with which.
+"""vLLM releases: how they are written, and with which release each memory rule begins.
 
-Sources are given per rule: [src] = read in vLLM's source of that release, [log] = printed by real
-starts, [assumed] = between two known releases, the exact one not read.
+Each rule names its source: [src] = vLLM's source of that release, [log] = start-up logs,
+[assumed] = between two known releases, the exact one not read.
 """
 
 import re
@@ -68,9 +68,9 @@ def is_engine_v0(version: Version, compute_capability: float) -> bool:
 
 
 def groups_layers_by_kind(version: Version) -> bool:
-    """Whether sliding-window layers keep their window only; before, they hold every token.
+    """Whether sliding-window layers keep only their window; in earlier releases they keep all.
 
-    Group-wise allocation is in the logs from 0.10.1; its first release is [assumed] 0.10.0.
+    Logs show group-wise allocation from 0.10.1; its first release is [assumed] to be 0.10.0.
     """
     return version >= Version(10, 0)
 
@@ -84,7 +84,7 @@ def prints_tokens_from_concurrency(version: Version) -> bool:
 
 
 def holds_two_batches_in_flight(version: Version) -> bool:
-    """Whether a sliding window reserves for two batches (asynchronous scheduling) or for one.
+    """Whether a sliding window reserves room for two batches (asynchronous scheduling) or one.
 
     Two in 0.32 [src], one up to 0.19 [log]; K163 (no version given) needs two.
     0.24 is [assumed].

@@ -1,4 +1,4 @@
-"""Nemotron-NAS: `block_configs` say for each layer what was cut out, and how wide the rest is."""
+"""Nemotron-NAS: `block_configs` lists, per layer, which parts were removed and the other widths."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,7 +11,7 @@ _GRAIN = 256  # feed-forward widths are rounded up to this [src: nemotron_nas.py
 
 
 def with_blocks(layers: tuple[Layer, ...], keys: Keys) -> tuple[Layer, ...]:
-    """The layers as their blocks say; ValueError for blocks of another kind."""
+    """The layers with `block_configs` applied; ValueError for an unknown kind of block."""
     blocks = keys.get("block_configs")
     if not blocks:
         return layers

@@ -1,7 +1,7 @@
-"""What a checkpoint says of its own number formats, brought into one spelling.
+"""The number formats that a checkpoint states, normalised to one spelling.
 
-As vLLM reads it (`ModelArchConfigConvertorBase.get_quantization_config`): `quantization_config`,
-its other name `compression_config`, and ModelOpt's `quantization` inside of either.
+Follows vLLM (`ModelArchConfigConvertorBase.get_quantization_config`): `quantization_config`, its
+other name `compression_config`, and ModelOpt's `quantization` inside either.
 """
 
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ _MODELOPT_KV = {"fp8": "fp8_e4m3", "nvfp4": "nvfp4"}
 
 
 def quantization_config(*sources: Config) -> dict[str, Any] | None:
-    """The first source's quantisation, flat, its `quant_method` in vLLM's spelling; None = none.
+    """The first source's quantisation, flattened, with vLLM's `quant_method`; None = none.
 
-    ValueError for a ModelOpt algorithm that vLLM does not load, or a section that is no mapping.
+    ValueError for a ModelOpt algorithm that vLLM does not load, or a section that is not a mapping.
     """
     for source in sources:
         for key in ("quantization_config", "compression_config"):
@@ -54,10 +54,10 @@ def _modelopt_method(algorithm: str) -> str:
 
 
 def kv_cache_dtype(quantization: Config | None) -> str:
-    """What `kv_cache_dtype: auto` becomes by the checkpoint; "" = the model's own dtype.
+    """The dtype to which the checkpoint sets `kv_cache_dtype: auto`; "" = the model's own dtype.
 
-    ModelOpt names the algorithm, compressed-tensors has a scheme of which vLLM takes 8-bit floats
-    alone (`resolve_kv_cache_dtype_string`, `Attention.__init__`). ValueError for another scheme.
+    ModelOpt names the algorithm. compressed-tensors has a scheme, of which vLLM accepts only 8-bit
+    floats (`resolve_kv_cache_dtype_string`, `Attention.__init__`). ValueError for another scheme.
     """
     if quantization is None:
         return ""
@@ -68,8 +68,8 @@ def kv_cache_dtype(quantization: Config | None) -> str:
     if method != "compressed-tensors" or not isinstance(scheme, Mapping):
         return ""
     if scheme.get("type") != "float" or scheme.get("num_bits") != 8:  # noqa: PLR2004 -- one byte
-        told = f"{scheme.get('num_bits')}-bit {scheme.get('type')}"
-        raise ValueError(f"config.json: kv_cache_scheme is {told}; vLLM loads 8-bit float alone")
+        stated = f"{scheme.get('num_bits')}-bit {scheme.get('type')}"
+        raise ValueError(f"config.json: kv_cache_scheme is {stated}; vLLM loads only 8-bit float")
     return "fp8"
 
 

@@ -1,8 +1,8 @@
-"""A model's config.json, as a mapping, read into its shape.
+"""Reads a model's config.json, given as a mapping, into a `ModelShape`.
 
-The keys are Hugging Face's, in any family's spelling (`names.py`). What is missing has the family's
-default (`families.py`); a key that no shape can do without is named in the ValueError. What the
-file says and nothing here reads is named in the shape's notes.
+The keys are Hugging Face's, in the spelling of any family (`names.py`). A missing key takes the
+family's default (`families.py`). If a required key is missing, the ValueError names it. The shape's
+notes name the keys that nothing here reads.
 """
 
 from collections.abc import Mapping
@@ -25,9 +25,9 @@ Config = Mapping[str, Any]
 
 
 def read_shape(config: Config) -> ModelShape:
-    """The shape of the language model in `config`, or in the part of it that describes one.
+    """The shape of the language model in `config`, which may be a nested part of it.
 
-    ValueError for what is missing, of the wrong type, or of a family that is not planned.
+    ValueError for a missing key, a value of the wrong type, or a family that is not supported.
     """
     part = language_part(config)
     refuse_family(config, part)
@@ -36,14 +36,14 @@ def read_shape(config: Config) -> ModelShape:
     try:
         return _shape(config, part, keys)
     except (TypeError, AttributeError, OverflowError, ZeroDivisionError, LookupError) as problem:
-        # a key with a value of a kind that no family writes: named as far as Python names it
+        # a value of a type that no family writes: Python's message is all that can be said
         raise ValueError(f"config.json is not understood: {problem!r}{named}") from problem
     except ValueError as problem:
         raise ValueError(f"{problem}{named}") from problem
 
 
 def overridden(config: Config, overrides: Config) -> Config:
-    """The config with vLLM's hf_overrides laid over it, nested parts key by key."""
+    """The config with vLLM's hf_overrides applied; nested parts are merged key by key."""
     merged = dict(config)
     for key, value in overrides.items():
         below = merged.get(key)
@@ -91,8 +91,8 @@ def _layers(part: LanguagePart, keys: Keys) -> tuple[Layer, ...]:
     return with_blocks(layers, keys)
 
 
-# What is without meaning beside other keys: widths of dense layers where all have experts, heads of
-# a latent, rules for windows where a list names each layer.
+# Keys that other keys make irrelevant: dense widths if all layers have experts, heads of a latent,
+# rules for windows if a list names each layer's kind.
 _SETTLED = (
     "attention_chunk_size",
     "attn_layer_offset",
@@ -118,7 +118,7 @@ _SETTLED = (
 
 
 def _notes(keys: Keys) -> tuple[str, ...]:
-    """One sentence that names what was said and not understood."""
+    """One sentence that names the keys that were not understood; () = none."""
     keys.understood(*_SETTLED)
     keys.part("ffn_config").understood("hidden_size")
     strange = [*keys.unread(), *keys.conflicts]

@@ -1,6 +1,6 @@
-"""How long a sequence a model takes, by its config.json, as vLLM derives it.
+"""The longest sequence that a model supports, derived from its config.json as vLLM does.
 
-The least of the stated lengths, times the factor of a rotary scaling that stretches beyond them.
+It is the smallest stated length, times the factor of a rotary scaling that extends it.
 Source: `_get_and_verify_max_len`; YaRN by release: vLLM's pull request 56446, first in 0.30.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 from admission.planning.memory.model.keys import Keys
 from admission.planning.memory.model.names import LENGTHS
 
-_UNSTATED = 2048  # what vLLM assumes where no key says anything
+_UNSTATED = 2048  # vLLM's assumption if no key states a length
 _ABSURD = 1 << 40  # tokenizers' 1e30 for "no limit"
 _IN_THE_LENGTH_ALREADY = (
     "longrope",
@@ -25,7 +25,7 @@ _OTHER_NAMES = {"su": "longrope", "mrope": "default", "telechat3-yarn": "yarn"}
 
 @dataclass(frozen=True, slots=True)
 class ContextLength:
-    """Tokens: the most that vLLM allows, what it takes where nothing is given, and by old YaRN."""
+    """Tokens: the most that vLLM allows, its default, and the most under YaRN before 0.30."""
 
     longest: int
     usual: int
@@ -33,7 +33,7 @@ class ContextLength:
 
 
 def context_length(keys: Keys, model_type: str) -> ContextLength:
-    """The lengths of one model."""
+    """The lengths that vLLM derives from `keys`."""
     found = [value for name in LENGTHS if (value := _length(keys, name))]
     longest = _length(keys, "model_max_length") or min(found, default=_UNSTATED)
     scalings = list(_scalings(keys))
@@ -60,7 +60,7 @@ def _length(keys: Keys, name: str) -> int:
 
 
 def _scalings(keys: Keys) -> Iterator[Mapping[str, Any]]:
-    """`rope_parameters`, or `rope_scaling` as older files have it; one for each kind of layer."""
+    """`rope_parameters`, or `rope_scaling` in older files; one for each kind of layer."""
     older = keys.get("rope_scaling")
     stated = keys.get("rope_parameters") or older
     if not isinstance(stated, Mapping):

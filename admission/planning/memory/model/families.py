@@ -1,10 +1,10 @@
-"""What a model family's public configuration class adds to a config.json that leaves keys out.
+"""Defaults and key names that a family's configuration class adds to an incomplete config.json.
 
-`families.json` is made from transformers' and vLLM's classes by
-`tests.admission.planning.family_table`; a test makes it anew and compares. One entry each:
+`tests.admission.planning.family_table` generates `families.json` from transformers' and vLLM's
+classes; a test regenerates it and compares. Each entry has:
 
     defaults  our names (`names.py`) -> value
-    names     another spelling -> our name, where this family alone uses it
+    names     another spelling -> our name, if only this family uses it
     text      [key, model_type] of the language model's own part
     layers    kinds of the first layers, which repeat
 """
@@ -19,7 +19,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One entry; all empty for a family without a public class."""
+    """One entry of the table; empty for a family without a public class."""
 
     defaults: Mapping[str, Any] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
@@ -28,7 +28,7 @@ class Family:
 
 
 def family(model_type: str) -> Family:
-    """The entry of a model_type; an empty one where there is none."""
+    """The entry of a model_type; an empty one if the table has none."""
     entry = _table().get(model_type)
     if entry is None:
         return Family()

@@ -1,4 +1,4 @@
-"""Number formats: bytes of a dtype, and what a quantisation makes of a weight."""
+"""Number formats: bytes of a dtype, and how a quantisation stores weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ _PACKED_NUMBERS = 576  # 512 of the latent and 64 of the rotary part
 
 
 def dtype_bytes(dtype: str) -> int:
-    """Bytes of a number; `auto` is 2, what every checkpoint in the catalogue is stored in."""
+    """Bytes of a number; `auto` is 2: every checkpoint in the catalogue is stored in 16 bits."""
     name = dtype.strip().lower()
     if name in ("auto", ""):
         return 2
@@ -41,7 +41,7 @@ def dtype_bytes(dtype: str) -> int:
 
 
 def kv_scale_bytes(kv_cache_dtype: str) -> int:
-    """Bytes of the scale that each key and each value of a head has beside its numbers."""
+    """Bytes of the scale that is stored with each key and each value of a head."""
     return 4 if kv_cache_dtype.strip().lower().endswith("_per_token_head") else 0
 
 
@@ -63,12 +63,12 @@ def kv_dtype_bytes(kv_cache_dtype: str, dtype: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class WeightFormat:
-    """How a linear layer's weight lies in memory.
+    """How a linear layer's weight is stored in memory.
 
     Bytes = numbers x bits / 8, plus a scale of `scale_bytes` (and `zero_bits` of zero point) for
     each `group` numbers; group 0 = one scale per output row. `moe_only`: attention, shared parts
     and routers stay in the model's dtype (MXFP4 checkpoints). `block`: rows and columns that share
-    a scale, where vLLM lets no rank hold part of a block.
+    a scale, for formats in which vLLM does not split a block over ranks.
     """
 
     name: str
@@ -82,7 +82,7 @@ class WeightFormat:
 
     @property
     def plain(self) -> bool:
-        """Whether weights are kept as the model's dtype."""
+        """Whether weights are stored in the model's dtype."""
         return self.bits == 0
 
 
@@ -104,7 +104,7 @@ _ALGORITHM_BITS = {
     **dict.fromkeys(("nvfp4", "w4a16_nvfp4", "w4a16_awq", "w4a8_awq"), 4),
 }
 
-# Spellings of the profile, of vLLM's flag and of start-up logs. None = the name leaves bits open.
+# Spellings in profiles, vLLM's flag and start-up logs. None = the name does not fix the bits.
 _SPELLINGS: dict[str, WeightFormat | None] = {
     "none": FULL,
     "fp16": FULL,
@@ -185,7 +185,7 @@ def _groups(config: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
 
 
 def bits_of(config: Mapping[str, Any] | None) -> int | None:
-    """Bits per weight that a quantization_config states, in any of the usual places."""
+    """Bits per weight that a quantization_config states; None = not stated in any usual place."""
     if not config:
         return None
     for key in ("bits", "w_bit", "wbits", "num_bits"):
@@ -226,7 +226,7 @@ def _refined(base: WeightFormat, config: Mapping[str, Any] | None) -> WeightForm
 
 
 def _group(config: Mapping[str, Any]) -> int | None:
-    """Numbers that share a scale; 0 = a whole row, None = not said."""
+    """Numbers that share a scale; 0 = a whole row, None = not stated."""
     places = [config, *weights_of_groups(config)]
     found = [place.get(key) for place in places for key in ("group_size", "q_group_size")]
     sizes = [x for x in found if isinstance(x, int) and not isinstance(x, bool)]
@@ -263,6 +263,6 @@ def _of_bits(name: str, bits: int, config: Mapping[str, Any] | None) -> WeightFo
 
 
 def _spares_attention(config: Mapping[str, Any] | None) -> bool:
-    """Whether the checkpoint's list of layers left alone names attention: experts-only formats."""
+    """Whether the checkpoint's list of unquantised layers names attention (experts-only format)."""
     ignored = (config or {}).get("ignore") or (config or {}).get("modules_to_not_convert") or ()
     return any("self_attn" in str(name) for name in ignored)

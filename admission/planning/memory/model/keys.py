@@ -1,4 +1,4 @@
-"""A config.json's keys under one name each, with the family's defaults; it knows what was read."""
+"""A config.json's keys under one name each, with the family's defaults; tracks which were read."""
 
 import re
 from collections.abc import Mapping
@@ -7,16 +7,16 @@ from typing import Any
 from admission.planning.memory.model.families import Family
 from admission.planning.memory.model.names import LENGTHS, spellings
 
-_LARGEST = 1 << 40  # no size of a model is larger; what is, is a slip of the pen
+_LARGEST = 1 << 40  # no size of a model is larger; a larger number is a typing error
 _MOST_LAYERS = 10_000
 
-# Keys that say what experts, attention or the cache look like, by the words in them.
+# Words that mark a key as one that describes experts, attention or the cache.
 _SHAPE = re.compile(
     r"expert|moe|heads?(?:_|$)|kv|attn|attention|window|cache|latent|lora_rank|mamba|ssm|state"
     r"|conv|layer|block|mlp|ffn|hidden|inter|chunk|compress|sparse|index|group|stride"
 )
-# Of those, what changes neither memory nor what is in the cache: how something is computed,
-# trained, drafted or written down.
+# Keys among those that affect neither memory nor the cache: they describe how something is
+# computed, trained, drafted or stored.
 _HARMLESS = re.compile(
     r"eps|epsilon|norm|dropout|drop$|pdrop|act$|activation|_std|init|scal|coef|loss|bias|softmax"
     r"|softcap|token_id|rope|rotary|multiplier|theta|router|routed_scaling|score|topk_method"
@@ -37,7 +37,7 @@ class Keys:
     """One part of a config.json. `get` takes the names of `names.py`; KeyError for any other."""
 
     def __init__(self, said: Mapping[str, Any], family: Family) -> None:
-        """`said` as in the file, with what the family calls otherwise under our names, too."""
+        """`said` is the file's mapping, with the family's own key names added under our names."""
         self._said = said
         self._family = family
         self._read: set[str] = set()
@@ -45,7 +45,7 @@ class Keys:
         self.conflicts: list[str] = []
 
     def get(self, name: str) -> Any:
-        """What the file says under any spelling, else the family's default; None = neither."""
+        """The file's value under any spelling, else the family's default; None = neither."""
         ours = [other for other, meant in self._family.names.items() if meant == name]
         stated = {key: self._said[key] for key in (*spellings(name), *ours) if key in self._said}
         self._read |= stated.keys()
@@ -57,22 +57,22 @@ class Keys:
         return None if stated else self._family.defaults.get(name)
 
     def said(self, name: str) -> bool:
-        """Whether the file itself has the key, under any spelling and with a value."""
+        """Whether the file itself has a value for the key, under any spelling."""
         return any(self._said.get(key) is not None for key in spellings(name))
 
     def number(self, name: str, *, default: int = 0) -> int:
-        """A whole number; `default` where nothing is said. ValueError for anything else."""
+        """A whole number; `default` if the key is missing. ValueError for anything else."""
         return _whole(name, self.get(name), default)
 
     def need(self, name: str) -> int:
-        """A positive number; ValueError where it is missing."""
+        """A positive number; ValueError if it is missing."""
         found = self.number(name)
         if found < 1:
             raise ValueError(f"config.json: {name} is missing or not a positive number")
         return found
 
     def at(self, name: str, layer: int, *, default: int = 0) -> int:
-        """A layer's own number: of a list with one entry per layer, or the one of all layers."""
+        """A layer's number, from a list with one entry per layer or from one value for all."""
         value = self.get(name)
         if isinstance(value, list):
             if len(value) == 1:
@@ -85,11 +85,11 @@ class Keys:
         return _whole(name, value, default)
 
     def flag(self, name: str) -> bool:
-        """Whether the key says yes."""
+        """Whether the key has a true value."""
         return bool(self.get(name))
 
     def part(self, name: str) -> "Keys":
-        """A nested part, e.g. MPT's `attn_config`; empty where there is none."""
+        """A nested part, e.g. MPT's `attn_config`; empty if there is none."""
         if name not in self._parts:
             value, default = self.get(name), self._family.defaults.get(name)
             self._parts[name] = Keys(
@@ -99,8 +99,8 @@ class Keys:
         return self._parts[name]
 
     def layer_count(self) -> int:
-        """num_hidden_layers; ValueError where it is missing or beyond reason."""
-        listed = self.get("layer_types")  # Nemotron-H counts them nowhere else
+        """num_hidden_layers; ValueError if it is missing or implausibly large."""
+        listed = self.get("layer_types")  # Nemotron-H states the number nowhere else
         count = self.number("num_hidden_layers") or (
             len(listed) if isinstance(listed, list | str) else self.need("num_hidden_layers")
         )
@@ -109,19 +109,19 @@ class Keys:
         return count
 
     def understood(self, *names: str) -> None:
-        """Counts these as read: what they say is settled by other keys of this model."""
+        """Marks these as read: other keys of this model determine what they state."""
         for name in names:
             self.get(name)
 
     def unread(self) -> list[str]:
-        """Keys that look like experts, attention or cache, say something, and were not read."""
+        """Keys about experts, attention or the cache that have a value and were not read."""
         nested = [f"{name}.{key}" for name, part in self._parts.items() for key in part.unread()]
         return nested + sorted(
             key
             for key, value in self._said.items()
             if key not in self._read
             and not key.startswith("_")
-            and value  # null, false, 0 and an empty list say that there is none of it
+            and value  # null, false, 0 and an empty list mean that the model has none
             and _SHAPE.search(key.lower())
             and not _HARMLESS.search(key.lower())
         )
@@ -130,9 +130,9 @@ class Keys:
         (first, taken), *others = values.items()
         for other, value in others:
             if repr(value) != repr(taken):
-                told = f"{other} (differs from {first}, which is taken)"
-                if told not in self.conflicts:
-                    self.conflicts.append(told)
+                conflict = f"{other} (differs from {first}, which is taken)"
+                if conflict not in self.conflicts:
+                    self.conflicts.append(conflict)
 
 
 def _whole(name: str, value: Any, default: int) -> int:

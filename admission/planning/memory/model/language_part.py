@@ -1,7 +1,7 @@
-"""The part of a config.json that describes the language model: some families nest it, twice even.
+"""The part of a config.json that describes the language model; some families nest it, even twice.
 
-As vLLM finds it: `get_text_config` of the family's class, `llm_config` as its other name, and the
-thinker of the Omni models.
+The search follows vLLM: `get_text_config` of the family's class, its other name `llm_config`, and
+the thinker of the Omni models.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ _DEEPEST = 3
 
 @dataclass(frozen=True, slots=True)
 class LanguagePart:
-    """Keys of the language model, its family, and its model_type in small letters."""
+    """Keys of the language model, its family, and its model_type in lower case."""
 
     keys: Config
     family: Family
@@ -37,11 +37,11 @@ class LanguagePart:
 
 
 def language_part(config: Config) -> LanguagePart:
-    """The part; `config` itself where nothing is nested. A few keys count from above."""
+    """The language part; `config` itself if nothing is nested. It inherits `_FROM_ABOVE`."""
     keys, model_type = _nested(config, _model_type(config), 0)
     known = family(model_type)
     if known.text and not _has_own_part(keys, known.text[0]):
-        model_type = known.text[1]  # its keys stand beside the others, without a part of their own
+        model_type = known.text[1]  # its keys are at the top level, not in a nested part
         known = family(model_type)
     above = {key: config[key] for key in _FROM_ABOVE if key in config and key not in keys}
     named = model_type or str((config.get("architectures") or [""])[0])
@@ -49,7 +49,7 @@ def language_part(config: Config) -> LanguagePart:
 
 
 def _nested(config: Config, model_type: str, depth: int) -> tuple[Config, str]:
-    """The innermost language part: one that states its layers, else one that is at least named."""
+    """The innermost language part; a part that states its number of layers goes first."""
     known = family(model_type)
     first = (known.text[0],) if known.text else ()
     parts = {key: config[key] for key in (*first, *_PARTS) if isinstance(config.get(key), Mapping)}
@@ -66,7 +66,7 @@ def _has_own_part(config: Config, key: str) -> bool:
 
 
 def _states_layers(config: Config) -> bool:
-    """Whether it says its number of layers itself."""
+    """Whether the part itself states its number of layers."""
     return any(key in config for key in spellings("num_hidden_layers"))
 
 

@@ -1,4 +1,4 @@
-"""What each layer of a config.json mixes tokens by: attention of some kind, a state, or nothing."""
+"""How each layer of a config.json mixes tokens: a kind of attention, a state, or not at all."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -8,7 +8,7 @@ from admission.planning.memory.model.keys import Keys
 
 
 class LayerKind(StrEnum):
-    """One layer's mixer, and for Nemotron-H's feed-forward layers what replaces it."""
+    """One layer's mixer; Nemotron-H's feed-forward layers have a kind of their own."""
 
     FULL = "full"
     SLIDING = "sliding"
@@ -45,7 +45,7 @@ _KINDS = {
     "0": _RECURRENT,
     "1": _FULL,
 }
-_EVERY = {"gemma2": 2, "gemma3": 6, "gemma4": 6, "gpt_oss": 2, "gptoss": 2}  # each n-th sees all
+_EVERY = {"gemma2": 2, "gemma3": 6, "gemma4": 6, "gpt_oss": 2, "gptoss": 2}  # each n-th is full
 
 
 def layer_kinds(
@@ -53,8 +53,8 @@ def layer_kinds(
 ) -> list[LayerKind]:
     """Each layer's kind, first to last; `usual` are the kinds that repeat in this family.
 
-    A list for all layers says it outright; else a key of the family says which layers see
-    everything; else the family itself. ValueError for a kind that is not known.
+    The first of these decides: a list of all layers, a key that names the layers with full
+    attention, the family itself. ValueError for an unknown kind.
     """
     stated = keys.get("layer_types")
     if isinstance(stated, list | str) and len(stated) >= count:
@@ -80,7 +80,7 @@ def _every(count: int, every: int, others: LayerKind) -> list[LayerKind]:
 
 
 def _by_interval(keys: Keys, count: int) -> list[LayerKind]:
-    """Each n-th layer sees everything: Qwen3-Next and later, Gemma 3, Llama 4."""
+    """Every n-th layer has full attention: Qwen3-Next and later, Gemma 3, Llama 4."""
     for name, others in (
         ("full_attention_interval", _RECURRENT),
         ("sliding_window_pattern", _SLIDING),
@@ -95,7 +95,7 @@ def _by_interval(keys: Keys, count: int) -> list[LayerKind]:
 
 
 def _by_list(keys: Keys, count: int) -> list[LayerKind]:
-    """Layers by number: Kimi's full ones from 1, LFM2's from 0; MiMo's windows as 1 per layer."""
+    """Layers by number: Kimi counts full layers from 1, LFM2 from 0; MiMo marks windows with 1."""
     linear = keys.get("linear_attn_config")
     if isinstance(linear, dict) and linear.get("full_attn_layers"):
         full = set(linear["full_attn_layers"])
@@ -113,7 +113,7 @@ def _by_list(keys: Keys, count: int) -> list[LayerKind]:
 
 
 def _by_period(keys: Keys, count: int) -> list[LayerKind]:
-    """Jamba: one layer of attention in each period, the others have states."""
+    """Jamba: one layer in each period has attention, the others have states."""
     period = keys.number("attn_layer_period")
     if period < 1:
         return []
@@ -122,7 +122,7 @@ def _by_period(keys: Keys, count: int) -> list[LayerKind]:
 
 
 def _of_family(keys: Keys, count: int, model_type: str, usual: Sequence[str]) -> list[LayerKind]:
-    """Families that say nothing per layer: Gemma 2 alternates, Gemma 3 is 5:1, Llama 4 is 3:1."""
+    """Families without keys per layer: Gemma 2 alternates, Gemma 3 is 5:1, Llama 4 is 3:1."""
     for name, every in _EVERY.items():
         if model_type.startswith(name):
             return _every(count, every, _SLIDING)
@@ -134,7 +134,7 @@ def _of_family(keys: Keys, count: int, model_type: str, usual: Sequence[str]) ->
 
 
 def _by_window(keys: Keys, count: int) -> list[LayerKind]:
-    """Qwen2 writes a window and switches it off; where nothing does, it holds for all layers."""
+    """A window, unless a flag switches it off (Qwen2), for all layers after `max_window_layers`."""
     switch = keys.get("use_sliding_window")
     if not (keys.number("sliding_window") and switch is not False):
         return [_FULL] * count

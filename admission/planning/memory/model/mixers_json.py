@@ -12,12 +12,12 @@ _BIASED = ("qwen2", "qwen1")
 _INDEX_SCALE_BYTES = 4  # one FP32 scale per 128 numbers of FP8 [src: deepseek_v2.py]
 _INDEX_GROUP = 128
 _GLOBAL_FAMILIES, _GLOBAL_HEAD_SIZE = ("gemma4", "diffusion_gemma"), 512  # Gemma4TextConfig
-# Its `kv_lora_rank` shapes weights alone: vLLM keeps whole heads of it (not `is_deepseek_mla`).
+# `kv_lora_rank` affects only weights here: vLLM caches whole heads (not `is_deepseek_mla`).
 _FULL_HEADS_FAMILIES = ("minicpm3",)
 
 
 def mixer(keys: Keys, layer: int, kind: LayerKind, model_type: str) -> Mixer:
-    """The mixer of one layer; ValueError where a size is missing."""
+    """The mixer of one layer; ValueError if a size is missing."""
     if kind is LayerKind.RECURRENT:
         return recurrent_mixer(keys)
     if kind is LayerKind.CONVOLUTION:
@@ -31,7 +31,7 @@ def mixer(keys: Keys, layer: int, kind: LayerKind, model_type: str) -> Mixer:
 
 def _latent(keys: Keys) -> Latent:
     index = keys.number("index_head_dim") if keys.get("index_topk") else 0
-    keys.get("index_n_heads")  # queries alone: the index keeps one key a token
+    keys.get("index_n_heads")  # only queries: the index keeps one key a token
     return Latent(
         heads=keys.need("num_attention_heads"),
         latent_size=keys.need("kv_lora_rank"),
@@ -84,14 +84,14 @@ def _heads(keys: Keys, layer: int, kind: LayerKind, model_type: str) -> tuple[in
 
 
 def _of_global(keys: Keys, kv_heads: int, size: int, model_type: str) -> tuple[int, int]:
-    """KV heads and head size of Gemma 4's layers that see everything."""
+    """KV heads and head size of Gemma 4's layers with full attention."""
     usual = _GLOBAL_HEAD_SIZE if model_type.startswith(_GLOBAL_FAMILIES) else size
     own = keys.number("num_global_key_value_heads")
     return own or kv_heads, keys.number("global_head_dim", default=usual) or usual
 
 
 def _of_window(keys: Keys, common: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Heads of layers with a window, where they have their own: MiMo V2, Inkling, Step 3.5."""
+    """Heads of layers with a window if they differ from the others: MiMo V2, Inkling, Step 3.5."""
     heads, kv_heads, size = common
     other = keys.get("attention_other_setting")
     if isinstance(other, Mapping) and other.get("attention_type") == "sliding_attention":
@@ -113,9 +113,9 @@ def _stated(part: Mapping[str, Any], key: str, otherwise: int) -> int:
 
 
 def _kv_heads(keys: Keys, layer: int, heads: int) -> int:
-    """KV heads: one where a flag says multi-query, else what is stated, else as many as heads.
+    """KV heads: one if a flag says multi-query, else the stated number, else as many as heads.
 
-    Falcon's new architecture ignores the flag; ChatGLM's has a number of groups beside it.
+    Falcon's new architecture ignores the flag; ChatGLM states a number of groups with it.
     """
     stated = (
         keys.part("attn_config").number("num_key_value_heads")
@@ -129,7 +129,7 @@ def _kv_heads(keys: Keys, layer: int, heads: int) -> int:
 
 
 def _value_size(keys: Keys, kind: LayerKind, head_size: int) -> int:
-    """Size of a value where it is not the key's (MiMo V2), else 0."""
+    """Size of a value if it differs from the key's (MiMo V2), else 0."""
     if keys.number("kv_lora_rank"):
         return 0
     own = keys.number("swa_v_head_dim") if kind is LayerKind.SLIDING else 0

@@ -39,13 +39,13 @@ def mlp(keys: Keys, layer: int, kind: LayerKind, model_type: str) -> Mlp:
 
 
 def _is_apart(keys: Keys) -> bool:
-    """Whether the list of layers names feed-forward layers of their own."""
+    """Whether the list of layers has separate feed-forward layers."""
     stated = keys.get("layer_types")
     return isinstance(stated, str | list) and any(x in ("-", "E", "mlp", "moe") for x in stated)
 
 
 def _experts(keys: Keys, layer: int) -> int:
-    """Experts of a layer; 1 is none (Hunyuan's dense models), and ERNIE VL's two kinds are one."""
+    """Experts of a layer; 1 means none (Hunyuan's dense models); ERNIE VL's two kinds are one."""
     value = keys.get("num_experts")
     if value is None:
         value = keys.part("ffn_config").get("num_experts")
@@ -86,7 +86,7 @@ def _expert_width(keys: Keys, layer: int) -> int:
 
 
 def _shared(keys: Keys, layer: int, width: int, model_type: str) -> int:
-    """Width of the experts that every token passes."""
+    """Total width of the experts that every token passes through."""
     number = keys.at("num_shared_experts", layer)
     each = keys.number("moe_shared_expert_intermediate_size")
     if each:
@@ -96,13 +96,13 @@ def _shared(keys: Keys, layer: int, width: int, model_type: str) -> int:
         return stated
     if model_type.startswith("llama4"):
         return width
-    if model_type.startswith("gemma4"):  # a dense part runs beside the experts
+    if model_type.startswith("gemma4"):  # a dense part runs in parallel with the experts
         return keys.at("intermediate_size", layer)
     return number * width
 
 
 def _has_experts(keys: Keys, layer: int, model_type: str) -> bool:
-    """Whether the layer has experts, by whichever key the family says it with."""
+    """Whether the layer has experts, by the key that the family uses."""
     if model_type.startswith("gemma4") and keys.get("enable_moe_block") is False:
         return False
     kinds = keys.get("mlp_layer_types")
@@ -118,7 +118,7 @@ def _has_experts(keys: Keys, layer: int, model_type: str) -> bool:
 
 
 def _named_layers(keys: Keys) -> set[int] | None:
-    """Layers with experts as a list of numbers: Llama 4; Step's as a text with commas."""
+    """Layers with experts as a list of numbers (Llama 4) or a text with commas (Step)."""
     named, written = keys.get("moe_layers"), keys.get("moe_layers_enum")
     if isinstance(written, str) and written:
         return {int(x) for x in written.split(",") if x.strip().isdigit()}
@@ -146,7 +146,7 @@ def _by_step(keys: Keys, layer: int) -> bool:
 
 
 def _entry(keys: Keys, name: str) -> int:
-    """A number, or the least of a list with one per kind of input."""
+    """A number, or the smallest of a list with one per kind of input."""
     value = keys.get(name)
     return min((int(x) for x in value), default=0) if isinstance(value, list) else keys.number(name)
 

@@ -1,4 +1,4 @@
-"""What a model is made of, layer by layer; only what memory depends on."""
+"""A model's structure, layer by layer, as far as memory depends on it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,9 +9,9 @@ from typing import Any
 class Attention:
     """Keys and values per head (MHA, GQA, MQA).
 
-    `window` > 0: a token sees that many before it; `chunk` > 0: only its own chunk of that many.
-    `value_size` 0: a value is as long as a key. Without `keeps_cache` the layer reads the keys and
-    values of a layer before it (Gemma 3n and 4).
+    `window` > 0: a token attends to that many tokens before it. `chunk` > 0: it attends only to its
+    own chunk of that many tokens. `value_size` 0: a value is as long as a key. If `keeps_cache` is
+    false, the layer reads the keys and values of an earlier layer (Gemma 3n and 4).
     """
 
     heads: int
@@ -27,7 +27,7 @@ class Attention:
 
     @property
     def entry_numbers(self) -> int:
-        """Numbers that one KV head keeps of a token: a key and a value."""
+        """Numbers that one KV head keeps per token: a key and a value."""
         return self.head_size + (self.value_size or self.head_size)
 
 
@@ -41,21 +41,21 @@ class Latent:
     nope_size: int
     value_size: int
     query_latent_size: int = 0  # q_lora_rank; 0 = queries are projected directly
-    index_bytes: int = 0  # per token, of the sparse attention's index, beside the latent
+    index_bytes: int = 0  # per token, for the sparse attention's index; not part of the latent
 
     @property
     def keeps_cache(self) -> bool:
-        """Always: no family shares latents between layers."""
+        """Always true: no family shares latents between layers."""
         return True
 
 
 @dataclass(frozen=True, slots=True)
 class Recurrent:
-    """Linear attention or Mamba: a state per sequence, whatever its length.
+    """Linear attention or Mamba: a state per sequence, independent of its length.
 
-    `conv_channels` x (`conv_kernel` - 1) numbers of 2 bytes, and `state_numbers` of `state_bytes`;
-    `parameters` are the layer's weights, all split over tensor-parallel ranks, which must divide
-    `heads`.
+    The state has `conv_channels` x (`conv_kernel` - 1) numbers of 2 bytes and `state_numbers` of
+    `state_bytes`. `parameters` counts the layer's weights, all split over the tensor-parallel
+    ranks, whose number must divide `heads`.
     """
 
     conv_channels: int
@@ -68,7 +68,7 @@ class Recurrent:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """No mixer at all: a layer that is feed-forward alone, or one that was cut out."""
+    """No mixer: a layer with only a feed-forward part, or one whose mixer was removed."""
 
 
 Mixer = Attention | Latent | Recurrent | Absent
@@ -84,9 +84,9 @@ class Dense:
 
 @dataclass(frozen=True, slots=True)
 class Experts:
-    """Mixture of experts; `shared_intermediate` is the always-on part, 0 = none.
+    """Mixture of experts; `shared_intermediate` is the width of the shared experts, 0 = none.
 
-    `matrices` as in Dense; `width` > 0: what experts take and give, where it is not the hidden
+    `matrices` as in Dense. `width` > 0: the experts' input and output size if it is not the hidden
     size (Nemotron 3's latent experts).
     """
 
@@ -103,7 +103,7 @@ Mlp = Dense | Experts
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One decoder layer."""
+    """One decoder layer: a mixer and a feed-forward part."""
 
     mixer: Mixer
     mlp: Mlp
@@ -111,10 +111,10 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """A whole model. `vision_parameters` are an image encoder's, beside the language model.
+    """A whole model. `vision_parameters` counts the image encoder's parameters.
 
-    `kv_cache_dtype` is what the checkpoint makes of `auto`, "" = the model's own dtype; `notes` are
-    sentences about what its config.json says and was not understood.
+    `kv_cache_dtype` is the checkpoint's meaning of `auto`, "" = the model's own dtype. `notes` are
+    sentences about keys of its config.json that were not understood.
     """
 
     layers: tuple[Layer, ...]
@@ -127,13 +127,13 @@ class ModelShape:
     vision_is_replicated: bool = False  # whole on every tensor-parallel rank
     quantization_config: Mapping[str, Any] | None = field(default=None, hash=False)
     kv_cache_dtype: str = ""
-    table_numbers: int = 0  # of embeddings that layers have of their own (Gemma 3n and 4)
-    usual_position_tokens: int = 0  # max_model_len where none is given; 0 = the longest
+    table_numbers: int = 0  # in per-layer embeddings (Gemma 3n and 4)
+    usual_position_tokens: int = 0  # the default max_model_len; 0 = the longest
     stretched_position_tokens: int = 0  # by YaRN, as releases before 0.30 read it; 0 = no YaRN
     notes: tuple[str, ...] = ()
 
     def context_tokens(self, *, stretches_yarn: bool) -> tuple[int, int]:
-        """The longest max_model_len that vLLM takes, and what it takes where none is given."""
+        """The longest max_model_len that vLLM accepts, and its default."""
         if stretches_yarn and self.stretched_position_tokens:
             return self.stretched_position_tokens, self.stretched_position_tokens
         return self.max_position_tokens, self.usual_position_tokens or self.max_position_tokens
@@ -179,8 +179,8 @@ def kind_of(mixer: Attention | Latent | Recurrent) -> str:
 def stage_layers(layer_count: int, stages: int) -> list[range]:
     """Layers of each pipeline stage.
 
-    vLLM splits evenly; what is left over goes to the stages before the last, one each, from the
-    back (the last stage already holds the output matrix) [src].
+    vLLM splits evenly. Leftover layers go one each to the stages before the last, from the back:
+    the last stage already holds the output matrix [src].
     """
     if not 1 <= stages <= layer_count:
         raise ValueError(f"pipeline_parallel_size {stages} does not fit {layer_count} layers")

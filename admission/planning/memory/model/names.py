@@ -1,4 +1,4 @@
-"""What keys of a config.json are called: one name for each thing, and how else families spell it.
+"""Names of config.json keys: our name for each, and the spellings that families use.
 
 Sources: the attributes that vLLM's `model_arch_config_convertor` and model files read, and the
 `attribute_map` of transformers' configuration classes.
@@ -67,7 +67,7 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "torch_dtype": ("dtype",),
 }
 
-# Lengths are another matter: vLLM takes the least of those that are stated.
+# Lengths are not alternatives: vLLM takes the smallest of those that are stated.
 LENGTHS = (
     "max_position_embeddings",
     "n_positions",
@@ -80,7 +80,7 @@ LENGTHS = (
     "seq_len",
 )
 
-# Read under their own name alone.
+# Keys with a single spelling.
 PLAIN = frozenset(
     {
         "activation_function",

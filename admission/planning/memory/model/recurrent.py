@@ -9,7 +9,7 @@ from admission.planning.memory.model.model_shape import Recurrent
 
 
 def recurrent_mixer(keys: Keys) -> Recurrent:
-    """State and weights of one recurrent layer; ValueError where the family is unknown."""
+    """State and weights of one recurrent layer; ValueError if the family is unknown."""
     linear = keys.get("linear_attn_config")
     if keys.number("linear_num_value_heads"):
         return _gated_delta_net(keys)
@@ -26,7 +26,7 @@ def recurrent_mixer(keys: Keys) -> Recurrent:
 
 
 def short_convolution(keys: Keys) -> Recurrent:
-    """LFM2: a convolution over the hidden size; its last inputs are all of the state."""
+    """LFM2: a convolution over the hidden size; its state is only its last inputs."""
     hidden = keys.need("hidden_size")
     kernel = keys.number("conv_L_cache", default=3)
     return Recurrent(hidden, kernel, 0, 0, parameters=4 * hidden * hidden)
@@ -71,7 +71,7 @@ def _kimi_delta(linear: dict[str, Any], hidden: int) -> Recurrent:
 
 def _mamba2(keys: Keys) -> Recurrent:
     """Mamba 2 (Granite 4, Nemotron-H, Bamba): conv over x, B, C; state heads x size x d_state."""
-    keys.get("mamba_expand")  # said by heads x size, too
+    keys.get("mamba_expand")  # heads x size states it as well
     heads, hidden = keys.need("mamba_n_heads"), keys.need("hidden_size")
     size = keys.number("mamba_d_head") or keys.number("mamba_expand", default=2) * hidden // heads
     state = keys.number("mamba_d_state", default=128)

@@ -39,7 +39,7 @@ _FAMILIES = {
 
 
 def refuse_family(config: Mapping[str, Any], part: LanguagePart) -> None:
-    """A ValueError that names the family and what of it is not planned."""
+    """Raises a ValueError that names the family and the part without a formula."""
     named = str(config.get("model_type") or "").lower()
     for name in (part.model_type, named):
         if name in _FAMILIES:

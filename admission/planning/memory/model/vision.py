@@ -1,4 +1,4 @@
-"""The tower beside a language model that reads images: how many parameters it adds."""
+"""Parameters that an image encoder adds to a language model."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,8 +7,9 @@ from typing import Any
 def vision_parameters(config: Mapping[str, Any], text_hidden: int) -> int:
     """Parameters of the image encoder and its projector; 0 for text-only models.
 
-    `vision_parameters` (the catalogue's own key) states them; else a transformer is counted from
-    `vision_config`: layers x (4 h^2 + 2 h i), patches p^2 x 3 x h, and h x text hidden to project.
+    The catalogue's own key `vision_parameters` states them. Otherwise they are counted as a
+    transformer from `vision_config`: layers x (4 h^2 + 2 h i), patches p^2 x 3 x h, and a
+    projection h x text hidden.
     """
     stated = config.get("vision_parameters")
     if isinstance(stated, int):
