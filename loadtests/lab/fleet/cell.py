@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from loadtests.lab.comparing.capacity import highest
+from loadtests.lab.fleet.central import CentralQueue
 from loadtests.lab.fleet.routed import RoutedFleet
 from loadtests.lab.fleet.routers import OURS, ROUTERS, Router, promise
 from loadtests.lab.fleet.workloads import Part, Source
@@ -38,6 +39,7 @@ _PLANS = tuple(
     )
     for binding in Binding
 )
+CENTRAL = "central"  # the gateway's desks behind one queue: bound late, no length known
 KNOWING = f"{ORACLE}_desks"  # the gateway itself with true lengths and exact boards
 PLANS = tuple(f"{ORACLE}_{number}" for number in range(len(_PLANS)))
 _ONE_X_PART = Part(60, 400)
@@ -92,6 +94,9 @@ def run(cell: FleetCell, arm: str) -> FleetRow:
 def _door(
     cell: FleetCell, arm: str, kinds: Sequence["Engines"], workload: TraceWorkload
 ) -> FleetDoor:
+    if arm == CENTRAL:
+        desks, _ = _desks(cell, kinds)
+        return CentralQueue(desks, cell.bounds)
     if arm == KNOWING:
         exact = replace(cell, age_s=0.0, routers=1)
         return _routed(exact, OURS, kinds, knows_lengths=True)
@@ -108,6 +113,16 @@ def _kind(cell: FleetCell, place: int) -> "Engines":
 def _routed(
     cell: FleetCell, arm: str, kinds: Sequence["Engines"], *, knows_lengths: bool = False
 ) -> FleetDoor:
+    desks, hasher = _desks(cell, kinds, knows_lengths=knows_lengths)
+    rng = random.Random(f"{cell.name} {arm}")  # noqa: S311 - not secret: the same every time
+    make = _maker(arm)
+    routers = [make(cell.engines, rng) for _ in range(cell.routers)]
+    return RoutedFleet(desks, routers, hasher, rng, age_s=cell.age_s)
+
+
+def _desks(
+    cell: FleetCell, kinds: Sequence["Engines"], *, knows_lengths: bool = False
+) -> tuple[list[OurGateway], TracePrefixHasher]:
     hasher = TracePrefixHasher(kinds[0].shape.block_tokens)
     desks = []
     for kind in kinds:
@@ -122,10 +137,7 @@ def _routed(
                 hasher=hasher,
             )
         )
-    rng = random.Random(f"{cell.name} {arm}")  # noqa: S311 - not secret: the same every time
-    make = _maker(arm)
-    routers = [make(cell.engines, rng) for _ in range(cell.routers)]
-    return RoutedFleet(desks, routers, hasher, rng, age_s=cell.age_s)
+    return desks, hasher
 
 
 def _maker(arm: str) -> Callable[[int, random.Random], Router]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from loadtests.lab.fleet.cell import KNOWING, PLANS, FleetCell
+from loadtests.lab.fleet.cell import CENTRAL, KNOWING, PLANS, FleetCell
 from loadtests.lab.fleet.routers import ROUTERS
 from loadtests.lab.fleet.workloads import Chats, Part, Source, Trace
 from loadtests.lab.grid.file import Count, Positive, parsed
@@ -138,7 +138,7 @@ def read_fleet_grid(path: Path) -> list[PlannedFleet]:
 
 
 def _check(path: Path, arms: list[str]) -> None:
-    known = [*ROUTERS, KNOWING, *PLANS]
+    known = [*ROUTERS, CENTRAL, KNOWING, *PLANS]
     for arm in arms:
         if arm.partition(":")[0] not in known:
             raise ValueError(f"{path}: no arm {arm!r}; there are {', '.join(known)}")

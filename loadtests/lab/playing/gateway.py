@@ -6,8 +6,10 @@ from dataclasses import replace
 from prometheus_client import CollectorRegistry
 
 from admission.price.footprint import EngineShape, PromptShape, RequestShape
+from admission.price.offer import Offer
 from admission.price.prefixes import PrefixHashes
 from admission.speed.linear_steps import StepCoefficients
+from admission.terms.decision import Accepted
 from admission.terms.settings import Settings
 from loadtests.lab.playing.door import Bounds, Ruling
 from loadtests.lab.playing.prefix_hasher import TracePrefixHasher
@@ -93,6 +95,18 @@ class OurGateway:
         if visit.verdict or self._desk.arrive(visit, self._shape_of(request), now_s):
             return self._tell([visit], now_s)
         return []
+
+    def cost_s(self, request: TraceRequest, externality: float, now_s: float) -> float | None:
+        """Seconds to its first token and what its prompt costs others; None: not accepted now."""
+        due_at_s = request.arrived_at_s + self._deadline_s(request)
+        shape, controller = self._shape_of(request), self.controller
+        offer = Offer(request.tenant, request.priority, shape, request.arrived_at_s, due_at_s)
+        quote = controller.quote(offer)
+        if not isinstance(controller.judge(offer, quote, now_s), Accepted):
+            return None
+        own_s = controller.speed.prefill_s(quote.price.prefill_tokens)
+        others_s = externality * own_s * len(controller.ledger.leases)
+        return controller.predicted_ttft_s(offer, now_s) + others_s
 
     def stepped(self, step: EngineStep, now_s: float) -> Sequence[Ruling]:
         """Passes the step to the desk, then releases the requests that ended in it."""

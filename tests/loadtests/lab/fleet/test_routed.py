@@ -4,6 +4,7 @@ import random
 
 from admission.speed.linear_steps import StepCoefficients
 from admission.terms.settings import Settings
+from loadtests.lab.fleet.central import LATE, CentralQueue
 from loadtests.lab.fleet.routed import RoutedFleet
 from loadtests.lab.fleet.routers import ROUTERS, Router
 from loadtests.lab.playing.door import Bounds
@@ -66,6 +67,18 @@ def test_every_end_is_heard_and_every_lease_given_back() -> None:
         over = [each for each in run.outcomes if each.refusal or each.ended_at_s]
         assert router.open == len(run.outcomes) - len(over)
         assert sum(desk.controller.ledger.sequences for desk in desks) == router.open
+
+
+def test_a_central_queue_waits_for_the_engine_that_first_has_room() -> None:
+    requests = [asked(n, 0.05 * n, output=5 + n % 30) for n in range(80)]
+    desks = [OurGateway(SHAPE, Settings(), BOUNDS, line=LINE) for _ in range(2)]
+    door = CentralQueue(desks, BOUNDS)
+    fleet = [FakeVirtualEngine() for _ in range(2)]
+    run = Play(workload_of(*requests), fleet, door, BOUNDS).run()
+    assert {each.refusal for each in run.outcomes} <= {None, LATE}
+    assert all(each.accepted_at_s is None or each.good(BOUNDS) for each in run.outcomes)
+    assert not any(desk.waiting for desk in desks)
+    assert all(engine.most_at_once for engine in fleet)
 
 
 def test_boards_are_read_for_each_request_or_by_the_clock() -> None:
