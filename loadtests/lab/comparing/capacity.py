@@ -32,7 +32,9 @@ def highest(served: Callable[[float], float], *, most: float) -> float:
         return found
     least = share(most / _RANGE)
     if not least:
-        raise ValueError(f"1.0 x was not found: nothing is served at {most / _RANGE:.3g} x its rate")
+        raise ValueError(
+            f"1.0 x was not found: nothing is served at {most / _RANGE:.3g} x its rate"
+        )
     return _bisected(share, SERVED * least, most) or most / _RANGE
 
 

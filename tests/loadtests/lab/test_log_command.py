@@ -61,7 +61,7 @@ def test_a_real_engine_that_was_not_calibrated_is_refused(
 ) -> None:
     (tmp_path / "real.yaml").write_text(REAL)
     told = refused(capsys, log, "--config", tmp_path / "real.yaml")
-    assert "step_time: without it" in told
+    assert "step_time is missing" in told
     assert "sluice calibrate" in told
 
 
