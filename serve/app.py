@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from serve import shipped
 from serve.access.tenants import Keys, load_keys, require_safe_binding
-from serve.http.allow import ROUTES
+from serve.http.allow import find
 from serve.http.server import loopback, one_zero
 from serve.observability import replica_log
 from serve.process import orphans, ray_environment
@@ -127,9 +127,10 @@ class Gateway:
         history = history_of(self._name)
         in_force = InForce(self._profile.admission, history, start=self._start)
         here = serve.get_replica_context()
-        place = ServePlace(here.replica_tag, lambda: serve.get_replica_context().world_size or 1)
+        peers = ServePeers()
+        place = ServePlace(here.replica_tag, lambda: peers.count)
         with replica_log.kept():
-            service = await open_service(self._profile, keys, in_force, place, ServePeers())
+            service = await open_service(self._profile, keys, in_force, place, peers)
         self._service = service
         return service.app
 
@@ -168,9 +169,9 @@ class Gateway:
 
         None where another one is asked, or this one is closed.
         """
-        if self._service is None or only not in (None, self._service.gate.replica):
+        route = find(method, path)
+        if route is None or self._service is None or only not in (None, self._service.gate.replica):
             return None
-        route = next(each for each in ROUTES if (each.method, each.path) == (method, path))
         page = await self._service.routes.answer(route, question)
         return self._service.gate.replica, page
 

@@ -14,7 +14,7 @@ from admission.queue.budgets import Standing
 from admission.terms.decision import Rejected
 from serve.access.key_ring import KeyRing
 from serve.access.tenants import Keys
-from serve.http.allow import ROUTES
+from serve.http.allow import find
 from serve.http.edge import Edge, Terms
 from serve.http.routes.exchange import OwnRequest
 from serve.http.routes.fleet import FleetRoutes
@@ -410,7 +410,8 @@ class FakePeers:
     async def ask(
         self, method: str, path: str, question: OwnRequest, only: str | None = None
     ) -> Told:
-        route = next(r for r in ROUTES if (r.method, r.path) == (method, path))
+        route = find(method, path)
+        assert route is not None
         return {
             each.gate.replica: await each.routes.answer(route, question)
             for each in self.houses

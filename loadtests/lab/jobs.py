@@ -1,6 +1,5 @@
 """Runs of the lab, each a workload on a fresh engine; several in parallel in processes."""
 
-import math
 import multiprocessing
 import os
 import time
@@ -13,11 +12,9 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-
 from admission.terms.settings import Settings
 from loadtests.lab.catalogue import EngineFacts, Variant, door_of
-from loadtests.lab.oracle.clairvoyant import PORTFOLIO, Clairvoyant
+from loadtests.lab.oracle.clairvoyant import PORTFOLIO, Clairvoyant, dear_s
 from loadtests.lab.oracle.known_engine import KnownEngine, cost_s
 from loadtests.lab.playing.door import Bounds, FleetDoor, OneDoor
 from loadtests.lab.playing.play import Play, Played
@@ -132,9 +129,8 @@ def _door(job: Job, facts: EngineFacts, workload: TraceWorkload) -> FleetDoor:
         return OneDoor(door_of(job.variant, facts))
     plan, line, capacity = PORTFOLIO[job.variant.n or 0], facts.line, facts.shape.capacity_tokens
     costs = [cost_s(request, line, capacity) for request in workload.offered]
-    dear_s = float(np.quantile(costs, plan.cheapest)) if plan.cheapest < 1 else math.inf
     known = KnownEngine(facts.shape, line, facts.bounds, margin=plan.margin)
-    return Clairvoyant(plan, [known], facts.bounds, dear_s=dear_s)
+    return Clairvoyant(plan, [known], facts.bounds, dear_s=dear_s(plan, costs))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from functools import cache
 from loadtests.lab.catalogue import Variant
 from loadtests.lab.jobs import ORACLE, Cell, Job, RunAll, best
 from loadtests.lab.oracle.clairvoyant import PORTFOLIO, TOO_LONG, Order
+from loadtests.lab.summary import PolicyRow
 
 SERVED = 0.99
 _STEPS = 6  # of bisection
@@ -61,8 +62,12 @@ def one_x(cell: Cell, run_all: RunAll, *, most: float) -> float:
     def served(scale: float) -> float:
         scaled = replace(cell, cut=replace(cell.cut, rate_scale=scale))
         jobs = [Job(scaled, Variant(ORACLE, number)) for number in _PLANS]
-        row = best(run_all(jobs)).row
-        possible = row.offered - row.reasons.get(TOO_LONG, 0)
-        return row.share_of_offered * row.offered / max(1, possible)
+        return share_of_possible(best(run_all(jobs)).row)
 
     return highest(served, most=most)
+
+
+def share_of_possible(row: PolicyRow) -> float:
+    """Share served of those whose prompt alone does not take longer than the TTFT bound."""
+    possible = row.offered - row.reasons.get(TOO_LONG, 0)
+    return row.share_of_offered * row.offered / max(1, possible)

@@ -1,21 +1,18 @@
 """One cell of a fleet grid (a workload, a rate, numbers of engines and routers), and its runs."""
 
-import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from loadtests.lab.comparing.capacity import highest
+from loadtests.lab.comparing.capacity import highest, share_of_possible
 from loadtests.lab.fleet.central import CentralQueue
 from loadtests.lab.fleet.routed import RoutedFleet
 from loadtests.lab.fleet.routers import OURS, ROUTERS, Router, promise
 from loadtests.lab.fleet.workloads import Part, Source
 from loadtests.lab.jobs import engines_of
-from loadtests.lab.oracle.clairvoyant import TOO_LONG, Binding, Clairvoyant, Order, Schedule
+from loadtests.lab.oracle.clairvoyant import Binding, Clairvoyant, Order, Schedule, dear_s
 from loadtests.lab.oracle.known_engine import KnownEngine, cost_s
 from loadtests.lab.playing.door import Bounds, FleetDoor
 from loadtests.lab.playing.gateway import OurGateway
@@ -152,9 +149,8 @@ def _oracle(
     facts = [kind.facts(cell.bounds, None) for kind in kinds]
     capacity, line = facts[0].shape.capacity_tokens, facts[0].line
     costs = [cost_s(request, line, capacity) for request in workload.offered]
-    dear_s = float(np.quantile(costs, plan.cheapest)) if plan.cheapest < 1 else math.inf
     known = [KnownEngine(f.shape, f.line, cell.bounds, margin=plan.margin) for f in facts]
-    return Clairvoyant(plan, known, cell.bounds, dear_s=dear_s)
+    return Clairvoyant(plan, known, cell.bounds, dear_s=dear_s(plan, costs))
 
 
 def one_x_per_s(cell: FleetCell) -> float:
@@ -167,8 +163,7 @@ def one_x_per_s(cell: FleetCell) -> float:
             (run(at_rate, PLANS[number]).row for number in _ONE_X_PLANS),
             key=lambda found: found.share_of_offered,
         )
-        possible = best.offered - best.reasons.get(TOO_LONG, 0)
-        return best.share_of_offered * best.offered / max(1, possible)
+        return share_of_possible(best)
 
     return highest(served, most=_busy_per_s(alone))
 

@@ -75,8 +75,8 @@ class RoutedFleet:
     def _told(self, engine: int, rulings: Sequence[Ruling]) -> list[Ruling]:
         for ruling in rulings:
             if ruling.reason is not None:
-                self._open[ruling.number] = (*self._open[ruling.number][:2], 1)
-                self._end(ruling.number)
+                router, chosen, _ = self._open.pop(ruling.number)
+                router.over(chosen)
         return [ruling._replace(engine=engine) for ruling in rulings]
 
     def _end(self, number: int) -> None:

@@ -119,15 +119,3 @@ class Chats:
 def _tokens(rng: random.Random, lengths: tuple[float, float]) -> int:
     median, sigma = lengths
     return max(1, round(rng.lognormvariate(math.log(median), sigma)))
-
-
-def documents(context_tokens: int) -> Chats:
-    """Single questions, each about one of forty documents of 4,096 tokens."""
-    return Chats(
-        context_tokens,
-        system_prompts=40,
-        system_tokens=8 * BLOCK_TOKENS,
-        turns=1.0,
-        question_tokens=(60, 0.6),
-        answer_tokens=(150, 0.7),
-    )

@@ -5,10 +5,13 @@ request comes first and which engines it may use; the best of several schedules 
 feasible schedule, hence a lower bound of the optimum.
 """
 
+import math
 from bisect import insort
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+import numpy as np
 
 from loadtests.lab.oracle.known_engine import KnownEngine
 from loadtests.lab.playing.door import Bounds, Ruling
@@ -68,6 +71,11 @@ PORTFOLIO = (
     Schedule(Order.COST, skips=True, cheapest=0.75),
     Schedule(Order.COST, skips=True, cheapest=0.5),
 )
+
+
+def dear_s(plan: Schedule, costs: Sequence[float]) -> float:
+    """The cost above which the plan refuses, by the costs of all counted requests."""
+    return float(np.quantile(costs, plan.cheapest)) if plan.cheapest < 1 else math.inf
 
 
 class Clairvoyant:

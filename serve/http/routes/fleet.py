@@ -80,6 +80,10 @@ class FleetRoutes:
         told = await self._ask(key, question, asked)
         if asked is not None:
             return told.get(asked) or _unknown(asked, sorted({self._name(), *self._known}))
+        if not told and key in _CHANGED:
+            return _unheard()
+        if not told:
+            told = {self._name(): await self._routes.answer(route, question)}
         return self._of_all(key, told)
 
     async def _ask(
@@ -157,6 +161,14 @@ def _shared(replicas: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         for key, value in first.items()
         if key != "replica" and all(other.get(key) == value for other in others)
     }
+
+
+def _unheard() -> Problem:
+    message = (
+        "The replicas were asked to make the change and did not answer in time. "
+        "GET /v1/admission/state says what holds in each."
+    )
+    return error(503, message, ApiFamily.OPENAI, code="replicas_missing")
 
 
 def _unknown(asked: str | None, names: list[str]) -> Problem:

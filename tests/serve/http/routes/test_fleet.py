@@ -79,6 +79,18 @@ async def test_who_does_not_answer_is_named_once_it_is_known() -> None:
     assert set(told["replicas"]) == {"a", "b"}
 
 
+@pytest.mark.parametrize("path", [STATE, SETTINGS, "/metrics"])
+async def test_where_nobody_answers_in_time_this_replica_does(path: str) -> None:
+    peers = fleet("ab")
+    states(peers, 3)
+    peers.silent = {"a", "b"}
+    done = await peers.houses[0].ask(path, method="GET")
+    assert done.status == 200
+    if path == STATE:
+        assert set(done.answer_json["replicas"]) == {"a"}
+        assert done.answer_json["missing"]["count"] == 1
+
+
 async def test_a_drain_is_of_all_or_of_one() -> None:
     peers = fleet("ab")
     status, told = await got(peers, DRAIN, "POST")
