@@ -24,5 +24,5 @@ class Comparison(NamedTuple):
 
     @property
     def missing_blocks(self) -> int:
-        """Blocks that the engine uses and the ledger does not count; below 0, the ledger has spare."""
+        """Blocks that the engine uses and the ledger does not count; below 0, it counts more."""
         return self.used_blocks - self.held_blocks - self.unseen_blocks
